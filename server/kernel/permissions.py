@@ -1,0 +1,76 @@
+"""What a role can allow: one permission is an action on a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter
+
+
+class Permission(StrEnum):
+    """Every permission there is, sorted. `manage` implies every action on its resource."""
+
+    AGENTS_EXECUTE = "agents:execute"
+    AUDIT_LOGS_READ = "audit_logs:read"
+    CALL_LOGS_READ = "call_logs:read"
+    KNOWLEDGE_BASES_MANAGE = "knowledge_bases:manage"
+    MODELS_EXECUTE = "models:execute"
+    MODELS_MANAGE = "models:manage"
+    MODELS_READ = "models:read"
+    ROLES_MANAGE = "roles:manage"
+    ROLES_READ = "roles:read"
+    TEMPLATES_MANAGE = "templates:manage"
+    TENANTS_MANAGE = "tenants:manage"
+    TENANTS_READ = "tenants:read"
+    USERS_MANAGE = "users:manage"
+    USERS_READ = "users:read"
+    WORKFLOWS_CREATE = "workflows:create"
+    WORKFLOWS_DELETE = "workflows:delete"
+    WORKFLOWS_EXECUTE = "workflows:execute"
+    WORKFLOWS_READ = "workflows:read"
+    WORKFLOWS_UPDATE = "workflows:update"
+
+    @property
+    def resource(self) -> str:
+        return self.value.partition(":")[0]
+
+    @property
+    def action(self) -> str:
+        return self.value.partition(":")[2]
+
+    @property
+    def implied(self) -> frozenset[Permission]:
+        """The permission itself, and for `manage` every other on its resource."""
+        if self.action != "manage":
+            return frozenset({self})
+        return frozenset(other for other in Permission if other.resource == self.resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One entry of one role that a user holds."""
+
+    permission: Permission
+    allow: bool
+    role_code: str
+    priority: int
+
+
+def decide(grants: Iterable[Grant]) -> dict[Permission, Grant]:
+    """The entry that decides each permission: the role of the highest priority wins, and at equal priority deny.
+
+    A permission that no entry speaks of is absent, which means no.
+    """
+    decided: dict[Permission, Grant] = {}
+    for grant in sorted(grants, key=attrgetter("priority", "role_code"), reverse=True):
+        for permission in grant.permission.implied:
+            first = decided.get(permission)
+            if first is None or (first.priority == grant.priority and first.allow and not grant.allow):
+                decided[permission] = grant
+    return decided
+
+
+def allowed(grants: Iterable[Grant]) -> frozenset[Permission]:
+    """The permissions that the entries together give."""
+    return frozenset(permission for permission, grant in decide(grants).items() if grant.allow)
