@@ -1,0 +1,61 @@
+import datetime
+
+from atrium.errors.v1 import error_reason_pb2 as _error_reason_pb2
+from atrium.model.v1 import chat_pb2 as _chat_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CallLog(_message.Message):
+    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[CallLog.Kind]
+        KIND_CHAT: _ClassVar[CallLog.Kind]
+        KIND_EMBEDDING: _ClassVar[CallLog.Kind]
+    KIND_UNSPECIFIED: CallLog.Kind
+    KIND_CHAT: CallLog.Kind
+    KIND_EMBEDDING: CallLog.Kind
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATUS_UNSPECIFIED: _ClassVar[CallLog.Status]
+        STATUS_SUCCESS: _ClassVar[CallLog.Status]
+        STATUS_ERROR: _ClassVar[CallLog.Status]
+        STATUS_CANCELLED: _ClassVar[CallLog.Status]
+    STATUS_UNSPECIFIED: CallLog.Status
+    STATUS_SUCCESS: CallLog.Status
+    STATUS_ERROR: CallLog.Status
+    STATUS_CANCELLED: CallLog.Status
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    create_time: _timestamp_pb2.Timestamp
+    user_id: str
+    model_id: str
+    kind: CallLog.Kind
+    status: CallLog.Status
+    error_reason: _error_reason_pb2.ErrorReason
+    finish_reason: _chat_pb2.FinishReason
+    usage: _chat_pb2.Usage
+    latency: _duration_pb2.Duration
+    time_to_first_token: _duration_pb2.Duration
+    trace_id: str
+    request_id: str
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,81 @@
+import datetime
+
+from buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelPrice(_message.Message):
+    __slots__ = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
+    INPUT_COST_PER_1K_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_COST_PER_1K_FIELD_NUMBER: _ClassVar[int]
+    CACHED_INPUT_COST_PER_1K_FIELD_NUMBER: _ClassVar[int]
+    input_cost_per_1k: str
+    output_cost_per_1k: str
+    cached_input_cost_per_1k: str
+    def __init__(self, input_cost_per_1k: _Optional[str] = ..., output_cost_per_1k: _Optional[str] = ..., cached_input_cost_per_1k: _Optional[str] = ...) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("id", "create_time", "update_time", "name", "provider", "type", "state", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price")
+    class Provider(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PROVIDER_UNSPECIFIED: _ClassVar[Model.Provider]
+        PROVIDER_OPENAI: _ClassVar[Model.Provider]
+        PROVIDER_ANTHROPIC: _ClassVar[Model.Provider]
+        PROVIDER_CUSTOM: _ClassVar[Model.Provider]
+    PROVIDER_UNSPECIFIED: Model.Provider
+    PROVIDER_OPENAI: Model.Provider
+    PROVIDER_ANTHROPIC: Model.Provider
+    PROVIDER_CUSTOM: Model.Provider
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TYPE_UNSPECIFIED: _ClassVar[Model.Type]
+        TYPE_CHAT: _ClassVar[Model.Type]
+        TYPE_EMBEDDING: _ClassVar[Model.Type]
+    TYPE_UNSPECIFIED: Model.Type
+    TYPE_CHAT: Model.Type
+    TYPE_EMBEDDING: Model.Type
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Model.State]
+        STATE_ACTIVE: _ClassVar[Model.State]
+        STATE_DEPRECATED: _ClassVar[Model.State]
+        STATE_DISABLED: _ClassVar[Model.State]
+    STATE_UNSPECIFIED: Model.State
+    STATE_ACTIVE: Model.State
+    STATE_DEPRECATED: Model.State
+    STATE_DISABLED: Model.State
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_STREAMING_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_FUNCTION_CALLING_FIELD_NUMBER: _ClassVar[int]
+    BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    name: str
+    provider: Model.Provider
+    type: Model.Type
+    state: Model.State
+    description: str
+    max_tokens: int
+    dimensions: int
+    supports_streaming: bool
+    supports_function_calling: bool
+    base_url: str
+    price: ModelPrice
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., provider: _Optional[_Union[Model.Provider, str]] = ..., type: _Optional[_Union[Model.Type, str]] = ..., state: _Optional[_Union[Model.State, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[ModelPrice, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,233 @@
+import datetime
+
+from atrium.errors.v1 import error_reason_pb2 as _error_reason_pb2
+from atrium.model.v1 import call_log_pb2 as _call_log_pb2
+from atrium.model.v1 import chat_pb2 as _chat_pb2
+from atrium.model.v1 import model_pb2 as _model_pb2
+from atrium.options.v1 import options_pb2 as _options_pb2
+from buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "provider", "type", "state")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    provider: _model_pb2.Model.Provider
+    type: _model_pb2.Model.Type
+    state: _model_pb2.Model.State
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ...) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models", "next_page_token")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
+    next_page_token: str
+    def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetModelRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
+class CreateModelRequest(_message.Message):
+    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_STREAMING_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_FUNCTION_CALLING_FIELD_NUMBER: _ClassVar[int]
+    BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    provider: _model_pb2.Model.Provider
+    type: _model_pb2.Model.Type
+    description: str
+    max_tokens: int
+    dimensions: int
+    supports_streaming: bool
+    supports_function_calling: bool
+    base_url: str
+    price: _model_pb2.ModelPrice
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ...) -> None: ...
+
+class CreateModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
+class ChatRequest(_message.Message):
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
+    temperature: float
+    max_tokens: int
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    seed: int
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class ChatResponse(_message.Message):
+    __slots__ = ("message", "finish_reason", "usage", "model", "latency", "call_log_id")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    message: _chat_pb2.ChatMessage
+    finish_reason: _chat_pb2.FinishReason
+    usage: _chat_pb2.Usage
+    model: str
+    latency: _duration_pb2.Duration
+    call_log_id: str
+    def __init__(self, message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+
+class StreamChatRequest(_message.Message):
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
+    temperature: float
+    max_tokens: int
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    seed: int
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class StreamChatResponse(_message.Message):
+    __slots__ = ("seq", "started", "delta", "heartbeat", "usage", "completed", "failed")
+    class Started(_message.Message):
+        __slots__ = ("model", "call_log_id")
+        MODEL_FIELD_NUMBER: _ClassVar[int]
+        CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+        model: str
+        call_log_id: str
+        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+    class Delta(_message.Message):
+        __slots__ = ("text",)
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        text: str
+        def __init__(self, text: _Optional[str] = ...) -> None: ...
+    class Heartbeat(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Completed(_message.Message):
+        __slots__ = ("finish_reason", "latency", "time_to_first_token")
+        FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+        LATENCY_FIELD_NUMBER: _ClassVar[int]
+        TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
+        finish_reason: _chat_pb2.FinishReason
+        latency: _duration_pb2.Duration
+        time_to_first_token: _duration_pb2.Duration
+        def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    class Failed(_message.Message):
+        __slots__ = ("reason", "message")
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        reason: _error_reason_pb2.ErrorReason
+        message: str
+        def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    started: StreamChatResponse.Started
+    delta: StreamChatResponse.Delta
+    heartbeat: StreamChatResponse.Heartbeat
+    usage: _chat_pb2.Usage
+    completed: StreamChatResponse.Completed
+    failed: StreamChatResponse.Failed
+    def __init__(self, seq: _Optional[int] = ..., started: _Optional[_Union[StreamChatResponse.Started, _Mapping]] = ..., delta: _Optional[_Union[StreamChatResponse.Delta, _Mapping]] = ..., heartbeat: _Optional[_Union[StreamChatResponse.Heartbeat, _Mapping]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., completed: _Optional[_Union[StreamChatResponse.Completed, _Mapping]] = ..., failed: _Optional[_Union[StreamChatResponse.Failed, _Mapping]] = ...) -> None: ...
+
+class EmbedRequest(_message.Message):
+    __slots__ = ("model", "inputs")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class EmbedResponse(_message.Message):
+    __slots__ = ("embeddings", "usage", "model", "latency", "call_log_id")
+    class Embedding(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[float]
+        def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    embeddings: _containers.RepeatedCompositeFieldContainer[EmbedResponse.Embedding]
+    usage: _chat_pb2.Usage
+    model: str
+    latency: _duration_pb2.Duration
+    call_log_id: str
+    def __init__(self, embeddings: _Optional[_Iterable[_Union[EmbedResponse.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+
+class ListCallLogsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    user_id: str
+    model_id: str
+    trace_id: str
+    status: _call_log_pb2.CallLog.Status
+    create_time_from: _timestamp_pb2.Timestamp
+    create_time_until: _timestamp_pb2.Timestamp
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., status: _Optional[_Union[_call_log_pb2.CallLog.Status, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListCallLogsResponse(_message.Message):
+    __slots__ = ("call_logs", "next_page_token")
+    CALL_LOGS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    call_logs: _containers.RepeatedCompositeFieldContainer[_call_log_pb2.CallLog]
+    next_page_token: str
+    def __init__(self, call_logs: _Optional[_Iterable[_Union[_call_log_pb2.CallLog, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

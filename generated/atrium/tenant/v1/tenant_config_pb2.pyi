@@ -1,0 +1,32 @@
+import datetime
+
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TenantConfig(_message.Message):
+    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    etag: str
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    default_model: str
+    default_embedding_model: str
+    max_tokens_per_request: int
+    temperature: float
+    extra_config: _struct_pb2.Struct
+    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...

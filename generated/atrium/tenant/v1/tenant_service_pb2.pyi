@@ -1,0 +1,161 @@
+import datetime
+
+from atrium.options.v1 import options_pb2 as _options_pb2
+from atrium.tenant.v1 import tenant_pb2 as _tenant_pb2
+from atrium.tenant.v1 import tenant_config_pb2 as _tenant_config_pb2
+from buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CreateTenantRequest(_message.Message):
+    __slots__ = ("slug", "name", "tier", "contact_email", "contact_phone", "contact_person", "industry", "company_size", "country", "administrator")
+    class Administrator(_message.Message):
+        __slots__ = ("username", "email", "password")
+        USERNAME_FIELD_NUMBER: _ClassVar[int]
+        EMAIL_FIELD_NUMBER: _ClassVar[int]
+        PASSWORD_FIELD_NUMBER: _ClassVar[int]
+        username: str
+        email: str
+        password: str
+        def __init__(self, username: _Optional[str] = ..., email: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+    SLUG_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_PHONE_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_PERSON_FIELD_NUMBER: _ClassVar[int]
+    INDUSTRY_FIELD_NUMBER: _ClassVar[int]
+    COMPANY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COUNTRY_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTRATOR_FIELD_NUMBER: _ClassVar[int]
+    slug: str
+    name: str
+    tier: _tenant_pb2.Tenant.Tier
+    contact_email: str
+    contact_phone: str
+    contact_person: str
+    industry: str
+    company_size: str
+    country: str
+    administrator: CreateTenantRequest.Administrator
+    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., tier: _Optional[_Union[_tenant_pb2.Tenant.Tier, str]] = ..., contact_email: _Optional[str] = ..., contact_phone: _Optional[str] = ..., contact_person: _Optional[str] = ..., industry: _Optional[str] = ..., company_size: _Optional[str] = ..., country: _Optional[str] = ..., administrator: _Optional[_Union[CreateTenantRequest.Administrator, _Mapping]] = ...) -> None: ...
+
+class CreateTenantResponse(_message.Message):
+    __slots__ = ("tenant", "administrator_user_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTRATOR_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    administrator_user_id: str
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., administrator_user_id: _Optional[str] = ...) -> None: ...
+
+class GetTenantRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetTenantResponse(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "state", "create_time_from", "create_time_until")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    state: _tenant_pb2.Tenant.State
+    create_time_from: _timestamp_pb2.Timestamp
+    create_time_until: _timestamp_pb2.Timestamp
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[_tenant_pb2.Tenant.State, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "next_page_token")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[_tenant_pb2.Tenant]
+    next_page_token: str
+    def __init__(self, tenants: _Optional[_Iterable[_Union[_tenant_pb2.Tenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UpdateTenantRequest(_message.Message):
+    __slots__ = ("id", "update_mask", "etag", "name", "tier", "contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_PHONE_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_PERSON_FIELD_NUMBER: _ClassVar[int]
+    INDUSTRY_FIELD_NUMBER: _ClassVar[int]
+    COMPANY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COUNTRY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    name: str
+    tier: _tenant_pb2.Tenant.Tier
+    contact_email: str
+    contact_phone: str
+    contact_person: str
+    industry: str
+    company_size: str
+    country: str
+    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., name: _Optional[str] = ..., tier: _Optional[_Union[_tenant_pb2.Tenant.Tier, str]] = ..., contact_email: _Optional[str] = ..., contact_phone: _Optional[str] = ..., contact_person: _Optional[str] = ..., industry: _Optional[str] = ..., company_size: _Optional[str] = ..., country: _Optional[str] = ...) -> None: ...
+
+class UpdateTenantResponse(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ...) -> None: ...
+
+class GetTenantConfigRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class GetTenantConfigResponse(_message.Message):
+    __slots__ = ("config",)
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    config: _tenant_config_pb2.TenantConfig
+    def __init__(self, config: _Optional[_Union[_tenant_config_pb2.TenantConfig, _Mapping]] = ...) -> None: ...
+
+class UpdateTenantConfigRequest(_message.Message):
+    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    default_model: str
+    default_embedding_model: str
+    max_tokens_per_request: int
+    temperature: float
+    extra_config: _struct_pb2.Struct
+    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class UpdateTenantConfigResponse(_message.Message):
+    __slots__ = ("config",)
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    config: _tenant_config_pb2.TenantConfig
+    def __init__(self, config: _Optional[_Union[_tenant_config_pb2.TenantConfig, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,330 @@
+"""What each request accepts and what it refuses, naming the field."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import protos
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.kernel.errors import InvalidRequest
+from server.rpc.steps.validate import Validate
+from tests.contract.contract import CONTRACT
+
+ID = "0190a0a0-0000-7000-8000-000000000000"
+OTHER = "0190a0a0-0000-7000-8000-000000000001"
+FUTURE = Timestamp(seconds=4_102_444_800)
+MODEL = {"name": "m", "provider": 1, "type": 1, "price": {"input_cost_per_1k": "0.0015", "output_cost_per_1k": "0"}}
+EMBEDDER = {**MODEL, "type": 2, "dimensions": 256}
+TENANT = {
+    "slug": "acme",
+    "name": "Acme 公司",
+    "administrator": {"username": "ada", "email": "ada@acme.test", "password": "correct horse"},
+}
+CHAT = {"messages": [{"role": 1, "content": "Be brief."}, {"role": 2, "content": "你好"}]}
+USER = {"username": "ada", "email": "ada@acme.test"}
+ROLE = {"name": "Reviewer", "code": "reviewer"}
+PAGE: list[tuple[dict[str, Any], str]] = [({"page_size": -1}, "page_size"), ({"page_token": "x" * 513}, "page_token")]
+PERIOD: list[tuple[dict[str, Any], str]] = [
+    ({"create_time_from": Timestamp(seconds=-1)}, "create_time_from"),
+    ({"create_time_until": Timestamp(seconds=10**12)}, "create_time_until"),
+]
+SPEECH: list[tuple[dict[str, Any], str]] = [
+    ({}, "messages"),
+    ({"messages": [{"role": 2, "content": "x"}] * 1001}, "messages"),
+    ({"messages": [{"content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": 9, "content": "x"}]}, "messages[0].role"),
+    ({"messages": [CHAT["messages"][0], {"role": 2}]}, "messages[1].content"),
+    ({"messages": [{"role": 2, "content": "é" * 524_289}]}, "messages[0].content"),
+    ({**CHAT, "model": "m" * 101}, "model"),
+    ({**CHAT, "temperature": -0.1}, "temperature"),
+    ({**CHAT, "temperature": 2.1}, "temperature"),
+    ({**CHAT, "temperature": float("nan")}, "temperature"),
+    ({**CHAT, "temperature": float("inf")}, "temperature"),
+    ({**CHAT, "max_tokens": 0}, "max_tokens"),
+    ({**CHAT, "stop": ["a"] * 5}, "stop"),
+    ({**CHAT, "stop": ["a", ""]}, "stop[1]"),
+]
+TALK: list[dict[str, Any]] = [
+    CHAT,
+    {**CHAT, "model": "gpt-4", "temperature": 0, "max_tokens": 1, "stop": ["a"] * 4, "seed": -1},
+    {**CHAT, "model": ID, "temperature": 2},
+]
+
+
+def ids(*fields: str) -> list[tuple[dict[str, Any], str]]:
+    """Each of the ids missing, and malformed."""
+    whole = dict.fromkeys(fields, ID)
+    return [({**whole, field: text}, field) for field in fields for text in ("", "7", ID[:-1], f"{ID} ", f"{{{ID}}}")]
+
+
+def odd(good: dict[str, Any], **fields: list[Any]) -> list[tuple[dict[str, Any], str]]:
+    """The good request with one field at a time set to each of its odd values."""
+    return [({**good, field: value}, field) for field, values in fields.items() for value in values]
+
+
+def mask(*paths: str) -> dict[str, list[str]]:
+    return {"paths": list(paths)}
+
+
+CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] = {
+    "CreateTenantRequest": (
+        [
+            TENANT,
+            {**TENANT, "slug": "a" * 63, "tier": 3, "contact_email": "a@b.test", "contact_phone": "+86 10"},
+        ],
+        [
+            *odd(TENANT, slug=["", "-a", "a-", "A", "a_b", "a" * 64, "www", "admin", "é"]),
+            *odd(TENANT, name=["", " ", " a", "a ", "a\nb", "n" * 256], tier=[9], administrator=[None]),
+            *odd(TENANT, contact_email=["", "acme", "a@", "@b.test", f"{'a' * 250}@b.test"]),
+            *odd(TENANT, contact_phone=["", "1" * 51], contact_person=["p" * 101], industry=["i" * 101]),
+            *odd(TENANT, company_size=["c" * 51], country=["c" * 101]),
+            *(
+                ({**TENANT, "administrator": {**TENANT["administrator"], field: value}}, f"administrator.{field}")
+                for field, value in (("username", ""), ("email", "ada"), ("password", "1234567"))
+            ),
+        ],
+    ),
+    "GetTenantRequest": ([{}, {"id": ID}], [({"id": "acme"}, "id")]),
+    "ListTenantsRequest": (
+        [{}, {"page_size": 5000, "state": 1, "create_time_from": FUTURE}],
+        [*PAGE, *PERIOD, ({"state": 9}, "state")],
+    ),
+    "UpdateTenantRequest": (
+        [{}, {"id": ID, "name": "n", "tier": 2}, {"update_mask": mask("industry", "name"), "name": "n"}],
+        [
+            ({"id": "acme"}, "id"),
+            ({"update_mask": mask("slug")}, "update_mask"),
+            ({"update_mask": mask("id")}, "update_mask"),
+            ({"update_mask": mask("*")}, "update_mask"),
+            ({"update_mask": mask("country", "name")}, "name"),
+            ({"update_mask": mask("tier")}, "tier"),
+            *odd({}, etag=["e" * 65], name=["", " n", "n" * 256], tier=[0, 9], contact_email=["", "acme"]),
+            *odd({}, contact_phone=["", "1" * 51], contact_person=["", "p" * 101], industry=["", "i" * 101]),
+            *odd({}, company_size=["", "c" * 51], country=["", "c" * 101]),
+        ],
+    ),
+    "GetTenantConfigRequest": ([{}, {"tenant_id": ID}], [({"tenant_id": "acme"}, "tenant_id")]),
+    "UpdateTenantConfigRequest": (
+        [
+            {},
+            {"default_model": "smollm2-135m", "temperature": 0, "max_tokens_per_request": 1, "extra_config": {"a": []}},
+            {"update_mask": mask("default_model", "extra_config")},
+        ],
+        [
+            ({"tenant_id": "acme"}, "tenant_id"),
+            ({"update_mask": mask("tenant_id")}, "update_mask"),
+            ({"update_mask": mask("temperature")}, "temperature"),
+            ({"update_mask": mask("max_tokens_per_request")}, "max_tokens_per_request"),
+            *odd({}, etag=["e" * 65], default_model=["", " ", "m" * 101], default_embedding_model=["", "a b"]),
+            *odd({}, max_tokens_per_request=[0, -1, 1_000_001], temperature=[-0.1, 2.1, float("nan")]),
+            ({"extra_config": {str(number): None for number in range(101)}}, "extra_config"),
+        ],
+    ),
+    "LoginRequest": (
+        [{"tenant": "acme", "login": "ada", "password": "x"}],
+        odd(
+            {"tenant": "acme", "login": "ada", "password": "x"},
+            tenant=["", "a" * 64],
+            login=["", "a" * 256],
+            password=["", "p" * 129],
+        ),
+    ),
+    "RefreshTokenRequest": ([{"refresh_token": "t"}], odd({}, refresh_token=["", "t" * 513])),
+    "LogoutRequest": ([{}], []),
+    "WhoAmIRequest": ([{}], []),
+    "GetJwksRequest": ([{}], []),
+    "ChangePasswordRequest": (
+        [{"current_password": "x", "new_password": "8 chars!"}, {"current_password": "x", "new_password": "密" * 8}],
+        odd(
+            {"current_password": "x", "new_password": "8 chars!"},
+            current_password=["", "p" * 129],
+            new_password=["", "7 chars", "p" * 129],
+        ),
+    ),
+    "CreateUserRequest": (
+        [
+            USER,
+            {**USER, "username": "张三", "password": "8 chars!", "full_name": "张三", "locale": "zh-Hans-CN"},
+            {**USER, "avatar_url": "https://cdn.acme.test/a.png", "phone": "1", "timezone": "America/Port-au-Prince"},
+        ],
+        [
+            *odd(USER, username=["", "ada lovelace", "a@b.test", ".a", "u" * 101, "a\u200b"]),
+            *odd(USER, email=["", "ada", "ada@", "a@b@c.test", f"{'a' * 250}@b.test"]),
+            *odd(USER, password=["", "7 chars", "p" * 129], full_name=["", "f" * 256], phone=["", "1" * 51]),
+            *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),
+            *odd(USER, locale=["", "中文", "zh_CN", "zh-CN-a-b-c"], timezone=["", "../etc", "a b", "z" * 51]),
+        ],
+    ),
+    "GetUserRequest": ([{"id": ID}, {"id": ID.upper()}], ids("id")),
+    "ListUsersRequest": (
+        [{}, {"page_size": 1000, "state": 3, "email_verified": False, "last_login_time_until": FUTURE}],
+        [
+            *PAGE,
+            ({"state": 9}, "state"),
+            ({"last_login_time_from": Timestamp(seconds=-1)}, "last_login_time_from"),
+            ({"last_login_time_until": Timestamp(seconds=10**12)}, "last_login_time_until"),
+        ],
+    ),
+    "UpdateUserRequest": (
+        [{"id": ID}, {"id": ID, "state": 2, "etag": "1"}, {"id": ID, "update_mask": mask("full_name", "phone")}],
+        [
+            *ids("id"),
+            ({"id": ID, "update_mask": mask("email_verified")}, "update_mask"),
+            *(
+                ({"id": ID, "update_mask": mask("phone", field)}, field)
+                for field in ("username", "email", "state", "locale", "timezone")
+            ),
+            *odd({"id": ID}, etag=["e" * 65], state=[0, 3, 9], username=["", "a b", "u" * 101], email=["", "ada"]),
+            *odd({"id": ID}, full_name=["", "f" * 256], avatar_url=["", "ftp://a/b"], phone=["", "1" * 51]),
+            *odd({"id": ID}, locale=["", "zh_CN"], timezone=["", "a b"]),
+        ],
+    ),
+    "CreateRoleRequest": (
+        [ROLE, {**ROLE, "description": "d", "default": True, "priority": 1000}],
+        [
+            *odd(ROLE, name=["", " n", "n" * 101], code=["", "A", "1a", "a-b", "c" * 101]),
+            *odd(ROLE, description=["", "d" * 2001], priority=[-1, 1001]),
+        ],
+    ),
+    "GetRoleRequest": ([{"id": ID}], ids("id")),
+    "ListRolesRequest": ([{}, {"user_id": ID}], [*PAGE, ({"user_id": "ada"}, "user_id")]),
+    "UpdateRoleRequest": (
+        [{"id": ID}, {"id": ID, "priority": 0, "default": False}, {"id": ID, "update_mask": mask("description")}],
+        [
+            *ids("id"),
+            ({"id": ID, "update_mask": mask("code")}, "update_mask"),
+            *(({"id": ID, "update_mask": mask(field)}, field) for field in ("name", "default", "priority")),
+            *odd({"id": ID}, etag=["e" * 65], name=["", "n" * 101], description=["", "d" * 2001], priority=[-1, 1001]),
+        ],
+    ),
+    "ListPermissionsRequest": ([{}], []),
+    "SetRolePermissionsRequest": (
+        [
+            {"role_id": ID},
+            {"role_id": ID, "permissions": [{"permission": p, "effect": 1} for p in ("users:read", "users:manage")]},
+        ],
+        [
+            *ids("role_id"),
+            ({"role_id": ID, "etag": "e" * 65}, "etag"),
+            ({"role_id": ID, "permissions": [{"permission": "users:read", "effect": 1}] * 2}, "permissions"),
+            ({"role_id": ID, "permissions": [{"permission": "users:read"}]}, "permissions[0].effect"),
+            ({"role_id": ID, "permissions": [{"permission": "Users", "effect": 2}]}, "permissions[0].permission"),
+            (
+                {
+                    "role_id": ID,
+                    "permissions": [{"permission": f"{a}:{'b' * n}", "effect": 1} for a in "xyz" for n in range(1, 68)],
+                },
+                "permissions",
+            ),
+        ],
+    ),
+    "AssignRoleRequest": (
+        [{"user_id": ID, "role_id": OTHER}, {"user_id": ID, "role_id": OTHER, "expire_time": FUTURE}],
+        [
+            *ids("user_id", "role_id"),
+            ({"user_id": ID, "role_id": ID, "expire_time": Timestamp(seconds=1)}, "expire_time"),
+            ({"user_id": ID, "role_id": ID, "expire_time": Timestamp(seconds=10**12)}, "expire_time"),
+        ],
+    ),
+    "UnassignRoleRequest": ([{"user_id": ID, "role_id": OTHER}], ids("user_id", "role_id")),
+    "CheckPermissionRequest": (
+        [{"permissions": ["users:read"]}, {"user_id": ID, "permissions": ["users:read", "users:manage"]}],
+        [
+            ({}, "permissions"),
+            ({"permissions": ["users:read"] * 2}, "permissions"),
+            ({"permissions": [f"a:{'b' * n}" for n in range(1, 102)]}, "permissions"),
+            ({"permissions": ["users:read", "users"]}, "permissions[1]"),
+            ({"permissions": ["users:read"], "user_id": "ada"}, "user_id"),
+        ],
+    ),
+    "ListModelsRequest": (
+        [{}, {"provider": 3, "type": 1, "state": 2}],
+        [*PAGE, *odd({}, provider=[9], type=[9], state=[9])],
+    ),
+    "GetModelRequest": ([{"id": ID}], ids("id")),
+    "CreateModelRequest": (
+        [MODEL, EMBEDDER, {**MODEL, "provider": 3, "base_url": "http://10.0.0.7:8000/v1", "max_tokens": 1}],
+        [
+            *odd(MODEL, name=["", " m", "a b", "m" * 101], provider=[0, 9], type=[0, 9], price=[None]),
+            *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256]),
+            *odd(MODEL, base_url=["", "10.0.0.7", "file:///etc/passwd", f"https://a/{'a' * 2048}"]),
+            *odd(EMBEDDER, dimensions=[0, 4001, None]),
+            ({**MODEL, "provider": 3}, "base_url"),
+            *(
+                ({**MODEL, "price": {**MODEL["price"], field: text}}, f"price.{field}")
+                for field in ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
+                for text in ("", "-1", "1e-3", ".5", "01", "0.0123456789", "1234567890", "NaN", "1\n")
+            ),
+        ],
+    ),
+    "ChatRequest": (TALK, SPEECH),
+    "StreamChatRequest": (TALK, SPEECH),
+    "EmbedRequest": (
+        [{"inputs": ["a"] * 2048}, {"model": ID, "inputs": ["a" * 65_536]}],
+        [
+            ({}, "inputs"),
+            ({"inputs": ["a"] * 2049}, "inputs"),
+            ({"inputs": ["a", ""]}, "inputs[1]"),
+            ({"inputs": ["é" * 32_769]}, "inputs[0]"),
+            ({"inputs": ["a"], "model": "m" * 101}, "model"),
+        ],
+    ),
+    "ListCallLogsRequest": (
+        [{}, {"user_id": ID, "model_id": ID, "trace_id": "0af7651916cd43dd8448eb211c80319c", "status": 3}],
+        [
+            *PAGE,
+            *PERIOD,
+            *odd({}, user_id=["ada"], model_id=["gpt-4"], trace_id=["0AF7651916CD43DD8448EB211C80319C", "7"]),
+            ({"status": 9}, "status"),
+        ],
+    ),
+}
+
+REQUESTS = {
+    method.proto.input_type.rpartition(".")[2]: method.proto.input_type.removeprefix(".") for method in CONTRACT.methods
+}
+for name in protos.sources():
+    importlib.import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
+
+
+def make(name: str, fields: dict[str, Any]) -> Any:
+    descriptor = descriptor_pool.Default().FindMessageTypeByName(REQUESTS[name])
+    return message_factory.GetMessageClass(descriptor)(**fields)
+
+
+def cases(which: int) -> list[Any]:
+    return [
+        pytest.param(name, case, id=f"{name}-{number}")
+        for name, table in CASES.items()
+        for number, case in enumerate(table[which])
+    ]
+
+
+def test_the_table_has_a_line_for_every_request() -> None:
+    assert set(CASES) == set(REQUESTS)
+
+
+@pytest.mark.parametrize(("name", "fields"), cases(0))
+def test_a_good_request_passes(name: str, fields: dict[str, Any]) -> None:
+    Validate()(make(name, fields))
+
+
+@pytest.mark.parametrize(("name", "case"), cases(1))
+def test_a_bad_request_is_refused_by_the_name_of_its_field(name: str, case: tuple[dict[str, Any], str]) -> None:
+    fields, culprit = case
+
+    with pytest.raises(InvalidRequest) as raised:
+        Validate()(make(name, fields))
+    assert {field for field, _ in raised.value.violations} == {culprit}
+
+
+def test_every_field_that_has_a_rule_is_refused_in_some_line() -> None:
+    for name, (_, bad) in CASES.items():
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(REQUESTS[name])
+        refused = {culprit.partition(".")[0].partition("[")[0] for _, culprit in bad}
+        ruled = {field.name for field in descriptor.fields if field.GetOptions().ByteSize()}
+        assert ruled <= refused, name
