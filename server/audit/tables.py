@@ -1,0 +1,85 @@
+"""The audit slice's tables."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
+
+from server.db.base import belongs_to_tenant, created_at, global_table, id_, one_of, tenant_key, tenant_table
+
+_BY_ID = text("id DESC")
+
+audit_logs = tenant_table(
+    "audit_logs",
+    id_(),
+    Column("user_id", Uuid, comment="Who did it."),
+    Column("actor_kind", String(20), nullable=False, comment="user, api_key or system."),
+    Column("acting_for", Uuid, comment="The tenant that a platform administrator acted inside."),
+    Column("action", String(255), nullable=False, comment="What was done."),
+    Column("resource_type", String(255), nullable=False, comment="To what kind of thing."),
+    Column("resource_id", String(100), comment="To which one."),
+    Column("old_value", JSONB, comment="Its fields before."),
+    Column("new_value", JSONB, comment="Its fields after."),
+    Column("details", JSONB, comment="What else there is to say."),
+    Column("ip_address", INET, comment="From where."),
+    Column("user_agent", String(500), comment="With what."),
+    Column("request_id", String(100), comment="In which request."),
+    Column("session_id", String(100), comment="In which session."),
+    Column("trace_id", String(100), comment="In which trace."),
+    Column("status", String(20), nullable=False, server_default="success", comment="success or failure."),
+    Column("error_message", Text, comment="Why it failed."),
+    created_at(),
+    tenant_key(),
+    belongs_to_tenant(),
+    one_of("actor_kind", "user", "api_key", "system"),
+    one_of("status", "success", "failure"),
+    # The filters of the audit log.
+    Index("ix_audit_logs_user_id", "tenant_id", "user_id", _BY_ID),
+    Index("ix_audit_logs_resource", "tenant_id", "resource_type", "resource_id"),
+    Index("ix_audit_logs_status", "tenant_id", "status", _BY_ID),
+    Index("ix_audit_logs_action", "tenant_id", "action", _BY_ID),
+    Index("ix_audit_logs_request_id", "tenant_id", "request_id"),
+    Index("ix_audit_logs_session_id", "tenant_id", "session_id"),
+    comment="What changed, who did it and from where. Rows are only ever added.",
+    postgresql_partition_by="RANGE (id)",
+)
+
+audit_checkpoints = tenant_table(
+    "audit_checkpoints",
+    id_(),
+    Column("from_position", Uuid, nullable=False, comment="The first entry that it seals."),
+    Column("to_position", Uuid, nullable=False, comment="The last entry that it seals."),
+    Column("row_count", BigInteger, nullable=False, comment="How many entries it seals."),
+    Column("root_hash", LargeBinary, nullable=False, comment="The root over their hashes."),
+    Column("previous_hash", LargeBinary, comment="The root of the checkpoint before; NULL: it is the first."),
+    Column("signature", LargeBinary, nullable=False, comment="Over all of the above."),
+    created_at(),
+    tenant_key(),
+    belongs_to_tenant(),
+    CheckConstraint("row_count >= 0", name="row_count"),
+    comment="Seals over stretches of the audit log.",
+)
+
+ddl_audit_logs = global_table(
+    "ddl_audit_logs",
+    id_(),
+    Column("command_tag", String(100), nullable=False, comment="What kind of command it was."),
+    Column("object_identity", Text, comment="What it was about."),
+    Column("command", Text, comment="Its text, where it is known."),
+    Column("session_user", String(100), nullable=False, comment="Who gave it."),
+    Column("application_name", String(255), comment="With what."),
+    created_at(),
+    PrimaryKeyConstraint("id"),
+    comment="Changes to the schema itself.",
+)

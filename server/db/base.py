@@ -1,0 +1,112 @@
+"""What every table has in common: names of constraints, columns that recur, and what is known of each table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Uuid,
+    text,
+)
+from sqlalchemy.schema import SchemaItem
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+MOMENT = DateTime(timezone=True)
+USD = Numeric(18, 9)
+
+NOW = text("now()")
+NEW_ID = text("atrium_uuid7()")
+EMPTY_JSON = text("'{}'::jsonb")
+
+
+def tenant_id() -> Column[Any]:
+    return Column("tenant_id", Uuid, nullable=False, comment="The tenant whose row it is.")
+
+
+def id_(comment: str = "A version 7 UUID: its order is the order of making.") -> Column[Any]:
+    return Column("id", Uuid, nullable=False, server_default=NEW_ID, comment=comment)
+
+
+def created_at() -> Column[Any]:
+    return Column("created_at", MOMENT, nullable=False, server_default=NOW, comment="When it was made.")
+
+
+def timestamps() -> list[Column[Any]]:
+    return [
+        created_at(),
+        Column("updated_at", MOMENT, nullable=False, server_default=NOW, comment="When it last changed; a trigger's."),
+    ]
+
+
+def revision() -> Column[Any]:
+    comment = "Rises with every change that the API can make; its etag."
+    return Column("revision", BigInteger, nullable=False, server_default=text("1"), comment=comment)
+
+
+def soft_delete() -> list[Column[Any]]:
+    return [
+        Column("deleted_at", MOMENT, comment="When it was deleted; NULL: it is live."),
+        Column("deleted_by", String(100), comment="Who deleted it."),
+    ]
+
+
+def one_of(column: str, *values: str) -> CheckConstraint:
+    """The column holds one of these words."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def tenant_key(*columns: str) -> PrimaryKeyConstraint:
+    return PrimaryKeyConstraint("tenant_id", *(columns or ("id",)))
+
+
+def belongs_to_tenant() -> ForeignKeyConstraint:
+    """Every tenant table's rows go with their tenant, whose purge removes them before it."""
+    return ForeignKeyConstraint(["tenant_id"], ["tenants.id"])
+
+
+def part_of(column: str, table: str) -> ForeignKeyConstraint:
+    """A part of a whole in the same tenant: it goes when the whole goes."""
+    return ForeignKeyConstraint(["tenant_id", column], [f"{table}.tenant_id", f"{table}.id"], ondelete="CASCADE")
+
+
+def live_list(table: str) -> list[SchemaItem]:
+    """The indexes of a table with soft delete: live rows newest first, and deleted ones by when."""
+    return [
+        Index(f"ix_{table}_live", "tenant_id", text("id DESC"), postgresql_where=text("deleted_at IS NULL")),
+        Index(f"ix_{table}_deleted", "tenant_id", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    ]
+
+
+def tenant_table(name: str, *items: SchemaItem, comment: str, revised: tuple[str, ...] = (), **options: Any) -> Table:
+    """A table under row security. `revised`: the columns whose change raises the revision."""
+    return Table(
+        name, metadata, tenant_id(), *items, comment=comment, info={"scope": "tenant", "revised": revised}, **options
+    )
+
+
+def global_table(
+    name: str, *items: SchemaItem, comment: str, revised: tuple[str, ...] = (), scope: str = "global", **options: Any
+) -> Table:
+    """A table that belongs to no tenant. `scope`: "root" for the one that is the tenants themselves."""
+    return Table(name, metadata, *items, comment=comment, info={"scope": scope, "revised": revised}, **options)

@@ -1,0 +1,48 @@
+"""What the database's errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import asyncpg
+
+from server.kernel.errors import DatabaseUnavailable, DomainError
+
+
+class DatabaseRefused(Exception):
+    """The server does not start on this database; the message says what to do about it."""
+
+
+# A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy.
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Raises DatabaseUnavailable for what means that the database cannot answer now."""
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise DatabaseUnavailable from error
+
+
+@contextmanager
+def constraint_errors(errors: Mapping[str, Callable[[], DomainError]]) -> Iterator[None]:
+    """Raises the error that a violated unique constraint stands for, by the constraint's name."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        name = str(error.constraint_name)
+        if name not in errors:
+            raise
+        raise errors[name]() from None

@@ -1,0 +1,77 @@
+"""What follows from a table by rule: row security, triggers, views and grants. Migrations take it from here as text."""
+
+from __future__ import annotations
+
+from sqlalchemy import Table
+
+OWNER_ROLE = "atrium_owner"
+SERVING_ROLE = "atrium_app"
+
+INSERT_ONLY = frozenset({"audit_logs", "audit_checkpoints"})
+"""What the serving role adds to and reads, and never alters: the record of what happened."""
+
+READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
+"""What migrations alone write."""
+
+NOT_DELETED = frozenset({"tenants", "models", "model_prices", "signing_keys", "model_call_logs"})
+"""What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
+
+DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants"})
+"""The only functions that run with the owner's rights, and so past row security."""
+
+
+def row_security(table: Table) -> list[str]:
+    """Row security and its one policy; nothing for a global table."""
+    column = {"tenant": "tenant_id", "root": "id"}.get(table.info["scope"])
+    if column is None:
+        return []
+    own = f"{column} = nullif(current_setting('app.tenant_id', true), '')::uuid"
+    return [
+        f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY tenant_isolation ON {table.name} USING ({own}) WITH CHECK ({own})",
+    ]
+
+
+def triggers(table: Table) -> list[str]:
+    """`updated_at` follows every change, `revision` every change of a column that the API can make."""
+    made = []
+    if "updated_at" in table.c:
+        made.append(
+            f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW EXECUTE FUNCTION atrium_touch()"
+        )
+    if "revision" in table.c:
+        changed = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in table.info["revised"])
+        made.append(
+            f"CREATE TRIGGER revise BEFORE UPDATE ON {table.name} FOR EACH ROW WHEN ({changed}) "
+            "EXECUTE FUNCTION atrium_revise()"
+        )
+    return made
+
+
+def views(table: Table) -> list[str]:
+    """The live rows of a table with soft delete."""
+    if "deleted_at" not in table.c:
+        return []
+    return [
+        f"CREATE VIEW active_{table.name} WITH (security_invoker = true) AS "
+        f"SELECT * FROM {table.name} WHERE deleted_at IS NULL",
+        f"COMMENT ON VIEW active_{table.name} IS 'The live rows of {table.name}.'",
+        f"GRANT SELECT ON active_{table.name} TO {SERVING_ROLE}",
+    ]
+
+
+def grants(table: Table) -> list[str]:
+    """What the serving role may do with the table. Partitions are reached through their parent alone."""
+    verbs = ["SELECT"]
+    if table.name not in READ_ONLY:
+        verbs.append("INSERT")
+        if table.name not in INSERT_ONLY:
+            verbs.append("UPDATE")
+            if table.name not in NOT_DELETED:
+                verbs.append("DELETE")
+    return [f"GRANT {', '.join(verbs)} ON {table.name} TO {SERVING_ROLE}"]
+
+
+def all_rules(table: Table) -> list[str]:
+    """Everything that follows from the table, in an order in which it can be run."""
+    return [*row_security(table), *triggers(table), *views(table), *grants(table)]
