@@ -1,0 +1,34 @@
+"""Pages of a list, between its request and its response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.kernel.paging import Page, PageRequest, PageTokens
+from server.kernel.principal import current_call
+
+
+class Pages:
+    """Reads and writes page tokens, each bound to the caller's tenant, the method and the other arguments."""
+
+    def __init__(self, tokens: PageTokens) -> None:
+        self._tokens = tokens
+
+    def read(self, request: Any) -> PageRequest:
+        """The page that the request asks for. Raises PageTokenInvalid."""
+        return self._tokens.request(request.page_size, request.page_token, _scope(request))
+
+    def next(self, request: Any, page: Page[Any]) -> str:
+        """The token of the page behind this one; empty where it is the last."""
+        return self._tokens.token(page.next_cursor, _scope(request))
+
+
+def _scope(request: Any) -> bytes:
+    call = current_call()
+    arguments = type(request)()
+    arguments.CopyFrom(request)
+    arguments.ClearField("page_size")
+    arguments.ClearField("page_token")
+    return b"\0".join(
+        (call.caller.tenant_id.bytes, call.method.encode(), arguments.SerializeToString(deterministic=True))
+    )

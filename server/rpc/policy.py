@@ -1,0 +1,75 @@
+"""What each method asks of its caller, read once from the method options of the protos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from atrium.options.v1 import options_pb2
+from server.kernel.permissions import Permission
+
+Access = Literal["public", "authenticated"] | Permission
+
+STANDARD_SERVICES = frozenset(
+    {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+)
+"""Services whose protos are not ours and carry no rule: public by their nature."""
+
+
+class PolicyError(Exception):
+    """A method declares no rule, or one that means nothing: the server must not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a method asks: who may call it, from where, and the longest it may run in seconds (None: the default)."""
+
+    access: Access
+    platform_only: bool = False
+    ceiling: float | None = None
+    unlimited: bool = False
+    """Exempt from shedding and ceilings: the standard services, which an orchestrator must reach under load."""
+
+
+def read_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
+    """The rule of every method, by its path (`/package.Service/Method`).
+
+    Raises PolicyError that names each method without a rule of its own.
+    """
+    rules: dict[str, Rule] = {}
+    problems: list[str] = []
+    for service in services:
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            try:
+                rules[path] = _STANDARD if service.full_name in STANDARD_SERVICES else _read(method)
+            except PolicyError as error:
+                problems.append(f"{path}: {error}")
+    if problems:
+        raise PolicyError("\n".join(problems))
+    return rules
+
+
+_STANDARD = Rule(access="public", unlimited=True)
+
+
+def _read(method: MethodDescriptor) -> Rule:
+    options: Any = method.GetOptions()
+    if not options.HasExtension(options_pb2.rule):
+        raise PolicyError("declares no (atrium.options.v1.rule)")
+    rule = options.Extensions[options_pb2.rule]
+    ceiling = rule.ceiling.ToTimedelta().total_seconds() if rule.HasField("ceiling") else None
+    match rule.WhichOneof("access"):
+        case "permission":
+            if rule.permission not in set(Permission):
+                raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
+            return Rule(Permission(rule.permission), rule.platform_only, ceiling)
+        case "authenticated" if rule.authenticated:
+            return Rule("authenticated", rule.platform_only, ceiling)
+        case "public" if rule.public and not rule.platform_only:
+            return Rule("public", ceiling=ceiling)
+        case _:
+            raise PolicyError("declares a rule that names no access")

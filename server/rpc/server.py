@@ -1,0 +1,144 @@
+"""The gRPC server: its port, its limits, and how servicers are put on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from server.rpc.chain import Chain
+from server.rpc.policy import Rule, read_rules
+from server.rpc.steps.validate import tolerant
+from server.settings import Settings
+
+# A peer that stops answering is found within 10 s: a ping after 4 s of silence, 4 s for the answer. The http2 option is
+# what makes the core hold pings on a busy transport to the same time.
+_KEEPALIVE_MS = 4_000
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+_REFLECTION_NAMES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+
+
+class PortTaken(Exception):
+    """The port cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A servicer and the descriptor it answers for; its methods bear the names of the RPCs."""
+
+    descriptor: ServiceDescriptor
+    servicer: object
+
+
+class RpcServer:
+    """The services behind the chain on one port, with health and reflection beside them."""
+
+    def __init__(self, settings: Settings, chain: Chain, services: Iterable[Service]) -> None:
+        """Raises PolicyError where a method declares no rule."""
+        services = list(services)
+        self._settings = settings
+        self._chain = chain
+        self._health = HealthServicer()
+        self._names = [service.descriptor.full_name for service in services]
+        self._server = grpc.aio.server(options=_options(settings))
+        rules = read_rules([service.descriptor for service in services] + [_HEALTH, _REFLECTION])
+        for service in services:
+            self._add(service.descriptor.full_name, service, rules)
+        self._add(_HEALTH.full_name, Service(_HEALTH, self._health), rules)
+        if settings.serves_reflection:
+            reflection = Service(_REFLECTION, ReflectionServicer([*self._names, _HEALTH.full_name, *_REFLECTION_NAMES]))
+            for name in _REFLECTION_NAMES:  # one protocol under its old and its new name
+                self._add(name, reflection, rules)
+
+    def _add(self, name: str, service: Service, rules: Mapping[str, Rule]) -> None:
+        handlers = {
+            method.name: _method_handler(self._chain, method, rules[_path(method)], service.servicer)
+            for method in service.descriptor.methods
+        }
+        self._server.add_registered_method_handlers(name, handlers)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+    async def start(self) -> int:
+        """Listens and serves; returns the port. Raises PortTaken."""
+        address = self._settings.address
+        credentials = _credentials(self._settings)
+        try:
+            if credentials is None:
+                port: int = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise PortTaken(
+                f"Cannot listen on {address}: another program has that port, or it is not an address of this machine. "
+                "Stop that program or set ATRIUM_ADDRESS."
+            ) from None
+        await self._server.start()
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(grace))
+        await self._chain.drain()
+        await stopping
+
+
+def _path(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def _method_handler(chain: Chain, method: MethodDescriptor, rule: Rule, servicer: object) -> grpc.RpcMethodHandler:
+    requests, responses = method.client_streaming, method.server_streaming
+    handler = chain.wrap(_path(method), rule, getattr(servicer, method.name), requests=requests, responses=responses)
+    make: Any = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[requests, responses]
+    request_class: Any = message_factory.GetMessageClass(method.input_type)
+    response_class: Any = message_factory.GetMessageClass(method.output_type)
+    made: grpc.RpcMethodHandler = make(
+        handler,
+        request_deserializer=tolerant(request_class.FromString),
+        response_serializer=response_class.SerializeToString,
+    )
+    return made
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1 if settings.processes > 1 else 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.enable_channelz", 0),
+    ]
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    if settings.tls_certificate_file is None or settings.tls_private_key_file is None:
+        return None
+    pair = (settings.tls_private_key_file.read_bytes(), settings.tls_certificate_file.read_bytes())
+    authorities = settings.tls_client_ca_file.read_bytes() if settings.tls_client_ca_file else None
+    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)

@@ -1,0 +1,90 @@
+"""The only map from a domain error to a status code and its details (google.rpc.Status)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from server.kernel import errors
+from server.kernel.principal import Call
+
+DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "atrium"
+
+CODES: dict[type[errors.DomainError], grpc.StatusCode] = {
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Aborted: grpc.StatusCode.ABORTED,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+"""One status code a category, as the table of the API has it."""
+
+
+class Internal(errors.DomainError):
+    """Something went wrong on the server; its operator finds the cause under this request id."""
+
+
+class Status(NamedTuple):
+    """What the caller is told: the code, a text, and the serialized google.rpc.Status that says more."""
+
+    code: grpc.StatusCode
+    text: str
+    details: bytes
+
+
+def code_of(error: errors.DomainError) -> grpc.StatusCode:
+    """The status code of the error's category; INTERNAL for one without."""
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), grpc.StatusCode.INTERNAL)
+
+
+def status_of(error: errors.DomainError, call: Call | None) -> Status:
+    """The error as the caller sees it; `call` gives the request id that is added to an internal error."""
+    code = code_of(error)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.fields)
+    if code is grpc.StatusCode.INTERNAL and call is not None:
+        info.metadata["request_id"] = call.request_id
+    status = status_pb2.Status(code=code.value[0], message=error.message)
+    for detail in (info, *_specific(error)):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return Status(code, error.message, status.SerializeToString())
+
+
+def _specific(error: errors.DomainError) -> list[Message]:
+    match error:
+        case errors.NotFound():
+            return [error_details_pb2.ResourceInfo(resource_type=error.resource, resource_name=error.fields["id"])]
+        case errors.InvalidArgument():
+            bad = error_details_pb2.BadRequest()
+            for field, description in error.violations:
+                bad.field_violations.add(field=field, description=description)
+            return [bad]
+        case errors.FailedPrecondition():
+            failure = error_details_pb2.PreconditionFailure()
+            failure.violations.add(type=error.reason, subject=error.subject, description=error.message)
+            return [failure]
+        case errors.ResourceExhausted():
+            quota = error_details_pb2.QuotaFailure()
+            quota.violations.add(subject=error.subject, description=error.message)
+            return [quota, *_retry(error.retry_after)]
+        case errors.Unavailable():
+            return [*_retry(error.retry_after)]
+    return []
+
+
+def _retry(seconds: float | None) -> list[Message]:
+    if seconds is None:
+        return []
+    delay = duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+    return [error_details_pb2.RetryInfo(retry_delay=delay)]

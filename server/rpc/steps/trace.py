@@ -1,0 +1,52 @@
+"""Request id and trace: taken from the caller where they are well-formed, made where they are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from os import urandom
+from urllib.parse import unquote
+
+from server.kernel.ids import uuid7
+from server.kernel.principal import Call
+
+REQUEST_ID_KEY = "x-request-id"
+TRACE_ID_KEY = "x-trace-id"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+class Trace:
+    """Makes the `Call` out of the metadata: the caller's `x-request-id` and W3C `traceparent` are carried on."""
+
+    def begin(self, method: str, metadata: Iterable[tuple[str, str | bytes]], peer: str) -> tuple[Call, str | None]:
+        """The call, and its `authorization` metadata (None where there is none, "" where it is not one text)."""
+        request_id = trace_id = authorization = user_agent = None
+        for key, value in metadata:
+            if key == "authorization":
+                # Two of them would make it a matter of luck which one counts.
+                authorization = value if isinstance(value, str) and authorization is None else ""
+            elif key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+                request_id = value
+            elif key == "traceparent" and isinstance(value, str) and (parent := _TRACEPARENT.fullmatch(value)):
+                trace_id = parent[1]
+            elif key == "user-agent" and isinstance(value, str):
+                user_agent = value[:500]
+        call = Call(
+            method=method,
+            request_id=request_id or str(uuid7()),
+            trace_id=trace_id or urandom(16).hex(),
+            span_id=urandom(8).hex(),
+            address=address_of(peer),
+            user_agent=user_agent,
+        )
+        return call, authorization
+
+
+def address_of(peer: str) -> str | None:
+    """The IP address in gRPC's name of a peer (`ipv4:1.2.3.4:567`, `ipv6:%5B::1%5D:567`); None for a socket file."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return None
+    return unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0] or None

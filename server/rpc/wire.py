@@ -1,0 +1,72 @@
+"""Between protobuf's types and Python's, for every slice's `convert.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.kernel.errors import InvalidRequest
+from server.kernel.masks import masked
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """None stays None, and the field unset."""
+    if moment is None:
+        return None
+    return Timestamp(seconds=int(moment.timestamp() // 1), nanos=moment.microsecond * 1000)
+
+
+def moment(request: Message, field: str) -> datetime | None:
+    """The request's timestamp, None where it is unset. Raises InvalidRequest for one outside the years 1 to 9999."""
+    if not request.HasField(field):
+        return None
+    try:
+        made: datetime = getattr(request, field).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest([(field, "must be a moment of the years 1 to 9999")]) from None
+    return made
+
+
+def duration_ms(milliseconds: int | None) -> Duration | None:
+    """None stays None, and the field unset."""
+    if milliseconds is None:
+        return None
+    return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def money(amount: Decimal | None) -> str | None:
+    """USD as a decimal string without an exponent and without trailing zeros."""
+    if amount is None:
+        return None
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def present(request: Message, *fields: str) -> dict[str, Any]:
+    """The values of optional fields, None where one is unset."""
+    return {field: getattr(request, field) if request.HasField(field) else None for field in fields}
+
+
+def changes(request: Any, *fields: str) -> dict[str, Any]:
+    """What an update request means to change: the fields of its mask, or without one those that are set."""
+    return masked(present(request, *fields), request.update_mask.paths)
+
+
+def uuid_or_none(text: str) -> UUID | None:
+    """An id that may be left out. Its form has been validated."""
+    return UUID(text) if text else None
+
+
+class EnumMap:
+    """One to one between the words of the database and the values of a proto enum; 0, unspecified, is no word."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.number = values
+        self.word: dict[Any, Any] = {number: word for word, number in values.items()}

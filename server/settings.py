@@ -1,0 +1,168 @@
+"""Everything that is decided outside the code: one frozen `Settings`, read once from `ATRIUM_*` variables."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MASTER_KEY_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the message names every wrong one."""
+
+
+class Settings(BaseSettings):
+    """The server's settings. A field `x_y` is read from `ATRIUM_X_Y`."""
+
+    model_config = SettingsConfigDict(env_prefix="ATRIUM_", frozen=True, extra="forbid")
+
+    environment: Annotated[
+        Literal["development", "production"],
+        Field(description="production turns reflection off unless ATRIUM_REFLECTION asks for it"),
+    ] = "development"
+
+    address: Annotated[
+        str, Field(pattern=r"^\S+:\d{1,5}$", description="host:port that gRPC listens on; port 0 takes a free one")
+    ] = "127.0.0.1:50051"
+    processes: Annotated[int, Field(ge=1, le=64, description="server processes that share the port")] = 1
+    grace_seconds: Annotated[
+        float, Field(gt=0, le=600, description="how long running calls may take to finish after SIGTERM")
+    ] = 10.0
+    reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
+    metrics_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\S+:\d{1,5}$",
+            description="host:port of the Prometheus metrics; process n takes the n-th port from there; unset: none",
+        ),
+    ] = None
+
+    tls_certificate_file: Annotated[Path | None, Field(description="PEM certificate chain; unset: no TLS")] = None
+    tls_private_key_file: Annotated[Path | None, Field(description="PEM private key of the certificate")] = None
+    tls_client_ca_file: Annotated[
+        Path | None, Field(description="PEM authorities; set, clients must present a certificate they signed")
+    ] = None
+
+    data_dir: Annotated[Path, Field(description="where the embedded PostgreSQL and the master key live")] = Path(
+        ".atrium"
+    )
+    database_url: Annotated[
+        str | None, Field(description="PostgreSQL as the role that serves; unset: the embedded one")
+    ] = None
+    admin_database_url: Annotated[
+        str | None, Field(description="the same database as its owner: migrations and maintenance only")
+    ] = None
+    listen_database_url: Annotated[
+        str | None, Field(description="a direct connection for LISTEN, where database_url goes through a pooler")
+    ] = None
+    pool_size: Annotated[int, Field(ge=1, le=200, description="database connections of one process")] = 10
+    master_key: Annotated[
+        SecretStr | None,
+        Field(description="32 bytes, base64: wraps the keys kept in the database; needed with ATRIUM_DATABASE_URL"),
+    ] = None
+
+    max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
+    max_metadata_bytes: Annotated[int, Field(ge=4_096, le=65_536, description="largest request metadata")] = 16_384
+    max_streams_per_connection: Annotated[int, Field(ge=1, le=10_000, description="calls at once on a connection")] = (
+        100
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000, description="calls at once in one process")] = 2_000
+    ceiling_seconds: Annotated[
+        float, Field(gt=0, le=3_600, description="longest a call may run where its method names no ceiling")
+    ] = 30.0
+
+    token_issuer: Annotated[str, Field(min_length=1, description="`iss` of access tokens")] = "atrium"
+    token_audience: Annotated[str, Field(min_length=1, description="`aud` of access tokens")] = "atrium"
+    access_token_minutes: Annotated[int, Field(ge=1, le=60, description="life of an access token")] = 15
+    refresh_token_days: Annotated[int, Field(ge=1, le=365, description="life of a session without use")] = 30
+
+    openai_api_key: Annotated[SecretStr | None, Field(description="key of the models of provider openai")] = None
+    anthropic_api_key: Annotated[SecretStr | None, Field(description="key of the models of provider anthropic")] = None
+    provider_keys: Annotated[
+        dict[str, SecretStr],
+        Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
+    ] = Field(default_factory=dict)
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
+    log_format: Annotated[Literal["json", "console"], Field(description="how log lines are written")] = "json"
+
+    @field_validator("master_key")
+    @classmethod
+    def _thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            size = len(base64.b64decode(value.get_secret_value(), validate=True))
+        except ValueError:
+            size = 0
+        if size != MASTER_KEY_BYTES:
+            raise ValueError(f"must be {MASTER_KEY_BYTES} bytes in base64")
+        return value
+
+    @field_validator("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError(f"cannot read {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if (self.tls_certificate_file is None) != (self.tls_private_key_file is None):
+            raise ValueError("ATRIUM_TLS_CERTIFICATE_FILE and ATRIUM_TLS_PRIVATE_KEY_FILE go together")
+        if self.tls_client_ca_file is not None and self.tls_certificate_file is None:
+            raise ValueError("ATRIUM_TLS_CLIENT_CA_FILE needs ATRIUM_TLS_CERTIFICATE_FILE")
+        if self.database_url is not None and self.master_key is None:
+            raise ValueError(
+                "ATRIUM_DATABASE_URL needs ATRIUM_MASTER_KEY: 32 bytes in base64, such as "
+                "`head -c 32 /dev/urandom | base64` gives; every process on that database takes the same"
+            )
+        return self
+
+    @property
+    def serves_reflection(self) -> bool:
+        return self.environment == "development" if self.reflection is None else self.reflection
+
+    @cached_property
+    def master_key_bytes(self) -> bytes:
+        """The master key: the given one, or for the embedded database one made at first use and kept beside it."""
+        if self.master_key is not None:
+            return base64.b64decode(self.master_key.get_secret_value())
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        path = self.data_dir / "master.key"
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)))
+        except FileExistsError:
+            pass  # made at an earlier start
+        return base64.b64decode(path.read_bytes())
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings from the environment, with what the command line overrides.
+
+    Raises SettingsError, whose message has a line for every wrong value and for every unknown `ATRIUM_` variable.
+    """
+    known = {f"ATRIUM_{name.upper()}" for name in Settings.model_fields}
+    problems = [
+        f"{name}: is not a setting" for name in sorted(os.environ) if name.startswith("ATRIUM_") and name not in known
+    ]
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            text = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"ATRIUM_{name}: {text}" if name else text)
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
