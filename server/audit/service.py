@@ -1,0 +1,56 @@
+"""Writes the audit log: each entry in the transaction of what it tells of."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from server.audit.store import insert_entry
+from server.db.database import Database, Tx
+from server.kernel.audit import Change
+from server.kernel.errors import PermissionDenied
+from server.kernel.ids import uuid7
+from server.kernel.principal import Call, call_or_none
+
+
+class AuditLog:
+    """Completes each change with who made it, in which call and from where."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, tx: Tx, change: Change) -> None:
+        """Writes the entry into the tenant's log, as a part of the transaction."""
+        call = call_or_none()
+        principal = call.principal if call else None
+        entry = {
+            "tenant_id": tx.tenant_id,
+            "id": uuid7(),
+            "user_id": principal.user_id if principal else change.user_id,
+            "actor_kind": "system" if call is None else "user",
+            "acting_for": _acting_for(tx.tenant_id, principal.tenant_id if principal else None),
+            "action": change.action,
+            "resource_type": change.resource_type,
+            "resource_id": None if change.resource_id is None else str(change.resource_id),
+            "old_value": change.old,
+            "new_value": change.new,
+            "details": change.details,
+            "ip_address": call and call.address,
+            "user_agent": call and call.user_agent,
+            "request_id": call and call.request_id,
+            "session_id": str(principal.session_id) if principal else None,
+            "trace_id": call and call.trace_id,
+            "status": change.status,
+            "error_message": change.error_message,
+        }
+        await insert_entry(tx, entry)
+
+    async def denied(self, call: Call, error: PermissionDenied) -> None:
+        """Writes that the call was refused, in a transaction of its own."""
+        async with self._database.tenant_tx(call.caller.tenant_id) as tx:
+            change = Change(call.method, "method", status="failure", details=error.fields, error_message=error.reason)
+            await self.record(tx, change)
+
+
+def _acting_for(tenant_id: UUID, home: UUID | None) -> UUID | None:
+    """The tenant that a platform administrator acts inside, since the entry lies there and its author does not."""
+    return tenant_id if home not in (None, tenant_id) else None

@@ -1,0 +1,170 @@
+"""Between the identity slice's protos and its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import available_timezones
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
+from server.identity.domain import Decision, Role, RoleEntry, TokenPair, User
+from server.kernel.errors import InvalidRequest, etag_of
+from server.kernel.permissions import Permission
+from server.kernel.principal import Principal
+from server.rpc.wire import EnumMap, changes, moment, present, timestamp
+
+STATES = EnumMap(
+    {
+        "active": user_pb2.User.STATE_ACTIVE,
+        "inactive": user_pb2.User.STATE_INACTIVE,
+        "locked": user_pb2.User.STATE_LOCKED,
+    }
+)
+KINDS = EnumMap({"person": user_pb2.User.KIND_PERSON, "service": user_pb2.User.KIND_SERVICE})
+
+_PROFILE = ("full_name", "avatar_url", "phone", "locale", "timezone")
+_TIMEZONES = available_timezones()
+
+
+def user(value: User) -> user_pb2.User:
+    return user_pb2.User(
+        id=str(value.id),
+        etag=etag_of(value.revision),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        username=value.username,
+        email=value.email,
+        email_verified=value.email_verified,
+        kind=KINDS.number[value.kind],
+        state=STATES.number[value.status],
+        full_name=value.full_name,
+        avatar_url=value.avatar_url,
+        phone=value.phone,
+        locale=value.locale,
+        timezone=value.timezone,
+        last_login_time=timestamp(value.last_login_at),
+    )
+
+
+def new_user(request: pb.CreateUserRequest) -> dict[str, Any]:
+    """The columns of a new user; what is left out takes the column's default."""
+    profile = {name: value for name, value in present(request, *_PROFILE).items() if value is not None}
+    return _known_timezone({"username": request.username, "email": request.email, **profile})
+
+
+def user_changes(request: pb.UpdateUserRequest) -> dict[str, Any]:
+    values = changes(request, "username", "email", "state", *_PROFILE)
+    if "state" in values:
+        values["status"] = STATES.word[values.pop("state")]
+    return _known_timezone(values)
+
+
+def _known_timezone(values: dict[str, Any]) -> dict[str, Any]:
+    if values.get("timezone", "UTC") not in _TIMEZONES:
+        raise InvalidRequest([("timezone", "is not a time zone of the IANA database")])
+    return values
+
+
+def user_filters(request: pb.ListUsersRequest) -> dict[str, Any]:
+    filters: dict[str, Any] = {}
+    if request.state:
+        filters["status"] = STATES.word[request.state]
+    if request.HasField("email_verified"):
+        filters["email_verified"] = request.email_verified
+    for field in ("last_login_time_from", "last_login_time_until"):
+        if (bound := moment(request, field)) is not None:
+            filters[field] = bound
+    return filters
+
+
+def role(value: tuple[Role, Sequence[RoleEntry]]) -> role_pb2.Role:
+    found, entries = value
+    return role_pb2.Role(
+        id=str(found.id),
+        etag=etag_of(found.revision),
+        create_time=timestamp(found.created_at),
+        update_time=timestamp(found.updated_at),
+        name=found.name,
+        code=found.code,
+        description=found.description,
+        system=found.is_system,
+        default=found.is_default,
+        priority=found.priority,
+        permissions=[_entry(entry) for entry in entries],
+    )
+
+
+def new_role(request: pb.CreateRoleRequest) -> dict[str, Any]:
+    """The columns of a new role."""
+    return {
+        "name": request.name,
+        "code": request.code,
+        "is_default": request.default,
+        "priority": request.priority,
+        **present(request, "description"),
+    }
+
+
+def role_changes(request: pb.UpdateRoleRequest) -> dict[str, Any]:
+    values = changes(request, "name", "description", "default", "priority")
+    if "default" in values:
+        values["is_default"] = values.pop("default")
+    return values
+
+
+def entries(request: pb.SetRolePermissionsRequest) -> list[RoleEntry]:
+    return [
+        RoleEntry(
+            permission_named(entry.permission, f"permissions[{index}].permission"),
+            entry.effect == role_pb2.EFFECT_ALLOW,
+        )
+        for index, entry in enumerate(request.permissions)
+    ]
+
+
+def _entry(entry: RoleEntry) -> role_pb2.RolePermission:
+    effect = role_pb2.EFFECT_ALLOW if entry.allow else role_pb2.EFFECT_DENY
+    return role_pb2.RolePermission(permission=entry.permission, effect=effect)
+
+
+def permission(value: tuple[Permission, str]) -> role_pb2.Permission:
+    code, description = value
+    return role_pb2.Permission(name=code, resource=code.resource, action=code.action, description=description)
+
+
+def permission_named(name: str, field: str) -> Permission:
+    """Raises InvalidRequest that names the field."""
+    try:
+        return Permission(name)
+    except ValueError:
+        raise InvalidRequest([(field, "is not a permission")]) from None
+
+
+def wanted(request: pb.CheckPermissionRequest) -> list[Permission]:
+    return [permission_named(name, f"permissions[{index}]") for index, name in enumerate(request.permissions)]
+
+
+def decision(value: Decision) -> pb.CheckPermissionResponse.Result:
+    return pb.CheckPermissionResponse.Result(
+        permission=value.permission, allowed=value.allowed, role_code=value.role_code or ""
+    )
+
+
+def tokens(value: TokenPair) -> session_pb2.Tokens:
+    return session_pb2.Tokens(
+        access_token=value.access_token,
+        access_token_expire_time=timestamp(value.access_expires_at),
+        refresh_token=value.refresh_token,
+        refresh_token_expire_time=timestamp(value.refresh_expires_at),
+    )
+
+
+def who(caller: Principal) -> pb.WhoAmIResponse:
+    return pb.WhoAmIResponse(
+        tenant_id=str(caller.tenant_id),
+        user_id=str(caller.user_id),
+        session_id=str(caller.session_id),
+        platform=caller.is_platform,
+        permissions=sorted(caller.permissions),
+    )

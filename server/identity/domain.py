@@ -1,0 +1,218 @@
+"""People, what they may do, and the sessions they are signed in with: the rules and what can go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+from uuid import UUID
+
+from server.kernel.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
+from server.kernel.permissions import Permission
+from server.kernel.principal import Principal
+
+UserStatus = Literal["active", "inactive", "locked"]
+UserKind = Literal["person", "service"]
+
+
+class TokenInvalid(Unauthenticated):
+    """The access token is not one of this server's."""
+
+
+class TokenExpired(Unauthenticated):
+    """The access token has expired: refresh it."""
+
+
+class SessionRevoked(Unauthenticated):
+    """The session has ended: sign in again."""
+
+
+class LoginFailed(Unauthenticated):
+    """The tenant, the login or the password is wrong."""
+
+
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token is not good: sign in again."""
+
+
+class RefreshTokenReused(Unauthenticated):
+    """The refresh token was used before, so its session has been ended: sign in again."""
+
+
+class PasswordIncorrect(InvalidArgument):
+    """The current password is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__([("current_password", "is wrong")])
+
+
+class EscalationRefused(PermissionDenied):
+    """Nobody can give more than they hold; you do not hold {permissions}."""
+
+
+class UserNotFound(NotFound):
+    """No user with this id."""
+
+    resource = "user"
+
+
+class RoleNotFound(NotFound):
+    """No role with this id."""
+
+    resource = "role"
+
+
+class UsernameTaken(AlreadyExists):
+    """The username is taken."""
+
+
+class EmailTaken(AlreadyExists):
+    """The e-mail address is taken."""
+
+
+class RoleCodeTaken(AlreadyExists):
+    """The role code is taken."""
+
+
+class SystemRoleImmutable(FailedPrecondition):
+    """The role {subject} is a system role and cannot be changed."""
+
+
+class RoleNotAssignable(FailedPrecondition):
+    """The role {subject} belongs to the platform's administrators alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or a service account of a tenant."""
+
+    id: UUID
+    username: str
+    email: str
+    kind: UserKind
+    full_name: str | None
+    avatar_url: str | None
+    phone: str | None
+    locale: str
+    timezone: str
+    status: UserStatus
+    email_verified: bool
+    last_login_at: datetime | None
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named set of permission entries. `priority` settles what happens where a user's roles disagree."""
+
+    id: UUID
+    name: str
+    code: str
+    description: str | None
+    is_system: bool
+    is_default: bool
+    priority: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEntry:
+    """What a role says of one permission."""
+
+    permission: Permission
+    allow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCandidate:
+    """The user that a login names, with what the sign-in is decided by. Never leaves the slice."""
+
+    user: User
+    password_hash: str | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session's refresh state. Never leaves the slice."""
+
+    user_id: UUID
+    refresh_hash: str
+    previous_hash: str | None
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a live session gives: its caller, and the epoch that its tokens must name."""
+
+    principal: Principal
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a sign-in or a refresh gives."""
+
+    access_token: str
+    access_expires_at: datetime
+    refresh_token: str
+    refresh_expires_at: datetime
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a user has a permission, and the role that decided it (None: no role speaks of it)."""
+
+    permission: Permission
+    allowed: bool
+    role_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRole:
+    """A role that every tenant is founded with."""
+
+    name: str
+    priority: int
+    permissions: frozenset[Permission]
+    is_default: bool = False
+
+
+_CONTENT = frozenset(
+    permission
+    for permission in Permission
+    if permission.resource in {"agents", "workflows", "templates", "knowledge_bases"}
+) | {Permission.MODELS_READ, Permission.MODELS_EXECUTE, Permission.USERS_READ}
+
+SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
+    {
+        "admin": SystemRole("管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE}),
+        "editor": SystemRole("编辑", 50, _CONTENT),
+        "viewer": SystemRole(
+            "查看者",
+            10,
+            frozenset({Permission.MODELS_READ, Permission.WORKFLOWS_READ, Permission.USERS_READ}),
+            is_default=True,
+        ),
+    }
+)
+"""The roles of a new tenant, by code. The platform's own `super_admin` comes with the database."""
+
+ADMINISTRATOR_ROLE = "admin"
+PLATFORM_ADMINISTRATOR_ROLE = "super_admin"

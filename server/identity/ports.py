@@ -1,0 +1,25 @@
+"""What the identity slice needs from others."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+from server.db.database import Tx
+from server.kernel.audit import Change
+
+
+class AuditLog(Protocol):
+    """Where changes are written down, in the change's own transaction."""
+
+    async def record(self, tx: Tx, change: Change) -> None: ...
+
+
+class Tenants(Protocol):
+    """What a sign-in must know of tenants."""
+
+    async def find_active(self, slug: str) -> UUID | None:
+        """The id of the active tenant of that slug."""
+
+    async def is_active(self, tx: Tx) -> bool:
+        """Whether the transaction's tenant is active."""

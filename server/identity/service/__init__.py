@@ -1,0 +1,1 @@
+"""The identity slice's use cases, a module an object."""

@@ -1,0 +1,161 @@
+"""Roles, who holds them, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from server.db.database import Database, Tx
+from server.identity.domain import (
+    PLATFORM_ADMINISTRATOR_ROLE,
+    Decision,
+    EscalationRefused,
+    Role,
+    RoleEntry,
+    RoleNotAssignable,
+    SystemRoleImmutable,
+)
+from server.identity.ports import AuditLog
+from server.identity.service.values import entry_values, role_values
+from server.identity.store import roles as role_store
+from server.identity.store import sessions as session_store
+from server.identity.store import users as user_store
+from server.kernel.audit import Change
+from server.kernel.errors import PermissionMissing, check_etag
+from server.kernel.ids import uuid7
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Permission, decide
+from server.kernel.principal import Principal, current_call
+
+RoleWithEntries = tuple[Role, Sequence[RoleEntry]]
+
+
+class RoleService:
+    """Creates, finds, changes and gives roles of the caller's tenant. Nobody gives more than they hold."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._database = database
+        self._audit = audit
+
+    async def create(self, values: Mapping[str, Any]) -> RoleWithEntries:
+        """A new role that allows nothing yet. Raises RoleCodeTaken."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            role = await role_store.create(tx, {**values, "tenant_id": caller.tenant_id, "id": uuid7()})
+            await self._audit.record(tx, Change("roles.create", "role", role.id, new=role_values(role)))
+        return role, ()
+
+    async def get(self, role_id: UUID) -> RoleWithEntries:
+        """Raises RoleNotFound."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            return await self._with_entries(tx, await role_store.get(tx, role_id))
+
+    async def page(self, request: PageRequest, user_id: UUID | None) -> Page[RoleWithEntries]:
+        """Roles, newest first; of one user, where one is named. Raises UserNotFound."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            if user_id is not None:
+                await user_store.require(tx, user_id)
+            page = await role_store.page(tx, request, user_id)
+            entries = await role_store.entries(tx, [role.id for role in page.items])
+        return Page([(role, entries[role.id]) for role in page.items], page.next_cursor)
+
+    async def update(self, role_id: UUID, values: Mapping[str, Any], etag: str) -> RoleWithEntries:
+        """Changes the given fields. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = await role_store.lock(tx, role_id)
+            _mutable(old)
+            check_etag(etag, old.revision, "role")
+            # A higher priority can turn another role's denial into an allowance, so it counts as giving.
+            if values.get("priority", old.priority) != old.priority:
+                _hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            new = await role_store.change(tx, role_id, values) if values else old
+            await session_store.tell_changed(tx, caller.tenant_id, None)
+            change = Change("roles.update", "role", role_id, old=role_values(old), new=role_values(new))
+            await self._audit.record(tx, change)
+            return await self._with_entries(tx, new)
+
+    async def permissions(self) -> list[tuple[Permission, str]]:
+        """Every permission with its description."""
+        async with self._database.global_tx() as tx:
+            return await role_store.all_permissions(tx)
+
+    async def set_permissions(self, role_id: UUID, entries: Sequence[RoleEntry], etag: str) -> RoleWithEntries:
+        """The role says this and nothing else.
+
+        Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused.
+        """
+        caller = current_call().caller
+        _hold(caller, entries)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            role = await role_store.lock(tx, role_id)
+            _mutable(role)
+            check_etag(etag, role.revision, "role")
+            old = (await role_store.entries(tx, [role_id]))[role_id]
+            # Taking a denial away gives too.
+            _hold(caller, [RoleEntry(entry.permission, allow=True) for entry in old if not entry.allow])
+            await role_store.set_entries(tx, caller.tenant_id, role_id, entries)
+            role = await role_store.revise(tx, role_id)
+            await session_store.tell_changed(tx, caller.tenant_id, None)
+            change = Change("roles.set_permissions", "role", role_id, old=entry_values(old), new=entry_values(entries))
+            await self._audit.record(tx, change)
+            return await self._with_entries(tx, role)
+
+    async def assign(self, user_id: UUID, role_id: UUID, expires_at: datetime | None) -> None:
+        """Gives the role to the user. Raises UserNotFound, RoleNotFound, RoleNotAssignable, EscalationRefused."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await user_store.lock(tx, user_id)
+            role = await role_store.lock(tx, role_id)
+            if role.code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_platform:
+                raise RoleNotAssignable(role.code)
+            _hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.user_id, expires_at)
+            await session_store.tell_changed(tx, caller.tenant_id, user_id)
+            new = {"role": role.code, "expires_at": expires_at and expires_at.isoformat()}
+            await self._audit.record(tx, Change("users.assign_role", "user", user_id, new=new))
+
+    async def unassign(self, user_id: UUID, role_id: UUID) -> None:
+        """Takes the role from the user, where they have it. Raises UserNotFound, RoleNotFound."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await user_store.lock(tx, user_id)
+            role = await role_store.get(tx, role_id)
+            if await role_store.unassign(tx, user_id, role_id):
+                await session_store.tell_changed(tx, caller.tenant_id, user_id)
+                await self._audit.record(tx, Change("users.unassign_role", "user", user_id, old={"role": role.code}))
+
+    async def check(self, user_id: UUID | None, wanted: Iterable[Permission]) -> list[Decision]:
+        """Whether the user (None: the caller) has each permission, and through which role.
+
+        Raises UserNotFound, PermissionMissing.
+        """
+        caller = current_call().caller
+        user_id = user_id or caller.user_id
+        if user_id != caller.user_id and Permission.ROLES_READ not in caller.permissions:
+            raise PermissionMissing(permission=Permission.ROLES_READ)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await user_store.require(tx, user_id)
+            decided = decide(await role_store.grants(tx, user_id))
+        return [
+            Decision(permission, grant is not None and grant.allow, None if grant is None else grant.role_code)
+            for permission in wanted
+            for grant in [decided.get(permission)]
+        ]
+
+    async def _with_entries(self, tx: Tx, role: Role) -> RoleWithEntries:
+        return role, (await role_store.entries(tx, [role.id]))[role.id]
+
+
+def _hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
+    given = {implied for entry in entries if entry.allow for implied in entry.permission.implied}
+    missing = given - caller.permissions
+    if missing:
+        raise EscalationRefused(permissions=", ".join(sorted(missing)))
+
+
+def _mutable(role: Role) -> None:
+    if role.is_system:
+        raise SystemRoleImmutable(role.code)

@@ -1,0 +1,102 @@
+"""The IdentityService: converts, calls, converts."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import session_pb2
+from server.identity import convert
+from server.identity.service.roles import RoleService
+from server.identity.service.sessions import SessionService
+from server.identity.service.users import UserService
+from server.kernel.principal import current_call
+from server.rpc.chain import Context
+from server.rpc.pages import Pages
+from server.rpc.wire import moment, uuid_or_none
+
+
+class IdentityServicer:
+    """People, roles and sessions."""
+
+    def __init__(self, sessions: SessionService, users: UserService, roles: RoleService, pages: Pages) -> None:
+        self._sessions = sessions
+        self._users = users
+        self._roles = roles
+        self._pages = pages
+
+    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
+        pair = await self._sessions.login(request.tenant, request.login, request.password)
+        return pb.LoginResponse(tokens=convert.tokens(pair), user=convert.user(pair.user))
+
+    async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
+        return pb.RefreshTokenResponse(tokens=convert.tokens(await self._sessions.refresh(request.refresh_token)))
+
+    async def Logout(self, request: pb.LogoutRequest, context: Context) -> pb.LogoutResponse:
+        await self._sessions.logout()
+        return pb.LogoutResponse()
+
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
+        return convert.who(current_call().caller)
+
+    async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:
+        return pb.GetJwksResponse(keys=[session_pb2.Jwk(**key) for key in self._sessions.jwks()])
+
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
+        await self._sessions.change_password(request.current_password, request.new_password)
+        return pb.ChangePasswordResponse()
+
+    async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
+        password = request.password if request.HasField("password") else None
+        return pb.CreateUserResponse(user=convert.user(await self._users.create(convert.new_user(request), password)))
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        return pb.GetUserResponse(user=convert.user(await self._users.get(UUID(request.id))))
+
+    async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
+        page = await self._users.page(self._pages.read(request), convert.user_filters(request))
+        return pb.ListUsersResponse(
+            users=[convert.user(user) for user in page.items], next_page_token=self._pages.next(request, page)
+        )
+
+    async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
+        user = await self._users.update(UUID(request.id), convert.user_changes(request), request.etag)
+        return pb.UpdateUserResponse(user=convert.user(user))
+
+    async def CreateRole(self, request: pb.CreateRoleRequest, context: Context) -> pb.CreateRoleResponse:
+        return pb.CreateRoleResponse(role=convert.role(await self._roles.create(convert.new_role(request))))
+
+    async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.GetRoleResponse:
+        return pb.GetRoleResponse(role=convert.role(await self._roles.get(UUID(request.id))))
+
+    async def ListRoles(self, request: pb.ListRolesRequest, context: Context) -> pb.ListRolesResponse:
+        page = await self._roles.page(self._pages.read(request), uuid_or_none(request.user_id))
+        return pb.ListRolesResponse(
+            roles=[convert.role(role) for role in page.items], next_page_token=self._pages.next(request, page)
+        )
+
+    async def UpdateRole(self, request: pb.UpdateRoleRequest, context: Context) -> pb.UpdateRoleResponse:
+        role = await self._roles.update(UUID(request.id), convert.role_changes(request), request.etag)
+        return pb.UpdateRoleResponse(role=convert.role(role))
+
+    async def ListPermissions(self, request: pb.ListPermissionsRequest, context: Context) -> pb.ListPermissionsResponse:
+        permissions = await self._roles.permissions()
+        return pb.ListPermissionsResponse(permissions=[convert.permission(permission) for permission in permissions])
+
+    async def SetRolePermissions(
+        self, request: pb.SetRolePermissionsRequest, context: Context
+    ) -> pb.SetRolePermissionsResponse:
+        role = await self._roles.set_permissions(UUID(request.role_id), convert.entries(request), request.etag)
+        return pb.SetRolePermissionsResponse(role=convert.role(role))
+
+    async def AssignRole(self, request: pb.AssignRoleRequest, context: Context) -> pb.AssignRoleResponse:
+        await self._roles.assign(UUID(request.user_id), UUID(request.role_id), moment(request, "expire_time"))
+        return pb.AssignRoleResponse()
+
+    async def UnassignRole(self, request: pb.UnassignRoleRequest, context: Context) -> pb.UnassignRoleResponse:
+        await self._roles.unassign(UUID(request.user_id), UUID(request.role_id))
+        return pb.UnassignRoleResponse()
+
+    async def CheckPermission(self, request: pb.CheckPermissionRequest, context: Context) -> pb.CheckPermissionResponse:
+        decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
+        return pb.CheckPermissionResponse(results=[convert.decision(decision) for decision in decisions])

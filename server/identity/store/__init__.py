@@ -1,0 +1,1 @@
+"""The identity slice's SQL, a module an object."""

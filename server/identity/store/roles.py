@@ -1,0 +1,221 @@
+"""Roles, what they say of each permission, and who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, column, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from server.db.database import Tx
+from server.db.errors import constraint_errors
+from server.db.statements import Statement
+from server.identity.domain import Role, RoleCodeTaken, RoleEntry, RoleNotFound
+from server.identity.tables import permissions, role_permissions, roles, user_roles
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Grant, Permission
+
+_COLUMNS = (
+    roles.c.id,
+    roles.c.name,
+    roles.c.code,
+    roles.c.description,
+    roles.c.is_system,
+    roles.c.is_default,
+    roles.c.priority,
+    roles.c.revision,
+    roles.c.created_at,
+    roles.c.updated_at,
+)
+_LIVE = roles.c.deleted_at.is_(None)
+_THIS = roles.c.id == bindparam("role_id")
+_TAKEN = {"uq_roles_code": RoleCodeTaken}
+_entries = (
+    func.unnest(bindparam("permissions", type_=ARRAY(Text)), bindparam("effects", type_=ARRAY(Text)))
+    .table_valued(column("permission", Text), column("effect", Text))
+    .render_derived(name="wanted")
+)
+_CODE = permissions.c.resource + ":" + permissions.c.action
+
+_GET = Statement(select(*_COLUMNS).where(_THIS, _LIVE))
+_LOCK = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update())
+_DEFAULTS = Statement(select(roles.c.id).where(roles.c.is_default, _LIVE))
+_BY_CODE = Statement(select(*_COLUMNS).where(roles.c.code == bindparam("code"), _LIVE))
+_PAGE = (
+    select(*_COLUMNS)
+    .where(_LIVE, roles.c.id < bindparam("before"))
+    .order_by(roles.c.id.desc())
+    .limit(bindparam("most"))
+)
+_LIST = Statement(_PAGE)
+_ENTRIES = Statement(
+    select(role_permissions.c.role_id, _CODE.label("permission"), role_permissions.c.effect)
+    .join_from(role_permissions, permissions, permissions.c.id == role_permissions.c.permission_id)
+    .where(role_permissions.c.role_id == any_(bindparam("role_ids", type_=ARRAY(Uuid))))
+    .order_by(_CODE)
+)
+_CLEAR = Statement(delete(role_permissions).where(role_permissions.c.role_id == bindparam("role_id")))
+# Entries are rows beside the role's: its own revision must tell of a change to them.
+_REVISE = Statement(update(roles).where(_THIS).values(revision=roles.c.revision + 1).returning(*_COLUMNS))
+_ASSIGN = Statement(
+    upsert(user_roles)
+    .values(
+        tenant_id=bindparam("tenant_id"),
+        user_id=bindparam("user_id"),
+        role_id=bindparam("role_id"),
+        granted_by=bindparam("granted_by"),
+        expires_at=bindparam("expires_at"),
+    )
+    .on_conflict_do_update(
+        index_elements=["tenant_id", "user_id", "role_id"],
+        set_={"granted_by": bindparam("granted_by"), "expires_at": bindparam("expires_at")},
+    )
+)
+_UNASSIGN = Statement(
+    delete(user_roles)
+    .where(user_roles.c.user_id == bindparam("user_id"), user_roles.c.role_id == bindparam("role_id"))
+    .returning(user_roles.c.role_id)
+)
+_NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
+_LIST_OF_USER = Statement(
+    _PAGE.join(user_roles, roles.c.id == user_roles.c.role_id).where(
+        user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED
+    )
+)
+_GRANTS = Statement(
+    select(_CODE, role_permissions.c.effect, roles.c.code, roles.c.priority)
+    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
+    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
+    .join(permissions, permissions.c.id == role_permissions.c.permission_id)
+    .where(user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED, _LIVE)
+)
+_PERMISSIONS = Statement(select(_CODE, permissions.c.description).order_by(_CODE))
+_SET_ENTRIES = Statement(
+    insert(role_permissions).from_select(
+        ["tenant_id", "role_id", "permission_id", "effect"],
+        select(
+            bindparam("tenant_id", type_=Uuid),
+            bindparam("role_id", type_=Uuid),
+            permissions.c.id,
+            _entries.c.effect,
+        ).join_from(_entries, permissions, _entries.c.permission == _CODE),
+    )
+)
+
+
+@cache
+def _insert(fields: tuple[str, ...]) -> Statement:
+    return Statement(insert(roles).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
+
+
+@cache
+def _update(fields: tuple[str, ...]) -> Statement:
+    return Statement(update(roles).where(_THIS).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
+
+
+async def get(tx: Tx, role_id: UUID) -> Role:
+    """Raises RoleNotFound."""
+    return _role(await tx.fetchrow(_GET, role_id=role_id), role_id)
+
+
+async def lock(tx: Tx, role_id: UUID) -> Role:
+    """The role, held until the transaction ends. Raises RoleNotFound."""
+    return _role(await tx.fetchrow(_LOCK, role_id=role_id), role_id)
+
+
+def _role(row: Any, role_id: UUID) -> Role:
+    if row is None:
+        raise RoleNotFound(role_id)
+    return Role(*row)
+
+
+async def by_code(tx: Tx, code: str) -> Role:
+    """Raises RoleNotFound."""
+    row = await tx.fetchrow(_BY_CODE, code=code)
+    if row is None:
+        raise RoleNotFound(code)
+    return Role(*row)
+
+
+async def defaults(tx: Tx) -> list[UUID]:
+    """The roles that new users are given."""
+    return [row["id"] for row in await tx.fetch(_DEFAULTS)]
+
+
+async def page(tx: Tx, request: PageRequest, user_id: UUID | None) -> Page[Role]:
+    """Live roles, newest first; those that one user holds now, where one is named."""
+    window: dict[str, Any] = {"before": request.before, "most": request.size + 1}
+    if user_id is None:
+        rows = await tx.fetch(_LIST, **window)
+    else:
+        rows = await tx.fetch(_LIST_OF_USER, user_id=user_id, **window)
+    return Page.cut([Role(*row) for row in rows], [row["id"] for row in rows], request.size)
+
+
+async def create(tx: Tx, values: Mapping[str, Any]) -> Role:
+    """Raises RoleCodeTaken."""
+    with constraint_errors(_TAKEN):
+        return Role(*await tx.fetchone(_insert(tuple(sorted(values))), **values))
+
+
+async def change(tx: Tx, role_id: UUID, values: Mapping[str, Any]) -> Role:
+    """Raises RoleCodeTaken."""
+    with constraint_errors(_TAKEN):
+        return Role(*await tx.fetchone(_update(tuple(sorted(values))), role_id=role_id, **values))
+
+
+async def entries(tx: Tx, role_ids: Iterable[UUID]) -> dict[UUID, list[RoleEntry]]:
+    """What each of the roles says, by role, sorted by permission."""
+    found: dict[UUID, list[RoleEntry]] = {role_id: [] for role_id in role_ids}
+    for row in await tx.fetch(_ENTRIES, role_ids=list(found)):
+        found[row["role_id"]].append(RoleEntry(Permission(row["permission"]), row["effect"] == "allow"))
+    return found
+
+
+async def set_entries(tx: Tx, tenant_id: UUID, role_id: UUID, wanted: Iterable[RoleEntry]) -> None:
+    """The role says this and nothing else."""
+    wanted = list(wanted)
+    await tx.execute(_CLEAR, role_id=role_id)
+    await tx.execute(
+        _SET_ENTRIES,
+        tenant_id=tenant_id,
+        role_id=role_id,
+        permissions=[entry.permission.value for entry in wanted],
+        effects=["allow" if entry.allow else "deny" for entry in wanted],
+    )
+
+
+async def revise(tx: Tx, role_id: UUID) -> Role:
+    """Raises the role's revision for a change to its entries."""
+    return Role(*await tx.fetchone(_REVISE, role_id=role_id))
+
+
+async def assign(
+    tx: Tx, tenant_id: UUID, user_id: UUID, role_id: UUID, granted_by: UUID | None, expires_at: datetime | None
+) -> None:
+    """Gives the role to the user, or changes until when they have it."""
+    await tx.execute(
+        _ASSIGN, tenant_id=tenant_id, user_id=user_id, role_id=role_id, granted_by=granted_by, expires_at=expires_at
+    )
+
+
+async def unassign(tx: Tx, user_id: UUID, role_id: UUID) -> bool:
+    """Takes the role from the user; False where they did not have it."""
+    return await tx.fetchrow(_UNASSIGN, user_id=user_id, role_id=role_id) is not None
+
+
+async def grants(tx: Tx, user_id: UUID) -> list[Grant]:
+    """Every entry of every role that the user holds now."""
+    return [
+        Grant(Permission(permission), effect == "allow", code, priority)
+        for permission, effect, code, priority in await tx.fetch(_GRANTS, user_id=user_id)
+    ]
+
+
+async def all_permissions(tx: Tx) -> list[tuple[Permission, str]]:
+    """Every permission with its description, sorted."""
+    return [(Permission(code), description) for code, description in await tx.fetch(_PERMISSIONS)]

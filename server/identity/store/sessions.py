@@ -1,0 +1,157 @@
+"""Sessions: the refresh state of each sign-in, and what a session gives at this moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
+
+from server.db.database import Database, Tx
+from server.db.statements import HotStatement, Statement
+from server.identity.domain import Access, StoredSession
+from server.identity.tables import permissions, role_permissions, roles, sessions, user_roles, users
+from server.kernel.permissions import Grant, Permission, allowed
+from server.kernel.principal import Principal
+
+CHANGED = "atrium_access_changed"
+"""Channel that says whose access changed: `<tenant>/<user>`, or `<tenant>/` for everyone in the tenant."""
+
+_THIS = sessions.c.id == bindparam("session_id")
+
+_CREATE = Statement(
+    insert(sessions).values(
+        tenant_id=bindparam("tenant_id"),
+        id=bindparam("session_id"),
+        user_id=bindparam("user_id"),
+        refresh_hash=bindparam("refresh_hash"),
+        user_agent=bindparam("user_agent"),
+        ip_address=bindparam("address"),
+        expires_at=bindparam("expires_at"),
+    )
+)
+_LOCK = Statement(
+    select(
+        sessions.c.user_id,
+        sessions.c.refresh_hash,
+        sessions.c.previous_hash,
+        sessions.c.expires_at,
+        sessions.c.revoked_at,
+    )
+    .where(_THIS)
+    .with_for_update()
+)
+_ROTATE = Statement(
+    update(sessions)
+    .where(_THIS)
+    .values(
+        previous_hash=sessions.c.refresh_hash,
+        refresh_hash=bindparam("refresh_hash"),
+        rotated_at=func.now(),
+        expires_at=bindparam("expires_at"),
+    )
+)
+_REVOKE = Statement(
+    update(sessions)
+    .where(_THIS, sessions.c.revoked_at.is_(None))
+    .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
+)
+_REVOKE_OTHERS = Statement(
+    update(sessions)
+    .where(
+        sessions.c.user_id == bindparam("user_id"), sessions.c.id != bindparam("kept"), sessions.c.revoked_at.is_(None)
+    )
+    .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
+)
+
+_grants = (
+    select(
+        func.json_agg(
+            func.json_build_array(
+                permissions.c.resource + ":" + permissions.c.action,
+                role_permissions.c.effect == "allow",
+                roles.c.code,
+                roles.c.priority,
+            )
+        )
+    )
+    .select_from(user_roles)
+    .join(roles, roles.c.id == user_roles.c.role_id)
+    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
+    .join(permissions, permissions.c.id == role_permissions.c.permission_id)
+    .where(
+        user_roles.c.user_id == users.c.id,
+        or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now()),
+        roles.c.deleted_at.is_(None),
+    )
+    .correlate(users)
+    .scalar_subquery()
+)
+# The tenant itself is looked at by `tenant_is_active`, a function of the schema: its table is another slice's.
+_ACCESS = HotStatement(
+    select(users.c.id, users.c.token_epoch, _grants.label("grants"))
+    .join_from(sessions, users, users.c.id == sessions.c.user_id)
+    .where(
+        _THIS,
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > func.now(),
+        users.c.status == "active",
+        users.c.deleted_at.is_(None),
+        func.atrium_tenant_is_active(),
+    )
+)
+
+
+async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Access | None:
+    """What the session gives now, in one round trip; None where it, its user or its tenant is not good any more."""
+    row = await database.hot(tenant_id, _ACCESS, session_id=session_id)
+    if row is None:
+        return None
+    grants = [Grant(Permission(code), *rest) for code, *rest in row["grants"] or ()]
+    return Access(Principal(tenant_id, row["id"], session_id, allowed(grants)), row["token_epoch"])
+
+
+async def create(
+    tx: Tx,
+    tenant_id: UUID,
+    session_id: UUID,
+    user_id: UUID,
+    refresh_hash: str,
+    expires_at: datetime,
+    address: str | None,
+    user_agent: str | None,
+) -> None:
+    await tx.execute(
+        _CREATE,
+        tenant_id=tenant_id,
+        session_id=session_id,
+        user_id=user_id,
+        refresh_hash=refresh_hash,
+        expires_at=expires_at,
+        address=address,
+        user_agent=user_agent,
+    )
+
+
+async def lock(tx: Tx, session_id: UUID) -> StoredSession | None:
+    """The session, held until the transaction ends: of two refreshes with one token the second sees the first."""
+    row = await tx.fetchrow(_LOCK, session_id=session_id)
+    return None if row is None else StoredSession(*row)
+
+
+async def rotate(tx: Tx, session_id: UUID, refresh_hash: str, expires_at: datetime) -> None:
+    await tx.execute(_ROTATE, session_id=session_id, refresh_hash=refresh_hash, expires_at=expires_at)
+
+
+async def revoke(tx: Tx, session_id: UUID, reason: str) -> None:
+    await tx.execute(_REVOKE, session_id=session_id, reason=reason)
+
+
+async def revoke_others(tx: Tx, user_id: UUID, kept: UUID, reason: str) -> None:
+    """Ends every session of the user but one."""
+    await tx.execute(_REVOKE_OTHERS, user_id=user_id, kept=kept, reason=reason)
+
+
+async def tell_changed(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> None:
+    """Has every process forget what it remembers of the user's access (None: of everyone's in the tenant) on commit."""
+    await tx.notify(CHANGED, f"{tenant_id}/{user_id or ''}")

@@ -1,0 +1,162 @@
+"""The credentials that people carry: access tokens (JWT, EdDSA) and refresh tokens (opaque, single-use)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.identity.domain import RefreshTokenInvalid, TokenExpired, TokenInvalid
+
+ALGORITHM = "EdDSA"
+HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
+
+_REQUIRED = ["iss", "aud", "exp", "iat", "sub", "tid", "sid", "epoch"]
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token says."""
+
+    tenant_id: UUID
+    user_id: UUID
+    session_id: UUID
+    epoch: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key pair that access tokens are signed with. `public_key`: 32 raw bytes (RFC 8032)."""
+
+    kid: str
+    private_key: Ed25519PrivateKey
+    public_key: Ed25519PublicKey
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        private_key = Ed25519PrivateKey.generate()
+        return cls(secrets.token_urlsafe(12), private_key, private_key.public_key())
+
+    @classmethod
+    def unwrap(cls, kid: str, wrapped: bytes, master_key: bytes) -> SigningKey:
+        """The key pair out of the bytes that `wrap` gave. Raises cryptography's InvalidTag for another master key."""
+        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        raw = AESGCM(master_key).decrypt(nonce, ciphertext, _wrap_context(kid))
+        private_key = Ed25519PrivateKey.from_private_bytes(raw)
+        return cls(kid, private_key, private_key.public_key())
+
+    def wrap(self, master_key: bytes) -> bytes:
+        """The private key under the master key (AES-256-GCM, bound to the kid): nonce, then ciphertext."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(master_key).encrypt(nonce, self.private_key.private_bytes_raw(), _wrap_context(self.kid))
+
+    def jwk(self) -> dict[str, str]:
+        """The public key as a JSON Web Key (RFC 8037)."""
+        x = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
+        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "x": x}
+
+
+def _wrap_context(kid: str) -> bytes:
+    return b"atrium signing key\0" + kid.encode()
+
+
+class AccessTokens:
+    """Signs access tokens with the newest key and reads those of every key it is given."""
+
+    def __init__(self, keys: Mapping[str, SigningKey], signing_kid: str, issuer: str, audience: str) -> None:
+        self._keys = keys
+        self._signing = keys[signing_kid]
+        self._issuer = issuer
+        self._audience = audience
+
+    def issue(
+        self, tenant_id: UUID, user_id: UUID, session_id: UUID, epoch: int, now: datetime, life: timedelta
+    ) -> str:
+        """A token that is good until `now + life`."""
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "iat": now,
+            "exp": now + life,
+            "sub": str(user_id),
+            "tid": str(tenant_id),
+            "sid": str(session_id),
+            "epoch": epoch,
+        }
+        headers = {"kid": self._signing.kid, "typ": HEADER_TYPE}
+        return jwt.encode(claims, self._signing.private_key, algorithm=ALGORITHM, headers=headers)
+
+    def read(self, token: str) -> Claims:
+        """The token's claims, every one of them checked. Raises TokenInvalid or TokenExpired."""
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("typ") != HEADER_TYPE or not isinstance(header.get("kid"), str):
+                raise TokenInvalid
+            claims = jwt.decode(
+                token,
+                self._keys[header["kid"]].public_key,
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                audience=self._audience,
+                options={"require": _REQUIRED},
+            )
+            return Claims(
+                UUID(claims["tid"]),
+                UUID(claims["sub"]),
+                UUID(claims["sid"]),
+                int(claims["epoch"]),
+                float(claims["exp"]),
+            )
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired from None
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
+            raise TokenInvalid from None
+
+    def jwks(self) -> list[dict[str, str]]:
+        """Every key whose tokens are accepted, as JSON Web Keys."""
+        return [key.jwk() for key in self._keys.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """`<tenant>.<session>.<secret>`: it says in the clear where its session lies, and only its hash is kept there."""
+
+    tenant_id: UUID
+    session_id: UUID
+    secret: str
+
+    @classmethod
+    def generate(cls, tenant_id: UUID, session_id: UUID) -> RefreshToken:
+        return cls(tenant_id, session_id, secrets.token_urlsafe(32))
+
+    @classmethod
+    def parse(cls, text: str) -> RefreshToken:
+        """Raises RefreshTokenInvalid for what is not of that form."""
+        try:
+            tenant, session, secret = text.split(".")
+            return cls(UUID(hex=tenant), UUID(hex=session), secret)
+        except ValueError:
+            raise RefreshTokenInvalid from None
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id.hex}.{self.session_id.hex}.{self.secret}"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256, hex: the secret has 256 random bits, so that no slow hash is needed."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+    def matches(self, stored: str | None) -> bool:
+        return stored is not None and hmac.compare_digest(self.hash, stored)
