@@ -1,0 +1,103 @@
+"""Between the tenant slice's protos and its domain."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from atrium.tenant.v1 import tenant_service_pb2 as pb
+from server.kernel.errors import InvalidRequest, etag_of
+from server.rpc.wire import EnumMap, changes, moment, present, timestamp
+from server.tenant.domain import Tenant, TenantConfig
+
+STATES = EnumMap({"active": tenant_pb2.Tenant.STATE_ACTIVE, "suspended": tenant_pb2.Tenant.STATE_SUSPENDED})
+TIERS = EnumMap(
+    {
+        "free": tenant_pb2.Tenant.TIER_FREE,
+        "pro": tenant_pb2.Tenant.TIER_PRO,
+        "enterprise": tenant_pb2.Tenant.TIER_ENTERPRISE,
+    }
+)
+
+_CONTACT = ("contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
+
+
+def tenant(value: Tenant) -> tenant_pb2.Tenant:
+    return tenant_pb2.Tenant(
+        id=str(value.id),
+        etag=etag_of(value.revision),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        slug=value.slug,
+        name=value.name,
+        state=STATES.number[value.status],
+        tier=TIERS.number[value.tier],
+        contact_email=value.contact_email,
+        contact_phone=value.contact_phone,
+        contact_person=value.contact_person,
+        industry=value.industry,
+        company_size=value.company_size,
+        country=value.country,
+    )
+
+
+def new_tenant(request: pb.CreateTenantRequest) -> dict[str, Any]:
+    """The columns of a new tenant."""
+    return {
+        "slug": request.slug,
+        "name": request.name,
+        "tier": TIERS.word.get(request.tier, "free"),
+        **present(request, *_CONTACT),
+    }
+
+
+def tenant_changes(request: pb.UpdateTenantRequest) -> dict[str, Any]:
+    values = changes(request, "name", "tier", *_CONTACT)
+    if "tier" in values:
+        values["tier"] = TIERS.word[values["tier"]]
+    return values
+
+
+def tenant_filters(request: pb.ListTenantsRequest) -> dict[str, Any]:
+    return {
+        "status": STATES.word.get(request.state),
+        "since": moment(request, "create_time_from"),
+        "until": moment(request, "create_time_until"),
+    }
+
+
+def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantConfig:
+    made = tenant_config_pb2.TenantConfig(
+        tenant_id=str(tenant_id),
+        etag=etag_of(value.revision),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        default_model=value.default_model,
+        default_embedding_model=value.default_embedding_model,
+        max_tokens_per_request=value.max_tokens_per_request,
+        temperature=float(value.temperature),
+    )
+    if value.extra_config is not None:
+        json_format.ParseDict(value.extra_config, made.extra_config)
+    return made
+
+
+def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
+    names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    values = changes(request, *names)
+    if values.get("temperature") is not None:
+        values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))
+    if isinstance(values.get("extra_config"), struct_pb2.Struct):
+        values["extra_config"] = _json(values["extra_config"])
+    return values
+
+
+def _json(struct: struct_pb2.Struct) -> dict[str, Any]:
+    try:
+        made: dict[str, Any] = json_format.MessageToDict(struct)
+    except ValueError:  # JSON has no NaN and no infinity
+        raise InvalidRequest([("extra_config", "must hold finite numbers only")]) from None
+    return made

@@ -1,0 +1,25 @@
+"""What the tenant slice needs from others."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+from server.db.database import Tx
+from server.kernel.audit import Change
+
+
+class AuditLog(Protocol):
+    """Where changes are written down, in the change's own transaction."""
+
+    async def record(self, tx: Tx, change: Change) -> None: ...
+
+
+class Founding(Protocol):
+    """Gives a new tenant its roles and its first administrator."""
+
+    async def prepare(self, password: str) -> str:
+        """The hash of the administrator's password, made before the transaction opens."""
+
+    async def found(self, tx: Tx, tenant_id: UUID, username: str, email: str, password_hash: str) -> UUID:
+        """Makes them in the tenant's own transaction; the administrator's id."""

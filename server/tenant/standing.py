@@ -1,0 +1,34 @@
+"""What the other slices must know of a tenant: whether it may be used, and what it has set."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from server.db.database import Database, Tx
+from server.tenant import store
+
+
+class TenantStanding:
+    """Read-only answers about tenants, for the slices beside this one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find_active(self, slug: str) -> UUID | None:
+        """The id of the active tenant of that slug."""
+        async with self._database.global_tx() as tx:
+            return await store.find_active(tx, slug)
+
+    async def is_active(self, tx: Tx) -> bool:
+        """Whether the transaction's tenant is active."""
+        return await store.is_active(tx)
+
+    async def model_defaults(self, tx: Tx) -> tuple[str | None, str | None, float, int]:
+        """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""
+        config = await store.get_config(tx, tx.tenant_id)
+        return (
+            config.default_model,
+            config.default_embedding_model,
+            float(config.temperature),
+            config.max_tokens_per_request,
+        )
