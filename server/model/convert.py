@@ -1,0 +1,209 @@
+"""Between the model slice's protos and its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from atrium.errors.v1 import error_reason_pb2
+from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as pb
+from server.llm.port import Message
+from server.model.calls import ChatAnswer, ChatCall, ChatEvent, Delta, Embeddings, Ended, Heartbeat, Started
+from server.model.domain import CallLog, Model, NewModel, Price
+from server.rpc.wire import EnumMap, duration_ms, moment, money, present, timestamp, uuid_or_none
+
+PROVIDERS = EnumMap(
+    {
+        "openai": model_pb2.Model.PROVIDER_OPENAI,
+        "anthropic": model_pb2.Model.PROVIDER_ANTHROPIC,
+        "custom": model_pb2.Model.PROVIDER_CUSTOM,
+    }
+)
+TYPES = EnumMap({"chat": model_pb2.Model.TYPE_CHAT, "embedding": model_pb2.Model.TYPE_EMBEDDING})
+STATES = EnumMap(
+    {
+        "active": model_pb2.Model.STATE_ACTIVE,
+        "deprecated": model_pb2.Model.STATE_DEPRECATED,
+        "disabled": model_pb2.Model.STATE_DISABLED,
+    }
+)
+KINDS = EnumMap({"chat": call_log_pb2.CallLog.KIND_CHAT, "embedding": call_log_pb2.CallLog.KIND_EMBEDDING})
+STATUSES = EnumMap(
+    {
+        "success": call_log_pb2.CallLog.STATUS_SUCCESS,
+        "error": call_log_pb2.CallLog.STATUS_ERROR,
+        "cancelled": call_log_pb2.CallLog.STATUS_CANCELLED,
+    }
+)
+ROLES = EnumMap(
+    {
+        "system": chat_pb2.ChatMessage.ROLE_SYSTEM,
+        "user": chat_pb2.ChatMessage.ROLE_USER,
+        "assistant": chat_pb2.ChatMessage.ROLE_ASSISTANT,
+    }
+)
+_FINISH = {
+    None: chat_pb2.FINISH_REASON_UNSPECIFIED,
+    "stop": chat_pb2.FINISH_REASON_STOP,
+    "length": chat_pb2.FINISH_REASON_LENGTH,
+    "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
+}
+
+
+def model(value: Model, *, platform: bool) -> model_pb2.Model:
+    """`platform`: for the platform's administrators, who alone see where a model is reached."""
+    return model_pb2.Model(
+        id=str(value.id),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        name=value.name,
+        provider=PROVIDERS.number[value.provider],
+        type=TYPES.number[value.model_type],
+        state=STATES.number[value.status],
+        description=value.description,
+        max_tokens=value.max_tokens,
+        dimensions=value.dimensions,
+        supports_streaming=value.supports_streaming,
+        supports_function_calling=value.supports_function_calling,
+        base_url=value.base_url if platform else None,
+        price=None if value.price is None else _price(value.price),
+    )
+
+
+def _price(value: Price) -> model_pb2.ModelPrice:
+    return model_pb2.ModelPrice(
+        input_cost_per_1k=money(value.input_per_1k),
+        output_cost_per_1k=money(value.output_per_1k),
+        cached_input_cost_per_1k=money(value.cached_input_per_1k),
+    )
+
+
+def new_model(request: pb.CreateModelRequest) -> NewModel:
+    price = request.price
+    cached = Decimal(price.cached_input_cost_per_1k) if price.HasField("cached_input_cost_per_1k") else None
+    return NewModel(
+        name=request.name,
+        provider=PROVIDERS.word[request.provider],
+        model_type=TYPES.word[request.type],
+        supports_streaming=request.supports_streaming,
+        supports_function_calling=request.supports_function_calling,
+        price=Price(Decimal(price.input_cost_per_1k), Decimal(price.output_cost_per_1k), cached),
+        **present(request, "description", "max_tokens", "dimensions", "base_url"),
+    )
+
+
+def model_filters(request: pb.ListModelsRequest) -> dict[str, Any]:
+    wanted = {
+        "provider": PROVIDERS.word.get(request.provider),
+        "model_type": TYPES.word.get(request.type),
+        "status": STATES.word.get(request.state),
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
+    return ChatCall(
+        model=request.model,
+        messages=[Message(ROLES.word[message.role], message.content) for message in request.messages],
+        stop=list(request.stop),
+        **present(request, "temperature", "max_tokens", "seed"),
+    )
+
+
+def usage(log: CallLog) -> chat_pb2.Usage:
+    return chat_pb2.Usage(
+        prompt_tokens=log.prompt_tokens,
+        completion_tokens=log.completion_tokens,
+        cached_tokens=log.cached_tokens,
+        total_tokens=log.total_tokens,
+        cost_usd=money(log.total_cost),
+    )
+
+
+def finish_reason(log: CallLog) -> Any:
+    return _FINISH.get(log.finish_reason, chat_pb2.FINISH_REASON_OTHER)
+
+
+def chat_answer(value: ChatAnswer) -> pb.ChatResponse:
+    return pb.ChatResponse(
+        message=chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_ASSISTANT, content=value.text),
+        finish_reason=finish_reason(value.log),
+        usage=usage(value.log),
+        model=value.model,
+        latency=duration_ms(value.log.latency_ms),
+        call_log_id=str(value.log.id),
+    )
+
+
+def chat_events(event: ChatEvent, seq: int) -> Sequence[pb.StreamChatResponse]:
+    """The event's messages, numbered from `seq`: the end is two, what was used and how it ended."""
+    match event:
+        case Delta(text):
+            return (pb.StreamChatResponse(seq=seq, delta=pb.StreamChatResponse.Delta(text=text)),)
+        case Started(name, log_id):
+            started = pb.StreamChatResponse.Started(model=name, call_log_id=str(log_id))
+            return (pb.StreamChatResponse(seq=seq, started=started),)
+        case Heartbeat():
+            return (pb.StreamChatResponse(seq=seq, heartbeat=pb.StreamChatResponse.Heartbeat()),)
+        case Ended(log, error):
+            used = pb.StreamChatResponse(seq=seq, usage=usage(log))
+            if error is None:
+                completed = pb.StreamChatResponse.Completed(
+                    finish_reason=finish_reason(log),
+                    latency=duration_ms(log.latency_ms),
+                    time_to_first_token=duration_ms(log.time_to_first_token_ms),
+                )
+                return used, pb.StreamChatResponse(seq=seq + 1, completed=completed)
+            failed = pb.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
+            return used, pb.StreamChatResponse(seq=seq + 1, failed=failed)
+
+
+def reason(name: str | None) -> Any:
+    """The enum value of a domain error's reason."""
+    if name is None:
+        return error_reason_pb2.ERROR_REASON_UNSPECIFIED
+    return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
+
+
+def embeddings(value: Embeddings) -> pb.EmbedResponse:
+    return pb.EmbedResponse(
+        embeddings=[pb.EmbedResponse.Embedding(values=vector) for vector in value.vectors],
+        usage=usage(value.log),
+        model=value.model,
+        latency=duration_ms(value.log.latency_ms),
+        call_log_id=str(value.log.id),
+    )
+
+
+def call_log(value: CallLog) -> call_log_pb2.CallLog:
+    return call_log_pb2.CallLog(
+        id=str(value.id),
+        create_time=timestamp(value.created_at),
+        user_id=str(value.user_id or ""),
+        model_id=str(value.model_id),
+        kind=KINDS.number[value.kind],
+        status=STATUSES.number[value.status],
+        error_reason=reason(value.error_code),
+        finish_reason=finish_reason(value),
+        usage=usage(value),
+        latency=duration_ms(value.latency_ms),
+        time_to_first_token=duration_ms(value.time_to_first_token_ms),
+        trace_id=value.trace_id,
+        request_id=value.request_id,
+    )
+
+
+def log_filters(request: pb.ListCallLogsRequest) -> dict[str, Any]:
+    wanted = {
+        "user_id": uuid_or_none(request.user_id),
+        "model_id": uuid_or_none(request.model_id),
+        "trace_id": request.trace_id or None,
+        "status": STATUSES.word.get(request.status),
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def log_window(request: pb.ListCallLogsRequest) -> dict[str, Any]:
+    return {"since": moment(request, "create_time_from"), "until": moment(request, "create_time_until")}

@@ -1,0 +1,131 @@
+"""Models, what they cost, and the record of each call made to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from server.kernel.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+
+ModelType = Literal["chat", "embedding"]
+ModelStatus = Literal["active", "deprecated", "disabled"]
+CallKind = Literal["chat", "embedding"]
+CallStatus = Literal["success", "error", "cancelled"]
+
+_COST_STEP = Decimal("0.000000001")
+
+
+class ModelNotFound(NotFound):
+    """No model with this id or name."""
+
+    resource = "model"
+
+
+class ModelNameTaken(AlreadyExists):
+    """The model name {name} is taken."""
+
+
+class ModelDisabled(FailedPrecondition):
+    """The model {subject} is disabled."""
+
+
+class ModelKindMismatch(FailedPrecondition):
+    """The model {subject} is of another kind: it cannot do this."""
+
+
+class ModelNotNamed(InvalidArgument):
+    """The call names no model and the tenant has no default one."""
+
+    def __init__(self) -> None:
+        super().__init__([("model", "is required, since the tenant has no default model")])
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per 1,000 tokens; cached input costs as much as other input where the model names no price of its own."""
+
+    input_per_1k: Decimal
+    output_per_1k: Decimal
+    cached_input_per_1k: Decimal | None = None
+
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> Decimal:
+        """USD for one call, to nine digits. `cached_tokens` are among `prompt_tokens`."""
+        cached = self.input_per_1k if self.cached_input_per_1k is None else self.cached_input_per_1k
+        thousandfold = (
+            (prompt_tokens - cached_tokens) * self.input_per_1k
+            + cached_tokens * cached
+            + completion_tokens * self.output_per_1k
+        )
+        return (thousandfold / 1000).quantize(_COST_STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be called, with its price now (None: no price is in force, so its calls cost nothing known)."""
+
+    id: UUID
+    name: str
+    provider: str
+    model_type: ModelType
+    description: str | None
+    max_tokens: int | None
+    dimensions: int | None
+    supports_streaming: bool
+    supports_function_calling: bool
+    base_url: str | None
+    status: ModelStatus
+    created_at: datetime
+    updated_at: datetime
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """What an administrator says of a new global model."""
+
+    name: str
+    provider: str
+    model_type: ModelType
+    description: str | None
+    max_tokens: int | None
+    dimensions: int | None
+    supports_streaming: bool
+    supports_function_calling: bool
+    base_url: str | None
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class CallDefaults:
+    """What the tenant's settings say of a call that leaves things open, and the ceiling for one that does not."""
+
+    model: str | None
+    embedding_model: str | None
+    temperature: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallLog:
+    """The record of one finished, failed or cancelled call. `total_cost`: USD at the price in force when it ran."""
+
+    id: UUID
+    user_id: UUID | None
+    model_id: UUID
+    kind: CallKind
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    total_tokens: int
+    total_cost: Decimal | None
+    latency_ms: int | None
+    time_to_first_token_ms: int | None
+    status: CallStatus
+    error_code: str | None
+    finish_reason: str | None
+    trace_id: str | None
+    request_id: str | None
+    created_at: datetime

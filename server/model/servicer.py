@@ -1,0 +1,66 @@
+"""The ModelService: converts, calls, converts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from uuid import UUID
+
+from atrium.model.v1 import model_service_pb2 as pb
+from server.kernel.principal import current_call
+from server.model import convert
+from server.model.calls import CallService
+from server.model.service import ModelService
+from server.rpc.chain import Context
+from server.rpc.pages import Pages
+
+
+class ModelServicer:
+    """Models, and calls to them."""
+
+    def __init__(self, models: ModelService, calls: CallService, pages: Pages) -> None:
+        self._models = models
+        self._calls = calls
+        self._pages = pages
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        page = await self._models.page(self._pages.read(request), convert.model_filters(request))
+        return pb.ListModelsResponse(
+            models=[convert.model(model, platform=_platform()) for model in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        model = await self._models.get(UUID(request.id))
+        return pb.GetModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> pb.CreateModelResponse:
+        model = await self._models.create(convert.new_model(request))
+        return pb.CreateModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:
+        return convert.chat_answer(await self._calls.chat(convert.chat_call(request)))
+
+    async def StreamChat(self, request: pb.StreamChatRequest, context: Context) -> AsyncIterator[pb.StreamChatResponse]:
+        seq = 1
+        async with aclosing(self._calls.stream_chat(convert.chat_call(request))) as batches:
+            async for batch in batches:
+                for event in batch:
+                    for message in convert.chat_events(event, seq):
+                        yield message
+                        seq += 1
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        return convert.embeddings(await self._calls.embed(request.model, request.inputs))
+
+    async def ListCallLogs(self, request: pb.ListCallLogsRequest, context: Context) -> pb.ListCallLogsResponse:
+        page = await self._models.logs(
+            self._pages.read(request), convert.log_filters(request), **convert.log_window(request)
+        )
+        return pb.ListCallLogsResponse(
+            call_logs=[convert.call_log(log) for log in page.items], next_page_token=self._pages.next(request, page)
+        )
+
+
+def _platform() -> bool:
+    return current_call().caller.is_platform
