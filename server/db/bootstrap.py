@@ -42,7 +42,8 @@ BEGIN
         FOR item IN SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
                     WHERE schema_name IS DISTINCT FROM 'pg_temp' LOOP
             INSERT INTO public.ddl_audit_logs (command_tag, object_identity, command, "session_user", application_name)
-            VALUES (item.command_tag, item.object_identity, current_query(), session_user, current_setting('application_name'));
+            VALUES (item.command_tag, item.object_identity, current_query(), session_user,
+                    current_setting('application_name'));
         END LOOP;
     END IF;
 END
@@ -68,7 +69,9 @@ async def bootstrap(dsn: str) -> list[str]:
             await connection.execute(_LOG_DDL)
             for event in ("ddl_command_end", "sql_drop"):
                 await connection.execute(f"DROP EVENT TRIGGER IF EXISTS atrium_{event}")
-                await connection.execute(f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION atrium_log_ddl()")
+                await connection.execute(
+                    f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION atrium_log_ddl()"
+                )
             done.append("Event triggers record every change to the schema in ddl_audit_logs.")
         else:
             done.append("Event triggers need a superuser and were skipped: `atrium migrate` records its own changes.")

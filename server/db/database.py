@@ -80,7 +80,7 @@ class Database:
 
     @asynccontextmanager
     async def global_tx(self) -> AsyncIterator[Tx]:
-        """A transaction over global tables: no tenant is set, so no tenant's row is seen. Raises DatabaseUnavailable."""
+        """A transaction over global tables: no tenant is set, so none's row is seen. Raises DatabaseUnavailable."""
         async with self._transaction("BEGIN") as connection:
             yield Tx(connection, None)
 

@@ -26,8 +26,8 @@ async def listening(
 ) -> AsyncIterator[None]:
     """Calls back with the payload of each notification, on a connection of its own that is made again when it is lost.
 
-    `connected`: called with True once every channel is listened to, and with False when they no longer are; what was told
-    in between is lost.
+    `connected`: called with True once every channel is listened to, and with False when they no longer are; what was
+    told in between is lost.
     """
     task = asyncio.create_task(_listen(settings, channels, connected), name="listener")
     try:
@@ -60,7 +60,7 @@ async def _listen(settings: Settings, channels: Mapping[str, Callback], connecte
 
 
 def _adapted(callback: Callback) -> Callable[[Any, int, str, Any], None]:
-    def call(connection: Any, pid: int, channel: str, payload: Any) -> None:
+    def call(_connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         callback(payload)
 
     return call

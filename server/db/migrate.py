@@ -69,8 +69,12 @@ async def _run(dsn: str, work: Callable[[Config], None]) -> None:
 
 
 async def _connected(dsn: str, work: Callable[[Any], Any]) -> None:
-    settings = {"lock_timeout": _LOCK_TIMEOUT, "statement_timeout": _STATEMENT_TIMEOUT, "application_name": "atrium migrate"}
-    # asyncpg reads the address itself: it knows the forms (socket folders, several hosts) that SQLAlchemy's URL does not.
+    settings = {
+        "lock_timeout": _LOCK_TIMEOUT,
+        "statement_timeout": _STATEMENT_TIMEOUT,
+        "application_name": "atrium migrate",
+    }
+    # asyncpg reads the address itself: it knows forms (socket folders, several hosts) that SQLAlchemy's URL does not.
     engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn, "server_settings": settings})
     try:
         async with engine.connect() as connection:

@@ -68,7 +68,9 @@ async def _ensure(connection: Any, table: str, month: date) -> None:
         return
     begin, end = bounds(month)
     async with connection.transaction():
-        await connection.execute(f"CREATE TABLE public.{name} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        await connection.execute(
+            f"CREATE TABLE public.{name} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+        )
         await connection.execute(f"ALTER TABLE public.{name} ENABLE ROW LEVEL SECURITY")
         await connection.execute(
             f"ALTER TABLE public.{table} ATTACH PARTITION public.{name} FOR VALUES FROM ('{begin}') TO ('{end}')"
@@ -89,7 +91,9 @@ async def months_ahead(connection: Any) -> int:
     for table in await _parents(connection):
         ahead = 0
         for month in list(months(month_after(today), month_after(today, MONTHS_AHEAD))):
-            if not await connection.fetchval("SELECT to_regclass('public.' || $1) IS NOT NULL", partition_name(table, month)):
+            if not await connection.fetchval(
+                "SELECT to_regclass('public.' || $1) IS NOT NULL", partition_name(table, month)
+            ):
                 break
             ahead += 1
         least = min(least, ahead)

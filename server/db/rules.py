@@ -36,9 +36,7 @@ def triggers(table: Table) -> list[str]:
     """`updated_at` follows every change, `revision` every change of a column that the API can make."""
     made = []
     if "updated_at" in table.c:
-        made.append(
-            f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW EXECUTE FUNCTION atrium_touch()"
-        )
+        made.append(f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW EXECUTE FUNCTION atrium_touch()")
     if "revision" in table.c:
         changed = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in table.info["revised"])
         made.append(

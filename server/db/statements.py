@@ -9,7 +9,7 @@ from sqlalchemy import Text, bindparam, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement, Select
 
-_DIALECT = PGDialect_asyncpg()
+_DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 _TENANT = "app_tenant_id"
 
 

@@ -1,0 +1,161 @@
+"""The composition root: the only module that knows every slice, and what one server process is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from atrium.identity.v1 import identity_service_pb2
+from atrium.model.v1 import model_service_pb2
+from atrium.tenant.v1 import tenant_service_pb2
+from server.audit.service import AuditLog
+from server.db.database import Database
+from server.db.listener import listening
+from server.embedded import chat, embedding
+from server.embedded.chat import LocalChat
+from server.embedded.embedding import LocalEmbedding
+from server.identity.access import AccessCache
+from server.identity.passwords import Passwords
+from server.identity.service.founding import Founding
+from server.identity.service.roles import RoleService
+from server.identity.service.sessions import SessionService
+from server.identity.service.users import UserService
+from server.identity.servicer import IdentityServicer
+from server.identity.store import keys, sessions
+from server.identity.tokens import AccessTokens
+from server.kernel.paging import PageTokens
+from server.kernel.tasks import Background
+from server.llm.registry import Registry
+from server.model.calls import CallService
+from server.model.service import ModelService
+from server.model.servicer import ModelServicer
+from server.rpc.chain import Chain, Steps
+from server.rpc.pages import Pages
+from server.rpc.server import RpcServer, Service
+from server.rpc.steps.authenticate import Authenticate
+from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.observe import Observe
+from server.rpc.steps.shed import Shed
+from server.rpc.steps.trace import Trace
+from server.rpc.steps.validate import Validate
+from server.settings import Settings
+from server.telemetry import serve_metrics
+from server.tenant.service import TenantService
+from server.tenant.servicer import TenantServicer
+from server.tenant.standing import TenantStanding
+
+_log = structlog.get_logger("atrium.app")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One server process: everything it is made of, put together once."""
+
+    settings: Settings
+    rpc: RpcServer
+    founding: Founding
+    background: Background
+
+    async def start(self) -> int:
+        """Listens and serves; returns the port."""
+        return await self.rpc.start()
+
+    async def stop(self) -> None:
+        """Stops within the grace period."""
+        await self.rpc.stop(self.settings.grace_seconds)
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
+    """The process's parts, opened in the order in which they need each other and closed in the other.
+
+    `process`: which of the processes that share the port this is. Raises the refusals of `Database.open`.
+    """
+    registry = CollectorRegistry()
+    background = Background()
+    passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
+    local_chat = LocalChat()
+    models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
+    async with Database.open(settings) as database:
+        audit = AuditLog(database)
+        standing = TenantStanding(database)
+        tokens = await _access_tokens(database, settings)
+        access = AccessCache(tokens, partial(sessions.access, database))
+        founding = Founding(database, passwords, audit)
+        shed = Shed(settings.max_in_flight)
+        steps = Steps(Trace(), shed, Authenticate(access), Authorize(audit), Validate(), Observe(registry))
+        pages = Pages(PageTokens(settings.master_key_bytes))
+        in_flight = Gauge("atrium_rpc_in_flight", "Calls in flight in this process.", registry=registry)
+        in_flight.set_function(lambda: shed.in_flight)
+        session_service = SessionService(
+            database,
+            passwords,
+            tokens,
+            standing,
+            audit,
+            access_life=timedelta(minutes=settings.access_token_minutes),
+            refresh_life=timedelta(days=settings.refresh_token_days),
+        )
+        services = [
+            Service(
+                tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
+                TenantServicer(TenantService(database, founding, audit), pages),
+            ),
+            Service(
+                identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
+                IdentityServicer(
+                    session_service, UserService(database, passwords, audit), RoleService(database, audit), pages
+                ),
+            ),
+            Service(
+                model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+                ModelServicer(
+                    ModelService(database, audit), CallService(database, models, standing, background), pages
+                ),
+            ),
+        ]
+        rpc = RpcServer(settings, Chain(steps, settings.ceiling_seconds), services)
+        serve_metrics(registry, settings, process)
+        async with listening(settings, {sessions.CHANGED: partial(_access_changed, access)}, access.listening):
+            try:
+                yield App(settings, rpc, founding, background)
+            finally:
+                await background.close(seconds=5.0)
+                await models.close()
+                await local_chat.close()
+                passwords.close()
+
+
+def first_administrator(settings: Settings) -> tuple[str, str] | None:
+    """The username and generated password of the platform's first administrator; None where there is one already."""
+    return asyncio.run(_first_administrator(settings))
+
+
+async def _first_administrator(settings: Settings) -> tuple[str, str] | None:
+    passwords = Passwords(parallel=1)
+    async with Database.open(settings) as database:
+        try:
+            return await Founding(database, passwords, AuditLog(database)).first_platform_administrator()
+        finally:
+            passwords.close()
+
+
+async def _access_tokens(database: Database, settings: Settings) -> AccessTokens:
+    async with database.global_tx() as tx:
+        found = await keys.load_or_create(tx, settings.master_key_bytes)
+    by_kid = {key.kid: key for key in found}
+    return AccessTokens(by_kid, found[-1].kid, settings.token_issuer, settings.token_audience)
+
+
+def _access_changed(access: AccessCache, payload: str) -> None:
+    tenant, _, user = payload.partition("/")
+    access.changed(UUID(tenant), UUID(user) if user else None)

@@ -1,0 +1,238 @@
+"""The tour of the whole product, on real parts: what `atrium demo` shows."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import mul
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import grpc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
+from atrium.model.v1 import call_log_pb2, chat_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import model_service_pb2_grpc as model_grpc
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
+from server.app import first_administrator
+from server.launch import running
+from server.prepare import prepared
+from server.settings import Settings
+
+PASSWORD = "a password for the tour"
+SENTENCES = (
+    "The cat sleeps on the warm windowsill.",
+    "A kitten is napping in the sun by the window.",
+    "Quarterly revenue grew by ten percent.",
+    "Sales rose a tenth in the last three months.",
+)
+QUESTION = "In one sentence: why should each customer's data be kept apart?"
+
+
+class TourFailed(Exception):
+    """Something was not as the tour says it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in person: the stubs, and the metadata that says who they are."""
+
+    who: str
+    identity: Any
+    models: Any
+    metadata: tuple[tuple[str, str], ...]
+
+
+class Tour:
+    """Goes through the chapters as a client would, and prints what comes back."""
+
+    def __init__(self, channel: grpc.aio.Channel, console: Console) -> None:
+        self._out = console
+        self._tenants: Any = tenant_grpc.TenantServiceStub(channel)
+        self._identity = identity_grpc.IdentityServiceStub(channel)
+        self._models = model_grpc.ModelServiceStub(channel)
+        self._chapters = 0
+
+    async def run(self, username: str, password: str) -> None:
+        """Every chapter in turn. Raises TourFailed where one does not hold."""
+        platform = await self.sign_in("platform", username, password)
+        slugs = ("northwind", "globex")
+        await self.two_tenants(platform, slugs)
+        ada, grace = [await self.sign_in(slug, "admin", PASSWORD) for slug in slugs]
+        await self.people(ada)
+        await self.models(ada)
+        await self.embeddings(ada)
+        trace_id = await self.conversation(ada)
+        await self.bill(ada, trace_id)
+        await self.isolation(ada, grace, trace_id)
+
+    async def sign_in(self, slug: str, login: str, password: str) -> Session:
+        reply = await self._identity.Login(identity.LoginRequest(tenant=slug, login=login, password=password))
+        metadata = (("authorization", f"Bearer {reply.tokens.access_token}"),)
+        return Session(f"{login}@{slug}", self._identity, self._models, metadata)
+
+    def chapter(self, title: str) -> None:
+        self._chapters += 1
+        self._out.print()
+        self._out.rule(f"[bold]{self._chapters}. {title}", align="left")
+
+    async def two_tenants(self, platform: Session, slugs: Sequence[str]) -> None:
+        self.chapter("The platform founds two tenants")
+        for slug in slugs:
+            administrator = tenant.CreateTenantRequest.Administrator(
+                username="admin", email=f"admin@{slug}.example", password=PASSWORD
+            )
+            reply = await self._tenants.CreateTenant(
+                tenant.CreateTenantRequest(slug=slug, name=slug.title(), administrator=administrator),
+                metadata=platform.metadata,
+            )
+            self._out.print(f"  {reply.tenant.name:10} [dim]{reply.tenant.id}[/]  with its roles and an administrator")
+
+    async def people(self, session: Session) -> None:
+        self.chapter("Its administrator signs in and adds a colleague")
+        made = await self._identity.CreateUser(
+            identity.CreateUserRequest(username="lin", email="lin@northwind.example", full_name="Lin"),
+            metadata=session.metadata,
+        )
+        me = await self._identity.WhoAmI(identity.WhoAmIRequest(), metadata=session.metadata)
+        self._out.print(f"  {session.who} holds {len(me.permissions)} permissions in the tenant")
+        check = identity.CheckPermissionRequest(user_id=made.user.id, permissions=["models:read", "users:manage"])
+        answer = await self._identity.CheckPermission(check, metadata=session.metadata)
+        for result in answer.results:
+            verdict = f"yes, as {result.role_code}" if result.allowed else "no"
+            self._out.print(f"  may lin {result.permission}? {verdict}")
+
+    async def models(self, session: Session) -> None:
+        self.chapter("The models it can call")
+        reply = await self._models.ListModels(model.ListModelsRequest(), metadata=session.metadata)
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        for column in ("  model", "provider", "kind", "USD per 1,000 tokens in / out"):
+            table.add_column(column)
+        for found in reply.models:
+            provider = type(found).Provider.Name(found.provider).removeprefix("PROVIDER_").lower()
+            kind = type(found).Type.Name(found.type).removeprefix("TYPE_").lower()
+            price = f"{found.price.input_cost_per_1k} / {found.price.output_cost_per_1k}"
+            table.add_row(f"  {found.name}", provider, kind, price)
+        self._out.print(table)
+
+    async def embeddings(self, session: Session) -> None:
+        self.chapter("Sentences become vectors, and related ones lie closer")
+        reply = await self._models.Embed(
+            model.EmbedRequest(model="local-embedding", inputs=SENTENCES), metadata=session.metadata
+        )
+        vectors = [list(embedding.values) for embedding in reply.embeddings]
+        related = (_cosine(vectors[0], vectors[1]), _cosine(vectors[2], vectors[3]))
+        unrelated = max(_cosine(vectors[first], vectors[second]) for first in (0, 1) for second in (2, 3))
+        for index, similarity in enumerate(related):
+            self._out.print(f"  {similarity:.2f}  {SENTENCES[2 * index]}  ~  {SENTENCES[2 * index + 1]}")
+        self._out.print(f"  {unrelated:.2f}  at most, between the two subjects")
+        _hold(min(related) > unrelated, "related sentences lie closer than unrelated ones")
+
+    async def conversation(self, session: Session) -> str:
+        self.chapter("A model answers, token by token, as it is generated")
+        self._out.print(f"  [italic]{QUESTION}[/]")
+        request = model.StreamChatRequest(
+            model="local-chat",
+            messages=[chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content=QUESTION)],
+            max_tokens=80,
+            temperature=0.3,
+            seed=7,
+        )
+        call = self._models.StreamChat(request, metadata=session.metadata)
+        started, arrivals = perf_counter(), []
+        self._out.print("  ", end="")
+        async for event in call:
+            if event.HasField("delta"):
+                arrivals.append(perf_counter() - started)
+                self._out.print(Text(event.delta.text.replace("\n", "\n  "), style="cyan"), end="")
+            _hold(not event.HasField("failed"), event.failed.message)
+        self._out.print()
+        _hold(len(arrivals) > 1 and arrivals[-1] > arrivals[0], "the answer came in parts")
+        self._out.print(
+            f"  [dim]{len(arrivals)} parts, the first after {arrivals[0]:.2f} s, the last after {arrivals[-1]:.2f} s[/]"
+        )
+        trailers = dict(await call.trailing_metadata())
+        return str(trailers["x-trace-id"])
+
+    async def bill(self, session: Session, trace_id: str) -> None:
+        self.chapter("What the call used and cost, as it was logged")
+        for log in await self._logs(session, trace_id):
+            usage = log.usage
+            self._out.print(f"  tokens    {usage.prompt_tokens} in, {usage.completion_tokens} out")
+            self._out.print(f"  cost      {usage.cost_usd} USD [dim](the local model is free)[/]")
+            latency, first = log.latency.ToMilliseconds(), log.time_to_first_token.ToMilliseconds()
+            self._out.print(f"  latency   {latency} ms, the first token after {first} ms")
+            self._out.print(f"  trace id  {log.trace_id}")
+
+    async def isolation(self, owner: Session, other: Session, trace_id: str) -> None:
+        self.chapter("The other tenant sees none of it")
+        _hold(len(await self._logs(owner, trace_id)) == 1, "its own tenant finds the call")
+        _hold(not await self._logs(other, trace_id), "the other tenant does not find the call")
+        users = await self._identity.ListUsers(identity.ListUsersRequest(), metadata=owner.metadata)
+        texts = []
+        for user_id in (users.users[0].id, "01890a5d-ac96-774b-bcce-b302099a8057"):
+            try:
+                await self._identity.GetUser(identity.GetUserRequest(id=user_id), metadata=other.metadata)
+            except grpc.aio.AioRpcError as error:
+                texts.append((error.code(), error.details()))
+        _hold(len(texts) == 2 and texts[0] == texts[1], "another tenant's user and no user are one answer")
+        self._out.print(f"  {other.who} looks for the call: nothing")
+        self._out.print(f"  {other.who} asks for {owner.who}'s colleague: {texts[0][0].name}, {texts[0][1]}")
+        self._out.print("  and for an id that nobody has: the same, to the letter")
+
+    async def _logs(self, session: Session, trace_id: str) -> Sequence[call_log_pb2.CallLog]:
+        reply = await self._models.ListCallLogs(model.ListCallLogsRequest(trace_id=trace_id), metadata=session.metadata)
+        logs: Sequence[call_log_pb2.CallLog] = reply.call_logs
+        return logs
+
+
+def _hold(holds: bool, what: str) -> None:
+    if not holds:
+        raise TourFailed(f"does not hold: {what}")
+
+
+def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    return float(sum(map(mul, a, b)) / (math.hypot(*a) * math.hypot(*b)))
+
+
+def take(settings: Settings, console: Console) -> None:
+    """Takes the tour on a fresh database of its own, which is gone afterwards. Raises TourFailed."""
+    began = perf_counter()
+    console.print("[bold]Atrium[/], on an embedded PostgreSQL and local models: nothing here leaves this machine.")
+    with tempfile.TemporaryDirectory(prefix="atrium-") as directory:
+        own = settings.model_copy(
+            update={
+                "address": "127.0.0.1:0",
+                "database_url": None,
+                "admin_database_url": None,
+                "data_dir": Path(directory),
+                "log_level": "error",
+                "tls_certificate_file": None,
+                "tls_private_key_file": None,
+                "tls_client_ca_file": None,
+                "processes": 1,
+            }
+        )
+        with console.status("starting PostgreSQL, making the schema, starting the server"), prepared(own) as ready:
+            administrator = first_administrator(ready)
+            with running(ready) as port:
+                console.print(f"Serving on 127.0.0.1:{port} after {perf_counter() - began:.1f} s.")
+                asyncio.run(_tour(port, administrator, console))
+    console.print(f"\n[bold green]Everything held.[/] The tour took {perf_counter() - began:.1f} s.")
+
+
+async def _tour(port: int, administrator: tuple[str, str] | None, console: Console) -> None:
+    if administrator is None:
+        raise TourFailed("does not hold: a fresh database has no administrator yet")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await Tour(channel, console).run(*administrator)

@@ -1,0 +1,176 @@
+"""Server processes: one in the foreground, or several that share the port, watched by a parent that serves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import structlog
+
+from server.app import open_app
+from server.rpc.server import PortTaken
+from server.settings import Settings
+from server.telemetry import configure_logging
+
+_log = structlog.get_logger("atrium.launch")
+
+_RESTART_SECONDS = 1.0
+
+
+def serve(settings: Settings, ready: Callable[[int], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then stops within the grace period. `ready` is called with the port.
+
+    Raises PortTaken where the port cannot be listened on.
+    """
+    if settings.processes == 1:
+        _run(settings, 0, ready)
+    else:
+        _serve_many(settings, ready)
+
+
+def _run(settings: Settings, index: int, ready: Callable[[int], None]) -> None:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(settings, index, ready))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: libuv's, where it is to be had."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # not on Windows
+
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, index: int, ready: Callable[[int], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a child does not outlive the process that watches it
+        loop.add_reader(parent.sentinel, stopping.set)
+    async with open_app(settings, index) as app:
+        ready(await app.start())
+        await stopping.wait()
+        _log.info("stopping", process=index, grace_seconds=settings.grace_seconds)
+        await app.stop()
+
+
+def _child(settings: Settings, index: int, started: Connection) -> None:
+    # The terminal sends its interrupt to the whole group; the parent passes on what is meant.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_logging(settings)
+    _run(settings, index, started.send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    process: BaseProcess
+    started: Connection
+
+    @classmethod
+    def spawn(cls, settings: Settings, index: int) -> _Child:
+        context = multiprocessing.get_context("spawn")  # a forked copy of gRPC's threads and locks would hang
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_child, args=(settings, index, sender), name=f"atrium-{index}")
+        process.start()
+        sender.close()
+        return cls(process, receiver)
+
+    def end(self, settings: Settings) -> None:
+        """Has the process stop, and sees to it that it has."""
+        self.process.terminate()
+        self.process.join(settings.grace_seconds + 5)
+        self.process.kill()
+        self.process.join()
+
+
+def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
+    with _reserved_port(settings) as port, _raising_stop():
+        host = settings.address.rpartition(":")[0]
+        fixed = settings.model_copy(update={"address": f"{host}:{port}"})
+        children: list[_Child] = []
+        try:
+            children += [_Child.spawn(fixed, index) for index in range(settings.processes)]
+            for index, child in enumerate(children):
+                try:
+                    child.started.recv()
+                except EOFError:
+                    raise PortTaken(f"Server process {index} did not start: its log says why.") from None
+            ready(port)
+            while True:
+                wait([child.process.sentinel for child in children])
+                for index, child in enumerate(children):
+                    if not child.process.is_alive():
+                        _log.error("a server process ended", process=index, exit=child.process.exitcode)
+                        time.sleep(_RESTART_SECONDS)  # one that cannot live is not started in a tight loop
+                        children[index] = _Child.spawn(fixed, index)
+        except _StopRequested:
+            pass
+        finally:
+            for child in children:
+                child.process.terminate()
+            for child in children:
+                child.end(settings)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[int]:
+    """A server process beside this one, for as long as the context lasts; its port. Raises PortTaken."""
+    child = _Child.spawn(settings, 0)
+    try:
+        try:
+            port = child.started.recv()
+        except EOFError:
+            raise PortTaken("The server process did not start: its log says why.") from None
+        yield int(port)
+    finally:
+        child.end(settings)
+
+
+class _StopRequested(BaseException):
+    """The parent was told to stop, once."""
+
+
+@contextmanager
+def _raising_stop() -> Iterator[None]:
+    def stop(_number: int, _frame: object) -> None:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
+        raise _StopRequested
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    yield
+
+
+@contextmanager
+def _reserved_port(settings: Settings) -> Iterator[int]:
+    """Holds the port for the children: bound alone first, so that another program on it is found, then shared."""
+    host, _, port = settings.address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as shared:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as alone:
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind((host, int(port)))
+                chosen: int = alone.getsockname()[1]
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            shared.bind((host, chosen))
+        except OSError as error:
+            raise PortTaken(
+                f"Cannot listen on {settings.address}: {error.strerror}. "
+                "Stop the program that has that port or set ATRIUM_ADDRESS."
+            ) from None
+        yield chosen
