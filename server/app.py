@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from atrium.tenant.v1 import tenant_service_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.listener import listening
+from server.db.upkeep import months_kept
 from server.embedded import chat, embedding
 from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
@@ -125,7 +126,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         ]
         rpc = RpcServer(settings, Chain(steps, settings.ceiling_seconds), services)
         serve_metrics(registry, settings, process)
-        async with listening(settings, {sessions.CHANGED: partial(_access_changed, access)}, access.listening):
+        async with (
+            listening(settings, {sessions.CHANGED: partial(_access_changed, access)}, access.listening),
+            months_kept(settings) if process == 0 else nullcontext(),
+        ):
             try:
                 yield App(settings, rpc, founding, background)
             finally:

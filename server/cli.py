@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
 
 import grpc
 import typer
@@ -12,7 +15,10 @@ from rich.console import Console
 
 from server import demo as tour
 from server.app import first_administrator
+from server.db import migrate as migration
+from server.db.bootstrap import bootstrap as make_ready
 from server.db.errors import DatabaseRefused
+from server.db.partitions import ensure_months
 from server.launch import serve as serve_until_stopped
 from server.prepare import prepared
 from server.rpc.policy import PolicyError
@@ -21,10 +27,15 @@ from server.settings import Settings, SettingsError, load_settings
 from server.telemetry import configure_logging
 
 app = typer.Typer(
-    help="The multi-tenant backend of an AI product, over gRPC.", no_args_is_help=True, add_completion=False
+    help="The multi-tenant backend of an AI product, over gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 migrate = typer.Typer(help="Bring a database of your own to the schema that this version needs.", no_args_is_help=True)
 app.add_typer(migrate, name="migrate")
+partitions = typer.Typer(help="See to the months of the tables that grow.", no_args_is_help=True)
+app.add_typer(partitions, name="partitions")
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -68,6 +79,59 @@ def _announce(settings: Settings, port: int, administrator: tuple[str, str] | No
     if settings.serves_reflection:
         _out.print(f"Try:\n  {call}", soft_wrap=True)
     _out.file.flush()
+
+
+@migrate.command()
+def bootstrap() -> None:
+    """Make the roles, the vector extension and the event triggers that the schema stands on."""
+    with _explained() as settings:
+        for sentence in asyncio.run(make_ready(_owner(settings))):
+            _out.print(sentence)
+
+
+@migrate.command()
+def up(revision: Annotated[str, typer.Argument(help="the revision to stop at")] = "head") -> None:
+    """Run the migrations that are missing, and make the months ahead."""
+    with _explained() as settings:
+        asyncio.run(migration.up(_owner(settings), revision))
+        _show_status(settings)
+
+
+@migrate.command()
+def down(revision: Annotated[str, typer.Argument(help="the revision to go back to; base: to nothing")]) -> None:
+    """Undo the migrations after a revision, and what they hold with them."""
+    with _explained() as settings:
+        asyncio.run(migration.down(_owner(settings), revision))
+        _show_status(settings)
+
+
+@migrate.command()
+def status() -> None:
+    """Say which revision the database has, and which this version needs."""
+    with _explained() as settings:
+        _show_status(settings)
+
+
+def _show_status(settings: Settings) -> None:
+    found, needed = asyncio.run(migration.status(_owner(settings)))
+    _out.print(f"The database has {found or 'nothing'}; this version needs {needed}.")
+
+
+def _owner(settings: Settings) -> str:
+    if settings.admin_database_url is None:
+        raise SettingsError("ATRIUM_ADMIN_DATABASE_URL: is needed for this: the database as its owner")
+    return settings.admin_database_url
+
+
+@partitions.command()
+def ensure(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m"], help="the first month, such as 2026-01")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m"], help="the last month")],
+) -> None:
+    """Make the months from one to another that are missing, for imports of what is past."""
+    with _explained() as settings:
+        asyncio.run(ensure_months(_owner(settings), first.date(), last.date()))
+        _out.print(f"Every month from {first:%Y-%m} to {last:%Y-%m} is there.")
 
 
 @app.command()

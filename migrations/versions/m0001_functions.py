@@ -43,6 +43,10 @@ def upgrade() -> None:
     op.execute(
         "COMMENT ON FUNCTION atrium_revise() IS 'Raises revision, where a column changed that the API can change.'"
     )
+    # A server compares the revision it was written for with the one it finds.
+    op.execute("GRANT SELECT ON alembic_version TO atrium_app")
+    op.execute("COMMENT ON TABLE alembic_version IS 'Which migration the schema is at.'")
+    op.execute("COMMENT ON COLUMN alembic_version.version_num IS 'The revision.'")
 
 
 def downgrade() -> None:

@@ -29,9 +29,7 @@ _PERMISSIONS = {
     "workflows:update": "Change workflows",
 }
 _CONTENT = {
-    name
-    for name in _PERMISSIONS
-    if name.partition(":")[0] in {"agents", "knowledge_bases", "templates", "workflows"}
+    name for name in _PERMISSIONS if name.partition(":")[0] in {"agents", "knowledge_bases", "templates", "workflows"}
 } | {"models:execute", "models:read", "users:read"}
 _ROLES = (
     ("super_admin", "超级管理员", 1000, False, set(_PERMISSIONS)),
@@ -41,7 +39,17 @@ _ROLES = (
 )
 # name, provider, type, description, max_tokens, dimensions, streaming, USD per 1,000 tokens in and out
 _MODELS = (
-    ("local-embedding", "custom", "embedding", "Embeddings on this machine: wordllama, l2_supercat", None, 256, False, "0", "0"),
+    (
+        "local-embedding",
+        "custom",
+        "embedding",
+        "Embeddings on this machine: wordllama, l2_supercat",
+        None,
+        256,
+        False,
+        "0",
+        "0",
+    ),
     ("local-chat", "custom", "chat", "A chat model on this machine: SmolLM2 135M Instruct", 2048, None, True, "0", "0"),
     ("text-embedding-3-large", "openai", "embedding", "Embeddings by OpenAI", 8191, 1536, False, "0.00013", "0"),
     ("claude-3-5-sonnet", "anthropic", "chat", "A chat model by Anthropic", 200000, None, True, "0.003", "0.015"),

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
+from server.db.errors import DatabaseRefused
+from server.db.owner import CONNECT_ERRORS, CONNECT_SECONDS, refused
 from server.db.rules import OWNER_ROLE, SERVING_ROLE
 
-_ROLES = f"""
-DO $$
-BEGIN
-    -- Roles are the cluster's: of two databases made at once, one finds them there.
-    PERFORM pg_advisory_xact_lock(hashtext('atrium roles'));
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{OWNER_ROLE}') THEN
-        CREATE ROLE {OWNER_ROLE} NOLOGIN;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVING_ROLE}') THEN
-        CREATE ROLE {SERVING_ROLE} LOGIN NOBYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE;
-    END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;
-END
-$$
+_EVENTS = ("ddl_command_end", "sql_drop")
+
+# Both may log in; neither has a password until somebody gives it one.
+_ROLES = {
+    OWNER_ROLE: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
+    SERVING_ROLE: "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE",
+}
+
+_FACTS = f"""
+SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
+       current_user = '{OWNER_ROLE}' AS owner,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') AS vector,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector_available,
+       has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE') AS owner_creates,
+       has_schema_privilege('{SERVING_ROLE}', 'public', 'USAGE') AS app_uses,
+       has_schema_privilege('{SERVING_ROLE}', 'public', 'CREATE') AS app_creates,
+       EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'atrium_{_EVENTS[0]}') AS event_triggers
 """
 
+# Runs with the rights of the superuser who makes it: whoever changes the schema need not be able to write its log.
 _LOG_DDL = """
-CREATE OR REPLACE FUNCTION atrium_log_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION public.atrium_log_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    item record;
+    done record;
 BEGIN
     IF to_regclass('public.ddl_audit_logs') IS NULL THEN
-        RETURN;
+        RETURN;  -- before the migration that makes it, and after the one that takes it away
     END IF;
     IF tg_event = 'sql_drop' THEN
-        FOR item IN SELECT object_identity FROM pg_event_trigger_dropped_objects() WHERE original LOOP
+        FOR done IN
+            SELECT object_identity FROM pg_event_trigger_dropped_objects() WHERE original AND NOT is_temporary
+        LOOP
             INSERT INTO public.ddl_audit_logs (command_tag, object_identity, command, "session_user", application_name)
-            VALUES (tg_tag, item.object_identity, current_query(), session_user, current_setting('application_name'));
+            VALUES (tg_tag, done.object_identity, current_query(), session_user, current_setting('application_name'));
         END LOOP;
     ELSE
-        FOR item IN SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
-                    WHERE schema_name IS DISTINCT FROM 'pg_temp' LOOP
+        FOR done IN
+            SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
+            WHERE schema_name IS DISTINCT FROM 'pg_temp' AND command_tag <> 'COMMENT'
+        LOOP
             INSERT INTO public.ddl_audit_logs (command_tag, object_identity, command, "session_user", application_name)
-            VALUES (item.command_tag, item.object_identity, current_query(), session_user,
+            VALUES (done.command_tag, done.object_identity, current_query(), session_user,
                     current_setting('application_name'));
         END LOOP;
     END IF;
@@ -52,29 +63,73 @@ $$
 
 
 async def bootstrap(dsn: str) -> list[str]:
-    """Makes what the schema stands on, where it is missing; what was done, a sentence each.
+    """Makes what the schema stands on, where it is missing; what there is now, a sentence each.
 
-    `dsn`: a superuser, or a role that may create roles and owns the database. May be run again.
+    `dsn`: a superuser; or, where somebody else has made roles and extension, a role that owns the database. May be run
+    again, by several at once. Raises DatabaseRefused, which says what is missing and who can make it.
     """
-    connection: Any = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "atrium bootstrap"})
     try:
-        await connection.execute(_ROLES)
-        await connection.execute(f"GRANT {OWNER_ROLE} TO CURRENT_USER")
-        await connection.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {OWNER_ROLE}")
-        await connection.execute(f"GRANT USAGE ON SCHEMA public TO {SERVING_ROLE}")
-        await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        done = [f"The roles {OWNER_ROLE} and {SERVING_ROLE} and the extension vector are there."]
-        superuser = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-        if superuser:
-            await connection.execute(_LOG_DDL)
-            for event in ("ddl_command_end", "sql_drop"):
-                await connection.execute(f"DROP EVENT TRIGGER IF EXISTS atrium_{event}")
-                await connection.execute(
-                    f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION atrium_log_ddl()"
-                )
-            done.append("Event triggers record every change to the schema in ddl_audit_logs.")
-        else:
-            done.append("Event triggers need a superuser and were skipped: `atrium migrate` records its own changes.")
-        return done
+        connection: Any = await asyncpg.connect(
+            dsn, timeout=CONNECT_SECONDS, server_settings={"application_name": "atrium bootstrap"}
+        )
+    except CONNECT_ERRORS as error:
+        raise refused(error) from None
+    try:
+        await _make_roles(connection)
+        return await _prepare_database(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseRefused(
+            f"ATRIUM_ADMIN_DATABASE_URL may not prepare the database ({error}): run `atrium migrate bootstrap` once "
+            "as a superuser."
+        ) from None
     finally:
         await connection.close()
+
+
+async def _make_roles(connection: Any) -> None:
+    for role, options in _ROLES.items():
+        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
+            # Roles are the cluster's: another database's bootstrap may make it in this moment.
+            with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+                await connection.execute(f"CREATE ROLE {role} {options}")
+
+
+async def _prepare_database(connection: Any) -> list[str]:
+    facts = await connection.fetchrow(_FACTS)
+    if not facts["superuser"] and not facts["owner"]:
+        # Whoever makes the schema must be able to become its owner; a superuser always is.
+        await connection.execute(f"GRANT {OWNER_ROLE} TO CURRENT_USER")
+    if not facts["owner_creates"]:
+        await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER_ROLE}")
+    if not facts["app_uses"]:
+        await connection.execute(f"GRANT USAGE ON SCHEMA public TO {SERVING_ROLE}")
+    if facts["app_creates"]:  # granted to everybody by clusters that were once older than 15
+        await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    if not facts["vector"]:
+        if not facts["vector_available"]:
+            raise DatabaseRefused("The server has no pgvector: install version 0.8 or newer of it, and run this again.")
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    done = [f"The roles {OWNER_ROLE} and {SERVING_ROLE} and the extension vector are there."]
+    if facts["superuser"]:
+        await _make_event_triggers(connection)
+        done.append("Event triggers record every change to the schema in ddl_audit_logs.")
+    elif facts["event_triggers"]:
+        done.append("Event triggers record every change to the schema in ddl_audit_logs: they were made before.")
+    else:
+        done.append(
+            "Event triggers need a superuser and were skipped: `atrium migrate` records its own changes to the schema."
+        )
+    return done
+
+
+async def _make_event_triggers(connection: Any) -> None:
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('atrium bootstrap'))")
+        await connection.execute(_LOG_DDL)
+        for event in _EVENTS:
+            if not await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = $1)", f"atrium_{event}"
+            ):
+                await connection.execute(
+                    f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION public.atrium_log_ddl()"
+                )

@@ -4,41 +4,44 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from server.db.errors import reachable
-from server.db.pool import open_pool
+from server.db.connect import check, connect
+from server.db.errors import DatabaseRefused, reachable
+from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
 from server.settings import Settings
 
-ACQUIRE_SECONDS = 5.0
-
 
 class Tx:
-    """A running transaction. `tenant_id`: the one tenant whose rows it sees, None for global tables only."""
+    """A running transaction. Every method raises DatabaseUnavailable where the database does not answer."""
 
     __slots__ = ("_connection", "_tenant_id")
 
-    def __init__(self, connection: Any, tenant_id: UUID | None) -> None:
+    def __init__(self, connection: Connection, tenant_id: UUID | None) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
 
     @property
     def tenant_id(self) -> UUID:
+        """The one tenant whose rows it sees. A transaction over global tables has none and must not be asked."""
         assert self._tenant_id is not None, "a transaction over global tables has no tenant"
         return self._tenant_id
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
-        rows: list[asyncpg.Record] = await self._connection.fetch(statement.sql, *statement.arguments(values))
-        return rows
+        """Every row."""
+        with reachable():
+            return await self._connection.fetch(statement.sql, *statement.arguments(values))
 
     async def fetchrow(self, statement: Statement, **values: Any) -> asyncpg.Record | None:
         """The first row; None where there is none."""
-        row: asyncpg.Record | None = await self._connection.fetchrow(statement.sql, *statement.arguments(values))
-        return row
+        with reachable():
+            return await self._connection.fetchrow(statement.sql, *statement.arguments(values))
 
     async def fetchone(self, statement: Statement, **values: Any) -> asyncpg.Record:
         """The one row of a statement that always gives one."""
@@ -46,61 +49,110 @@ class Tx:
         assert row is not None, f"no row from {statement.sql}"
         return row
 
+    async def fetchval(self, statement: Statement, **values: Any) -> Any:
+        """The first value of the first row; None where there is no row."""
+        with reachable():
+            return await self._connection.fetchval(statement.sql, *statement.arguments(values))
+
     async def execute(self, statement: Statement, **values: Any) -> None:
-        await self._connection.execute(statement.sql, *statement.arguments(values))
+        """Runs the statement for what it does."""
+        with reachable():
+            await self._connection.execute(statement.sql, *statement.arguments(values))
 
     async def notify(self, channel: str, payload: str) -> None:
-        """Tells every listener, once the transaction has committed."""
-        await self._connection.execute("SELECT pg_notify($1, $2)", channel, payload)
+        """Tells every listener, once the transaction has committed. `payload`: under 8,000 bytes."""
+        with reachable():
+            await self._connection.execute("SELECT pg_notify($1, $2)", channel, payload)
+
+
+class Transaction:
+    """Opens a transaction in one round trip, and ends it in one: it commits, unless what it surrounds raises."""
+
+    __slots__ = ("_connection", "_opening", "_pool", "_tenant_id")
+
+    _connection: Connection
+
+    def __init__(self, pool: Pool, opening: str, tenant_id: UUID | None) -> None:
+        self._pool = pool
+        self._opening = opening
+        self._tenant_id = tenant_id
+
+    async def __aenter__(self) -> Tx:
+        with reachable():
+            connection = await self._pool.acquire()
+            try:
+                await connection.execute(self._opening)
+            except BaseException:
+                self._pool.release(connection, failed=True)
+                raise
+        self._connection = connection
+        return Tx(connection, self._tenant_id)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._pool.release(self._connection, failed=True)  # which rolls back, without the caller waiting for it
+            return
+        with reachable():
+            try:
+                outcome = await self._connection.execute("COMMIT")
+            except BaseException:
+                self._pool.release(self._connection, failed=True)
+                raise
+        self._pool.release(self._connection)
+        # PostgreSQL answers the COMMIT of a failed transaction with a rollback, and calls that a success.
+        if outcome != "COMMIT":
+            raise RuntimeError("a statement's error was caught inside the transaction, and all of it is rolled back")
 
 
 class Database:
     """The pool of one process, and the only door to it."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Database]:
         """Connects, and checks that this is a database to serve from. Raises DatabaseRefused."""
-        async with open_pool(settings) as pool:
+        pool = Pool(partial(connect, settings), settings.pool_size)
+        try:
+            try:
+                connection = await pool.acquire()
+            except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise DatabaseRefused(
+                    f"Cannot connect to ATRIUM_DATABASE_URL: {str(error) or type(error).__name__}. "
+                    "See that the server runs, and that address, role and password are right."
+                ) from None
+            await check(connection)
+            pool.release(connection)
             yield cls(pool)
+        finally:
+            await pool.close()
 
-    @asynccontextmanager
-    async def tenant_tx(self, tenant_id: UUID) -> AsyncIterator[Tx]:
-        """A transaction under the tenant's row security. Raises DatabaseUnavailable.
+    def tenant_tx(self, tenant_id: UUID) -> Transaction:
+        """A transaction under the tenant's row security: `async with database.tenant_tx(tenant_id) as tx`.
 
-        It opens in one round trip, and the tenant is set for it alone: what ends it ends the setting too.
+        The tenant is set for the transaction alone: what ends it ends the setting too. Raises DatabaseUnavailable.
         """
-        # The simple protocol takes no parameters; a UUID's text is digits, letters a to f and hyphens.
+        # The simple protocol takes several statements and no parameters; whatever `int` gives is digits.
         opening = f"BEGIN; SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
-        async with self._transaction(opening) as connection:
-            yield Tx(connection, tenant_id)
+        return Transaction(self._pool, opening, tenant_id)
 
-    @asynccontextmanager
-    async def global_tx(self) -> AsyncIterator[Tx]:
+    def global_tx(self) -> Transaction:
         """A transaction over global tables: no tenant is set, so none's row is seen. Raises DatabaseUnavailable."""
-        async with self._transaction("BEGIN") as connection:
-            yield Tx(connection, None)
+        return Transaction(self._pool, "BEGIN", None)
 
     async def hot(self, tenant_id: UUID, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
-        """The first row of a read in one round trip, under the tenant's row security. Raises DatabaseUnavailable."""
-        arguments = statement.arguments({**values, "tenant_id": tenant_id})
+        """The first row of a read under the tenant's row security, in one round trip. Raises DatabaseUnavailable."""
+        arguments = statement.arguments_of(tenant_id, values)
         with reachable():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                row: asyncpg.Record | None = await connection.fetchrow(statement.sql, *arguments)
-                return row
-
-    @asynccontextmanager
-    async def _transaction(self, opening: str) -> AsyncIterator[Any]:
-        with reachable():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                await connection.execute(opening)
-                try:
-                    yield connection
-                except BaseException:
-                    if not connection.is_closed():
-                        await connection.execute("ROLLBACK")
-                    raise
-                await connection.execute("COMMIT")
+            connection = await self._pool.acquire()
+            try:
+                row = await connection.fetchrow(statement.sql, *arguments)
+            except BaseException:
+                self._pool.release(connection, failed=True)
+                raise
+        self._pool.release(connection)
+        return row

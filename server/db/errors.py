@@ -14,7 +14,8 @@ class DatabaseRefused(Exception):
     """The server does not start on this database; the message says what to do about it."""
 
 
-# A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy.
+# A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy;
+# of two transactions in a deadlock one is ended, and has to be made again.
 _UNREACHABLE = (
     OSError,
     TimeoutError,
@@ -23,6 +24,8 @@ _UNREACHABLE = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
@@ -33,15 +36,17 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except _UNREACHABLE as error:
+        if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its place: a mistake of ours
+            raise
         raise DatabaseUnavailable from error
 
 
 @contextmanager
 def constraint_errors(errors: Mapping[str, Callable[[], DomainError]]) -> Iterator[None]:
-    """Raises the error that a violated unique constraint stands for, by the constraint's name."""
+    """Raises the error that a violated constraint (unique, foreign key, check) stands for, by the constraint's name."""
     try:
         yield
-    except asyncpg.UniqueViolationError as error:
+    except asyncpg.IntegrityConstraintViolationError as error:
         name = str(error.constraint_name)
         if name not in errors:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 import asyncpg
 import structlog
 
+from server.kernel.tasks import Background
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.listener")
 
-_CHECK_SECONDS = 5.0
-_RETRY_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
+_MOST_RETRY_SECONDS = 5.0
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Callback = Callable[[str], None]
 
@@ -26,37 +31,56 @@ async def listening(
 ) -> AsyncIterator[None]:
     """Calls back with the payload of each notification, on a connection of its own that is made again when it is lost.
 
-    `connected`: called with True once every channel is listened to, and with False when they no longer are; what was
-    told in between is lost.
+    `connected`: called with True once every channel is listened to, and with False when they no longer are; what is
+    told in between is lost. The address is ATRIUM_LISTEN_DATABASE_URL where it is set: LISTEN does not work through a
+    pooler of transactions.
     """
-    task = asyncio.create_task(_listen(settings, channels, connected), name="listener")
+    background = Background()
+    background.start(_listen(settings, channels, connected), "listener")
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await background.close(seconds=0)
 
 
 async def _listen(settings: Settings, channels: Mapping[str, Callback], connected: Callable[[bool], None]) -> None:
-    dsn = settings.listen_database_url or settings.database_url
+    wait = _RETRY_SECONDS
     while True:
         try:
             connection: Any = await asyncpg.connect(
-                dsn, timeout=10, server_settings={"application_name": "atrium listener"}
+                settings.listen_database_url or settings.database_url,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_CHECK_SECONDS,
+                server_settings={"application_name": "atrium listener"},
             )
+            wait = _RETRY_SECONDS
             try:
-                for channel, callback in channels.items():
-                    await connection.add_listener(channel, _adapted(callback))
-                connected(True)  # noqa: FBT003
-                while True:  # a connection that is dead and does not say so is found by asking
-                    await asyncio.sleep(_CHECK_SECONDS)
-                    await connection.execute("SELECT 1", timeout=_CHECK_SECONDS)
+                await _until_lost(connection, channels, connected)
             finally:
-                connected(False)  # noqa: FBT003
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("listening interrupted", error="the connection was closed")
+        except _LOST as error:
             _log.warning("listening interrupted", error=type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS)
+        await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - apart from one another, not secret
+        wait = min(2 * wait, _MOST_RETRY_SECONDS)
+
+
+async def _until_lost(connection: Any, channels: Mapping[str, Callback], connected: Callable[[bool], None]) -> None:
+    """Returns when the connection is closed. One that is dead and does not say so is found by asking, and raises."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    for channel, callback in channels.items():
+        await connection.add_listener(channel, _adapted(callback))
+    connected(True)  # noqa: FBT003
+    try:
+        while not lost.is_set():
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await lost.wait()
+            except TimeoutError:
+                await connection.execute("SELECT 1")
+    finally:
+        connected(False)  # noqa: FBT003
 
 
 def _adapted(callback: Callback) -> Callable[[Any, int, str, Any], None]:

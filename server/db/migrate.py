@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from server.db.errors import DatabaseRefused
+from server.db.owner import CONNECT_ERRORS, CONNECT_SECONDS, owner_settings, refused
 from server.db.partitions import ensure_months
-from server.db.revision import SCHEMA_REVISION
-from server.db.rules import OWNER_ROLE
 
-# A migration that waits for a lock holds up everyone behind it: it gives up instead, and is run again.
-_LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "10min"
+_SCHEMA_CHANGE = re.compile(
+    r"\s*((?:CREATE(?: OR REPLACE)?|ALTER|DROP)(?: UNIQUE| EVENT)? \w+|GRANT|REVOKE)", re.IGNORECASE
+)
 
 
 def _config() -> Config:
@@ -32,59 +37,96 @@ def _config() -> Config:
     return config
 
 
+def head_revision() -> str:
+    """The last migration's revision."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
 async def up(dsn: str, revision: str = "head") -> None:
-    """Runs what is missing, each migration in a transaction of its own, and makes the months ahead."""
+    """Runs what is missing, each migration in a transaction of its own, and makes the months ahead.
+
+    Of two that run at once the second waits for the first. Raises DatabaseRefused.
+    """
     await _run(dsn, lambda config: command.upgrade(config, revision))
-    if revision == "head":
-        await ensure_months(dsn)
+    await ensure_months(dsn)
 
 
 async def down(dsn: str, revision: str) -> None:
-    """Undoes the migrations after `revision` (`base`: all of them), and what they hold with them."""
+    """Undoes the migrations after `revision` (`base`: all of them), and what they hold with them.
+
+    Raises DatabaseRefused.
+    """
     await _run(dsn, lambda config: command.downgrade(config, revision))
 
 
 async def status(dsn: str) -> tuple[str | None, str]:
-    """The database's revision (None: it has none), and the one that this version needs."""
-    found: list[str | None] = []
-
-    async def look(connection: Any) -> None:
-        await connection.run_sync(lambda sync: found.append(MigrationContext.configure(sync).get_current_revision()))
-
-    await _connected(dsn, look)
-    return found[0], SCHEMA_REVISION
+    """The database's revision (None: it has none), and the one that this version needs. Raises DatabaseRefused."""
+    async with _connected(dsn) as connection:
+        found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return found, head_revision()
 
 
 async def _run(dsn: str, work: Callable[[Config], None]) -> None:
-    config = _config()
-
-    def migrate(connection: Any) -> None:
+    def migrate(connection: Connection) -> None:
+        config = _config()
         config.attributes["connection"] = connection
+        changes = _changes(connection)
         work(config)
+        _record(connection, changes)
+        connection.commit()
 
-    async def run(connection: Any) -> None:
+    async with _connected(dsn) as connection:
         await connection.run_sync(migrate)
 
-    await _connected(dsn, run)
+
+def _changes(connection: Connection) -> list[tuple[str, str]]:
+    """Fills with each schema change that the connection makes: its kind, and its text."""
+    changes: list[tuple[str, str]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if kind := _SCHEMA_CHANGE.match(statement):
+            changes.append((kind[1].upper(), statement.strip()))
+
+    event.listen(connection, "after_cursor_execute", note)
+    return changes
 
 
-async def _connected(dsn: str, work: Callable[[Any], Any]) -> None:
-    settings = {
-        "lock_timeout": _LOCK_TIMEOUT,
-        "statement_timeout": _STATEMENT_TIMEOUT,
-        "application_name": "atrium migrate",
-    }
+def _record(connection: Connection, changes: list[tuple[str, str]]) -> None:
+    """Writes the changes into ddl_audit_logs, where no event trigger has done so."""
+    logged, recorded = connection.execute(
+        text(
+            "SELECT to_regclass('public.ddl_audit_logs') IS NOT NULL, "
+            "EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'atrium_ddl_command_end' AND evtenabled <> 'D')"
+        )
+    ).one()
+    if changes and logged and not recorded:
+        connection.execute(
+            text(
+                'INSERT INTO public.ddl_audit_logs (command_tag, command, "session_user", application_name) '
+                "VALUES (:kind, :command, session_user, current_setting('application_name'))"
+            ),
+            [{"kind": kind, "command": statement} for kind, statement in changes],
+        )
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[AsyncConnection]:
+    settings = {**owner_settings("atrium migrate"), "statement_timeout": _STATEMENT_TIMEOUT}
     # asyncpg reads the address itself: it knows forms (socket folders, several hosts) that SQLAlchemy's URL does not.
-    engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn, "server_settings": settings})
+    arguments = {"dsn": dsn, "timeout": CONNECT_SECONDS, "server_settings": settings}
+    engine = create_async_engine("postgresql+asyncpg://", connect_args=arguments, poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            if not await driver.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", OWNER_ROLE):
-                raise DatabaseRefused("The roles are missing: run `atrium migrate bootstrap` first.")
-            await driver.execute(f"SET ROLE {OWNER_ROLE}")  # so that everything belongs to the owner, whoever connects
-            await work(connection)
-            await connection.commit()
+        connection = await engine.connect()
+    except CONNECT_ERRORS as error:
+        raise refused(error) from None
+    try:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            await driver.execute("SELECT pg_advisory_lock(hashtext('atrium migrate'))")
+        except asyncpg.LockNotAvailableError:
+            raise DatabaseRefused("Another migration is running: wait for its end, and run this again.") from None
+        yield connection
     finally:
-        await engine.dispose()
-    await asyncio.sleep(0)  # lets the driver's transports close before the loop does
+        await connection.close()

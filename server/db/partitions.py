@@ -7,14 +7,15 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from server.db.rules import OWNER_ROLE
+from server.db.owner import connect_as_owner
 from server.kernel.clock import now
 from server.kernel.ids import uuid7_floor
 
 MONTHS_AHEAD = 3
 """How many months after the running one are made."""
+
+FEWEST_AHEAD = 2
+"""Fewer months ahead than this call for somebody's attention."""
 
 
 def month_after(month: date, count: int = 1) -> date:
@@ -25,8 +26,7 @@ def month_after(month: date, count: int = 1) -> date:
 
 def bounds(month: date) -> tuple[UUID, UUID]:
     """The ids of a month (in UTC): from the first, to but not including the second."""
-    first = month.replace(day=1)
-    begin, end = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (first, month_after(first)))
+    begin, end = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, month_after(month)))
     return uuid7_floor(begin), uuid7_floor(end)
 
 
@@ -42,59 +42,62 @@ def months(first: date, last: date) -> Iterator[date]:
         month = month_after(month)
 
 
-async def ensure_months(dsn: str, first: date | None = None, last: date | None = None) -> None:
-    """Makes the months from `first` to `last` that are missing; by default this one and the next three.
+async def ensure_months(dsn: str, first: date | None = None, last: date | None = None) -> list[str]:
+    """Makes the months from `first` to `last` that are missing (default: this one and the next three); their names.
 
     Over the owner's connection. A month is made as a table of its own and attached, which does not lock the parent out.
+    Raises DatabaseRefused where the owner cannot be reached.
     """
     today = now().date()
-    first, last = first or today, last or month_after(today, MONTHS_AHEAD)
-    connection: Any = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "atrium partitions"})
-    try:
-        await connection.execute(f"SET ROLE {OWNER_ROLE}")
-        await connection.execute("SET lock_timeout = '5s'")
+    wanted = list(months(first or today, last or month_after(today, MONTHS_AHEAD)))
+    made = []
+    async with connect_as_owner(dsn, "atrium partitions") as connection:
         # Of two processes that start together the second waits, and finds the months made.
         await connection.execute("SELECT pg_advisory_lock(hashtext('atrium months'))")
-        for table in await _parents(connection):
-            for month in months(first, last):
-                await _ensure(connection, table, month)
-    finally:
-        await connection.close()
+        for table, present in (await _present(connection)).items():
+            for month in wanted:
+                if partition_name(table, month) not in present:
+                    await _make(connection, table, month)
+                    made.append(partition_name(table, month))
+    return made
 
 
-async def _ensure(connection: Any, table: str, month: date) -> None:
+async def _make(connection: Any, table: str, month: date) -> None:
     name = partition_name(table, month)
-    if await connection.fetchval("SELECT to_regclass('public.' || $1) IS NOT NULL", name):
-        return
     begin, end = bounds(month)
     async with connection.transaction():
-        await connection.execute(
-            f"CREATE TABLE public.{name} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-        )
+        await connection.execute(f"CREATE TABLE public.{name} (LIKE public.{table} INCLUDING ALL)")
+        # It is reached through its parent, under the parent's policy; by itself it shows nobody anything.
         await connection.execute(f"ALTER TABLE public.{name} ENABLE ROW LEVEL SECURITY")
         await connection.execute(
             f"ALTER TABLE public.{table} ATTACH PARTITION public.{name} FOR VALUES FROM ('{begin}') TO ('{end}')"
         )
 
 
-async def _parents(connection: Any) -> list[str]:
+async def _present(connection: Any) -> dict[str, set[str]]:
+    """The partitions of every table that is divided by months."""
     rows = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace ORDER BY relname"
+        """
+        SELECT parent.relname AS parent, array_remove(array_agg(part.relname::text), NULL) AS parts
+        FROM pg_partitioned_table
+            JOIN pg_class parent ON parent.oid = partrelid
+            LEFT JOIN pg_inherits ON inhparent = partrelid
+            LEFT JOIN pg_class part ON part.oid = inhrelid
+        WHERE partstrat = 'r' AND parent.relnamespace = 'public'::regnamespace
+        GROUP BY parent.relname ORDER BY parent.relname
+        """
     )
-    return [row["relname"] for row in rows]
+    return {row["parent"]: set(row["parts"]) for row in rows}
 
 
 async def months_ahead(connection: Any) -> int:
-    """How many months after the running one every partitioned table has; the least of them."""
+    """How many months in a row after the running one every such table has; see FEWEST_AHEAD. Any role may ask."""
     today = now().date()
-    least = MONTHS_AHEAD
-    for table in await _parents(connection):
-        ahead = 0
-        for month in list(months(month_after(today), month_after(today, MONTHS_AHEAD))):
-            if not await connection.fetchval(
-                "SELECT to_regclass('public.' || $1) IS NOT NULL", partition_name(table, month)
-            ):
-                break
-            ahead += 1
-        least = min(least, ahead)
-    return least
+
+    def ahead(table: str, present: set[str]) -> int:
+        count = 0
+        while partition_name(table, month_after(today, count + 1)) in present:
+            count += 1
+        return count
+
+    return min(ahead(table, present) for table, present in (await _present(connection)).items())

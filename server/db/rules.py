@@ -16,8 +16,8 @@ READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 NOT_DELETED = frozenset({"tenants", "models", "model_prices", "signing_keys", "model_call_logs"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
-DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants"})
-"""The only functions that run with the owner's rights, and so past row security."""
+DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl"})
+"""The only functions that run with the rights of who made them, and so past row security."""
 
 
 def row_security(table: Table) -> list[str]:
@@ -50,11 +50,11 @@ def views(table: Table) -> list[str]:
     """The live rows of a table with soft delete."""
     if "deleted_at" not in table.c:
         return []
+    query = f"SELECT * FROM {table.name} WHERE deleted_at IS NULL"
     return [
-        f"CREATE VIEW active_{table.name} WITH (security_invoker = true) AS "
-        f"SELECT * FROM {table.name} WHERE deleted_at IS NULL",
-        f"COMMENT ON VIEW active_{table.name} IS 'The live rows of {table.name}.'",
-        f"GRANT SELECT ON active_{table.name} TO {SERVING_ROLE}",
+        f"CREATE VIEW active_{table.name} WITH (security_invoker = true) AS {query}",
+        f"COMMENT ON VIEW {live} IS 'The live rows of {table.name}.'",
+        f"GRANT SELECT ON {live} TO {SERVING_ROLE}",
     ]
 
 

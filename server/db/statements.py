@@ -4,33 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Text, bindparam, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy import BindParameter, Text, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement, Select
 
-_DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 _TENANT = "app_tenant_id"
 
 
-class Statement:
-    """SQL with `$n` places, and the names of the values that go into them."""
+class _Compiler(PGCompiler_asyncpg):
+    """Writes constants into the SQL: the planner matches partial indexes with them, and knows how much a LIMIT is."""
 
-    __slots__ = ("_constants", "_names", "sql")
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **kwargs: Any) -> str:
+        if not bindparam.required:
+            kwargs["literal_binds"] = True
+        return str(super().visit_bindparam(bindparam, *args, **kwargs))  # type: ignore[no-untyped-call]
+
+
+def _dialect() -> Any:
+    dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+    dialect.statement_compiler = _Compiler
+    dialect._backslash_escapes = False  # the server's default; SQLAlchemy asks a connection, and there is none here
+    return dialect
+
+
+_DIALECT = _dialect()
+
+
+class Statement:
+    """SQL with `$n` places, and the names of the values that go into them.
+
+    Build it when the module is imported, from constants: what varies is a `bindparam` with a name.
+    """
+
+    __slots__ = ("_names", "sql")
 
     def __init__(self, statement: ClauseElement) -> None:
         compiled: Any = statement.compile(dialect=_DIALECT)
         self.sql: str = compiled.string
         self._names: tuple[str, ...] = tuple(compiled.positiontup)
-        required = {compiled.bind_names[bind] for bind in compiled.binds.values() if bind.required}
-        self._constants: dict[str, Any] = {
-            name: value for name, value in compiled.params.items() if name not in required
-        }
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of their places. Raises KeyError for one that is missing."""
-        constants = self._constants
-        return [constants[name] if name in constants else values[name] for name in self._names]
+        """The values in the order of their places. Raises KeyError for one that is missing, or that has no place."""
+        if len(values) != len(self._names):
+            raise KeyError(*set(self._names).symmetric_difference(values))
+        return [values[name] for name in self._names]
 
 
 class HotStatement(Statement):
@@ -42,10 +61,11 @@ class HotStatement(Statement):
     __slots__ = ()
 
     def __init__(self, statement: Select[Any]) -> None:
-        tenant = func.set_config("app.tenant_id", bindparam(_TENANT, type_=Text), literal_column("true"))
-        setting = select(tenant.label("tenant")).offset(literal_column("0")).subquery("setting")
-        rows = statement.where(setting.c.tenant.is_not(None)).offset(literal_column("0")).lateral("rows")
+        tenant = func.set_config("app.tenant_id", bindparam(_TENANT, type_=Text), true())
+        setting = select(tenant.label("tenant")).offset(0).subquery("setting")
+        rows = statement.where(setting.c.tenant.is_not(None)).offset(0).lateral("rows")
         super().__init__(select(rows).select_from(setting.join(rows, true())))
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        return super().arguments({**values, _TENANT: str(values["tenant_id"])})
+    def arguments_of(self, tenant_id: UUID, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of their places, the tenant in its own."""
+        return self.arguments({**values, _TENANT: str(tenant_id)})

@@ -28,8 +28,9 @@ class ModelService:
         """A model that every tenant can call. Raises ModelNameTaken."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             model = await store.create(tx, new)
-            values = plain({**asdict(new), **asdict(new.price)})
-            await self._audit.record(tx, Change("models.create", "model", model.id, new=values))
+            values = asdict(new)
+            values |= values.pop("price")
+            await self._audit.record(tx, Change("models.create", "model", model.id, new=plain(values)))
         return model
 
     async def get(self, model_id: UUID) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -124,9 +125,13 @@ async def get(tx: Tx, model_id: UUID) -> Model:
     return _model(await tx.fetchrow(_GET, model_id=model_id), model_id)
 
 
-async def find(tx: Tx, name: str) -> Model:
-    """Raises ModelNotFound."""
-    return _model(await tx.fetchrow(_FIND, name=name), name)
+async def find(tx: Tx, named: str) -> Model:
+    """The model of that name or id. Raises ModelNotFound."""
+    row = await tx.fetchrow(_FIND, name=named)
+    if row is None:
+        with suppress(ValueError):
+            return await get(tx, UUID(named))
+    return _model(row, named)
 
 
 async def page(tx: Tx, request: PageRequest, filters: Mapping[str, Any]) -> Page[Model]:

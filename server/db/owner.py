@@ -1,0 +1,60 @@
+"""The owner's connection: for migrations and maintenance, never for a request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from server.db.errors import DatabaseRefused
+from server.db.rules import OWNER_ROLE
+
+CONNECT_SECONDS = 10.0
+
+# Whoever waits for a lock holds up everybody behind it: these give up instead, and are run again.
+_LOCK_TIMEOUT = "5s"
+
+
+def owner_settings(application: str) -> dict[str, str]:
+    """What the owner's connections start with. The role, so that everything made belongs to it, whoever connects."""
+    return {"application_name": application, "role": OWNER_ROLE, "search_path": "public", "lock_timeout": _LOCK_TIMEOUT}
+
+
+@asynccontextmanager
+async def connect_as_owner(dsn: str, application: str) -> AsyncIterator[Any]:
+    """A connection with the owner's rights. `dsn`: the owner's, or that of a role that may become it.
+
+    Raises DatabaseRefused where it cannot be had.
+    """
+    try:
+        connection: Any = await asyncpg.connect(
+            dsn, timeout=CONNECT_SECONDS, server_settings=owner_settings(application)
+        )
+    except CONNECT_ERRORS as error:
+        raise refused(error) from None
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
+
+
+def refused(error: BaseException) -> DatabaseRefused:
+    """What to do about an owner's connection that cannot be made."""
+    match error:
+        case asyncpg.InvalidParameterValueError():
+            return DatabaseRefused(f"The role {OWNER_ROLE} is missing: run `atrium migrate bootstrap` first.")
+        case asyncpg.InsufficientPrivilegeError():
+            return DatabaseRefused(
+                f"ATRIUM_ADMIN_DATABASE_URL may not act as {OWNER_ROLE}: connect as that role, or as one that "
+                "`atrium migrate bootstrap` was run with."
+            )
+        case _:
+            return DatabaseRefused(
+                f"Cannot connect to ATRIUM_ADMIN_DATABASE_URL: {str(error) or type(error).__name__}."
+            )

@@ -1,0 +1,54 @@
+"""What a database needs done while it is served from: the months ahead, daily."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import structlog
+
+from server.db.partitions import ensure_months, months_ahead
+from server.settings import Settings
+
+_log = structlog.get_logger("atrium.upkeep")
+
+_DAY_SECONDS = 86_400.0
+_FEWEST_MONTHS_AHEAD = 2
+
+
+@asynccontextmanager
+async def months_kept(settings: Settings) -> AsyncIterator[None]:
+    """Makes the months ahead now and every day, where the owner is known, and raises the alarm when they run out."""
+    task = asyncio.create_task(_keep(settings), name="months")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _keep(settings: Settings) -> None:
+    while True:
+        try:
+            await keep_months(settings)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.error("the months ahead could not be seen to", error=str(error))
+        await asyncio.sleep(_DAY_SECONDS)
+
+
+async def keep_months(settings: Settings) -> int:
+    """Does it once; how many months lie ahead now. Fewer than two are an error in the log: the next month would fail."""
+    if settings.admin_database_url is not None:
+        await ensure_months(settings.admin_database_url)
+    connection = await asyncpg.connect(settings.database_url, timeout=10)
+    try:
+        ahead = await months_ahead(connection)
+    finally:
+        await connection.close()
+    if ahead < _FEWEST_MONTHS_AHEAD:
+        _log.error(
+            "too few months lie ahead: set ATRIUM_ADMIN_DATABASE_URL, or run `atrium partitions ensure`", months=ahead
+        )
+    return ahead

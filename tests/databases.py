@@ -1,0 +1,176 @@
+"""Real PostgreSQL for tests: one embedded server a run, a schema migrated once, and a clone of it for each test.
+
+A pytest plugin: the top conftest names it. Servers are started when the first test asks, are shared by the workers of
+pytest-xdist, and are gone when the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from os import getpid
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from server.db.bootstrap import bootstrap
+from server.db.database import Database
+from server.db.migrate import up
+from server.db.rules import OWNER_ROLE, SERVING_ROLE
+from server.embedded.postgres import as_role, embedded_postgres
+from server.settings import Settings
+
+VERSIONS = (18, 16)
+MASTER_KEY = SecretStr("A" * 43 + "=")
+
+# A test's database is thrown away: nothing of it need survive a crash of the machine.
+_UNSAFE_AND_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+_FOLDER = pytest.StashKey[Path]()
+_numbers = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    shared = getattr(config, "workerinput", {}).get("atrium_postgres")
+    config.stash[_FOLDER] = Path(shared or tempfile.mkdtemp(prefix="atrium-tests-"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells each worker of pytest-xdist where the run's servers are."""
+    node.workerinput["atrium_postgres"] = str(node.config.stash[_FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.stash[_FOLDER])
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """One database of a test. As the serving role, the owner, the superuser."""
+
+    admin_url: str
+
+    @property
+    def url(self) -> str:
+        return as_role(self.admin_url, SERVING_ROLE)
+
+    @property
+    def owner_url(self) -> str:
+        return as_role(self.admin_url, OWNER_ROLE)
+
+    def settings(self, **changes: Any) -> Settings:
+        return Settings(
+            database_url=self.url, admin_database_url=self.admin_url, master_key=MASTER_KEY, pool_size=4
+        ).model_copy(update=changes)
+
+    @asynccontextmanager
+    async def connect(self, url: str | None = None) -> AsyncIterator[Any]:
+        """A plain connection, as superuser where no address is given: past row security, to arrange and to look."""
+        connection = await asyncpg.connect(url or self.admin_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One embedded server of the run, whose database `atrium` is the migrated template."""
+
+    version: int
+    template_url: str
+
+    @asynccontextmanager
+    async def clone(self) -> AsyncIterator[Scratch]:
+        """A database of its own with the whole schema and its seeds."""
+        async with self._database("TEMPLATE atrium") as made:
+            yield made
+
+    @asynccontextmanager
+    async def empty(self) -> AsyncIterator[Scratch]:
+        """A database of its own with nothing in it."""
+        async with self._database("") as made:
+            yield made
+
+    @asynccontextmanager
+    async def _database(self, options: str) -> AsyncIterator[Scratch]:
+        name = f"test_{getpid()}_{next(_numbers)}"
+        admin = await asyncpg.connect(self.template_url, database="postgres")
+        try:
+            await admin.execute(f"CREATE DATABASE {name} {options}")
+            try:
+                yield Scratch(self.template_url.replace("/atrium?", f"/{name}?"))
+            finally:
+                await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        finally:
+            await admin.close()
+
+
+@contextmanager
+def _cluster(folder: Path, version: int) -> Iterator[Cluster]:
+    with embedded_postgres(folder / str(version), version) as url:
+        with (folder / f"{version}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes the template, the others wait for it
+            ready = folder / f"{version}.ready"
+            if not ready.exists():
+                asyncio.run(_make_template(url))
+                ready.touch()
+        yield Cluster(version, url)
+
+
+async def _make_template(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for name, value in _UNSAFE_AND_FAST.items():
+            await connection.execute(f"ALTER SYSTEM SET {name} = {value}")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
+    await bootstrap(url)
+    await up(url)
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The server that tests run on: the version that Atrium embeds."""
+    with _cluster(request.config.stash[_FOLDER], VERSIONS[0]) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def each_postgres(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The test runs once on every major version at hand."""
+    with _cluster(request.config.stash[_FOLDER], request.param) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def scratch(postgres: Cluster) -> AsyncIterator[Scratch]:
+    """A database of the test's own, with the whole schema."""
+    async with postgres.clone() as made:
+        yield made
+
+
+@pytest.fixture
+async def database(scratch: Scratch) -> AsyncIterator[Database]:
+    """The same, opened as the server opens it."""
+    async with Database.open(scratch.settings()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def admin(scratch: Scratch) -> AsyncIterator[Any]:
+    """A connection to the test's database that sees every row."""
+    async with scratch.connect() as connection:
+        yield connection

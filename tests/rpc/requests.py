@@ -1,0 +1,128 @@
+"""A good request for every method, a malformed one, and one that names an object by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import chat_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+
+IDENTITY = "/atrium.identity.v1.IdentityService/"
+TENANT = "/atrium.tenant.v1.TenantService/"
+MODEL = "/atrium.model.v1.ModelService/"
+
+SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A request that breaks the rules, and the fields it must be refused for."""
+
+    request: Message
+    fields: tuple[str, ...]
+
+
+MALFORMED: dict[str, Malformed] = {
+    IDENTITY + "Login": Malformed(identity.LoginRequest(tenant="x" * 64), ("tenant", "login", "password")),
+    IDENTITY + "RefreshToken": Malformed(identity.RefreshTokenRequest(), ("refresh_token",)),
+    IDENTITY + "ChangePassword": Malformed(
+        identity.ChangePasswordRequest(new_password="short"), ("current_password", "new_password")
+    ),
+    IDENTITY + "CreateUser": Malformed(
+        identity.CreateUserRequest(username="a b", email="nobody", timezone="/"), ("username", "email", "timezone")
+    ),
+    IDENTITY + "GetUser": Malformed(identity.GetUserRequest(id="1"), ("id",)),
+    IDENTITY + "ListUsers": Malformed(identity.ListUsersRequest(page_size=-1, state=99), ("page_size", "state")),
+    IDENTITY + "UpdateUser": Malformed(
+        identity.UpdateUserRequest(id="1", update_mask={"paths": ["password_hash"]}), ("id", "update_mask")
+    ),
+    IDENTITY + "CreateRole": Malformed(
+        identity.CreateRoleRequest(name=" ", code="A", priority=-1), ("name", "code", "priority")
+    ),
+    IDENTITY + "GetRole": Malformed(identity.GetRoleRequest(), ("id",)),
+    IDENTITY + "ListRoles": Malformed(identity.ListRolesRequest(page_size=-1, user_id="1"), ("page_size", "user_id")),
+    IDENTITY + "UpdateRole": Malformed(identity.UpdateRoleRequest(id="1", priority=2000), ("id", "priority")),
+    IDENTITY + "SetRolePermissions": Malformed(identity.SetRolePermissionsRequest(role_id="1"), ("role_id",)),
+    IDENTITY + "AssignRole": Malformed(identity.AssignRoleRequest(user_id="1"), ("user_id", "role_id")),
+    IDENTITY + "UnassignRole": Malformed(identity.UnassignRoleRequest(user_id="1"), ("user_id", "role_id")),
+    IDENTITY + "CheckPermission": Malformed(identity.CheckPermissionRequest(), ("permissions",)),
+    TENANT + "CreateTenant": Malformed(
+        tenant.CreateTenantRequest(slug="-a", name="", tier=9), ("slug", "name", "tier", "administrator")
+    ),
+    TENANT + "GetTenant": Malformed(tenant.GetTenantRequest(id="1"), ("id",)),
+    TENANT + "ListTenants": Malformed(tenant.ListTenantsRequest(page_size=-5), ("page_size",)),
+    TENANT + "UpdateTenant": Malformed(tenant.UpdateTenantRequest(id="1", contact_email="x"), ("id", "contact_email")),
+    TENANT + "GetTenantConfig": Malformed(tenant.GetTenantConfigRequest(tenant_id="1"), ("tenant_id",)),
+    TENANT + "UpdateTenantConfig": Malformed(
+        tenant.UpdateTenantConfigRequest(temperature=2.5, max_tokens_per_request=0),
+        ("max_tokens_per_request", "temperature"),
+    ),
+    MODEL + "ListModels": Malformed(model.ListModelsRequest(page_size=-1, type=9), ("page_size", "type")),
+    MODEL + "GetModel": Malformed(model.GetModelRequest(id="1"), ("id",)),
+    MODEL + "CreateModel": Malformed(model.CreateModelRequest(name="?"), ("name", "provider", "type", "price")),
+    MODEL + "Chat": Malformed(model.ChatRequest(temperature=float("nan")), ("messages", "temperature")),
+    MODEL + "StreamChat": Malformed(model.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
+    MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
+    MODEL + "ListCallLogs": Malformed(model.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")),
+}
+"""Requests without a field (Logout, WhoAmI, GetJwks, ListPermissions) cannot be malformed."""
+
+BY_USER: dict[str, Callable[[str], Message]] = {
+    IDENTITY + "GetUser": lambda it: identity.GetUserRequest(id=it),
+    IDENTITY + "UpdateUser": lambda it: identity.UpdateUserRequest(id=it, full_name="Mallory"),
+    IDENTITY + "ListRoles": lambda it: identity.ListRolesRequest(user_id=it),
+    IDENTITY + "CheckPermission": lambda it: identity.CheckPermissionRequest(user_id=it, permissions=["users:read"]),
+}
+BY_ROLE: dict[str, Callable[[str], Message]] = {
+    IDENTITY + "GetRole": lambda it: identity.GetRoleRequest(id=it),
+    IDENTITY + "UpdateRole": lambda it: identity.UpdateRoleRequest(id=it, name="Mine"),
+    IDENTITY + "SetRolePermissions": lambda it: identity.SetRolePermissionsRequest(role_id=it),
+}
+BY_TENANT: dict[str, Callable[[str], Message]] = {
+    TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
+    TENANT + "UpdateTenant": lambda it: tenant.UpdateTenantRequest(id=it, name="Mine"),
+    TENANT + "GetTenantConfig": lambda it: tenant.GetTenantConfigRequest(tenant_id=it),
+    TENANT + "UpdateTenantConfig": lambda it: tenant.UpdateTenantConfigRequest(tenant_id=it, temperature=1.0),
+}
+
+GOOD: dict[str, Message] = {
+    IDENTITY + "Login": identity.LoginRequest(tenant="none", login="none", password="none"),
+    IDENTITY + "RefreshToken": identity.RefreshTokenRequest(refresh_token="none"),
+    IDENTITY + "Logout": identity.LogoutRequest(),
+    IDENTITY + "WhoAmI": identity.WhoAmIRequest(),
+    IDENTITY + "GetJwks": identity.GetJwksRequest(),
+    IDENTITY + "ChangePassword": identity.ChangePasswordRequest(current_password="wrong", new_password="long enough"),
+    IDENTITY + "CreateUser": identity.CreateUserRequest(username="new", email="new@example.com"),
+    IDENTITY + "ListUsers": identity.ListUsersRequest(),
+    IDENTITY + "CreateRole": identity.CreateRoleRequest(name="New", code="new"),
+    IDENTITY + "ListPermissions": identity.ListPermissionsRequest(),
+    IDENTITY + "AssignRole": identity.AssignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
+    IDENTITY + "UnassignRole": identity.UnassignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
+    TENANT + "CreateTenant": tenant.CreateTenantRequest(
+        slug="new",
+        name="New",
+        administrator=tenant.CreateTenantRequest.Administrator(
+            username="admin", email="admin@example.com", password="long enough"
+        ),
+    ),
+    TENANT + "ListTenants": tenant.ListTenantsRequest(),
+    MODEL + "ListModels": model.ListModelsRequest(),
+    MODEL + "GetModel": model.GetModelRequest(id=SOME_ID),
+    MODEL + "CreateModel": model.CreateModelRequest(
+        name="new",
+        provider=model_pb2.Model.PROVIDER_OPENAI,
+        type=model_pb2.Model.TYPE_CHAT,
+        price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+    ),
+    MODEL + "Chat": model.ChatRequest(model="none", messages=[HELLO]),
+    MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
+    MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
+    MODEL + "ListCallLogs": model.ListCallLogsRequest(),
+    **{path: make(SOME_ID) for path, make in (BY_USER | BY_ROLE | BY_TENANT).items()},
+}

@@ -1,0 +1,155 @@
+"""What the audit log says of changes, sign-ins and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import model_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from server.kernel.ids import PLATFORM_TENANT_ID
+from tests.factories.world import PASSWORD, Person, World, refused
+
+TRACE = "ab" * 16
+
+
+async def _entries(admin: Any, tenant_id: str, action: str) -> list[dict[str, Any]]:
+    rows = await admin.fetch(
+        "SELECT * FROM audit_logs WHERE tenant_id = $1 AND action = $2 ORDER BY id", tenant_id, action
+    )
+    return [dict(row) for row in rows]
+
+
+def _traced(person: Person) -> tuple[tuple[str, str], ...]:
+    return (*person.metadata, ("traceparent", f"00-{TRACE}-{'cd' * 8}-01"), ("x-request-id", "my-request"))
+
+
+async def test_a_change_is_told_with_who_what_and_from_where(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    change = identity.UpdateUserRequest(id=person.id, full_name="Lin")
+
+    await world.identity.UpdateUser(change, metadata=_traced(administrator))
+
+    (entry,) = await _entries(admin, administrator.tenant_id, "users.update")
+    old, new = orjson.loads(entry["old_value"]), orjson.loads(entry["new_value"])
+    assert (str(entry["user_id"]), entry["actor_kind"]) == (administrator.id, "user")
+    assert (entry["resource_type"], entry["resource_id"]) == ("user", person.id)
+    assert (entry["request_id"], entry["trace_id"]) == ("my-request", TRACE)
+    assert str(entry["ip_address"]) == "127.0.0.1"
+    assert (entry["status"], old["full_name"], new["full_name"]) == ("success", None, "Lin")
+    assert {name for name in new if new[name] != old[name]} == {"full_name"}
+
+
+async def test_every_change_has_its_entry(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    person = await world.user(administrator)
+    role = await world.role(administrator, "users:read")
+    both = {"user_id": person.id, "role_id": role.id}
+    metadata = administrator.metadata
+    await world.identity.UpdateUser(identity.UpdateUserRequest(id=person.id, phone="1"), metadata=metadata)
+    await world.identity.UpdateRole(identity.UpdateRoleRequest(id=role.id, name="New"), metadata=metadata)
+    await world.identity.AssignRole(identity.AssignRoleRequest(**both), metadata=metadata)
+    await world.identity.UnassignRole(identity.UnassignRoleRequest(**both), metadata=metadata)
+    await world.tenants.UpdateTenant(tenant.UpdateTenantRequest(country="NZ"), metadata=metadata)
+    await world.tenants.UpdateTenantConfig(tenant.UpdateTenantConfigRequest(temperature=1), metadata=metadata)
+    password = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
+    await world.identity.ChangePassword(password, metadata=metadata)
+    await world.identity.Logout(identity.LogoutRequest(), metadata=metadata)
+    price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="2")
+    new = model.CreateModelRequest(name="m", provider=1, type=1, price=price)
+    await world.models.CreateModel(new, metadata=platform.metadata)
+
+    rows = await admin.fetch("SELECT DISTINCT tenant_id, action FROM audit_logs WHERE status = 'success'")
+    told = {(str(row["tenant_id"]), row["action"]) for row in rows}
+
+    own = {
+        *("tenants.create", "tenants.update", "tenants.update_config"),
+        *("users.create", "users.update", "users.assign_role", "users.unassign_role", "users.change_password"),
+        *("roles.create", "roles.update", "roles.set_permissions"),
+        *("sessions.login", "sessions.logout"),
+    }
+    assert {action for tenant_id, action in told if tenant_id == administrator.tenant_id} == own
+    assert {action for tenant_id, action in told if tenant_id == platform.tenant_id} == {
+        "users.create",
+        "sessions.login",
+        "models.create",
+    }
+
+
+async def test_the_platforms_administrator_is_named_in_the_tenants_log(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+
+    change = tenant.UpdateTenantRequest(id=administrator.tenant_id, country="NZ")
+    await world.tenants.UpdateTenant(change, metadata=platform.metadata)
+
+    (entry,) = await _entries(admin, administrator.tenant_id, "tenants.update")
+    assert (str(entry["user_id"]), str(entry["acting_for"])) == (platform.id, administrator.tenant_id)
+
+
+async def test_a_refusal_is_told(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    request = identity.CreateRoleRequest(name="Mine", code="mine")
+
+    await refused(world.identity.CreateRole(request, metadata=_traced(person)))
+
+    (entry,) = await _entries(admin, administrator.tenant_id, "/atrium.identity.v1.IdentityService/CreateRole")
+    assert (str(entry["user_id"]), entry["status"], entry["error_message"]) == (
+        person.id,
+        "failure",
+        "PERMISSION_MISSING",
+    )
+    assert (orjson.loads(entry["details"]), entry["trace_id"]) == ({"permission": "roles:manage"}, TRACE)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a known tenant", "an unknown tenant"])
+async def test_a_failed_sign_in_is_told_to_whom_it_concerns(world: World, admin: Any, *, known: bool) -> None:
+    administrator = await world.tenant()
+    slug = administrator.tenant if known else "nowhere"
+
+    await refused(world.identity.Login(identity.LoginRequest(tenant=slug, login="admin", password="wrong")))
+
+    concerned = administrator.tenant_id if known else str(PLATFORM_TENANT_ID)
+    entries = [entry for entry in await _entries(admin, concerned, "sessions.login") if entry["status"] == "failure"]
+    assert len(entries) == 1
+    assert orjson.loads(entries[0]["details"]) == {"tenant": slug, "login": "admin"}
+    assert str(entries[0]["user_id"]) == (administrator.id if known else "None")
+
+
+async def test_no_secret_is_in_an_entry(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "roles:manage")
+    password = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
+    await world.identity.ChangePassword(password, metadata=person.metadata)
+    refresh = identity.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+    await world.identity.RefreshToken(refresh)
+    await refused(world.identity.RefreshToken(refresh))
+
+    everything = str(await admin.fetchval("SELECT jsonb_agg(to_jsonb(l)) FROM audit_logs l"))
+
+    assert "sessions.refresh" in everything
+    secrets = (PASSWORD, "another password", "argon2", person.tokens.access_token, person.tokens.refresh_token)
+    assert [secret for secret in secrets if secret in everything] == []
+
+
+async def test_a_change_that_is_undone_leaves_no_entry(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    twin = identity.CreateUserRequest(username="admin", email="else@example.com")
+    before = len(await _entries(admin, administrator.tenant_id, "users.create"))
+
+    await refused(world.identity.CreateUser(twin, metadata=administrator.metadata))
+
+    assert len(await _entries(admin, administrator.tenant_id, "users.create")) == before
+
+
+async def test_an_entry_cannot_be_altered_by_the_server(world: World, scratch: Any) -> None:
+    await world.tenant()
+    async with scratch.connect(scratch.url) as connection:
+        for verb in ("UPDATE audit_logs SET action = ''", "DELETE FROM audit_logs", "TRUNCATE audit_logs"):
+            with pytest.raises(Exception, match="permission denied"):
+                await connection.execute(verb)

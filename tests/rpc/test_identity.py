@@ -1,0 +1,416 @@
+"""The IdentityService over a real channel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from google.rpc import error_details_pb2
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import role_pb2, user_pb2
+from tests.factories.world import PASSWORD, World, refused
+
+ALLOW, DENY = role_pb2.EFFECT_ALLOW, role_pb2.EFFECT_DENY
+
+
+@pytest.mark.parametrize("login", ["admin", "ADMIN", "Admin@{tenant}.example"])
+async def test_a_user_signs_in_by_username_or_email_in_any_case(world: World, login: str) -> None:
+    administrator = await world.tenant()
+
+    person = await world.sign_in(administrator.tenant, login.format(tenant=administrator.tenant))
+
+    assert person.id == administrator.id
+
+
+async def test_whatever_is_wrong_with_a_sign_in_the_answer_is_one(world: World) -> None:
+    administrator = await world.tenant()
+    inactive = await world.user(administrator)
+    change = pb.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+    attempts = [
+        pb.LoginRequest(tenant="nowhere", login="admin", password=PASSWORD),
+        pb.LoginRequest(tenant=administrator.tenant, login="nobody", password=PASSWORD),
+        pb.LoginRequest(tenant=administrator.tenant, login="admin", password="wrong"),
+        pb.LoginRequest(tenant=administrator.tenant, login=inactive.username, password=PASSWORD),
+    ]
+
+    refusals = [await refused(world.identity.Login(attempt)) for attempt in attempts]
+
+    assert {(refusal.code, refusal.reason, refusal.message) for refusal in refusals} == {
+        (grpc.StatusCode.UNAUTHENTICATED, "LOGIN_FAILED", "The tenant, the login or the password is wrong.")
+    }
+
+
+async def test_an_access_token_is_checked_with_the_published_keys(world: World) -> None:
+    administrator = await world.tenant()
+    keys = (await world.identity.GetJwks(pb.GetJwksRequest())).keys
+    token = administrator.tokens.access_token
+    kid = jwt.get_unverified_header(token)["kid"]
+    key = next(key for key in keys if key.kid == kid)
+    fields = {field.name: getattr(key, field.name) for field in key.DESCRIPTOR.fields}
+
+    claims = jwt.decode(token, jwt.PyJWK(fields), algorithms=["EdDSA"], audience="atrium", issuer="atrium")
+
+    assert (claims["sub"], claims["tid"]) == (administrator.id, administrator.tenant_id)
+    assert claims["exp"] - claims["iat"] == 15 * 60
+
+
+async def test_a_refresh_token_is_good_once_and_a_second_use_ends_the_session(world: World) -> None:
+    administrator = await world.tenant()
+    first = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
+    second = (await world.identity.RefreshToken(first)).tokens
+    metadata = (("authorization", f"Bearer {second.access_token}"),)
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
+
+    reuse = await refused(world.identity.RefreshToken(first))
+    rest = await refused(world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=second.refresh_token)))
+    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata))
+
+    assert (reuse.code, reuse.reason) == (grpc.StatusCode.UNAUTHENTICATED, "REFRESH_TOKEN_REUSED")
+    assert rest.reason == "REFRESH_TOKEN_INVALID"
+    assert access.reason == "SESSION_REVOKED"
+
+
+async def test_two_refreshes_at_once_give_one_pair_of_tokens(world: World) -> None:
+    administrator = await world.tenant()
+    request = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
+    calls = [world.identity.RefreshToken(request) for _ in range(2)]
+
+    codes = sorted([(await call.code()).name for call in calls])
+
+    assert codes == ["OK", "UNAUTHENTICATED"]
+
+
+async def test_a_session_is_over_once_its_user_has_signed_out(world: World) -> None:
+    administrator = await world.tenant()
+
+    await world.identity.Logout(pb.LogoutRequest(), metadata=administrator.metadata)
+
+    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata))
+    request = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
+    refresh = await refused(world.identity.RefreshToken(request))
+    assert (access.reason, refresh.reason) == ("SESSION_REVOKED", "REFRESH_TOKEN_INVALID")
+
+
+async def test_a_new_password_ends_the_users_other_sessions(world: World) -> None:
+    administrator = await world.tenant()
+    elsewhere = await world.sign_in(administrator.tenant, "admin")
+    wrong = pb.ChangePasswordRequest(current_password="wrong", new_password="a new password")
+    right = pb.ChangePasswordRequest(current_password=PASSWORD, new_password="a new password")
+
+    refusal = await refused(world.identity.ChangePassword(wrong, metadata=administrator.metadata))
+    await world.identity.ChangePassword(right, metadata=administrator.metadata)
+
+    assert (refusal.code, refusal.reason, refusal.fields) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "PASSWORD_INCORRECT",
+        ["current_password"],
+    )
+    other = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=elsewhere.metadata))
+    assert other.reason == "SESSION_REVOKED"
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.sign_in(administrator.tenant, "admin", "a new password")
+
+
+async def test_who_am_i_says_who_calls_and_what_they_may_do(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "roles:manage")
+
+    me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata)
+
+    assert (me.user_id, me.tenant_id, me.platform) == (person.id, administrator.tenant_id, False)
+    # The default role's, and what `manage` implies.
+    expected = ["models:read", "roles:manage", "roles:read", "users:read", "workflows:read"]
+    assert list(me.permissions) == expected
+
+
+async def test_a_user_is_created_read_listed_and_changed(world: World) -> None:
+    administrator = await world.tenant()
+    request = pb.CreateUserRequest(
+        username="Lin", email="Lin@example.com", full_name="林", locale="en", timezone="Europe/Berlin"
+    )
+
+    made = (await world.identity.CreateUser(request, metadata=administrator.metadata)).user
+    got = (await world.identity.GetUser(pb.GetUserRequest(id=made.id), metadata=administrator.metadata)).user
+    change = pb.UpdateUserRequest(id=made.id, etag=made.etag, update_mask={"paths": ["full_name", "phone"]}, phone="1")
+    new = (await world.identity.UpdateUser(change, metadata=administrator.metadata)).user
+    listed = await world.identity.ListUsers(pb.ListUsersRequest(), metadata=administrator.metadata)
+
+    assert got == made
+    assert (made.username, made.timezone, made.state) == ("Lin", "Europe/Berlin", user_pb2.User.STATE_ACTIVE)
+    assert (new.HasField("full_name"), new.phone, new.email) == (False, "1", "Lin@example.com")
+    assert new.etag != made.etag
+    assert [user.id for user in listed.users] == [made.id, administrator.id]
+
+
+async def test_a_name_is_taken_in_any_case_within_a_tenant_and_free_in_another(world: World) -> None:
+    administrator, other = await world.tenant(), await world.tenant()
+    first = pb.CreateUserRequest(username="lin", email="lin@example.com")
+    await world.identity.CreateUser(first, metadata=administrator.metadata)
+    await world.identity.CreateUser(first, metadata=other.metadata)
+
+    for request, reason in (
+        (pb.CreateUserRequest(username="LIN", email="else@example.com"), "USERNAME_TAKEN"),
+        (pb.CreateUserRequest(username="else", email="LIN@example.com"), "EMAIL_TAKEN"),
+    ):
+        refusal = await refused(world.identity.CreateUser(request, metadata=administrator.metadata))
+
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, reason)
+
+
+async def test_a_stale_etag_is_refused(world: World) -> None:
+    administrator = await world.tenant()
+    role = await world.role(administrator, "users:read")
+    user = (await world.identity.GetUser(pb.GetUserRequest(id=administrator.id), metadata=administrator.metadata)).user
+    for make in (
+        lambda etag: (world.identity.UpdateUser, pb.UpdateUserRequest(id=user.id, full_name="A", etag=etag)),
+        lambda etag: (world.identity.UpdateRole, pb.UpdateRoleRequest(id=role.id, name="A", etag=etag)),
+    ):
+        method, request = make("")
+        await method(request, metadata=administrator.metadata)
+        method, request = make(user.etag if method is world.identity.UpdateUser else role.etag)
+
+        refusal = await refused(method(request, metadata=administrator.metadata))
+
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+
+
+async def test_what_signing_in_writes_leaves_the_etag_alone(world: World) -> None:
+    administrator = await world.tenant()
+    get = pb.GetUserRequest(id=administrator.id)
+    before = (await world.identity.GetUser(get, metadata=administrator.metadata)).user
+
+    await world.sign_in(administrator.tenant, "admin")
+
+    after = (await world.identity.GetUser(get, metadata=administrator.metadata)).user
+    assert after.etag == before.etag
+    assert after.last_login_time.ToDatetime() > before.last_login_time.ToDatetime()
+
+
+async def test_a_new_email_address_is_not_verified(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
+    change = pb.UpdateUserRequest(id=administrator.id, email="new@example.com")
+
+    user = (await world.identity.UpdateUser(change, metadata=administrator.metadata)).user
+
+    assert (user.email, user.email_verified) == ("new@example.com", False)
+
+
+async def test_an_unknown_time_zone_is_refused(world: World) -> None:
+    administrator = await world.tenant()
+    request = pb.CreateUserRequest(username="lin", email="lin@example.com", timezone="Mars/Olympus")
+
+    refusal = await refused(world.identity.CreateUser(request, metadata=administrator.metadata))
+
+    assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["timezone"])
+
+
+async def test_a_list_comes_in_pages_each_user_once(world: World) -> None:
+    administrator = await world.tenant()
+    for number in range(5):
+        request = pb.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com")
+        await world.identity.CreateUser(request, metadata=administrator.metadata)
+
+    names: list[str] = []
+    token = ""
+    while True:
+        request = pb.ListUsersRequest(page_size=2, page_token=token)
+        reply = await world.identity.ListUsers(request, metadata=administrator.metadata)
+        names += [user.username for user in reply.users]
+        token = reply.next_page_token
+        if not token:
+            break
+
+    assert names == ["u4", "u3", "u2", "u1", "u0", "admin"]
+
+
+async def test_a_page_token_is_good_for_its_own_list_only(world: World) -> None:
+    administrator, other = await world.tenant(), await world.tenant()
+    await world.user(administrator)
+    list_ = pb.ListUsersRequest(page_size=1)
+    token = (await world.identity.ListUsers(list_, metadata=administrator.metadata)).next_page_token
+    assert token
+    for method, request, person in (
+        (world.identity.ListUsers, pb.ListUsersRequest(page_token=token), other),
+        (world.identity.ListUsers, pb.ListUsersRequest(page_token=token, state=1), administrator),
+        (world.identity.ListRoles, pb.ListRolesRequest(page_token=token), administrator),
+        (world.identity.ListUsers, pb.ListUsersRequest(page_token=token[:-1]), administrator),
+    ):
+        refusal = await refused(method(request, metadata=person.metadata))
+
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+
+
+async def test_the_filters_of_users_choose(world: World) -> None:
+    administrator = await world.tenant()
+    idle = pb.CreateUserRequest(username="idle", email="idle@example.com")
+    made = (await world.identity.CreateUser(idle, metadata=administrator.metadata)).user
+    change = pb.UpdateUserRequest(id=made.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+
+    for request, expected in (
+        (pb.ListUsersRequest(state=user_pb2.User.STATE_INACTIVE), ["idle"]),
+        (pb.ListUsersRequest(last_login_time_from=hour_ago), ["admin"]),
+        (pb.ListUsersRequest(last_login_time_until=hour_ago), []),
+        (pb.ListUsersRequest(email_verified=True), []),
+        (pb.ListUsersRequest(email_verified=False), ["idle", "admin"]),
+    ):
+        reply = await world.identity.ListUsers(request, metadata=administrator.metadata)
+
+        assert [user.username for user in reply.users] == expected
+
+
+async def test_a_role_is_made_filled_given_and_taken(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    role = await world.role(administrator, "call_logs:read", "roles:read")
+    check = pb.CheckPermissionRequest(permissions=["call_logs:read", "users:manage"])
+    assign = pb.AssignRoleRequest(user_id=person.id, role_id=role.id)
+    unassign = pb.UnassignRoleRequest(user_id=person.id, role_id=role.id)
+
+    async def results() -> list[tuple[bool, str]]:
+        reply = await world.identity.CheckPermission(check, metadata=person.metadata)
+        return [(result.allowed, result.role_code) for result in reply.results]
+
+    assert await results() == [(False, ""), (False, "")]
+    await world.identity.AssignRole(assign, metadata=administrator.metadata)
+    assert await results() == [(True, role.code), (False, "")]
+    mine = await world.identity.ListRoles(pb.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    assert [held.code for held in mine.roles] == [role.code, "viewer"]
+    await world.identity.UnassignRole(unassign, metadata=administrator.metadata)
+    await world.identity.UnassignRole(unassign, metadata=administrator.metadata)
+    assert await results() == [(False, ""), (False, "")]
+
+
+async def test_a_role_that_denies_with_a_higher_priority_wins(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "users:read")
+    role = await world.role(administrator, "users:read", priority=500, allow=False)
+    await world.identity.AssignRole(
+        pb.AssignRoleRequest(user_id=person.id, role_id=role.id), metadata=administrator.metadata
+    )
+
+    refusal = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=person.metadata))
+
+    assert refusal.reason == "PERMISSION_MISSING"
+
+
+async def test_an_assignment_ends_when_it_was_said_to(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    role = await world.role(administrator, "call_logs:read")
+    request = pb.AssignRoleRequest(
+        user_id=person.id, role_id=role.id, expire_time=datetime.now(UTC) + timedelta(hours=1)
+    )
+    await world.identity.AssignRole(request, metadata=administrator.metadata)
+    check = pb.CheckPermissionRequest(permissions=["call_logs:read"])
+    assert (await world.identity.CheckPermission(check, metadata=person.metadata)).results[0].allowed
+
+    await admin.execute("UPDATE user_roles SET expires_at = now() - interval '1 second' WHERE role_id = $1", role.id)
+
+    assert not (await world.identity.CheckPermission(check, metadata=person.metadata)).results[0].allowed
+
+
+async def test_nobody_gives_more_than_they_hold(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "roles:manage")
+    strong = await world.role(administrator, "users:manage")
+    mine = (
+        await world.identity.CreateRole(pb.CreateRoleRequest(name="Mine", code="mine"), metadata=person.metadata)
+    ).role
+    listed = await world.identity.ListRoles(pb.ListRolesRequest(), metadata=administrator.metadata)
+    admin_role = next(role for role in listed.roles if role.code == "admin")
+    attempts = [
+        world.identity.AssignRole(pb.AssignRoleRequest(user_id=person.id, role_id=strong.id), metadata=person.metadata),
+        world.identity.AssignRole(
+            pb.AssignRoleRequest(user_id=person.id, role_id=admin_role.id), metadata=person.metadata
+        ),
+        world.identity.SetRolePermissions(
+            pb.SetRolePermissionsRequest(
+                role_id=mine.id, permissions=[role_pb2.RolePermission(permission="users:manage", effect=ALLOW)]
+            ),
+            metadata=person.metadata,
+        ),
+    ]
+
+    for attempt in attempts:
+        refusal = await refused(attempt)
+
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
+        assert "users:manage" in refusal.detail(error_details_pb2.ErrorInfo).metadata["permissions"]
+
+
+async def test_a_system_role_cannot_be_changed(world: World) -> None:
+    administrator = await world.tenant()
+    listed = await world.identity.ListRoles(pb.ListRolesRequest(), metadata=administrator.metadata)
+    assert {role.code for role in listed.roles if role.system} == {"admin", "editor", "viewer"}
+    viewer = next(role for role in listed.roles if role.code == "viewer")
+    for call in (
+        world.identity.UpdateRole(pb.UpdateRoleRequest(id=viewer.id, name="Mine"), metadata=administrator.metadata),
+        world.identity.SetRolePermissions(
+            pb.SetRolePermissionsRequest(role_id=viewer.id), metadata=administrator.metadata
+        ),
+    ):
+        refusal = await refused(call)
+
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SYSTEM_ROLE_IMMUTABLE")
+
+
+async def test_a_change_to_a_roles_entries_changes_its_etag_and_holds_at_once(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "call_logs:read")
+    held = await world.identity.ListRoles(pb.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    role = held.roles[0]
+    entries = [role_pb2.RolePermission(permission="call_logs:read", effect=DENY)]
+    request = pb.SetRolePermissionsRequest(role_id=role.id, permissions=entries, etag=role.etag)
+
+    new = (await world.identity.SetRolePermissions(request, metadata=administrator.metadata)).role
+
+    me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata)
+    stale = await refused(world.identity.SetRolePermissions(request, metadata=administrator.metadata))
+    assert new.etag != role.etag
+    assert list(new.permissions) == entries
+    assert "call_logs:read" not in me.permissions
+    assert stale.reason == "ETAG_MISMATCH"
+
+
+async def test_another_users_permissions_are_for_those_who_may_read_roles(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    request = pb.CheckPermissionRequest(user_id=administrator.id, permissions=["users:read"])
+
+    refusal = await refused(world.identity.CheckPermission(request, metadata=person.metadata))
+    reply = await world.identity.CheckPermission(request, metadata=administrator.metadata)
+
+    assert refusal.detail(error_details_pb2.ErrorInfo).metadata["permission"] == "roles:read"
+    assert (reply.results[0].allowed, reply.results[0].role_code) == (True, "admin")
+
+
+async def test_every_permission_is_listed_sorted(world: World) -> None:
+    administrator = await world.tenant()
+
+    reply = await world.identity.ListPermissions(pb.ListPermissionsRequest(), metadata=administrator.metadata)
+
+    names = [permission.name for permission in reply.permissions]
+    assert names == sorted(names)
+    assert {"users:manage", "models:execute", "workflows:read"} < set(names)
+
+
+async def test_whoever_is_made_inactive_is_out_at_once(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata)
+
+    change = pb.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+
+    refusal = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata))
+    refresh = pb.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+    assert refusal.reason == "SESSION_REVOKED"
+    assert (await refused(world.identity.RefreshToken(refresh))).reason == "REFRESH_TOKEN_INVALID"

@@ -1,0 +1,41 @@
+"""Running servers for tests: the whole application on a database of the test's own, behind a real channel.
+
+A pytest plugin: the top conftest names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from server.app import App, open_app
+from server.settings import Settings
+from server.telemetry import configure_logging
+from tests.databases import Scratch
+from tests.factories.world import World
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[App, int]]:
+    """The application on a free port of this machine, until the context ends."""
+    own = settings.model_copy(update={"address": "127.0.0.1:0", "log_level": "error", "grace_seconds": 1.0})
+    configure_logging(own)
+    async with open_app(own) as app:
+        port = await app.start()
+        try:
+            yield app, port
+        finally:
+            await app.stop()
+
+
+@pytest.fixture
+async def world(scratch: Scratch) -> AsyncIterator[World]:
+    """A server of the test's own, and those who call it."""
+    async with serving(scratch.settings()) as (app, port):
+        administrator = await app.founding.first_platform_administrator()
+        assert administrator is not None
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield World(channel, administrator)
