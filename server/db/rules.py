@@ -50,9 +50,9 @@ def views(table: Table) -> list[str]:
     """The live rows of a table with soft delete."""
     if "deleted_at" not in table.c:
         return []
-    query = f"SELECT * FROM {table.name} WHERE deleted_at IS NULL"
+    live = f"active_{table.name}"
     return [
-        f"CREATE VIEW active_{table.name} WITH (security_invoker = true) AS {query}",
+        f"CREATE VIEW {live} WITH (security_invoker = true) AS SELECT * FROM {table.name} WHERE deleted_at IS NULL",
         f"COMMENT ON VIEW {live} IS 'The live rows of {table.name}.'",
         f"GRANT SELECT ON {live} TO {SERVING_ROLE}",
     ]

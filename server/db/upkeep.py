@@ -39,7 +39,7 @@ async def _keep(settings: Settings) -> None:
 
 
 async def keep_months(settings: Settings) -> int:
-    """Does it once; how many months lie ahead now. Fewer than two are an error in the log: the next month would fail."""
+    """Does it once; how many months lie ahead now. Fewer than two are an error in the log, told in time."""
     if settings.admin_database_url is not None:
         await ensure_months(settings.admin_database_url)
     connection = await asyncpg.connect(settings.database_url, timeout=10)
