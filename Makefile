@@ -46,9 +46,10 @@ format: $(READY) ## Put the code into the common form
 protos: $(READY) ## Make generated/ from proto/
 	$(BIN)/python tools/generate_protos.py
 
-docs: $(READY) ## Make docs/schema.md and docs/api.md
+docs: $(READY) ## Make the generated pages of docs/
 	$(BIN)/python tools/schema_doc.py
 	$(BIN)/python tools/api_doc.py
+	$(BIN)/python tools/settings_doc.py
 
 lock: $(READY) ## Resolve the requirements anew and pin them by hash
 	$(BIN)/python tools/lock.py

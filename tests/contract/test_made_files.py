@@ -7,6 +7,7 @@ import re
 import api_doc
 import generate_protos
 import lint_protos
+import settings_doc
 
 
 def test_the_stubs_are_what_the_protos_make() -> None:
@@ -28,3 +29,7 @@ def test_every_link_of_the_api_page_leads_to_one_heading() -> None:
 
 def test_the_protos_keep_the_rules_of_buf() -> None:
     assert lint_protos.check(against=None)
+
+
+def test_the_settings_page_is_what_the_settings_make() -> None:
+    assert settings_doc.PAGE.read_text() == settings_doc.page()
