@@ -23,6 +23,6 @@ ENV PATH=/opt/atrium/bin:$PATH \
 VOLUME /var/lib/atrium/data
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["atrium", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-m", "server.health"]
 ENTRYPOINT ["atrium"]
 CMD ["serve"]

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
-import grpc
 import typer
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
 from server import demo as tour
@@ -19,6 +17,7 @@ from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
+from server.health import local_address, serving
 from server.launch import serve as serve_until_stopped
 from server.prepare import prepared
 from server.rpc.policy import PolicyError
@@ -62,8 +61,7 @@ def serve() -> None:
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:
-    host = settings.address.rpartition(":")[0]
-    address = f"{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 - read, not bound
+    address = local_address(settings, port)
     secure = settings.tls_certificate_file is not None
     flags = f"-cacert {settings.tls_certificate_file}" if secure else "-plaintext"
     _out.print(f"Atrium serves on [bold]{address}[/] ({'TLS' if secure else 'no TLS'}). Stop it with Ctrl-C.")
@@ -145,21 +143,7 @@ def demo() -> None:
 def health() -> None:
     """Ask the server at ATRIUM_ADDRESS whether it serves, and exit 0 if it does."""
     with _explained() as settings:
-        host, _, port = settings.address.rpartition(":")
-        target = f"{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 - read, not bound
-        if settings.tls_certificate_file is None:
-            channel = grpc.insecure_channel(target)
-        else:
-            credentials = grpc.ssl_channel_credentials(settings.tls_certificate_file.read_bytes())
-            channel = grpc.secure_channel(target, credentials)
-        try:
-            reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=3)
-        except grpc.RpcError as error:
-            _err.print(f"not serving: {error.code().name}")
-            raise typer.Exit(1) from None
-        finally:
-            channel.close()
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
+        if not serving(settings):
             _err.print("not serving")
             raise typer.Exit(1)
         _out.print("serving")

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import asyncpg
+import structlog
 
 from server.kernel.errors import DatabaseUnavailable, DomainError
+
+_log = structlog.get_logger("atrium.db")
 
 
 class DatabaseRefused(Exception):
