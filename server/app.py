@@ -91,6 +91,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         standing = TenantStanding(database)
         tokens = await _access_tokens(database, settings)
         access = AccessCache(tokens, partial(sessions.access, database))
+        changed = partial(_access_changed, access)
+        database.hear(sessions.CHANGED, changed)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(Trace(), shed, Authenticate(access), Authorize(audit), Validate(), Observe(registry))
@@ -127,7 +129,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, Chain(steps, settings.ceiling_seconds), services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, {sessions.CHANGED: partial(_access_changed, access)}, access.listening),
+            listening(settings, {sessions.CHANGED: changed}, access.listening),
             months_kept(settings) if process == 0 else nullcontext(),
         ):
             try:

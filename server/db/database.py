@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -21,11 +21,13 @@ from server.settings import Settings
 class Tx:
     """A running transaction. Every method raises DatabaseUnavailable where the database does not answer."""
 
-    __slots__ = ("_connection", "_tenant_id")
+    __slots__ = ("_connection", "_tenant_id", "told")
 
     def __init__(self, connection: Connection, tenant_id: UUID | None) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
+        self.told: list[tuple[str, str]] = []
+        """Channel and payload of each notification that goes out when it commits."""
 
     @property
     def tenant_id(self) -> UUID:
@@ -63,19 +65,22 @@ class Tx:
         """Tells every listener, once the transaction has committed. `payload`: under 8,000 bytes."""
         with reachable():
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, payload)
+        self.told.append((channel, payload))
 
 
 class Transaction:
     """Opens a transaction in one round trip, and ends it in one: it commits, unless what it surrounds raises."""
 
-    __slots__ = ("_connection", "_opening", "_pool", "_tenant_id")
+    __slots__ = ("_connection", "_hear", "_opening", "_pool", "_tenant_id", "_tx")
 
     _connection: Connection
+    _tx: Tx
 
-    def __init__(self, pool: Pool, opening: str, tenant_id: UUID | None) -> None:
+    def __init__(self, pool: Pool, opening: str, tenant_id: UUID | None, hear: Callable[[str, str], None]) -> None:
         self._pool = pool
         self._opening = opening
         self._tenant_id = tenant_id
+        self._hear = hear
 
     async def __aenter__(self) -> Tx:
         with reachable():
@@ -86,7 +91,8 @@ class Transaction:
                 self._pool.release(connection, failed=True)
                 raise
         self._connection = connection
-        return Tx(connection, self._tenant_id)
+        self._tx = Tx(connection, self._tenant_id)
+        return self._tx
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -104,6 +110,8 @@ class Transaction:
         # PostgreSQL answers the COMMIT of a failed transaction with a rollback, and calls that a success.
         if outcome != "COMMIT":
             raise RuntimeError("a statement's error was caught inside the transaction, and all of it is rolled back")
+        for channel, payload in self._tx.told:
+            self._hear(channel, payload)
 
 
 class Database:
@@ -111,6 +119,19 @@ class Database:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._hearers: dict[str, Callable[[str], None]] = {}
+
+    def hear(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Calls back with what this process tells on the channel, as soon as it has committed.
+
+        The notification itself comes a moment later, here as in every other process; but whoever changed something must
+        find it changed when their call returns.
+        """
+        self._hearers[channel] = callback
+
+    def _heard(self, channel: str, payload: str) -> None:
+        if channel in self._hearers:
+            self._hearers[channel](payload)
 
     @classmethod
     @asynccontextmanager
@@ -138,11 +159,11 @@ class Database:
         """
         # The simple protocol takes several statements and no parameters; whatever `int` gives is digits.
         opening = f"BEGIN; SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
-        return Transaction(self._pool, opening, tenant_id)
+        return Transaction(self._pool, opening, tenant_id, self._heard)
 
     def global_tx(self) -> Transaction:
         """A transaction over global tables: no tenant is set, so none's row is seen. Raises DatabaseUnavailable."""
-        return Transaction(self._pool, "BEGIN", None)
+        return Transaction(self._pool, "BEGIN", None, self._heard)
 
     async def hot(self, tenant_id: UUID, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
         """The first row of a read under the tenant's row security, in one round trip. Raises DatabaseUnavailable."""
