@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import signal
 import socket
@@ -60,7 +61,11 @@ async def _serve(settings: Settings, index: int, ready: Callable[[int], None]) -
     if parent is not None:  # a child does not outlive the process that watches it
         loop.add_reader(parent.sentinel, stopping.set)
     async with open_app(settings, index) as app:
-        ready(await app.start())
+        port = await app.start()
+        # What is there now stays: kept out of every later collection, it need not be walked again while calls wait.
+        gc.collect()
+        gc.freeze()
+        ready(port)
         await stopping.wait()
         _log.info("stopping", process=index, grace_seconds=settings.grace_seconds)
         await app.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -160,6 +161,7 @@ def tokens(value: TokenPair) -> session_pb2.Tokens:
     )
 
 
+@lru_cache(maxsize=4096)  # a principal is immutable, and the same one for every call until something about it changes
 def who(caller: Principal) -> pb.WhoAmIResponse:
     return pb.WhoAmIResponse(
         tenant_id=str(caller.tenant_id),

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     Computed,
     ForeignKeyConstraint,
-    Index,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
@@ -21,13 +20,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, INET
 
 from server.db.base import (
+    LIVE,
     MOMENT,
     NOW,
     belongs_to_tenant,
     created_at,
     global_table,
     id_,
+    index,
     live_list,
+    live_unique,
     one_of,
     part_of,
     revision,
@@ -37,7 +39,6 @@ from server.db.base import (
     timestamps,
 )
 
-_LIVE = text("deleted_at IS NULL")
 _NO = text("false")
 
 users = tenant_table(
@@ -102,13 +103,17 @@ users = tenant_table(
     one_of("status", "active", "inactive", "locked"),
     one_of("kind", "person", "service"),
     CheckConstraint("login_attempts >= 0", name="login_attempts"),
-    Index("uq_users_username_key", "tenant_id", "username_key", unique=True, postgresql_where=_LIVE),
-    Index("uq_users_email_key", "tenant_id", "email_key", unique=True, postgresql_where=_LIVE),
+    live_unique("uq_users_username_key", "username_key"),
+    live_unique("uq_users_email_key", "email_key"),
     *live_list("users"),
-    # The filters of ListUsers.
-    Index("ix_users_status", "tenant_id", "status"),
-    Index("ix_users_email_verified", "tenant_id", "email_verified"),
-    Index("ix_users_last_login_at", "tenant_id", text("last_login_at DESC")),
+    index("ix_users_status", "tenant_id", "status", "id DESC", where=LIVE, serves="its list, by status"),
+    index(
+        "ix_users_email_verified",
+        *("tenant_id", "email_verified", "id DESC"),
+        where=LIVE,
+        serves="its list, by whether the address is verified",
+    ),
+    index("ix_users_last_login_at", "tenant_id", "last_login_at DESC", where=LIVE, serves="its list, by last sign-in"),
     comment="The people and service accounts of a tenant.",
     revised=("username", "email", "full_name", "avatar_url", "phone", "locale", "timezone", "status", "email_verified"),
 )
@@ -140,7 +145,7 @@ roles = tenant_table(
     tenant_key(),
     belongs_to_tenant(),
     CheckConstraint("priority >= 0", name="priority"),
-    Index("uq_roles_code", "tenant_id", "code", unique=True, postgresql_where=_LIVE),
+    live_unique("uq_roles_code", "code"),
     *live_list("roles"),
     comment="Named sets of permission entries.",
     revised=("name", "code", "description", "is_default", "priority"),
@@ -170,8 +175,8 @@ user_roles = tenant_table(
     part_of("user_id", "users"),
     part_of("role_id", "roles"),
     ForeignKeyConstraint(["tenant_id", "granted_by"], ["users.tenant_id", "users.id"]),
-    Index("ix_user_roles_role_id", "tenant_id", "role_id"),
-    Index("ix_user_roles_granted_by", "tenant_id", "granted_by"),
+    index("ix_user_roles_role_id", "tenant_id", "role_id", serves="who holds a role, and its removal"),
+    index("ix_user_roles_granted_by", "tenant_id", "granted_by", serves="the removal of who gave it"),
     comment="Who holds which role.",
 )
 
@@ -186,7 +191,8 @@ role_permissions = tenant_table(
     part_of("role_id", "roles"),
     ForeignKeyConstraint(["permission_id"], ["permissions.id"], ondelete="CASCADE"),
     one_of("effect", "allow", "deny"),
-    Index("ix_role_permissions_permission_id", "permission_id"),
+    # Not led by the tenant: it is looked for in all of them at once.
+    index("ix_role_permissions_permission_id", "permission_id", serves="the removal of a permission"),
     comment="What each role says of a permission.",
 )
 
@@ -206,7 +212,7 @@ sessions = tenant_table(
     tenant_key(),
     belongs_to_tenant(),
     part_of("user_id", "users"),
-    Index("ix_sessions_user_id", "tenant_id", "user_id"),
+    index("ix_sessions_user_id", "tenant_id", "user_id", serves="a user's sessions, and their end"),
     comment="Sign-ins: each a family of refresh tokens, of which one is good.",
 )
 
@@ -229,7 +235,7 @@ api_keys = tenant_table(
     belongs_to_tenant(),
     part_of("user_id", "users"),
     UniqueConstraint("tenant_id", "prefix", name="uq_api_keys_prefix"),
-    Index("ix_api_keys_user_id", "tenant_id", "user_id"),
+    index("ix_api_keys_user_id", "tenant_id", "user_id", serves="a user's keys, and their removal"),
     comment="Keys that programs call with.",
 )
 
@@ -247,7 +253,7 @@ one_time_tokens = tenant_table(
     part_of("user_id", "users"),
     one_of("purpose", "verify_email", "reset_password"),
     UniqueConstraint("tenant_id", "token_hash", name="uq_one_time_tokens_token_hash"),
-    Index("ix_one_time_tokens_user_id", "tenant_id", "user_id"),
+    index("ix_one_time_tokens_user_id", "tenant_id", "user_id", serves="a user's tokens, and their removal"),
     comment="Tokens sent by mail, each good once.",
 )
 
@@ -281,6 +287,6 @@ idempotency_keys = tenant_table(
     tenant_key("caller", "method", "key"),
     belongs_to_tenant(),
     one_of("status", "running", "done"),
-    Index("ix_idempotency_keys_expires_at", "tenant_id", "expires_at"),
+    index("ix_idempotency_keys_expires_at", "tenant_id", "expires_at", serves="the removal of what has expired"),
     comment="Calls that must not be made twice.",
 )

@@ -62,6 +62,8 @@ def _read(method: MethodDescriptor) -> Rule:
         raise PolicyError("declares no (atrium.options.v1.rule)")
     rule = options.Extensions[options_pb2.rule]
     ceiling = rule.ceiling.ToTimedelta().total_seconds() if rule.HasField("ceiling") else None
+    if ceiling is not None and ceiling <= 0:
+        raise PolicyError(f"declares a ceiling of {ceiling} s, within which nothing can run")
     match rule.WhichOneof("access"):
         case "permission":
             if rule.permission not in set(Permission):

@@ -20,6 +20,7 @@ class Observe:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._log = structlog.get_logger("atrium.rpc")
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._calls = Counter("atrium_rpc_calls", "Calls that have ended.", ["method", "code"], registry=registry)
         self._seconds = Histogram(
             "atrium_rpc_seconds",
@@ -32,8 +33,9 @@ class Observe:
     def ended(self, call: Call, code: grpc.StatusCode, started: float, reason: str | None = None) -> None:
         """The call ended. `started`: `perf_counter()` at its arrival."""
         seconds = perf_counter() - started
-        self._calls.labels(call.method, code.name).inc()
-        self._seconds.labels(call.method).observe(seconds)
+        calls, histogram = self._meters(call.method, code.name)
+        calls.inc()
+        histogram.observe(seconds)
         principal = call.principal
         log = self._log.error if code in _SERVER_FAULTS else self._log.info
         log(
@@ -47,6 +49,13 @@ class Observe:
             tenant_id=principal and str(principal.tenant_id),
             user_id=principal and str(principal.user_id),
         )
+
+    def _meters(self, method: str, code: str) -> tuple[Counter, Histogram]:
+        """The two of a method and a code, looked up once: the client's own look-up takes longer than counting."""
+        found = self._known.get((method, code))
+        if found is None:
+            found = self._known[method, code] = self._calls.labels(method, code), self._seconds.labels(method)
+        return found
 
     def crashed(self, call: Call, error: Exception) -> None:
         """Something unforeseen happened: its cause is for the operator alone."""

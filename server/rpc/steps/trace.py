@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from os import urandom
+from random import getrandbits
 from urllib.parse import unquote
 
-from server.kernel.ids import uuid7
 from server.kernel.principal import Call
 
 REQUEST_ID_KEY = "x-request-id"
 TRACE_ID_KEY = "x-trace-id"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+# Version 00 is 55 characters long; only later ones may say more.
+_TRACEPARENT = re.compile(r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 class Trace:
@@ -35,9 +35,10 @@ class Trace:
                 user_agent = value[:500]
         call = Call(
             method=method,
-            request_id=request_id or str(uuid7()),
-            trace_id=trace_id or urandom(16).hex(),
-            span_id=urandom(8).hex(),
+            # Names to find things by, no secrets: the system's own randomness would cost a call into it each.
+            request_id=request_id or f"{getrandbits(128):032x}",
+            trace_id=trace_id or f"{getrandbits(128):032x}",
+            span_id=f"{getrandbits(64) or 1:016x}",
             address=address_of(peer),
             user_agent=user_agent,
         )
