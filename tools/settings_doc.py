@@ -12,8 +12,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
 _HEAD = """# Settings
 
-Every setting is an environment variable, read once at start. A wrong value, and a variable that begins with `ATRIUM_` and
-is not among these, is named in one message, and the server does not start.
+Every setting is an environment variable, read once at start. A wrong value, and a variable that begins with `ATRIUM_`
+and is not among these, is named in one message, and the server does not start.
 
 | variable | default | what it decides |
 |---|---|---|

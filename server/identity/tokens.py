@@ -22,6 +22,7 @@ ALGORITHM = "EdDSA"
 HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
 
 _REQUIRED = ["iss", "aud", "exp", "iat", "sub", "tid", "sid", "epoch"]
+_NUMBERS = ("exp", "iat", "epoch")
 _NONCE_BYTES = 12
 
 
@@ -112,16 +113,20 @@ class AccessTokens:
                 audience=self._audience,
                 options={"require": _REQUIRED},
             )
+            if not all(
+                type(claims[name]) is int for name in _NUMBERS
+            ):  # a bool is an int, and PyJWT takes text for one
+                raise TokenInvalid
             return Claims(
                 UUID(claims["tid"]),
                 UUID(claims["sub"]),
                 UUID(claims["sid"]),
-                int(claims["epoch"]),
-                float(claims["exp"]),
+                claims["epoch"],
+                claims["exp"],
             )
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
             raise TokenInvalid from None
 
     def jwks(self) -> list[dict[str, str]]:

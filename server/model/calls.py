@@ -235,12 +235,12 @@ class CallService:
 
     async def _resolve(self, name: str, kind: CallKind) -> tuple[Model, CallDefaults]:
         """The model that the call names, by name or id, or else the tenant's default one."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            defaults = CallDefaults(*await self._settings.model_defaults(tx))
-            named = name or (defaults.model if kind == "chat" else defaults.embedding_model)
-            if not named:
-                raise ModelNotNamed
-            model = await store.find(tx, named)
+        tenant_id = current_call().caller.tenant_id
+        defaults = CallDefaults(*await self._settings.model_defaults(tenant_id))
+        named = name or (defaults.model if kind == "chat" else defaults.embedding_model)
+        if not named:
+            raise ModelNotNamed
+        model = await store.find(self._database, tenant_id, named)
         if model.status == "disabled":
             raise ModelDisabled(model.name)
         if model.model_type != kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 from server.db.database import Tx
 from server.kernel.audit import Change
@@ -17,5 +18,5 @@ class AuditLog(Protocol):
 class TenantSettings(Protocol):
     """What the tenant's settings say of a call to a model."""
 
-    async def model_defaults(self, tx: Tx) -> tuple[str | None, str | None, float, int]:
+    async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
         """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""

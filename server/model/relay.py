@@ -34,13 +34,7 @@ async def relay(
     reader.add_done_callback(lambda _: changed.set())
     try:
         while True:
-            try:
-                async with asyncio.timeout(idle):
-                    await changed.wait()
-            except TimeoutError:
-                yield ()
-                continue
-            changed.clear()
+            # Nothing is awaited between these looks and the clearing, so that no change between them goes unseen.
             if waiting:
                 batch, waiting[:] = tuple(waiting), ()
                 taken.set()
@@ -48,6 +42,13 @@ async def relay(
             elif reader.done():
                 reader.result()
                 return
+            else:
+                changed.clear()
+                try:
+                    async with asyncio.timeout(idle):
+                        await changed.wait()
+                except TimeoutError:
+                    yield ()
     finally:
         reader.cancel()
         await asyncio.wait([reader])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -11,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, select, true
 
-from server.db.database import Tx
+from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
-from server.db.statements import Statement
+from server.db.statements import HotStatement, Statement
 from server.kernel.ids import uuid7, uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.model.domain import CallLog, Model, ModelNameTaken, ModelNotFound, NewModel, Price
@@ -44,7 +43,8 @@ _price = (
 _PRICED = select(*_MODEL, *_price.c).select_from(models.outerjoin(_price, true()))
 
 _GET = Statement(_PRICED.where(models.c.id == bindparam("model_id")))
-_FIND = Statement(_PRICED.where(models.c.name == bindparam("name")))
+_FIND = HotStatement(_PRICED.where(models.c.name == bindparam("name")))
+_FIND_BY_ID = HotStatement(_PRICED.where(models.c.id == bindparam("model_id")))
 _CREATE = Statement(
     insert(models).values(
         {
@@ -125,12 +125,12 @@ async def get(tx: Tx, model_id: UUID) -> Model:
     return _model(await tx.fetchrow(_GET, model_id=model_id), model_id)
 
 
-async def find(tx: Tx, named: str) -> Model:
-    """The model of that name or id. Raises ModelNotFound."""
-    row = await tx.fetchrow(_FIND, name=named)
-    if row is None:
-        with suppress(ValueError):
-            return await get(tx, UUID(named))
+async def find(database: Database, tenant_id: UUID, named: str) -> Model:
+    """The model of that name or id, in one round trip. Raises ModelNotFound."""
+    try:
+        row = await database.hot(tenant_id, _FIND_BY_ID, model_id=UUID(named))
+    except ValueError:
+        row = await database.hot(tenant_id, _FIND, name=named)
     return _model(row, named)
 
 

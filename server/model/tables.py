@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKeyConstraint,
-    Index,
     Integer,
     LargeBinary,
     Numeric,
@@ -32,6 +31,7 @@ from server.db.base import (
     created_at,
     global_table,
     id_,
+    index,
     one_of,
     revision,
     tenant_key,
@@ -111,7 +111,7 @@ models = global_table(
     UniqueConstraint("name", name="uq_models_name"),
     ForeignKeyConstraint(["replacement_model_id"], ["models.id"], ondelete="RESTRICT"),
     *_description_checks(),
-    Index("ix_models_replacement_model_id", "replacement_model_id"),
+    index("ix_models_replacement_model_id", "replacement_model_id", serves="what a model replaces"),
     comment="The models that every tenant can call.",
 )
 
@@ -235,12 +235,25 @@ model_call_logs = tenant_table(
     one_of("status", "success", "error", "cancelled"),
     *(
         CheckConstraint(f"{name} >= 0", name=name)
-        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens", "total_cost", "latency_ms")
+        for name in (
+            "prompt_tokens",
+            "completion_tokens",
+            "cached_tokens",
+            "total_tokens",
+            "total_cost",
+            "latency_ms",
+            "time_to_first_token_ms",
+        )
     ),
-    # The filters of ListCallLogs.
-    Index("ix_model_call_logs_user_id", "tenant_id", "user_id", text("id DESC")),
-    Index("ix_model_call_logs_model_id", "tenant_id", "model_id", text("id DESC")),
-    Index("ix_model_call_logs_trace_id", "tenant_id", "trace_id"),
+    index("ix_model_call_logs_user_id", "tenant_id", "user_id", "id DESC", serves="its list, of one person"),
+    index("ix_model_call_logs_model_id", "tenant_id", "model_id", "id DESC", serves="its list, of one model"),
+    index("ix_model_call_logs_trace_id", "tenant_id", "trace_id", serves="its list, of one trace"),
+    index(
+        "ix_model_call_logs_workflow_execution_id",
+        *("tenant_id", "workflow_execution_id"),
+        where="workflow_execution_id IS NOT NULL",
+        serves="the calls of one workflow execution",
+    ),
     comment="The record of each call to a model.",
     postgresql_partition_by="RANGE (id)",
 )
@@ -317,7 +330,16 @@ quota_reservations = tenant_table(
         ondelete="CASCADE",
     ),
     CheckConstraint("amount >= 0", name="amount"),
-    Index("ix_quota_reservations_ledger", "tenant_id", "window_kind", "window_start", "subject", "kind"),
-    Index("ix_quota_reservations_expires_at", "tenant_id", "expires_at", postgresql_where=text("settled_at IS NULL")),
+    index(
+        "ix_quota_reservations_ledger",
+        *("tenant_id", "window_kind", "window_start", "subject", "kind"),
+        serves="what is held of a limit",
+    ),
+    index(
+        "ix_quota_reservations_expires_at",
+        *("tenant_id", "expires_at"),
+        where="settled_at IS NULL",
+        serves="the release of what a dead process held",
+    ),
     comment="Amounts held for calls under way.",
 )

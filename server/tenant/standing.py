@@ -23,9 +23,9 @@ class TenantStanding:
         """Whether the transaction's tenant is active."""
         return await store.is_active(tx)
 
-    async def model_defaults(self, tx: Tx) -> tuple[str | None, str | None, float, int]:
+    async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
         """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""
-        config = await store.get_config(tx, tx.tenant_id)
+        config = await store.read_config(self._database, tenant_id)
         return (
             config.default_model,
             config.default_embedding_model,

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Integer, Text, Uuid, bindparam, column, func, insert, select, update
 
-from server.db.database import Tx
+from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
-from server.db.statements import Statement
+from server.db.statements import HotStatement, Statement
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.tenant.domain import SlugTaken, Tenant, TenantConfig, TenantNotFound
@@ -26,6 +26,7 @@ _GET = Statement(select(*_TENANT).where(tenants.c.id == bindparam("tenant_id"), 
 _LOCK = Statement(select(*_TENANT).where(tenants.c.id == bindparam("tenant_id"), _LIVE).with_for_update())
 _GET_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")))
 _LOCK_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")).with_for_update())
+_READ_CONFIG = HotStatement(select(*_CONFIG))
 _CREATE_CONFIG = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
 
 _LIST = Statement(
@@ -115,6 +116,14 @@ async def change(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Tenant:
 async def get_config(tx: Tx, tenant_id: UUID, *, lock: bool = False) -> TenantConfig:
     """`lock`: held until the transaction ends. Raises TenantNotFound."""
     row = await tx.fetchrow(_LOCK_CONFIG if lock else _GET_CONFIG, tenant_id=tenant_id)
+    if row is None:
+        raise TenantNotFound(tenant_id)
+    return TenantConfig(*row)
+
+
+async def read_config(database: Database, tenant_id: UUID) -> TenantConfig:
+    """The tenant's settings in one round trip. Raises TenantNotFound."""
+    row = await database.hot(tenant_id, _READ_CONFIG)
     if row is None:
         raise TenantNotFound(tenant_id)
     return TenantConfig(*row)

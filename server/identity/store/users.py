@@ -16,7 +16,7 @@ from server.identity.domain import EmailTaken, LoginCandidate, User, UsernameTak
 from server.identity.tables import users
 from server.kernel.paging import Page, PageRequest
 
-_COLUMNS = (
+COLUMNS = (
     users.c.id,
     users.c.username,
     users.c.email,
@@ -33,40 +33,40 @@ _COLUMNS = (
     users.c.created_at,
     users.c.updated_at,
 )
-_LIVE = users.c.deleted_at.is_(None)
-_THIS = users.c.id == bindparam("user_id")
+LIVE = users.c.deleted_at.is_(None)
+THIS = users.c.id == bindparam("user_id")
 _TAKEN = {"uq_users_username_key": UsernameTaken, "uq_users_email_key": EmailTaken}
 
-_GET = HotStatement(select(*_COLUMNS).where(_THIS, _LIVE))
-_LOCK = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update())
+_GET = HotStatement(select(*COLUMNS).where(THIS, LIVE))
+_LOCK = Statement(select(*COLUMNS).where(THIS, LIVE).with_for_update())
 _LOGIN_KEY = func.lower(bindparam("login"))
 _FIND = Statement(
-    select(*_COLUMNS, users.c.password_hash, users.c.token_epoch)
-    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), _LIVE)
+    select(*COLUMNS, users.c.password_hash, users.c.token_epoch)
+    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), LIVE)
     # A username may read like another's e-mail address: the one whose username it is comes first.
     .order_by((users.c.username_key == _LOGIN_KEY).desc())
     .limit(1)
 )
-_CANDIDATE = Statement(select(*_COLUMNS, users.c.password_hash, users.c.token_epoch).where(_THIS, _LIVE))
+_CANDIDATE = Statement(select(*COLUMNS, users.c.password_hash, users.c.token_epoch).where(THIS, LIVE))
 _SIGNED_IN = Statement(
     update(users)
-    .where(_THIS)
+    .where(THIS)
     .values(last_login_at=func.now(), last_login_ip=bindparam("address"), login_attempts=0)
-    .returning(*_COLUMNS)
+    .returning(*COLUMNS)
 )
-_SET_PASSWORD = Statement(update(users).where(_THIS).values(password_hash=bindparam("password_hash")))
-_EXISTS = Statement(select(users.c.id).where(_THIS, _LIVE))
+_SET_PASSWORD = Statement(update(users).where(THIS).values(password_hash=bindparam("password_hash")))
+_EXISTS = Statement(select(users.c.id).where(THIS, LIVE))
 _ANY = Statement(select(users.c.id).limit(1))
 
 
 @cache
 def _insert(fields: tuple[str, ...]) -> Statement:
-    return Statement(insert(users).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
+    return Statement(insert(users).values({name: bindparam(name) for name in fields}).returning(*COLUMNS))
 
 
 @cache
 def _update(fields: tuple[str, ...]) -> Statement:
-    return Statement(update(users).where(_THIS).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
+    return Statement(update(users).where(THIS).values({name: bindparam(name) for name in fields}).returning(*COLUMNS))
 
 
 _FILTERS = {
@@ -79,7 +79,7 @@ _FILTERS = {
 
 @cache
 def _list(filters: tuple[str, ...]) -> Statement:
-    statement = select(*_COLUMNS).where(_LIVE, users.c.id < bindparam("before"), *(_FILTERS[name] for name in filters))
+    statement = select(*COLUMNS).where(LIVE, users.c.id < bindparam("before"), *(_FILTERS[name] for name in filters))
     return Statement(statement.order_by(users.c.id.desc()).limit(bindparam("most")))
 
 

@@ -1,0 +1,41 @@
+"""Runs the benches, prints what they found and writes it to bench/out/."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import memory, streaming, unary
+from bench.figures import Figure
+
+BENCHES = {"unary": unary.run, "streaming": streaming.run, "memory": memory.run}
+OUT = Path(__file__).parent / "out"
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BENCHES)
+    if unknown := [name for name in wanted if name not in BENCHES]:
+        sys.exit(f"no bench {', '.join(unknown)}: there are {', '.join(BENCHES)}")
+    console = Console()
+    for name in wanted:
+        with console.status(f"measuring {name}"):
+            figures = BENCHES[name]()
+        console.print(_table(name, figures))
+        OUT.mkdir(exist_ok=True)
+        (OUT / f"{name}.json").write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
+
+
+def _table(name: str, figures: list[Figure]) -> Table:
+    table = Table("metric", "value", "unit", "goal", "holds", title=name, title_justify="left")
+    for figure in figures:
+        holds = "" if figure.holds is None else "[green]yes[/]" if figure.holds else "[red]no[/]"
+        table.add_row(figure.metric, f"{figure.value:,.3g}", figure.unit, figure.goal_text, holds)
+    return table
+
+
+if __name__ == "__main__":
+    main()

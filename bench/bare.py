@@ -1,0 +1,89 @@
+"""The least that could be done: gRPC handlers with nothing around them, to hold the server against."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import grpc
+import orjson
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import model_service_pb2 as model
+from server.identity import convert
+from server.identity.domain import User
+
+SERVICE = "bare.Service"
+
+
+def path(method: str) -> str:
+    return f"/{SERVICE}/{method}"
+
+
+async def _run(handlers: dict[str, Any], ready: Callable[[int], None]) -> None:
+    server = grpc.aio.server()
+    server.add_registered_method_handlers(SERVICE, handlers)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    ready(port)
+    await server.wait_for_termination()
+
+
+async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
+    """`Echo` gives back a message; `GetUser` reads the same columns by the same key, past row security."""
+    pool = await asyncpg.create_pool(dsn, min_size=10, max_size=10)
+
+    async def echo(request: Any, _context: Any) -> Any:
+        return request
+
+    async def get_user(request: Any, _context: Any) -> Any:
+        row = await pool.fetchrow(sql, UUID(request.id))
+        return identity.GetUserResponse(user=convert.user(User(*row)))
+
+    handlers = {
+        "Echo": grpc.unary_unary_rpc_method_handler(
+            echo, identity.WhoAmIResponse.FromString, identity.WhoAmIResponse.SerializeToString
+        ),
+        "GetUser": grpc.unary_unary_rpc_method_handler(
+            get_user, identity.GetUserRequest.FromString, identity.GetUserResponse.SerializeToString
+        ),
+    }
+    await _run(handlers, ready)
+
+
+async def pipe(ready: Callable[[int], None], base_url: str) -> None:
+    """`Stream` reads a provider's answer off the socket and writes a message for each of its events."""
+    address = urlsplit(base_url)
+
+    async def stream(request: Any, context: Any) -> None:
+        body = orjson.dumps(
+            {
+                "model": request.model,
+                "messages": [{"role": "user", "content": "Hi"}],
+                "stream": True,
+                "max_tokens": 4096,
+            }
+        )
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        head = f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+        seq = 0
+        while (line := await reader.readline()) and not line.startswith(b"data: [DONE]"):
+            if line.startswith(b"data:"):
+                choices = orjson.loads(line[5:])["choices"]
+                if choices and (text := choices[0]["delta"].get("content")):
+                    seq += 1
+                    delta = model.StreamChatResponse.Delta(text=text)
+                    await context.write(model.StreamChatResponse(seq=seq, delta=delta))
+        writer.close()
+
+    handler = grpc.unary_stream_rpc_method_handler(
+        stream, model.StreamChatRequest.FromString, model.StreamChatResponse.SerializeToString
+    )
+    await _run({"Stream": handler}, ready)

@@ -1,0 +1,92 @@
+"""What a bench stands on: a server process on an embedded database of its own, and a bare one beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import grpc
+from pydantic import SecretStr
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import identity_service_pb2_grpc
+from server.app import first_administrator
+from server.launch import loop_factory, running
+from server.prepare import prepared
+from server.settings import Settings
+
+Serve = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running server. `pid`: of the process that serves. `settings`: with the addresses of its database."""
+
+    port: int
+    pid: int
+    administrator: tuple[str, str]
+    settings: Settings
+
+    async def sign_in(self, channel: grpc.aio.Channel) -> tuple[Any, tuple[tuple[str, str], ...]]:
+        """The platform's administrator, and the metadata that says who they are."""
+        username, password = self.administrator
+        request = identity.LoginRequest(tenant="platform", login=username, password=password)
+        reply = await identity_service_pb2_grpc.IdentityServiceStub(channel).Login(request)
+        return reply.user, (("authorization", f"Bearer {reply.tokens.access_token}"),)
+
+
+@contextmanager
+def staged(provider: str | None = None) -> Iterator[Stage]:
+    """The server as it is served, logs and metrics included; they go nowhere. `provider`: an endpoint of models."""
+    with tempfile.TemporaryDirectory(prefix="atrium-bench-") as directory:
+        keys = {} if provider is None else {provider: SecretStr("")}
+        settings = Settings(address="127.0.0.1:0", data_dir=Path(directory), provider_keys=keys)
+        with prepared(settings) as ready:
+            administrator = first_administrator(ready)
+            assert administrator is not None
+            with running(ready) as port:
+                (child,) = multiprocessing.active_children()
+                assert child.pid is not None
+                yield Stage(port, child.pid, administrator, ready)
+
+
+@contextmanager
+def process(serve: Callable[..., Any], *arguments: Any) -> Iterator[tuple[int, int]]:
+    """A bare server in a process of its own: its port and its process id. `serve`: a coroutine function that is given a
+    callback for the port, then the arguments."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_serve, args=(sender, serve, arguments))
+    child.start()
+    try:
+        assert child.pid is not None
+        yield receiver.recv(), child.pid
+    finally:
+        child.terminate()
+        child.join()
+
+
+def _serve(started: Connection, serve: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(started.send, *arguments))
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """The stubbed provider of models in a process of its own; its base URL."""
+    command = [sys.executable, "-m", "tests.fakes.openai_stub", "--port", "0"]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        yield child.stdout.readline().strip()
+        child.stdin.close()  # which ends it
