@@ -12,6 +12,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
@@ -48,7 +49,7 @@ from server.rpc.steps.observe import Observe
 from server.rpc.steps.shed import Shed
 from server.rpc.steps.trace import Trace
 from server.rpc.steps.validate import Validate
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 from server.telemetry import serve_metrics
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
@@ -79,7 +80,8 @@ class App:
 async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     """The process's parts, opened in the order in which they need each other and closed in the other.
 
-    `process`: which of the processes that share the port this is. Raises the refusals of `Database.open`.
+    `process`: which of the processes that share the port this is. Raises SettingsError, and the
+    refusals of `Database.open`.
     """
     registry = CollectorRegistry()
     background = Background()
@@ -156,8 +158,14 @@ async def _first_administrator(settings: Settings) -> tuple[str, str] | None:
 
 
 async def _access_tokens(database: Database, settings: Settings) -> AccessTokens:
-    async with database.global_tx() as tx:
-        found = await keys.load_or_create(tx, settings.master_key_bytes)
+    try:
+        async with database.global_tx() as tx:
+            found = await keys.load_or_create(tx, settings.master_key_bytes)
+    except InvalidTag:
+        raise SettingsError(
+            "ATRIUM_MASTER_KEY: is not the one that the keys in this database are kept under: give it the same key "
+            "as before"
+        ) from None
     by_kid = {key.kid: key for key in found}
     return AccessTokens(by_kid, found[-1].kid, settings.token_issuer, settings.token_audience)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from server import demo as tour
 from server.app import first_administrator
@@ -48,7 +49,7 @@ def _explained() -> Iterator[Settings]:
         configure_logging(settings)
         yield settings
     except (SettingsError, DatabaseRefused, PortTaken, PolicyError, tour.TourFailed) as error:
-        _err.print(f"[bold red]atrium:[/] {error}")
+        _err.print(f"[bold red]atrium:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 
@@ -57,25 +58,31 @@ def serve() -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
     with _explained() as settings, prepared(settings) as ready:
         administrator = first_administrator(ready)
+        if administrator is not None:  # said before anything else can go wrong: nobody can say it again
+            _out.print("The platform's first administrator; the password is shown this once:")
+            _say(f"  tenant platform, login {administrator[0]}, password {administrator[1]}")
         serve_until_stopped(ready, lambda port: _announce(ready, port, administrator))
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:
     address = local_address(settings, port)
     secure = settings.tls_certificate_file is not None
-    flags = f"-cacert {settings.tls_certificate_file}" if secure else "-plaintext"
-    _out.print(f"Atrium serves on [bold]{address}[/] ({'TLS' if secure else 'no TLS'}). Stop it with Ctrl-C.")
-    service = "atrium.identity.v1.IdentityService"
-    if administrator is None:
-        call = f"grpcurl {flags} {address} {service}/GetJwks"
-    else:
-        username, password = administrator
-        _out.print("The platform's first administrator; the password is shown this once:")
-        _out.print(f"  tenant platform, login {username}, password [bold]{password}[/]")
-        body = f'{{"tenant": "platform", "login": "{username}", "password": "{password}"}}'
-        call = f"grpcurl {flags} -d '{body}' {address} {service}/Login"
+    _say(f"Atrium serves on {address} ({'TLS' if secure else 'no TLS'}). Stop it with Ctrl-C.")
     if settings.serves_reflection:
-        _out.print(f"Try:\n  {call}", soft_wrap=True)
+        flags = f"-cacert {settings.tls_certificate_file}" if secure else "-plaintext"
+        if settings.tls_client_ca_file is not None:
+            flags += " -cert CLIENT.pem -key CLIENT.key"
+        service = "atrium.identity.v1.IdentityService"
+        if administrator is None:
+            _say(f"Try:\n  grpcurl {flags} {address} {service}/GetJwks")
+        else:
+            body = f'{{"tenant": "platform", "login": "{administrator[0]}", "password": "{administrator[1]}"}}'
+            _say(f"Try:\n  grpcurl {flags} -d '{body}' {address} {service}/Login")
+
+
+def _say(text: str) -> None:
+    """Prints the text as it is, at once, in lines that are not broken: to be copied."""
+    _out.print(text, markup=False, soft_wrap=True)
     _out.file.flush()
 
 

@@ -18,8 +18,9 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from server.app import open_app
+from server.db.errors import DatabaseRefused
 from server.rpc.server import PortTaken
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 from server.telemetry import configure_logging
 
 _log = structlog.get_logger("atrium.launch")
@@ -75,7 +76,11 @@ def _child(settings: Settings, index: int, started: Connection) -> None:
     # The terminal sends its interrupt to the whole group; the parent passes on what is meant.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(settings)
-    _run(settings, index, started.send)
+    try:
+        _run(settings, index, started.send)
+    except (SettingsError, DatabaseRefused, PortTaken) as error:
+        _log.error("a server process did not start", process=index, error=str(error))
+        sys.exit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,8 @@ class _Child:
     def spawn(cls, settings: Settings, index: int) -> _Child:
         context = multiprocessing.get_context("spawn")  # a forked copy of gRPC's threads and locks would hang
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(settings, index, sender), name=f"atrium-{index}")
-        process.start()
+        process = context.Process(target=_child, args=(settings, index, sender), name=f"atrium-{index}", daemon=True)
+        process.start()  # a daemon: one that a signal keeps from being noted below is ended with this process anyway
         sender.close()
         return cls(process, receiver)
 
@@ -106,7 +111,8 @@ def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
         fixed = settings.model_copy(update={"address": f"{host}:{port}"})
         children: list[_Child] = []
         try:
-            children += [_Child.spawn(fixed, index) for index in range(settings.processes)]
+            for index in range(settings.processes):
+                children.append(_Child.spawn(fixed, index))  # noqa: PERF401 - each noted as soon as it runs
             for index, child in enumerate(children):
                 try:
                     child.started.recv()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import ssl
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import orjson
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MASTER_KEY_BYTES = 32
+
+_HIGHEST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -22,7 +26,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The server's settings. A field `x_y` is read from `ATRIUM_X_Y`."""
 
-    model_config = SettingsConfigDict(env_prefix="ATRIUM_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="ATRIUM_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     environment: Annotated[
         Literal["development", "production"],
@@ -46,7 +50,9 @@ class Settings(BaseSettings):
     ] = None
 
     tls_certificate_file: Annotated[Path | None, Field(description="PEM certificate chain; unset: no TLS")] = None
-    tls_private_key_file: Annotated[Path | None, Field(description="PEM private key of the certificate")] = None
+    tls_private_key_file: Annotated[
+        Path | None, Field(validate_default=True, description="PEM private key of the certificate")
+    ] = None
     tls_client_ca_file: Annotated[
         Path | None, Field(description="PEM authorities; set, clients must present a certificate they signed")
     ] = None
@@ -66,7 +72,10 @@ class Settings(BaseSettings):
     pool_size: Annotated[int, Field(ge=1, le=200, description="database connections of one process")] = 10
     master_key: Annotated[
         SecretStr | None,
-        Field(description="32 bytes, base64: wraps the keys kept in the database; needed with ATRIUM_DATABASE_URL"),
+        Field(
+            validate_default=True,
+            description="32 bytes, base64: wraps the keys kept in the database; needed with ATRIUM_DATABASE_URL",
+        ),
     ] = None
 
     max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
@@ -88,16 +97,64 @@ class Settings(BaseSettings):
     anthropic_api_key: Annotated[SecretStr | None, Field(description="key of the models of provider anthropic")] = None
     provider_keys: Annotated[
         dict[str, SecretStr],
+        NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
         Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
     ] = Field(default_factory=dict)
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
     log_format: Annotated[Literal["json", "console"], Field(description="how log lines are written")] = "json"
 
+    @field_validator("address", "metrics_address")
+    @classmethod
+    def _port_exists(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) > _HIGHEST_PORT:
+            raise ValueError(f"a port is at most {_HIGHEST_PORT}")
+        return value
+
+    # Validators run in the order of the fields, and one that belongs with an earlier field asks for it: so each setting
+    # is complained of by itself, whatever else is wrong.
+
+    @field_validator("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
+            raise ValueError(f"cannot read {value}")
+        return value
+
+    @field_validator("tls_private_key_file")
+    @classmethod
+    def _of_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_certificate_file" in info.data and (info.data["tls_certificate_file"] is None) != (value is None):
+            raise ValueError("goes together with ATRIUM_TLS_CERTIFICATE_FILE: set both or none")
+        if value is not None and (certificate := info.data.get("tls_certificate_file")) is not None:
+            try:
+                # No password is asked for: an encrypted key is none that a server can start with by itself.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value, password="")
+            except (ssl.SSLError, ValueError):
+                raise ValueError(f"{value} and {certificate} are not a certificate and its key, in PEM") from None
+        return value
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _beside_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_certificate_file", value) is None:
+            raise ValueError("needs ATRIUM_TLS_CERTIFICATE_FILE")
+        if value is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(value)
+            except ssl.SSLError:
+                raise ValueError(f"{value} holds no certificate in PEM") from None
+        return value
+
     @field_validator("master_key")
     @classmethod
-    def _thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+    def _thirty_two_bytes(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
+            if info.data.get("database_url") is not None:
+                raise ValueError(
+                    "is needed with ATRIUM_DATABASE_URL: 32 bytes in base64, such as "
+                    "`head -c 32 /dev/urandom | base64` gives; every process on that database takes the same"
+                )
             return None
         try:
             size = len(base64.b64decode(value.get_secret_value(), validate=True))
@@ -107,25 +164,18 @@ class Settings(BaseSettings):
             raise ValueError(f"must be {MASTER_KEY_BYTES} bytes in base64")
         return value
 
-    @field_validator("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
+    @field_validator("provider_keys", mode="before")
     @classmethod
-    def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not os.access(value, os.R_OK):
-            raise ValueError(f"cannot read {value}")
-        return value
-
-    @model_validator(mode="after")
-    def _together(self) -> Settings:
-        if (self.tls_certificate_file is None) != (self.tls_private_key_file is None):
-            raise ValueError("ATRIUM_TLS_CERTIFICATE_FILE and ATRIUM_TLS_PRIVATE_KEY_FILE go together")
-        if self.tls_client_ca_file is not None and self.tls_certificate_file is None:
-            raise ValueError("ATRIUM_TLS_CLIENT_CA_FILE needs ATRIUM_TLS_CERTIFICATE_FILE")
-        if self.database_url is not None and self.master_key is None:
-            raise ValueError(
-                "ATRIUM_DATABASE_URL needs ATRIUM_MASTER_KEY: 32 bytes in base64, such as "
-                "`head -c 32 /dev/urandom | base64` gives; every process on that database takes the same"
-            )
-        return self
+    def _json_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(key, str) for key in found.values()):
+            raise ValueError('must be a JSON object of text, such as {"https://models.example/v1": "key"}')
+        return found
 
     @property
     def serves_reflection(self) -> bool:
@@ -159,9 +209,8 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            text = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"ATRIUM_{name}: {text}" if name else text)
+            name = str(problem["loc"][0]).upper()
+            problems.append(f"ATRIUM_{name}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("\n".join(problems)) from None
     if problems:
         raise SettingsError("\n".join(problems))

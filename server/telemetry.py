@@ -10,7 +10,7 @@ import orjson
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 
 
 def configure_logging(settings: Settings) -> None:
@@ -55,8 +55,17 @@ def _as_text(renderer: Any) -> Any:
 
 
 def serve_metrics(registry: CollectorRegistry, settings: Settings, process: int) -> None:
-    """Serves this process's metrics over HTTP, where an address is set; process n takes the n-th port from there."""
+    """Serves this process's metrics over HTTP, where an address is set; process n takes the n-th port from there.
+
+    Raises SettingsError where that port cannot be listened on.
+    """
     if settings.metrics_address is None:
         return
     host, _, port = settings.metrics_address.rpartition(":")
-    start_http_server(int(port) + process, addr=host.strip("[]"), registry=registry)
+    try:
+        start_http_server(int(port) + process, addr=host.strip("[]"), registry=registry)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such port"
+        raise SettingsError(
+            f"ATRIUM_METRICS_ADDRESS: cannot listen on {host}:{int(port) + process}: {reason}"
+        ) from None

@@ -10,9 +10,10 @@ import asyncio
 import fcntl
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from os import getpid
 from pathlib import Path
@@ -142,17 +143,25 @@ async def _make_template(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def clusters(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Cluster]]:
+    """The servers by version, each started when it is first asked for.
+
+    A worker holds on to each until the run ends: one that left and came back would not be counted among its users.
+    """
+    with ExitStack() as held:
+        yield cache(lambda version: held.enter_context(_cluster(request.config.stash[_FOLDER], version)))
+
+
+@pytest.fixture(scope="session")
+def postgres(clusters: Callable[[int], Cluster]) -> Cluster:
     """The server that tests run on: the version that Atrium embeds."""
-    with _cluster(request.config.stash[_FOLDER], VERSIONS[0]) as cluster:
-        yield cluster
+    return clusters(VERSIONS[0])
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
-def each_postgres(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def each_postgres(request: pytest.FixtureRequest, clusters: Callable[[int], Cluster]) -> Cluster:
     """The test runs once on every major version at hand."""
-    with _cluster(request.config.stash[_FOLDER], request.param) as cluster:
-        yield cluster
+    return clusters(request.param)
 
 
 @pytest.fixture

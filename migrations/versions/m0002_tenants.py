@@ -41,10 +41,10 @@ _STATEMENTS = (
         CONSTRAINT ck_tenants_max_knowledge_bases CHECK (max_knowledge_bases >= 0)
     )
     """,
-    "CREATE INDEX ix_tenants_created_at ON tenants (created_at DESC)",
+    "CREATE INDEX ix_tenants_created_at ON tenants (created_at DESC) WHERE deleted_at IS NULL",
     "CREATE INDEX ix_tenants_deleted ON tenants (deleted_at) WHERE deleted_at IS NOT NULL",
     "CREATE INDEX ix_tenants_live ON tenants (id DESC) WHERE deleted_at IS NULL",
-    "CREATE INDEX ix_tenants_status ON tenants (status)",
+    "CREATE INDEX ix_tenants_status ON tenants (status, id DESC) WHERE deleted_at IS NULL",
     "COMMENT ON TABLE tenants IS 'The customers of the platform, and the platform itself.'",
     "COMMENT ON COLUMN tenants.id IS 'A version 7 UUID: its order is the order of making.'",
     "COMMENT ON COLUMN tenants.name IS 'Its name, for people.'",
@@ -190,7 +190,10 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE FUNCTION atrium_tenant_is_active() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
-            SELECT EXISTS (SELECT FROM tenants WHERE status = 'active')
+            SELECT EXISTS (
+                SELECT FROM public.tenants
+                WHERE id = nullif(current_setting('app.tenant_id', true), '')::uuid AND status = 'active'
+            )
         $$
         """
     )
@@ -200,7 +203,7 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE FUNCTION atrium_find_tenant(wanted text) RETURNS TABLE (id uuid, status text)
-        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
             SELECT t.id, t.status FROM public.tenants t WHERE t.slug = wanted
         $$
         """
@@ -211,7 +214,7 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE FUNCTION atrium_list_tenants(before uuid, since uuid, wanted text, most integer) RETURNS SETOF public.tenants
-        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
             SELECT t.* FROM public.tenants t
             WHERE nullif(current_setting('app.tenant_id', true), '')::uuid = '00000000-0000-0000-0000-000000000000'
               AND t.deleted_at IS NULL AND t.id < before AND t.id >= since AND (wanted IS NULL OR t.status = wanted)

@@ -6,19 +6,15 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Index,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
     Text,
     Uuid,
-    text,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB
 
-from server.db.base import belongs_to_tenant, created_at, global_table, id_, one_of, tenant_key, tenant_table
-
-_BY_ID = text("id DESC")
+from server.db.base import belongs_to_tenant, created_at, global_table, id_, index, one_of, tenant_key, tenant_table
 
 audit_logs = tenant_table(
     "audit_logs",
@@ -44,13 +40,19 @@ audit_logs = tenant_table(
     belongs_to_tenant(),
     one_of("actor_kind", "user", "api_key", "system"),
     one_of("status", "success", "failure"),
-    # The filters of the audit log.
-    Index("ix_audit_logs_user_id", "tenant_id", "user_id", _BY_ID),
-    Index("ix_audit_logs_resource", "tenant_id", "resource_type", "resource_id"),
-    Index("ix_audit_logs_status", "tenant_id", "status", _BY_ID),
-    Index("ix_audit_logs_action", "tenant_id", "action", _BY_ID),
-    Index("ix_audit_logs_request_id", "tenant_id", "request_id"),
-    Index("ix_audit_logs_session_id", "tenant_id", "session_id"),
+    index("ix_audit_logs_user_id", "tenant_id", "user_id", "id DESC", serves="its list, of one person"),
+    index(
+        "ix_audit_logs_resource",
+        "tenant_id",
+        "resource_type",
+        "resource_id",
+        "id DESC",
+        serves="its list, of one thing",
+    ),
+    index("ix_audit_logs_status", "tenant_id", "status", "id DESC", serves="its list, of failures"),
+    index("ix_audit_logs_action", "tenant_id", "action", "id DESC", serves="its list, of one action"),
+    index("ix_audit_logs_request_id", "tenant_id", "request_id", serves="its list, of one request"),
+    index("ix_audit_logs_session_id", "tenant_id", "session_id", serves="its list, of one session"),
     comment="What changed, who did it and from where. Rows are only ever added.",
     postgresql_partition_by="RANGE (id)",
 )

@@ -34,6 +34,9 @@ metadata = MetaData(
 MOMENT = DateTime(timezone=True)
 USD = Numeric(18, 9)
 
+LIVE = "deleted_at IS NULL"
+DELETED = "deleted_at IS NOT NULL"
+
 NOW = text("now()")
 NEW_ID = text("atrium_uuid7()")
 EMPTY_JSON = text("'{}'::jsonb")
@@ -90,11 +93,29 @@ def part_of(column: str, table: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["tenant_id", column], [f"{table}.tenant_id", f"{table}.id"], ondelete="CASCADE")
 
 
-def live_list(table: str) -> list[SchemaItem]:
-    """The indexes of a table with soft delete: live rows newest first, and deleted ones by when."""
+def index(name: str, *columns: str, serves: str, where: str | None = None) -> Index:
+    """An index, and the query that it is there for. A column may name its order: "id DESC"."""
+    keys = [text(column) if " " in column else column for column in columns]
+    condition = None if where is None else text(where)
+    return Index(name, *keys, postgresql_where=condition, info={"serves": serves})
+
+
+def live_unique(name: str, *columns: str) -> Index:
+    """What is unique among the live rows of a tenant: a deleted row's value can be taken again."""
+    return Index(name, "tenant_id", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
+
+
+def live_list(table: str) -> list[Index]:
+    """The indexes of a tenant table with soft delete: live rows newest first, and deleted ones by when."""
     return [
-        Index(f"ix_{table}_live", "tenant_id", text("id DESC"), postgresql_where=text("deleted_at IS NULL")),
-        Index(f"ix_{table}_deleted", "tenant_id", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        index(f"ix_{table}_live", "tenant_id", "id DESC", where=LIVE, serves="its list, newest first"),
+        index(
+            f"ix_{table}_deleted",
+            "tenant_id",
+            "deleted_at",
+            where=DELETED,
+            serves="the purge, and the list of deleted rows",
+        ),
     ]
 
 

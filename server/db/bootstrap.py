@@ -21,7 +21,9 @@ _ROLES = {
 
 _FACTS = f"""
 SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
-       current_user = '{OWNER_ROLE}' AS owner,
+       -- Before 16 every member may; since then a role that only made another one may not, until it is granted.
+       CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role('{OWNER_ROLE}', 'SET')
+            ELSE pg_has_role('{OWNER_ROLE}', 'MEMBER') END AS may_become_owner,
        EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') AS vector,
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector_available,
        has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE') AS owner_creates,
@@ -76,7 +78,9 @@ async def bootstrap(dsn: str) -> list[str]:
         raise refused(error) from None
     try:
         await _make_roles(connection)
-        return await _prepare_database(connection)
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('atrium bootstrap'))")
+            return await _prepare_database(connection)
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseRefused(
             f"ATRIUM_ADMIN_DATABASE_URL may not prepare the database ({error}): run `atrium migrate bootstrap` once "
@@ -96,8 +100,7 @@ async def _make_roles(connection: Any) -> None:
 
 async def _prepare_database(connection: Any) -> list[str]:
     facts = await connection.fetchrow(_FACTS)
-    if not facts["superuser"] and not facts["owner"]:
-        # Whoever makes the schema must be able to become its owner; a superuser always is.
+    if not facts["may_become_owner"]:  # as whoever makes the schema must
         await connection.execute(f"GRANT {OWNER_ROLE} TO CURRENT_USER")
     if not facts["owner_creates"]:
         await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER_ROLE}")
@@ -123,13 +126,10 @@ async def _prepare_database(connection: Any) -> list[str]:
 
 
 async def _make_event_triggers(connection: Any) -> None:
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('atrium bootstrap'))")
-        await connection.execute(_LOG_DDL)
-        for event in _EVENTS:
-            if not await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = $1)", f"atrium_{event}"
-            ):
-                await connection.execute(
-                    f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION public.atrium_log_ddl()"
-                )
+    await connection.execute(_LOG_DDL)
+    present = {row["evtname"] for row in await connection.fetch("SELECT evtname FROM pg_event_trigger")}
+    for event in _EVENTS:
+        if f"atrium_{event}" not in present:
+            await connection.execute(
+                f"CREATE EVENT TRIGGER atrium_{event} ON {event} EXECUTE FUNCTION public.atrium_log_ddl()"
+            )

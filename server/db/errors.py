@@ -39,8 +39,6 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except _UNREACHABLE as error:
-        if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its place: a mistake of ours
-            raise
         raise DatabaseUnavailable from error
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server.db.errors import DatabaseRefused
-from server.db.owner import CONNECT_ERRORS, CONNECT_SECONDS, owner_settings, refused
+from server.db.owner import connect_as_owner
 from server.db.partitions import ensure_months
 
 _STATEMENT_TIMEOUT = "10min"
@@ -113,20 +113,16 @@ def _record(connection: Connection, changes: list[tuple[str, str]]) -> None:
 
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[AsyncConnection]:
-    settings = {**owner_settings("atrium migrate"), "statement_timeout": _STATEMENT_TIMEOUT}
-    # asyncpg reads the address itself: it knows forms (socket folders, several hosts) that SQLAlchemy's URL does not.
-    arguments = {"dsn": dsn, "timeout": CONNECT_SECONDS, "server_settings": settings}
-    engine = create_async_engine("postgresql+asyncpg://", connect_args=arguments, poolclass=NullPool)
-    try:
-        connection = await engine.connect()
-    except CONNECT_ERRORS as error:
-        raise refused(error) from None
-    try:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
+    async with connect_as_owner(dsn, "atrium migrate", statement_timeout=_STATEMENT_TIMEOUT) as driver:
         try:
             await driver.execute("SELECT pg_advisory_lock(hashtext('atrium migrate'))")
         except asyncpg.LockNotAvailableError:
             raise DatabaseRefused("Another migration is running: wait for its end, and run this again.") from None
-        yield connection
-    finally:
-        await connection.close()
+
+        async def given() -> Any:
+            return driver
+
+        # asyncpg has read the address: it knows forms (socket folders, several hosts) that SQLAlchemy's URL does not.
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=given, poolclass=NullPool)
+        async with engine.connect() as connection:
+            yield connection

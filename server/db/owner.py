@@ -17,31 +17,31 @@ CONNECT_SECONDS = 10.0
 _LOCK_TIMEOUT = "5s"
 
 
-def owner_settings(application: str) -> dict[str, str]:
-    """What the owner's connections start with. The role, so that everything made belongs to it, whoever connects."""
-    return {"application_name": application, "role": OWNER_ROLE, "search_path": "public", "lock_timeout": _LOCK_TIMEOUT}
+CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
 
 
 @asynccontextmanager
-async def connect_as_owner(dsn: str, application: str) -> AsyncIterator[Any]:
+async def connect_as_owner(dsn: str, application: str, statement_timeout: str = "0") -> AsyncIterator[Any]:
     """A connection with the owner's rights. `dsn`: the owner's, or that of a role that may become it.
 
     Raises DatabaseRefused where it cannot be had.
     """
+    settings = {
+        "application_name": application,
+        "role": OWNER_ROLE,  # so that everything made belongs to it, whoever connects
+        "search_path": "public",
+        "lock_timeout": _LOCK_TIMEOUT,
+        "statement_timeout": statement_timeout,
+    }
     try:
-        connection: Any = await asyncpg.connect(
-            dsn, timeout=CONNECT_SECONDS, server_settings=owner_settings(application)
-        )
+        connection: Any = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
     except CONNECT_ERRORS as error:
         raise refused(error) from None
     try:
         yield connection
     finally:
         await connection.close()
-
-
-CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
 
 
 def refused(error: BaseException) -> DatabaseRefused:

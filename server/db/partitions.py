@@ -14,9 +14,6 @@ from server.kernel.ids import uuid7_floor
 MONTHS_AHEAD = 3
 """How many months after the running one are made."""
 
-FEWEST_AHEAD = 2
-"""Fewer months ahead than this call for somebody's attention."""
-
 
 def month_after(month: date, count: int = 1) -> date:
     """The first day of the month that many months after the one `month` lies in."""
@@ -91,7 +88,7 @@ async def _present(connection: Any) -> dict[str, set[str]]:
 
 
 async def months_ahead(connection: Any) -> int:
-    """How many months in a row after the running one every such table has; see FEWEST_AHEAD. Any role may ask."""
+    """How many months in a row after the running one every such table has. Any role may ask."""
     today = now().date()
 
     def ahead(table: str, present: set[str]) -> int:

@@ -35,8 +35,11 @@ class Pool:
     anybody else gets it, and thrown away where that does not work.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], size: int, wait_seconds: float = ACQUIRE_SECONDS
+    ) -> None:
         self._connect = connect
+        self._wait_seconds = wait_seconds
         self._free_places = size
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -94,7 +97,7 @@ class Pool:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(ACQUIRE_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 given = await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():  # it came in the moment in which it was given up
@@ -123,8 +126,8 @@ class Pool:
     async def _clean(self, connection: Connection) -> None:
         try:
             async with asyncio.timeout(_CLEAN_SECONDS):
-                # Either waits for the cancellation of what was running; the empty query is for one in no transaction.
-                await connection.execute("ROLLBACK" if connection.is_in_transaction() else "")
+                # Either waits for the cancellation of what was running. asyncpg stumbles over a query that is empty.
+                await connection.execute("ROLLBACK" if connection.is_in_transaction() else "SELECT")
         except _BROKEN as error:
             _log.warning("a connection was thrown away", error=type(error).__name__)
         finally:

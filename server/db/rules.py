@@ -7,13 +7,13 @@ from sqlalchemy import Table
 OWNER_ROLE = "atrium_owner"
 SERVING_ROLE = "atrium_app"
 
-INSERT_ONLY = frozenset({"audit_logs", "audit_checkpoints"})
+INSERT_ONLY = frozenset({"audit_logs", "audit_checkpoints", "model_call_logs", "model_prices"})
 """What the serving role adds to and reads, and never alters: the record of what happened."""
 
 READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 """What migrations alone write."""
 
-NOT_DELETED = frozenset({"tenants", "models", "model_prices", "signing_keys", "model_call_logs"})
+NOT_DELETED = frozenset({"tenants", "models", "signing_keys"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
 DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl"})

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import structlog
 
+from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months, months_ahead
 from server.settings import Settings
 
@@ -33,7 +34,7 @@ async def _keep(settings: Settings) -> None:
     while True:
         try:
             await keep_months(settings)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
             _log.error("the months ahead could not be seen to", error=str(error))
         await asyncio.sleep(_DAY_SECONDS)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,29 +26,38 @@ class LocalChat:
     """The chat model; its weights are read, and its threads started, when it is first asked."""
 
     def __init__(self) -> None:
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
         self._server: Any = None
         self._client: AsyncOpenAI | None = None
         self._model: OpenAIChat | None = None
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer. Closing the generator frees the model for others at its next token."""
-        async with self._loading:  # of the first calls, one loads
-            if self._model is None:
-                key = secrets.token_urlsafe()
-                self._server = await asyncio.to_thread(_start, key)
-                self._client = connect(f"{self._server.listening_address}/v1", key)
-                # The count after every token, so that a call that is broken off is billed for what it had.
-                self._model = OpenAIChat(self._client, {"timings_per_token": True, "cache_prompt": True})
-        source = self._model.stream(request)
-        try:
-            async for batch in source:
+        model = self._model or await self._loaded()
+        async with aclosing(model.stream(request)) as batches:
+            async for batch in batches:
                 yield batch
-        finally:
-            await source.aclose()
+
+    async def _loaded(self) -> OpenAIChat:
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.create_task(self._load())
+        # One load for all the first callers, and it goes on when one of them leaves: were it begun anew by each, a
+        # machine too slow for their deadlines would never come to its end.
+        await asyncio.shield(self._loading)
+        assert self._model is not None
+        return self._model
+
+    async def _load(self) -> None:
+        key = secrets.token_urlsafe()
+        self._server = await asyncio.to_thread(_start, key)
+        self._client = connect(f"{self._server.listening_address}/v1", key)
+        # The count after every token, so that a call that is broken off is billed for what it had.
+        self._model = OpenAIChat(self._client, {"timings_per_token": True, "cache_prompt": True})
 
     async def close(self) -> None:
         """Ends what is being generated, and the model's threads."""
+        if self._loading is not None:
+            await asyncio.wait([self._loading])
         if self._client is not None:
             await self._client.close()
         last, self._server, self._model = [self._server], None, None
@@ -65,7 +75,9 @@ def _start(key: str) -> Any:
     params.model.path = str(weights)
     params.n_ctx = CONTEXT_TOKENS * PARALLEL
     params.n_parallel = PARALLEL
-    params.cpuparams.n_threads = os.cpu_count() or 1
+    # One core is left to the server: its threads wait for each other in a busy loop, so on cores that are all taken a
+    # second one makes an answer not twice as fast but ten times slower.
+    params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) - 1)
     params.warmup = False
     params.verbosity = -1
     params.port = 0

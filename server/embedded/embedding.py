@@ -48,10 +48,10 @@ def _load() -> tuple[Any, Any]:
 
 
 def _embed(weights: Any, tokenizer: Any, texts: list[str]) -> EmbeddingResult:
-    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    empty = [(f"inputs[{index}]", "has no word in it") for index, found in enumerate(encodings) if not found.ids]
+    empty = [(f"inputs[{index}]", "has no word in it") for index, text in enumerate(texts) if not text.strip()]
     if empty:
         raise ModelRequestRejected(empty)
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
     vectors = []
     for encoding in encodings:
         mean = weights[encoding.ids].mean(axis=0)

@@ -6,9 +6,11 @@ SDK's own objects cost more than all the rest of a chunk's way.
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from math import isnan
 from typing import Any
 
 import httpx2
@@ -17,6 +19,7 @@ import openai
 import orjson
 from openai import AsyncOpenAI
 
+from server.kernel.errors import DomainError
 from server.llm.port import (
     ChatChunk,
     ChatRequest,
@@ -34,14 +37,70 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 """The longest that a provider may say nothing at all before it counts as gone."""
 
+DRAIN_SECONDS = 0.05
+"""How long the bytes behind an answer's last line are waited for: with them read, its connection can serve again."""
+
 _BYTES_PER_TOKEN = 4
 """What a token is taken to be where the provider does not count: about four bytes of English."""
 
+_MOST_ERROR_BYTES = 65_536
+_MOST_ANSWER_CHARACTERS = 16 * 1_048_576
+_MOST_VECTOR_BYTES = 262_144
+"""8,192 dimensions in plain JSON are about 180,000."""
 
-def connect(base_url: str | None, api_key: str, *, silence: float = SILENCE_SECONDS) -> AsyncOpenAI:
-    """A client of one endpoint, to be closed. The one retry loop is not the SDK's."""
-    timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS)
-    return AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout)
+_LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+"""What is on this machine is reached directly, whatever HTTP_PROXY says."""
+
+
+def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS) -> AsyncOpenAI:
+    """A client of one endpoint, to be closed. `silence`: seconds that the endpoint may say nothing.
+
+    It does not try again: the one retry loop is not the SDK's. It does not follow to other addresses: neither the key
+    nor the conversation is for them.
+    """
+    http = _Http(
+        timeout=httpx2.Timeout(silence, connect=CONNECT_SECONDS),
+        follow_redirects=False,
+        mounts=_LOOPBACK,
+        event_hooks={"response": [_check]},
+    )
+    key = api_key or "none"
+    # Named here, since the SDK lets OPENAI_CUSTOM_HEADERS replace what is only derived from the key.
+    authorization = {"Authorization": f"Bearer {key}"}
+    client = AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=http, default_headers=authorization)
+    # What the SDK takes from OPENAI_ORG_ID and OPENAI_PROJECT_ID is for OpenAI, and this may be somebody else.
+    client.organization = client.project = None
+    return client
+
+
+class _Http(openai.DefaultAsyncHttpxClient):
+    """Sends once more what went down a kept connection that its other end had closed meanwhile.
+
+    Nobody has answered such a request. llama.cpp closes each connection after its answer without a word of it, and any
+    provider closes an idle one at some time.
+    """
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        while True:
+            trace = request.extensions["trace"] = _Trace()
+            try:
+                return await super().send(request, **options)
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+                if trace.reached:
+                    raise
+
+
+class _Trace:
+    """Whether a request got a new connection or an answer: no failure after these is that of a stale connection."""
+
+    def __init__(self) -> None:
+        self.reached = False
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:  # noqa: ARG002
+        self.reached = self.reached or event in (
+            "connection.connect_tcp.started",
+            "http11.receive_response_headers.complete",
+        )
 
 
 class OpenAIChat:
@@ -73,10 +132,12 @@ class OpenAIChat:
                 extra_body=self._extra,
                 **body,
             ) as response:
-                async for data in response.iter_bytes():
+                parts = response.iter_bytes()
+                async for data in parts:
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
                     if reader.done:
+                        await _drain(parts)
                         break
         if not meter.finished:
             raise ModelResponseInvalid
@@ -89,19 +150,22 @@ class _Meter:
         self._most = request.max_tokens
         self._prompt = sum(len(message.content.encode()) for message in request.messages) // _BYTES_PER_TOKEN + 1
         self._parts = 0
+        self._characters = 0
         self._told = False
         self.finished = False
 
     def counted(self, chunks: list[ChatChunk]) -> list[ChatChunk]:
         """The chunks, the last of them with an estimate where the provider has told nothing yet.
 
-        Raises ModelResponseInvalid for an answer of more parts than tokens were asked for: it would not end.
+        Raises ModelResponseInvalid for an answer of more parts than tokens were asked for, or of absurd size: it would
+        not end.
         """
         for chunk in chunks:
             self._parts += bool(chunk.text)
+            self._characters += len(chunk.text)
             self._told = self._told or chunk.usage is not None
             self.finished = self.finished or chunk.finish_reason is not None
-        if self._parts > self._most + 1:
+        if self._parts > self._most + 1 or self._characters > _MOST_ANSWER_CHARACTERS:
             raise ModelResponseInvalid
         if self._told:
             return chunks
@@ -120,18 +184,19 @@ class OpenAIEmbedding:
     async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
         with _failures(self._model):
-            raw = await self._client.embeddings.with_raw_response.create(
+            async with self._client.embeddings.with_streaming_response.create(
                 model=self._model, input=list(texts), encoding_format="base64", extra_headers=dict(headers)
-            )
-            try:
-                body = orjson.loads(raw.content)
-                rows = sorted(body["data"], key=lambda row: int(row["index"]))
-                vectors = [_vector(row["embedding"]) for row in rows]
-                told = body.get("usage")
-                usage = Usage(int(told["prompt_tokens"])) if told else _estimated(texts)
-            except (ValueError, LookupError, TypeError, AttributeError):
-                raise ModelResponseInvalid from None
-        if len(vectors) != len(texts) or not all(vectors):
+            ) as response:
+                content, whole = await _read(response.iter_bytes(), _MOST_VECTOR_BYTES * len(texts))
+        try:
+            body = orjson.loads(content if whole else b"")
+            rows = sorted(body["data"], key=lambda row: int(row["index"]))
+            vectors = [_vector(row["embedding"]) for row in rows]
+            told = body.get("usage")
+            usage = Usage(int(told["prompt_tokens"])) if told else _estimated(texts)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelResponseInvalid from None
+        if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
             raise ModelResponseInvalid
         return EmbeddingResult(vectors, usage)
 
@@ -139,13 +204,70 @@ class OpenAIEmbedding:
 def _vector(embedding: str | list[float]) -> list[float]:
     """Base64 of little-endian floats, as asked for, or the plain list that some endpoints answer with all the same."""
     if isinstance(embedding, str):
-        floats: list[float] = np.frombuffer(base64.b64decode(embedding, validate=True), "<f4").tolist()
-        return floats
-    return [float(value) for value in embedding]
+        found = np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+    else:
+        found = np.array(embedding, "<f4")
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError("not a vector")
+    floats: list[float] = found.tolist()
+    return floats
 
 
 def _estimated(texts: Sequence[str]) -> Usage:
     return Usage(sum(len(text.encode()) // _BYTES_PER_TOKEN + 1 for text in texts), estimated=True)
+
+
+class _Refused(Exception):
+    """The endpoint answers with a status that is no success."""
+
+    def __init__(self, status: int, code: str, retry_after: float) -> None:
+        super().__init__(status)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+    def told(self, model: str) -> DomainError:
+        """The same in our words."""
+        match self.status:
+            case 429:
+                # Where the account is empty, waiting does not fill it.
+                return ModelRateLimited(model, None if self.code == "insufficient_quota" else self.retry_after)
+            case 401 | 402 | 403 | 404 | 405:
+                return ModelNotConfigured(model)
+            case status if status < 400:  # it has moved, and its address is the operator's to change
+                return ModelNotConfigured(model)
+            case status if status >= 500 or status in (408, 425):
+                return ModelUnavailable(self.retry_after)
+        return ModelRequestRejected([("messages", "the model's provider refuses the request")])
+
+
+async def _check(response: httpx2.Response) -> None:
+    """Raises _Refused for a refusal, of whose text no more is read than is needed: it may have no end."""
+    if response.is_success:
+        return
+    content, _ = await _read(response.aiter_bytes(), _MOST_ERROR_BYTES)
+    code = ""
+    with suppress(ValueError, LookupError, TypeError):  # many a refusal has no such form
+        code = str(orjson.loads(content)["error"]["code"])
+    raise _Refused(response.status_code, code, _retry_after(response.headers))
+
+
+async def _read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
+    """The parts together, and whether they are all of it; reading stops beyond `most` bytes."""
+    content = bytearray()
+    async for part in parts:
+        content += part
+        if len(content) > most:
+            return bytes(content), False
+    return bytes(content), True
+
+
+async def _drain(parts: AsyncIterator[bytes]) -> None:
+    """Reads what is behind an answer's end. Whatever is wrong with it, the answer is complete."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in parts:
+                pass
 
 
 @contextmanager
@@ -153,26 +275,18 @@ def _failures(model: str) -> Iterator[None]:
     """The SDK's failures in our words. Nothing that the provider said is passed on."""
     try:
         yield
-    except openai.RateLimitError as error:
-        raise ModelRateLimited(subject=model, retry_after=_retry_after(error)) from None
-    except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-        raise ModelNotConfigured(model) from error
-    except (openai.BadRequestError, openai.UnprocessableEntityError, openai.ConflictError):
-        raise ModelRequestRejected([("messages", "the model's provider refuses the request")]) from None
-    except openai.APIStatusError as error:
-        if error.status_code < 500:
-            raise ModelRequestRejected([("messages", "the model's provider refuses the request")]) from None
-        raise ModelUnavailable from error
-    except openai.APIConnectionError as error:  # a timeout too
-        raise ModelUnavailable from error
-    except httpx2.TimeoutException as error:
+    except _Refused as refused:
+        raise refused.told(model) from None
+    except (openai.APIConnectionError, httpx2.TimeoutException) as error:
         raise ModelUnavailable from error
     except (httpx2.HTTPError, httpx2.StreamError, openai.OpenAIError) as error:
         raise ModelResponseInvalid from error
 
 
-def _retry_after(error: openai.RateLimitError) -> float:
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds; 1 where the header is missing or a date."""
     try:
-        return min(max(float(error.response.headers.get("retry-after", "1")), 0.0), 3600.0)
+        seconds = float(headers.get("retry-after", "1"))
     except ValueError:
         return 1.0
+    return 1.0 if isnan(seconds) else min(max(seconds, 0.0), 3600.0)

@@ -10,6 +10,9 @@ from server.kernel.errors import FailedPrecondition, InvalidArgument, ResourceEx
 
 Role = Literal["system", "user", "assistant"]
 
+MOST_TOKENS = 1_000_000_000
+"""More than any call can use: a larger count is a provider's mistake."""
+
 
 class ModelUnavailable(Unavailable):
     """The model's provider is out of reach, too slow or too busy."""
@@ -41,12 +44,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used, in tokens. `cached_tokens` are among `prompt_tokens`. `estimated`: the provider did not say."""
+    """What a call used, in tokens. `cached_tokens` are among `prompt_tokens`. `estimated`: the provider did not say.
+
+    Raises ValueError for numbers that cannot be.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     estimated: bool = False
+
+    def __post_init__(self) -> None:
+        # A provider's numbers go into the bill and the database, so what cannot be is stopped here.
+        if not (0 <= self.cached_tokens <= self.prompt_tokens <= MOST_TOKENS):
+            raise ValueError("impossible count of tokens read")
+        if not 0 <= self.completion_tokens <= MOST_TOKENS:
+            raise ValueError("impossible count of tokens written")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ from server.llm.port import ChatChunk, ModelResponseInvalid, Usage
 
 MOST_BYTES = 1_048_576
 """An event, or what should be one, that is longer than this is not one."""
+
+_FINISH_REASON = re.compile(r"[a-z_]{1,50}")
 
 
 class ChunkReader:
@@ -47,7 +50,11 @@ def _chunk(event: dict[str, Any]) -> ChatChunk | None:
     if choices:
         choice = choices[0]
         text = choice["delta"].get("content") or ""
-        finish_reason = choice.get("finish_reason")
+        if not isinstance(text, str):
+            raise ModelResponseInvalid
+        # Some say "" where they mean null.
+        if finish_reason := choice.get("finish_reason") or None:
+            finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
     used = usage_of(event)
     if not text and finish_reason is None and used is None:
         return None
@@ -58,9 +65,9 @@ def usage_of(event: dict[str, Any]) -> Usage | None:
     """What the event says was used so far: in OpenAI's words, or in those of llama.cpp's running count."""
     if usage := event.get("usage"):
         details = usage.get("prompt_tokens_details") or {}
-        return Usage(
-            int(usage["prompt_tokens"]), int(usage.get("completion_tokens", 0)), int(details.get("cached_tokens") or 0)
-        )
+        prompt, cached = int(usage["prompt_tokens"]), int(details.get("cached_tokens") or 0)
+        # Some count what was cached beside the prompt and not in it; the answer is good all the same.
+        return Usage(prompt, int(usage.get("completion_tokens") or 0), min(cached, prompt))
     if timings := event.get("timings"):
         cached = int(timings.get("cache_n", 0))
         return Usage(int(timings["prompt_n"]) + cached, int(timings["predicted_n"]), cached)

@@ -34,6 +34,9 @@ from server.model.relay import relay
 HEARTBEAT_SECONDS = 10.0
 _READ_AHEAD_CHARACTERS = 262_144
 
+_INTERNAL = "INTERNAL"
+"""What the record says of a mistake of ours, as the caller is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
@@ -115,7 +118,7 @@ class _Meter:
         self.usage = chunk.usage or self.usage
         self.finish_reason = chunk.finish_reason or self.finish_reason
 
-    def log(self, status: CallStatus, error: DomainError | None = None) -> CallLog:
+    def log(self, status: CallStatus, error_code: str | None = None) -> CallLog:
         """The record of the call as it ends now, at the price that was in force when it began."""
         usage, price = self.usage, self.model.price
         first = self.first_token
@@ -134,7 +137,7 @@ class _Meter:
             latency_ms=_milliseconds(perf_counter() - self.started),
             time_to_first_token_ms=None if first is None else _milliseconds(first - self.started),
             status=status,
-            error_code=None if error is None else error.reason,
+            error_code=error_code,
             finish_reason=self.finish_reason,
             trace_id=self.call.trace_id,
             request_id=self.call.request_id,
@@ -150,12 +153,19 @@ class CallService:
     """Calls models for the tenants. No database connection is held while a model answers."""
 
     def __init__(
-        self, database: Database, registry: Registry, settings: TenantSettings, background: Background
+        self,
+        database: Database,
+        registry: Registry,
+        settings: TenantSettings,
+        background: Background,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
+        """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
         self._database = database
         self._registry = registry
         self._settings = settings
         self._background = background
+        self._heartbeat = heartbeat
 
     async def stream_chat(self, asked: ChatCall) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """The answer as it is written, in batches of whatever has come: Started, then the rest, then one Ended.
@@ -168,7 +178,7 @@ class CallService:
         meter = _Meter(current_call(), model, "chat")
         try:
             yield (Started(model.name, meter.id),)
-            batches = relay(source, idle=HEARTBEAT_SECONDS, most=_READ_AHEAD_CHARACTERS, size=_size)
+            batches = relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size)
             async with aclosing(batches):
                 async for batch in batches:
                     for chunk in batch:
@@ -177,13 +187,17 @@ class CallService:
                         yield tuple(Delta(chunk.text) for chunk in batch if chunk.text)
                     else:
                         yield (Heartbeat(),)
-            ended = Ended(await self._write(meter.log("success")), None)
+            failure, log = None, meter.log("success")
         except DomainError as error:
-            ended = Ended(await self._write(meter.log("error", error)), error)
+            failure, log = error, meter.log("error", error.reason)
         except (asyncio.CancelledError, GeneratorExit):
             self._write_later(meter.log("cancelled"))
             raise
-        yield (ended,)
+        except Exception:
+            self._write_later(meter.log("error", _INTERNAL))
+            raise
+        await self._write(log)
+        yield (Ended(log, failure),)
 
     async def chat(self, asked: ChatCall) -> ChatAnswer:
         """The whole answer. Raises what is wrong with the call, and what the provider fails with."""
@@ -211,13 +225,18 @@ class CallService:
         try:
             result = await embedder.embed(inputs, _carried(meter.call))
         except DomainError as error:
-            await self._write(meter.log("error", error))
+            await self._write(meter.log("error", error.reason))
             raise
         except asyncio.CancelledError:
             self._write_later(meter.log("cancelled"))
             raise
+        except Exception:
+            self._write_later(meter.log("error", _INTERNAL))
+            raise
         meter.usage = result.usage
-        return Embeddings(result.vectors, model.name, await self._write(meter.log("success")))
+        log = meter.log("success")
+        await self._write(log)
+        return Embeddings(result.vectors, model.name, log)
 
     async def _resolve_chat(self, asked: ChatCall) -> tuple[Model, ChatRequest]:
         model, defaults = await self._resolve(asked.model, "chat")
@@ -247,14 +266,16 @@ class CallService:
             raise ModelKindMismatch(model.name)
         return model, defaults
 
-    async def _write(self, log: CallLog) -> CallLog:
+    async def _write(self, log: CallLog) -> None:
+        """Returns when the record is there; it is written even if the caller leaves meanwhile."""
+        await asyncio.shield(self._write_later(log))
+
+    def _write_later(self, log: CallLog) -> asyncio.Task[None]:
+        return self._background.start(self._add(log), "call log")
+
+    async def _add(self, log: CallLog) -> None:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             await store.add_log(tx, log)
-        return log
-
-    def _write_later(self, log: CallLog) -> None:
-        """For a call whose caller is gone: its task is ending, so another one writes."""
-        self._background.start(self._write(log), "call log")
 
 
 def _carried(call: Call) -> dict[str, str]:

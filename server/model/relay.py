@@ -52,3 +52,5 @@ async def relay(
     finally:
         reader.cancel()
         await asyncio.wait([reader])
+        if not reader.cancelled():
+            reader.exception()  # looked at: whoever left before it came has no use for it

@@ -63,7 +63,8 @@ class Chain:
     def wrap(self, path: str, rule: Rule, handler: Handler, *, requests: bool, responses: bool) -> Handler:
         """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
         steps = self._steps
-        act = self._act(rule, handler, requests)
+        act = self._act(handler, requests)
+        ceiling = None if rule.unlimited else rule.ceiling or self._ceiling
         streams: set[asyncio.Task[Any]] = self._streams if responses else set()
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -77,16 +78,18 @@ class Chain:
             task = asyncio.current_task()
             assert task is not None
             streams.add(task)
+            limit = asyncio.timeout(ceiling)
             try:
                 if rule.unlimited:
                     response = await act(request, context)
                 else:
                     # Before any work is done for the call: refusing must stay cheaper than serving.
                     with steps.shed:
-                        call.principal = await steps.authenticate(rule, authorization)
-                        # Before validation: what a request must look like is only for those who may make it.
-                        await steps.authorize(rule, call)
-                        response = await act(request, context)
+                        async with limit:
+                            call.principal = await steps.authenticate(rule, authorization)
+                            # Before validation: what a request must look like is only for those who may make it.
+                            await steps.authorize(rule, call)
+                            response = await act(request, context)
             except asyncio.CancelledError:
                 if not (self._draining and responses) or context.cancelled():
                     steps.observe.ended(call, grpc.StatusCode.CANCELLED, started)
@@ -98,8 +101,11 @@ class Chain:
             except DomainError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - whatever it is, the caller learns nothing of it
-                steps.observe.crashed(call, raised)
-                error = Internal()
+                if isinstance(raised, TimeoutError) and limit.expired():
+                    error = CeilingReached(seconds=ceiling)
+                else:
+                    steps.observe.crashed(call, raised)
+                    error = Internal()
             else:
                 steps.observe.ended(call, grpc.StatusCode.OK, started)
                 return response
@@ -111,10 +117,9 @@ class Chain:
 
         return handle
 
-    def _act(self, rule: Rule, handler: Handler, requests: bool) -> Handler:
-        """The handler behind validation and under its ceiling; what a generator yields is written as it comes."""
+    def _act(self, handler: Handler, requests: bool) -> Handler:
+        """The handler behind validation; what a generator yields is written as it comes."""
         validate = self._steps.validate
-        ceiling = None if rule.unlimited else rule.ceiling or self._ceiling
         generates = inspect.isasyncgenfunction(handler)
 
         async def act(request: Any, context: Context) -> Any:
@@ -122,18 +127,13 @@ class Chain:
                 request = _validated(request, validate)
             else:
                 validate(request)
-            try:
-                async with asyncio.timeout(ceiling) as limit:
-                    if not generates:
-                        return await handler(request, context)
-                    # Closed here and now however this ends, so that what the generator holds is let go at once.
-                    async with aclosing(handler(request, context)) as replies:
-                        async for reply in replies:
-                            await context.write(reply)
-            except TimeoutError:
-                if limit.expired():
-                    raise CeilingReached(seconds=ceiling) from None
-                raise
+            if not generates:
+                return await handler(request, context)
+            # Closed here and now however this ends, so that what the generator holds is let go at once.
+            async with aclosing(handler(request, context)) as replies:
+                async for reply in replies:
+                    await context.write(reply)
+            return None
 
         return act
 

@@ -11,11 +11,11 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from server.rpc.chain import Chain
+from server.rpc.health import Health
 from server.rpc.policy import Rule, read_rules
 from server.rpc.steps.validate import tolerant
 from server.settings import Settings
@@ -49,15 +49,15 @@ class RpcServer:
         services = list(services)
         self._settings = settings
         self._chain = chain
-        self._health = HealthServicer()
-        self._names = [service.descriptor.full_name for service in services]
+        names = [service.descriptor.full_name for service in services]
+        self._health = Health(names)
         self._server = grpc.aio.server(options=_options(settings))
         rules = read_rules([service.descriptor for service in services] + [_HEALTH, _REFLECTION])
         for service in services:
             self._add(service.descriptor.full_name, service, rules)
         self._add(_HEALTH.full_name, Service(_HEALTH, self._health), rules)
         if settings.serves_reflection:
-            reflection = Service(_REFLECTION, ReflectionServicer([*self._names, _HEALTH.full_name, *_REFLECTION_NAMES]))
+            reflection = Service(_REFLECTION, ReflectionServicer([*names, _HEALTH.full_name, *_REFLECTION_NAMES]))
             for name in _REFLECTION_NAMES:  # one protocol under its old and its new name
                 self._add(name, reflection, rules)
 
@@ -84,13 +84,11 @@ class RpcServer:
                 "Stop that program or set ATRIUM_ADDRESS."
             ) from None
         await self._server.start()
-        for name in self._names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return port
 
     async def stop(self, grace: float) -> None:
         """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         stopping = asyncio.create_task(self._server.stop(grace))
         await self._chain.drain()
         await stopping

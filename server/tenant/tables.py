@@ -7,7 +7,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Index,
     Integer,
     Numeric,
     PrimaryKeyConstraint,
@@ -18,11 +17,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.base import (
+    DELETED,
+    LIVE,
     MOMENT,
     USD,
     belongs_to_tenant,
     global_table,
     id_,
+    index,
     one_of,
     revision,
     soft_delete,
@@ -67,11 +69,10 @@ tenants = global_table(
     CheckConstraint("(status = 'deleted') = (deleted_at IS NOT NULL)", name="deleted"),
     CheckConstraint("slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'", name="slug"),
     *(CheckConstraint(f"{name} >= 0", name=name) for name in ("max_users", "max_workflows", "max_knowledge_bases")),
-    # The platform's list of tenants.
-    Index("ix_tenants_live", text("id DESC"), postgresql_where=text("deleted_at IS NULL")),
-    Index("ix_tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
-    Index("ix_tenants_status", "status"),
-    Index("ix_tenants_created_at", text("created_at DESC")),
+    index("ix_tenants_live", "id DESC", where=LIVE, serves="the platform's list, newest first"),
+    index("ix_tenants_deleted", "deleted_at", where=DELETED, serves="the purge, and the list of deleted tenants"),
+    index("ix_tenants_status", "status", "id DESC", where=LIVE, serves="the platform's list, by status"),
+    index("ix_tenants_created_at", "created_at DESC", where=LIVE, serves="the platform's list, by when they were made"),
     comment="The customers of the platform, and the platform itself.",
     scope="root",
     revised=(

@@ -1,9 +1,9 @@
-"""The audit log, its seals, and the record of changes to the schema."""
+"""The audit log, its seals, and the log of changes to the schema."""
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 
 _STATEMENTS = (
     """
@@ -36,7 +36,7 @@ _STATEMENTS = (
     """,
     "CREATE INDEX ix_audit_logs_action ON audit_logs (tenant_id, action, id DESC)",
     "CREATE INDEX ix_audit_logs_request_id ON audit_logs (tenant_id, request_id)",
-    "CREATE INDEX ix_audit_logs_resource ON audit_logs (tenant_id, resource_type, resource_id)",
+    "CREATE INDEX ix_audit_logs_resource ON audit_logs (tenant_id, resource_type, resource_id, id DESC)",
     "CREATE INDEX ix_audit_logs_session_id ON audit_logs (tenant_id, session_id)",
     "CREATE INDEX ix_audit_logs_status ON audit_logs (tenant_id, status, id DESC)",
     "CREATE INDEX ix_audit_logs_user_id ON audit_logs (tenant_id, user_id, id DESC)",
@@ -126,6 +126,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     for table in ("ddl_audit_logs", "audit_checkpoints", "audit_logs"):
         op.execute(f"DROP TABLE {table}")

@@ -1,9 +1,12 @@
-"""What every installation begins with: permissions, the platform tenant and its roles, models and their prices."""
+"""What every installation begins with: permissions, the platform tenant and its roles, models and their prices.
+
+The way down leaves them, so the way up finds them there and lets them be.
+"""
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 
 _PLATFORM = "00000000-0000-0000-0000-000000000000"
 
@@ -67,40 +70,37 @@ def upgrade() -> None:
         resource, _, action = name.partition(":")
         op.execute(
             "INSERT INTO permissions (resource, action, description) "
-            f"VALUES ({_text(resource)}, {_text(action)}, {_text(description)})"
+            f"VALUES ({_text(resource)}, {_text(action)}, {_text(description)}) ON CONFLICT DO NOTHING"
         )
     op.execute(
-        f"INSERT INTO tenants (id, name, slug, tier) VALUES ('{_PLATFORM}', 'Platform', 'platform', 'enterprise')"
+        "INSERT INTO tenants (id, name, slug, tier) "
+        f"VALUES ('{_PLATFORM}', 'Platform', 'platform', 'enterprise') ON CONFLICT DO NOTHING"
     )
-    op.execute(f"INSERT INTO tenant_configs (tenant_id) VALUES ('{_PLATFORM}')")
+    op.execute(f"INSERT INTO tenant_configs (tenant_id) VALUES ('{_PLATFORM}') ON CONFLICT DO NOTHING")
     for code, name, priority, default, permissions in _ROLES:
         op.execute(
             "INSERT INTO roles (tenant_id, code, name, priority, is_system, is_default) "
-            f"VALUES ('{_PLATFORM}', '{code}', '{name}', {priority}, true, {default})"
+            f"VALUES ('{_PLATFORM}', '{code}', '{name}', {priority}, true, {default}) ON CONFLICT DO NOTHING"
         )
         listed = ", ".join(_text(permission) for permission in sorted(permissions))
         op.execute(
             "INSERT INTO role_permissions (tenant_id, role_id, permission_id) "
             f"SELECT r.tenant_id, r.id, p.id FROM roles r, permissions p WHERE r.tenant_id = '{_PLATFORM}' "
-            rf"AND r.code = '{code}' AND p.resource || '\:' || p.action IN ({listed})"
+            rf"AND r.code = '{code}' AND p.resource || '\:' || p.action IN ({listed}) ON CONFLICT DO NOTHING"
         )
     for name, provider, kind, description, max_tokens, dimensions, streaming, price_in, price_out in _MODELS:
         op.execute(
             "INSERT INTO models "
             "(name, provider, model_type, description, max_tokens, dimensions, supports_streaming) "
             f"VALUES ({_text(name)}, '{provider}', '{kind}', {_text(description)}, "
-            f"{max_tokens or 'NULL'}, {dimensions or 'NULL'}, {streaming})"
+            f"{max_tokens or 'NULL'}, {dimensions or 'NULL'}, {streaming}) ON CONFLICT DO NOTHING"
         )
         op.execute(
             "INSERT INTO model_prices (model_id, input_cost_per_1k, output_cost_per_1k) "
-            f"SELECT id, {price_in}, {price_out} FROM models WHERE name = {_text(name)}"
+            f"SELECT id, {price_in}, {price_out} FROM models WHERE name = {_text(name)} "
+            "AND NOT EXISTS (SELECT FROM model_prices WHERE model_id = models.id)"
         )
 
 
 def downgrade() -> None:
-    """Removes the seeds where nothing was built on them; what was goes with its table in the steps below."""
-    op.execute("DELETE FROM model_prices WHERE created_at IS NOT NULL")
-    op.execute("DELETE FROM models")
-    op.execute("DELETE FROM role_permissions")
-    op.execute("DELETE FROM user_roles")
-    op.execute("DELETE FROM permissions")
+    """Leaves the seeds where they are, since whatever was built on them would go too: they go with their tables."""

@@ -1,0 +1,101 @@
+"""A row for every table of the schema, by the revision that makes it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.databases import Scratch
+
+TENANT = "01890a5d-ac96-774b-bcce-b302099a8057"
+_USER = "01890a5d-ac96-774b-bcce-b302099a8058"
+_ROLE = "01890a5d-ac96-774b-bcce-b302099a8059"
+_MODEL = "01890a5d-ac96-774b-bcce-b302099a805a"
+_PERMISSION = "01890a5d-ac96-774b-bcce-b302099a805b"
+_THEN = "2030-01-01T00:00:00Z"
+_BYTES = r"\x00"
+
+_OF_TENANT = {"tenant_id": TENANT}
+_OF_USER = {**_OF_TENANT, "user_id": _USER}
+_LIMIT = {**_OF_TENANT, "window_kind": "minute", "window_start": _THEN, "subject": "tenant", "kind": "tokens"}
+_PRICE = {"input_cost_per_1k": 1, "output_cost_per_1k": 2}
+
+# A row of every table that the revision makes, in columns that it gives it.
+ROWS: dict[str, dict[str, dict[str, Any]]] = {
+    "0001": {},
+    "0002": {
+        "tenants": {"id": TENANT, "name": "Ada", "slug": "ada"},
+        "tenant_configs": {**_OF_TENANT, "default_model": "gpt-4"},
+    },
+    "0003": {
+        "users": {**_OF_TENANT, "id": _USER, "username": "Ada", "email": "ada@example.com"},
+        "roles": {**_OF_TENANT, "id": _ROLE, "name": "Writer", "code": "writer"},
+        # Before the seeds, which bring one of that name.
+        "permissions": {"id": _PERMISSION, "resource": "users", "action": "read", "description": "See users"},
+        "user_roles": {**_OF_USER, "role_id": _ROLE},
+        "role_permissions": {**_OF_TENANT, "role_id": _ROLE, "permission_id": _PERMISSION},
+    },
+    "0004": {
+        "sessions": {**_OF_USER, "refresh_hash": "hash", "expires_at": _THEN},
+        "api_keys": {**_OF_USER, "name": "key", "prefix": "prefix", "secret_hash": "hash", "scopes": []},
+        "one_time_tokens": {**_OF_USER, "purpose": "verify_email", "token_hash": "hash", "expires_at": _THEN},
+        "signing_keys": {"kid": "kid", "public_key": _BYTES, "wrapped_private_key": _BYTES},
+        "idempotency_keys": {
+            **_OF_TENANT,
+            "caller": _USER,
+            "method": "CreateUser",
+            "key": "key",
+            "request_hash": "hash",
+            "status": "done",
+            "expires_at": _THEN,
+        },
+    },
+    "0005": {
+        "models": {"id": _MODEL, "name": "gpt-4", "provider": "custom", "model_type": "chat"},
+        "model_prices": {"model_id": _MODEL, **_PRICE},
+        "tenant_models": {**_OF_TENANT, "name": "own", "provider": "custom", "model_type": "chat", **_PRICE},
+        "model_routes": {**_OF_TENANT, "alias": "fast", "targets": []},
+        "tenant_keys": {**_OF_TENANT, "wrapped_key": _BYTES, "key_id": "master"},
+        "provider_credentials": {
+            **_OF_TENANT,
+            "provider": "openai",
+            "name": "ours",
+            "ciphertext": _BYTES,
+            "nonce": _BYTES,
+            "key_id": "master",
+            "last_four": "abcd",
+        },
+    },
+    "0006": {
+        "model_call_logs": {**_OF_TENANT, "model_id": _MODEL, "request_kind": "chat", "status": "success"},
+        "usage_rollups": {**_OF_TENANT, "day": "2030-01-01", "model_id": _MODEL},
+        "quota_ledger": _LIMIT,
+        "quota_reservations": {**_LIMIT, "amount": 5, "expires_at": _THEN},
+    },
+    "0007": {
+        "audit_logs": {**_OF_TENANT, "actor_kind": "user", "action": "users.create", "resource_type": "user"},
+        "audit_checkpoints": {
+            **_OF_TENANT,
+            "from_position": _USER,
+            "to_position": _ROLE,
+            "row_count": 2,
+            "root_hash": _BYTES,
+            "signature": _BYTES,
+        },
+        "ddl_audit_logs": {"command_tag": "CREATE TABLE", "session_user": "somebody"},
+    },
+    "0008": {},
+}
+
+
+def rows_up_to(revision: str) -> dict[str, dict[str, Any]]:
+    return {table: row for name, tables in ROWS.items() if name <= revision for table, row in tables.items()}
+
+
+async def fill(scratch: Scratch, revision: str) -> None:
+    """Puts a row into every table that there is at the revision."""
+    async with scratch.connect(scratch.owner_url) as owner:
+        for table, row in rows_up_to(revision).items():
+            columns = ", ".join(f'"{name}"' for name in row)
+            record = f"jsonb_populate_record(NULL::{table}, $1::jsonb)"
+            await owner.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {record}", json.dumps(row))

@@ -1,0 +1,141 @@
+"""Roles, the extension and the log of changes to the schema: what stands before the first migration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import count
+from os import getpid
+from typing import Any
+
+import asyncpg
+import pytest
+
+from server.db import migrate
+from server.db.bootstrap import bootstrap
+from server.db.errors import DatabaseRefused
+from server.db.partitions import ensure_months
+from server.db.revision import SCHEMA_REVISION
+from server.embedded.postgres import as_role
+from tests.databases import Cluster, Scratch
+
+_numbers = count(1)
+
+
+@pytest.fixture
+async def stranger(postgres: Cluster) -> AsyncIterator[str]:
+    """A role that may log in and nothing else. Roles are the cluster's, so it has a name of its own."""
+    name = f"stranger_{getpid()}_{next(_numbers)}"
+    admin = await asyncpg.connect(postgres.template_url, database="postgres")
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN")
+        yield name
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()
+
+
+async def _log(admin: Any) -> list[tuple[str, str | None]]:
+    rows = await admin.fetch("SELECT command_tag, object_identity FROM ddl_audit_logs ORDER BY id")
+    return [(row["command_tag"], row["object_identity"]) for row in rows]
+
+
+async def test_it_may_be_run_again(each_postgres: Cluster) -> None:
+    async with each_postgres.empty() as scratch:
+        first = await bootstrap(scratch.admin_url)
+
+        assert await bootstrap(scratch.admin_url) == first
+        assert len(first) == 2
+
+
+async def test_several_databases_of_a_cluster_may_be_prepared_at_once(postgres: Cluster) -> None:
+    async with AsyncExitStack() as made:
+        databases = [await made.enter_async_context(postgres.empty()) for _ in range(3)]
+
+        answers = await asyncio.gather(*(bootstrap(database.admin_url) for database in databases for _ in range(2)))
+
+    assert answers == [answers[0]] * 6
+
+
+async def test_the_roles_can_log_in_and_no_more(admin: Any) -> None:
+    roles = await admin.fetch(
+        "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication "
+        "FROM pg_roles WHERE rolname IN ('atrium_app', 'atrium_owner') ORDER BY rolname"
+    )
+
+    assert [tuple(role) for role in roles] == [("atrium_app", True, False), ("atrium_owner", True, False)]
+
+
+async def test_without_a_superuser_it_says_what_was_skipped_and_migrations_record_their_own_changes(
+    postgres: Cluster, stranger: str
+) -> None:
+    async with postgres.empty() as scratch, scratch.connect() as admin:
+        await admin.execute(f"GRANT atrium_owner TO {stranger}")
+        await admin.execute(f"ALTER DATABASE {await admin.fetchval('SELECT current_database()')} OWNER TO {stranger}")
+        await admin.execute("CREATE EXTENSION vector")
+        owner = as_role(scratch.admin_url, stranger)
+
+        sentences = await bootstrap(owner)
+        await migrate.up(owner)
+
+        assert "skipped" in sentences[-1]
+        recorded = await admin.fetch('SELECT command_tag, command, "session_user" FROM ddl_audit_logs')
+        created = [row["command"] for row in recorded if row["command_tag"] == "CREATE TABLE"]
+        assert any("CREATE TABLE users" in command for command in created)
+        assert {row["session_user"] for row in recorded} == {stranger}
+        assert (
+            await admin.fetchval("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'users'")
+            == "atrium_owner"
+        )
+        await admin.execute(f"ALTER DATABASE {await admin.fetchval('SELECT current_database()')} OWNER TO postgres")
+        await admin.execute(f"REASSIGN OWNED BY {stranger} TO postgres; DROP OWNED BY {stranger}")
+
+
+async def test_a_role_that_may_not_prepare_the_database_is_told_who_can(postgres: Cluster, stranger: str) -> None:
+    async with postgres.empty() as scratch:
+        with pytest.raises(DatabaseRefused, match="once as a superuser"):
+            await bootstrap(as_role(scratch.admin_url, stranger))
+
+
+@pytest.mark.parametrize("work", [migrate.up, migrate.status, ensure_months], ids=["up", "status", "months"])
+async def test_a_role_that_may_not_become_the_owner_is_refused(work: Any, scratch: Scratch, stranger: str) -> None:
+    with pytest.raises(DatabaseRefused, match="may not act as atrium_owner"):
+        await work(as_role(scratch.admin_url, stranger))
+
+
+@pytest.mark.parametrize("work", [bootstrap, migrate.up, ensure_months], ids=["bootstrap", "up", "months"])
+async def test_a_server_that_is_not_there_is_named_so(work: Any) -> None:
+    with pytest.raises(DatabaseRefused, match="Cannot connect to ATRIUM_ADMIN_DATABASE_URL"):
+        await work("postgresql://postgres@127.0.0.1:1/atrium")
+
+
+async def test_every_change_to_the_schema_is_on_record_whoever_makes_it(
+    scratch: Scratch, admin: Any, stranger: str
+) -> None:
+    await admin.execute(f"GRANT CREATE ON SCHEMA public TO {stranger}")
+    before = len(await _log(admin))
+
+    async with scratch.connect(as_role(scratch.admin_url, stranger)) as theirs:
+        await theirs.execute("CREATE TABLE stray (id uuid PRIMARY KEY)")
+        await theirs.execute("COMMENT ON TABLE stray IS 'Which changes nothing that runs.'")
+        await theirs.execute("CREATE TEMPORARY TABLE passing (id int)")
+        await theirs.execute("DROP TABLE stray")
+
+    assert (await _log(admin))[before:] == [
+        ("CREATE TABLE", "public.stray"),
+        ("CREATE INDEX", "public.stray_pkey"),
+        ("DROP TABLE", "public.stray"),
+    ]
+    last = await admin.fetchrow("SELECT * FROM ddl_audit_logs ORDER BY id DESC LIMIT 1")
+    assert (last["session_user"], last["command"]) == (stranger, "DROP TABLE stray")
+    await admin.execute(f"REVOKE CREATE ON SCHEMA public FROM {stranger}")
+
+
+async def test_a_migration_is_on_record(scratch: Scratch, admin: Any) -> None:
+    await migrate.down(scratch.admin_url, "0006")
+
+    await migrate.up(scratch.admin_url)
+
+    assert ("CREATE TABLE", "public.ddl_audit_logs") in await _log(admin)
+    assert (await migrate.status(scratch.admin_url))[0] == SCHEMA_REVISION

@@ -1,0 +1,121 @@
+"""Up, down and up again: of an empty database, and of one that people have been using."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import migrations.versions
+from server.db import migrate
+from server.db.bootstrap import bootstrap
+from server.db.partitions import ensure_months
+from server.db.revision import SCHEMA_REVISION
+from tests.databases import Cluster, Scratch
+from tests.migration.catalog import describe
+from tests.migration.rows import ROWS, fill, rows_up_to
+
+REVISIONS = sorted(path.stem[1:5] for path in Path(migrations.versions.__path__[0]).glob("m*.py"))
+
+
+async def _rows(scratch: Scratch, revision: str) -> dict[str, set[str]]:
+    async with scratch.connect() as admin:
+        return {
+            table: {row[0] for row in await admin.fetch(f"SELECT to_jsonb(t)::text FROM {table} t")}
+            for table in rows_up_to(revision)
+        }
+
+
+async def _description(scratch: Scratch) -> Any:
+    async with scratch.connect() as admin:
+        return await describe(admin)
+
+
+def test_the_rows_fill_every_revision_and_every_table() -> None:
+    assert list(ROWS) == REVISIONS
+    made = "\n".join(path.read_text() for path in Path(migrations.versions.__path__[0]).glob("m*.py"))
+    assert sorted(rows_up_to(SCHEMA_REVISION)) == sorted(re.findall(r"CREATE TABLE (\w+)", made))
+
+
+async def test_down_and_up_again_makes_the_same(each_postgres: Cluster) -> None:
+    async with each_postgres.clone() as scratch:
+        before = await _description(scratch)
+
+        await migrate.down(scratch.admin_url, "base")
+        below = await _description(scratch)
+        await migrate.up(scratch.admin_url)
+
+        assert [below[kind] for kind in ("tables", "columns", "constraints", "indexes", "views", "triggers")] == [
+            []
+        ] * 6
+        assert [function for function in below["functions"] if "atrium_log_ddl" not in function] == []
+        assert await _description(scratch) == before
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+async def test_what_was_in_the_database_at_a_revision_is_there_at_the_last_and_on_the_way_back(
+    revision: str, each_postgres: Cluster
+) -> None:
+    async with each_postgres.empty() as scratch:
+        await bootstrap(scratch.admin_url)
+        await migrate.up(scratch.admin_url, revision)
+        await fill(scratch, revision)
+        filled = await _rows(scratch, revision)
+
+        await migrate.up(scratch.admin_url)
+        above = await _rows(scratch, revision)
+        await migrate.down(scratch.admin_url, revision)
+        back = await _rows(scratch, revision)
+
+    for table, rows in filled.items():
+        assert rows, table
+        assert rows <= above[table], table
+        assert rows <= back[table], table
+
+
+async def test_every_step_down_can_be_gone_up_again_with_rows_in_every_table(postgres: Cluster) -> None:
+    async with postgres.clone() as scratch:
+        await migrate.down(scratch.admin_url, REVISIONS[-2])
+        await _fill_beside_the_seeds(scratch)
+        wanted = await _description(scratch)
+
+        for below in reversed(REVISIONS[:-2]):
+            await migrate.down(scratch.admin_url, below)
+            await migrate.up(scratch.admin_url, REVISIONS[-2])
+
+            assert await _description(scratch) == wanted, below
+
+
+async def _fill_beside_the_seeds(scratch: Scratch) -> None:
+    async with scratch.connect(scratch.owner_url) as owner:
+        await owner.execute("DELETE FROM model_prices; DELETE FROM models; DELETE FROM permissions")
+    await fill(scratch, SCHEMA_REVISION)
+
+
+async def test_of_two_migrations_at_once_one_waits_for_the_other(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch, postgres.clone() as wanted:
+        await bootstrap(scratch.admin_url)
+
+        await asyncio.gather(*(migrate.up(scratch.admin_url) for _ in range(3)))
+
+        assert await migrate.status(scratch.admin_url) == (SCHEMA_REVISION, SCHEMA_REVISION)
+        assert await _description(scratch) == await _description(wanted)
+
+
+async def test_months_are_made_once_by_however_many_at_once(scratch: Scratch, admin: Any) -> None:
+    await admin.execute(
+        "DO $$ DECLARE part regclass; BEGIN FOR part IN SELECT inhrelid FROM pg_inherits "
+        "WHERE inhparent = 'audit_logs'::regclass LOOP EXECUTE 'DROP TABLE ' || part; END LOOP; END $$"
+    )
+
+    made = await asyncio.gather(*(ensure_months(scratch.admin_url) for _ in range(3)))
+
+    assert sorted(map(len, made)) == [0, 0, 4]
+
+
+async def test_the_status_of_a_database_without_a_schema_is_none(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch:
+        assert await migrate.status(scratch.admin_url) == (None, SCHEMA_REVISION)

@@ -1,0 +1,53 @@
+-- Some thousand rows in every table that has an index of its own: four fifths of them one tenant's, the rest another's.
+-- Every fourth user, role and tenant is deleted; what lists filter by is as rare as it is in life.
+INSERT INTO tenants (id, name, slug) VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 'Ada', 'ada'), (atrium_uuid7(), 'Grace', 'grace');
+INSERT INTO tenants (name, slug, status, deleted_at, created_at)
+    SELECT 'T', 't' || n, CASE WHEN n % 4 = 0 THEN 'deleted' WHEN n % 50 = 1 THEN 'suspended' ELSE 'active' END,
+           CASE WHEN n % 4 = 0 THEN now() - n * interval '1 hour' END, now() - n * interval '1 hour'
+    FROM generate_series(1, 3000) n;
+
+CREATE TEMPORARY TABLE spread AS
+    SELECT n, CASE WHEN n % 5 = 0 THEN (SELECT id FROM tenants WHERE slug = 'grace') ELSE '01890a5d-ac96-774b-bcce-b302099a8057' END AS tenant_id
+    FROM generate_series(1, 4000) n;
+
+INSERT INTO users (tenant_id, username, email, status, email_verified, last_login_at, deleted_at)
+    SELECT tenant_id, 'u' || n, 'u' || n || '@example.com', CASE WHEN n % 101 = 0 THEN 'locked' ELSE 'active' END,
+           n % 53 <> 0, now() - n * interval '1 hour', CASE WHEN n % 4 = 0 THEN now() - n * interval '1 hour' END
+    FROM spread;
+INSERT INTO roles (tenant_id, name, code, deleted_at)
+    SELECT tenant_id, 'R', 'r' || n, CASE WHEN n % 4 = 0 THEN now() - n * interval '1 hour' END FROM spread;
+CREATE TEMPORARY TABLE people AS
+    SELECT tenant_id, id AS user_id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS n FROM users WHERE username LIKE 'u%';
+CREATE TEMPORARY TABLE parts AS
+    SELECT tenant_id, id AS role_id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS n FROM roles WHERE code LIKE 'r%';
+INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
+    SELECT tenant_id, user_id, role_id, CASE WHEN n % 7 = 0 THEN user_id END FROM people JOIN parts USING (tenant_id, n);
+INSERT INTO role_permissions (tenant_id, role_id, permission_id)
+    SELECT tenant_id, role_id, (SELECT id FROM permissions ORDER BY id OFFSET n % 19 LIMIT 1) FROM parts;
+INSERT INTO sessions (tenant_id, user_id, refresh_hash, expires_at) SELECT tenant_id, user_id, 'hash', now() FROM people;
+INSERT INTO api_keys (tenant_id, user_id, name, prefix, secret_hash, scopes)
+    SELECT tenant_id, user_id, 'key', 'p' || n, 'hash', '{}' FROM people;
+INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
+    SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() FROM people;
+INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
+    SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() - n * interval '1 minute' FROM people;
+
+INSERT INTO models (name, provider, model_type) SELECT 'm' || n, 'custom', 'chat' FROM generate_series(1, 2000) n;
+UPDATE models SET replacement_model_id = (SELECT id FROM models WHERE name = 'm1') WHERE name LIKE 'm9%';
+INSERT INTO model_call_logs (tenant_id, user_id, model_id, request_kind, status, trace_id, workflow_execution_id)
+    SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1),
+           (SELECT id FROM models WHERE name = 'm' || s.n % 89 + 1), 'chat', 'success', 'trace-' || n,
+           CASE WHEN n % 9 = 0 THEN (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 11 + 1) END
+    FROM spread s;
+INSERT INTO audit_logs (tenant_id, user_id, actor_kind, action, resource_type, resource_id, status, request_id, session_id)
+    SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), 'user',
+           'things.' || n % 83, 'thing', 'r' || n, CASE WHEN n % 59 = 0 THEN 'failure' ELSE 'success' END,
+           'request-' || n, 'session-' || n % 397
+    FROM spread s;
+INSERT INTO quota_ledger (tenant_id, window_kind, window_start, subject, kind)
+    SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens' FROM people;
+INSERT INTO quota_reservations (tenant_id, window_kind, window_start, subject, kind, amount, expires_at, settled_at)
+    SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens', 1, now() - n * interval '1 minute',
+           CASE WHEN n % 61 <> 0 THEN now() END
+    FROM people;
+ANALYZE;

@@ -1,0 +1,173 @@
+"""Every index serves the query that it is there for: EXPLAIN says so, under row security, on tables of some size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+import schema_doc
+
+from server.db.partitions import bounds, partition_name
+from server.db.statements import Statement
+from server.identity.store import roles, users
+from server.kernel.clock import now
+from server.model import store as models
+from tests.databases import Cluster, Scratch
+
+TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+_LAST = UUID(int=(1 << 128) - 1)
+_PAGE: dict[str, Any] = {"before": _LAST, "most": 51}
+
+_ROWS = Path(__file__).with_name("busy.sql")
+
+
+def _store(statement: Statement, **values: Any) -> tuple[str, list[Any]]:
+    return statement.sql, statement.arguments(values)
+
+
+_SOME_USER = "(SELECT user_id FROM user_roles ORDER BY user_id LIMIT 1)"
+
+# As the role that serves, in the tenant's context: each index, and a query that it serves.
+SERVING: dict[str, tuple[str, list[Any]]] = {
+    "ix_users_live": _store(users._list(()), **_PAGE),
+    "ix_users_status": _store(users._list(("status",)), status="locked", **_PAGE),
+    "ix_users_email_verified": _store(users._list(("email_verified",)), email_verified=False, **_PAGE),
+    "ix_users_last_login_at": _store(users._list(("last_login_time_from",)), last_login_time_from=now(), **_PAGE),
+    "ix_users_deleted": ("SELECT id FROM users WHERE deleted_at < now() - interval '2000 hours'", []),
+    "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
+    "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),
+    "ix_roles_live": _store(roles._LIST, **_PAGE),
+    "ix_roles_deleted": ("SELECT id FROM roles WHERE deleted_at < now() - interval '2000 hours'", []),
+    "uq_roles_code": _store(roles._BY_CODE, code="r7"),
+    "ix_user_roles_role_id": ("SELECT user_id FROM user_roles WHERE role_id = $1", [TENANT]),
+    "ix_user_roles_granted_by": ("SELECT user_id FROM user_roles WHERE granted_by = $1", [TENANT]),
+    "ix_sessions_user_id": ("SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL", [TENANT]),
+    "ix_api_keys_user_id": ("SELECT id FROM api_keys WHERE user_id = $1", [TENANT]),
+    "ix_one_time_tokens_user_id": ("SELECT id FROM one_time_tokens WHERE user_id = $1", [TENANT]),
+    "ix_idempotency_keys_expires_at": (
+        "SELECT key FROM idempotency_keys WHERE expires_at < now() - interval '3000 minutes'",
+        [],
+    ),
+    "ix_model_call_logs_user_id": _store(models._list_logs(("user_id",)), user_id=TENANT, **_PAGE),
+    "ix_model_call_logs_model_id": _store(models._list_logs(("model_id",)), model_id=TENANT, **_PAGE),
+    "ix_model_call_logs_trace_id": _store(models._list_logs(("trace_id",)), trace_id="trace-7", **_PAGE),
+    "ix_model_call_logs_workflow_execution_id": (
+        "SELECT id FROM model_call_logs WHERE workflow_execution_id = $1",
+        [TENANT],
+    ),
+    "ix_audit_logs_user_id": ("SELECT * FROM audit_logs WHERE user_id = $1 ORDER BY id DESC LIMIT 51", [TENANT]),
+    "ix_audit_logs_resource": (
+        "SELECT * FROM audit_logs WHERE resource_type = 'thing' AND resource_id = 'r7' ORDER BY id DESC LIMIT 51",
+        [],
+    ),
+    "ix_audit_logs_status": ("SELECT * FROM audit_logs WHERE status = 'failure' ORDER BY id DESC LIMIT 51", []),
+    "ix_audit_logs_action": ("SELECT * FROM audit_logs WHERE action = 'things.7' ORDER BY id DESC LIMIT 51", []),
+    "ix_audit_logs_request_id": ("SELECT * FROM audit_logs WHERE request_id = 'request-7'", []),
+    "ix_audit_logs_session_id": ("SELECT * FROM audit_logs WHERE session_id = 'session-7'", []),
+    "ix_quota_reservations_ledger": (
+        """
+        SELECT sum(amount) FROM quota_reservations
+        WHERE window_kind = 'minute' AND window_start = '2030-01-01' AND subject = 'nobody' AND kind = 'tokens'
+        """,
+        [],
+    ),
+    "ix_quota_reservations_expires_at": (
+        "SELECT id FROM quota_reservations WHERE expires_at < now() AND settled_at IS NULL",
+        [],
+    ),
+}
+
+# As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.
+OWNER: dict[str, tuple[str, list[Any]]] = {
+    "ix_tenants_live": (
+        "SELECT * FROM tenants WHERE deleted_at IS NULL AND id < $1 ORDER BY id DESC LIMIT 51",
+        [_LAST],
+    ),
+    "ix_tenants_status": (
+        "SELECT * FROM tenants WHERE deleted_at IS NULL AND id < $1 AND status = 'suspended' ORDER BY id DESC LIMIT 51",
+        [_LAST],
+    ),
+    "ix_tenants_created_at": (
+        "SELECT * FROM tenants WHERE deleted_at IS NULL AND created_at > now() - interval '9 hours'",
+        [],
+    ),
+    "ix_tenants_deleted": ("SELECT id FROM tenants WHERE deleted_at < now() - interval '2500 hours'", []),
+    "ix_role_permissions_permission_id": ("DELETE FROM role_permissions WHERE permission_id = $1", [TENANT]),
+    "ix_models_replacement_model_id": ("SELECT id FROM models WHERE replacement_model_id = $1", [TENANT]),
+}
+
+
+@pytest.fixture(scope="module")
+def busy(postgres: Cluster) -> Iterator[Scratch]:
+    """A database with some thousand rows in every table that has an index of its own, only read by the tests here."""
+    clone = postgres.clone()
+    with asyncio.Runner() as runner:
+        made = runner.run(clone.__aenter__())
+        runner.run(_fill(made))
+        yield made
+        runner.run(clone.__aexit__(None, None, None))
+
+
+async def _fill(scratch: Scratch) -> None:
+    async with scratch.connect() as admin:
+        await admin.execute(_ROWS.read_text())
+
+
+def _indexes(plan: dict[str, Any]) -> Iterator[str]:
+    if "Index Name" in plan:
+        yield plan["Index Name"]
+    for inner in plan.get("Plans", ()):
+        yield from _indexes(inner)
+
+
+async def _plan(connection: Any, query: str, arguments: list[Any]) -> list[str]:
+    """The indexes that the query's plan uses."""
+    return list(
+        _indexes(orjson.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query}", *arguments))[0]["Plan"])
+    )
+
+
+async def _used(connection: Any, query: str, arguments: list[Any]) -> set[str]:
+    """The same, and those of months by the name of their parent's too."""
+    names = await _plan(connection, query, arguments)
+    parents = "SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid::regclass::text = ANY ($1)"
+    return {*names, *(row[0] for row in await connection.fetch(parents, names))}
+
+
+def test_every_index_has_its_query_and_says_what_it_serves() -> None:
+    indexes = [index for tables in schema_doc.slices().values() for table in tables for index in table.indexes]
+
+    assert {index.name for index in indexes} == {*SERVING, *OWNER}
+    assert [index.name for index in indexes if not index.unique and not index.info["serves"]] == []
+
+
+@pytest.mark.parametrize("index", SERVING)
+async def test_the_role_that_serves_is_served_by(index: str, busy: Scratch) -> None:
+    async with busy.connect(busy.url) as app, app.transaction():
+        await app.execute("SELECT set_config('app.tenant_id', $1, true)", str(TENANT))
+
+        assert index in await _used(app, *SERVING[index])
+
+
+@pytest.mark.parametrize("index", OWNER)
+async def test_the_owner_is_served_by(index: str, busy: Scratch) -> None:
+    async with busy.connect(busy.owner_url) as owner:
+        assert index in await _used(owner, *OWNER[index])
+
+
+async def test_a_time_filter_looks_at_its_months_alone(busy: Scratch) -> None:
+    month = now().date().replace(day=1)
+    first, after = bounds(month)
+    query, arguments = _store(models._list_logs(("from_id",)), from_id=first, before=after, most=51)
+    async with busy.connect(busy.url) as app, app.transaction():
+        await app.execute("SELECT set_config('app.tenant_id', $1, true)", str(TENANT))
+
+        names = await _plan(app, query, arguments)
+
+    assert len(names) == 1
+    assert names[0].startswith(partition_name("model_call_logs", month))

@@ -1,0 +1,135 @@
+"""What the server refuses to start on, each with a sentence that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import count
+from os import getpid
+from typing import Any
+
+import asyncpg
+import pytest
+
+from server.db import migrate
+from server.db.connect import check
+from server.db.database import Database
+from server.db.errors import DatabaseRefused
+from server.db.revision import SCHEMA_REVISION
+from server.embedded.postgres import as_role
+from tests.databases import Cluster, Scratch
+
+_numbers = count(1)
+
+
+@pytest.fixture
+async def role(postgres: Cluster) -> AsyncIterator[str]:
+    """A role that may log in. Roles are the cluster's, so it has a name of its own."""
+    name = f"visitor_{getpid()}_{next(_numbers)}"
+    admin = await asyncpg.connect(postgres.template_url, database="postgres")
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN")
+        yield name
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()
+
+
+async def _opens(url: str, scratch: Scratch) -> None:
+    async with Database.open(scratch.settings(database_url=url)):
+        pass
+
+
+async def test_the_serving_role_on_a_migrated_database_is_taken(each_postgres: Cluster) -> None:
+    async with each_postgres.clone() as scratch:
+        await _opens(scratch.url, scratch)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ("ALTER ROLE {role} SUPERUSER", "may bypass row security"),
+        ("ALTER ROLE {role} BYPASSRLS", "may bypass row security"),
+        ("GRANT atrium_owner TO {role}", "owns tables, or is a member of a role that does"),
+        ("GRANT atrium_owner TO {role} WITH INHERIT FALSE", "owns tables, or is a member of a role that does"),
+        ("ALTER TABLE sessions OWNER TO {role}", "owns tables, or is a member of a role that does"),
+        ("ALTER VIEW active_users OWNER TO {role}", "owns tables, or is a member of a role that does"),
+    ],
+)
+async def test_a_role_that_row_security_does_not_bind_is_refused(
+    made: str, reason: str, scratch: Scratch, admin: Any, role: str
+) -> None:
+    await admin.execute(f"GRANT atrium_app TO {role}")
+    await _opens(as_role(scratch.admin_url, role), scratch)
+
+    await admin.execute(made.format(role=role))
+
+    with pytest.raises(DatabaseRefused, match=f"connects as {role}, which {reason}.*connect as atrium_app"):
+        await _opens(as_role(scratch.admin_url, role), scratch)
+    await admin.execute(f"REASSIGN OWNED BY {role} TO atrium_owner")
+
+
+async def test_the_owner_and_the_superuser_are_refused(scratch: Scratch) -> None:
+    with pytest.raises(DatabaseRefused, match="owns tables"):
+        await _opens(scratch.owner_url, scratch)
+    with pytest.raises(DatabaseRefused, match="may bypass row security"):
+        await _opens(scratch.admin_url, scratch)
+
+
+async def test_a_database_without_pgvector_is_refused(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch:
+        with pytest.raises(DatabaseRefused, match="has no pgvector: install it"):
+            await _opens(scratch.url, scratch)
+
+
+async def test_an_older_pgvector_is_refused(scratch: Scratch, admin: Any) -> None:
+    await admin.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+
+    with pytest.raises(DatabaseRefused, match=r"pgvector 0\.7\.4.*ALTER EXTENSION vector UPDATE"):
+        await _opens(scratch.url, scratch)
+
+
+async def test_a_newer_pgvector_is_taken(scratch: Scratch, admin: Any) -> None:
+    await admin.execute("UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'vector'")
+
+    await _opens(scratch.url, scratch)
+
+
+async def test_a_database_without_a_schema_is_refused(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch, scratch.connect() as admin:
+        await admin.execute("CREATE EXTENSION vector")
+
+        with pytest.raises(DatabaseRefused, match=r"is not there.*atrium migrate up"):
+            await _opens(scratch.url, scratch)
+
+
+async def test_an_older_schema_is_refused(scratch: Scratch) -> None:
+    await migrate.down(scratch.admin_url, "0007")
+
+    with pytest.raises(DatabaseRefused, match=f"at revision 0007.*needs {SCHEMA_REVISION}.*atrium migrate up"):
+        await _opens(scratch.url, scratch)
+
+
+async def test_a_newer_schema_is_taken_since_migrations_work_beside_the_code_before_them(
+    scratch: Scratch, admin: Any
+) -> None:
+    await admin.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    await _opens(scratch.url, scratch)
+
+
+class OldServer:
+    """A connection to a server of before: none is at hand."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+
+    async def fetchrow(self, query: str) -> dict[str, Any]:
+        return self._facts
+
+
+async def test_an_older_postgresql_is_refused() -> None:
+    facts = {"postgres": 14, "version": "14.12", "vector": "0.8.0", "unbound": False, "owns": False}
+    server: Any = OldServer(facts)
+
+    with pytest.raises(DatabaseRefused, match=r"PostgreSQL 14\.12.*15 or newer: upgrade the server"):
+        await check(server)

@@ -1,0 +1,184 @@
+"""What the database itself keeps: times, revisions, names, states, ids."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+import schema_doc
+from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql
+
+from server.kernel.clock import now
+from server.kernel.ids import uuid7
+from tests.databases import Cluster
+from tests.migration.rows import TENANT, fill
+
+STAMPED = [table for tables in schema_doc.slices().values() for table in tables if "updated_at" in table.c]
+ADA = "INSERT INTO users (tenant_id, username, email) VALUES ($1, $2, $3)"
+
+
+@pytest.fixture
+async def filled(scratch: Any, admin: Any) -> Any:
+    """A connection to a database with a row of one tenant in every table."""
+    await admin.execute("DELETE FROM model_prices; DELETE FROM models; DELETE FROM permissions")
+    await fill(scratch, "9999")
+    return admin
+
+
+@pytest.mark.parametrize("table", STAMPED, ids=lambda table: table.name)
+async def test_updated_at_follows_every_change(table: Table, filled: Any) -> None:
+    await filled.execute(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
+    await filled.execute(f"UPDATE {table.name} SET updated_at = '2020-01-01', created_at = '2020-01-01'")
+    await filled.execute(f"ALTER TABLE {table.name} ENABLE TRIGGER USER")
+
+    await filled.execute(f"UPDATE {table.name} SET created_at = created_at")
+
+    assert await filled.fetchval(f"SELECT min(updated_at) FROM {table.name}") >= now().replace(year=2021)
+
+
+@pytest.mark.parametrize("table", [table for table in STAMPED if table.info["revised"]], ids=lambda table: table.name)
+async def test_a_revision_is_raised_by_a_change_of_each_column_named_and_by_no_other_update(
+    table: Table, filled: Any
+) -> None:
+    checks = await filled.fetch(
+        "SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'c'", table.name
+    )
+    for check in checks:  # which a made up value would violate
+        await filled.execute(f"ALTER TABLE {table.name} DROP CONSTRAINT {check['conname']}")
+    this = f"{'id' if table.name == 'tenants' else 'tenant_id'} = '{TENANT}'"
+
+    raised = {}
+    for column in table.info["revised"]:
+        before = await filled.fetchval(f"SELECT revision FROM {table.name} WHERE {this}")
+        await filled.execute(f'UPDATE {table.name} SET "{column}" = {_other(table.c[column])} WHERE {this}')
+        await filled.execute(f'UPDATE {table.name} SET "{column}" = "{column}" WHERE {this}')
+        raised[column] = await filled.fetchval(f"SELECT revision FROM {table.name} WHERE {this}") - before
+
+    assert raised == dict.fromkeys(table.info["revised"], 1)
+
+
+def _other(column: Column[Any]) -> str:
+    """A value of the column's type that no row has yet."""
+    match column.type.compile(dialect=postgresql.dialect()).split("(")[0]:
+        case "VARCHAR" | "TEXT":
+            return "'other'"
+        case "BOOLEAN":
+            return "true"
+        case "INTEGER" | "BIGINT":
+            return "77"
+        case "NUMERIC":
+            return "0.77"
+        case "JSONB":
+            return "'{\"other\": 1}'"
+        case "UUID":
+            return f"'{uuid7()}'"
+        case "BYTEA":
+            return r"'\x77'"
+        case _:
+            return "'2031-01-01'"
+
+
+async def _values(connection: Any, query: str) -> list[Any]:
+    return [row[0] for row in await connection.fetch(query)]
+
+
+async def test_a_sign_in_and_a_count_raise_no_revision(filled: Any) -> None:
+    await filled.execute(
+        "UPDATE users SET last_login_at = now(), login_attempts = 3, password_hash = 'hash', token_epoch = 1"
+    )
+
+    assert await _values(filled, "SELECT revision FROM users") == [1]
+
+
+async def test_a_revision_can_be_raised_for_what_lies_in_other_tables(filled: Any) -> None:
+    await filled.execute("UPDATE roles SET revision = revision + 1 WHERE code = 'writer'")
+
+    assert await _values(filled, "SELECT revision FROM roles WHERE code = 'writer'") == [2]
+
+
+@pytest.mark.parametrize(("username", "email"), [("ADA", "other@example.com"), ("other", "Ada@Example.com")])
+async def test_a_name_is_taken_in_whatever_case_and_free_again_when_its_holder_is_deleted(
+    username: str, email: str, filled: Any
+) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await filled.execute(ADA, TENANT, username, email)
+
+    await filled.execute("UPDATE users SET deleted_at = now()")
+    await filled.execute(ADA, TENANT, username, email)
+
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await filled.execute("UPDATE users SET deleted_at = NULL")
+
+
+async def test_another_tenant_may_have_the_same_name(filled: Any) -> None:
+    other = uuid7()
+    await filled.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Grace', 'grace')", other)
+
+    await filled.execute(ADA, other, "Ada", "ada@example.com")
+
+    assert await filled.fetchval("SELECT count(*) FROM users WHERE username_key = 'ada'") == 2
+
+
+async def test_a_deleted_tenants_slug_stays_reserved(filled: Any) -> None:
+    await filled.execute("UPDATE tenants SET status = 'deleted', deleted_at = now() WHERE slug = 'ada'")
+
+    with pytest.raises(asyncpg.UniqueViolationError) as raised:
+        await filled.execute("INSERT INTO tenants (name, slug) VALUES ('Another', 'ada')")
+    assert raised.value.constraint_name == "uq_tenants_slug"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tenants SET status = 'deleted'",
+        "UPDATE tenants SET deleted_at = now()",
+        "UPDATE tenants SET slug = 'Not A Label'",
+        "UPDATE tenants SET slug = '-ada'",
+        "UPDATE tenants SET tier = 'gold'",
+        "UPDATE tenants SET max_users = -1",
+        "UPDATE tenant_configs SET temperature = 2.01",
+        "UPDATE users SET status = 'asleep'",
+        "UPDATE models SET provider = 'unknown'",
+        "UPDATE model_prices SET input_cost_per_1k = -1",
+        "UPDATE role_permissions SET effect = 'perhaps'",
+        "UPDATE quota_ledger SET reserved = -1",
+        "UPDATE model_call_logs SET total_cost = -0.000000001",
+    ],
+)
+async def test_the_database_refuses(change: str, filled: Any) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await filled.execute(change)
+
+
+async def test_what_goes_with_a_user_and_what_does_not(filled: Any) -> None:
+    await filled.execute("DELETE FROM users WHERE tenant_id = $1", TENANT)
+
+    for table in ("sessions", "api_keys", "one_time_tokens", "user_roles"):
+        assert await filled.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+    assert await filled.fetchval("SELECT count(*) FROM audit_logs") == 1
+
+
+async def test_a_model_with_a_price_cannot_be_deleted(filled: Any) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="fk_model_prices_model_id"):
+        await filled.execute("DELETE FROM models")
+
+
+async def test_a_tenant_cannot_be_deleted_from_under_its_records(filled: Any) -> None:
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await filled.execute("DELETE FROM tenants WHERE id = $1", TENANT)
+
+
+async def test_an_id_by_default_is_a_version_7_uuid_of_the_moment(each_postgres: Cluster) -> None:
+    async with each_postgres.clone() as scratch, scratch.connect() as admin:
+        before = now()
+        ids = [UUID(int=row[0].int) for row in await admin.fetch("SELECT atrium_uuid7() FROM generate_series(1, 2000)")]
+        after = now()
+
+    assert {(identifier.version, identifier.variant) for identifier in ids} == {(7, "specified in RFC 4122")}
+    assert len(set(ids)) == len(ids)
+    moments = [(identifier.int >> 80) / 1000 for identifier in ids]
+    assert int(before.timestamp() * 1000) / 1000 <= min(moments) <= max(moments) <= after.timestamp()
+    assert moments == sorted(moments)

@@ -1,0 +1,135 @@
+"""Hot reads on fresh connections: the right tenant's rows on every plan, and nothing left behind."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import bindparam, select
+
+import server
+from server.db.connect import connect
+from server.db.database import Database
+from server.db.statements import HotStatement
+from server.identity.domain import UserNotFound
+from server.identity.store import sessions, users
+from server.identity.tables import users as users_table
+from server.kernel.clock import now
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.model import store as model_store
+from server.tenant import store as tenant_store
+from server.tenant.domain import TenantNotFound
+from tests.databases import Scratch
+
+OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8999")
+MANY = 20
+"""More than the five executions after which PostgreSQL may turn to a plan without the values."""
+
+NAMES = HotStatement(select(users_table.c.username).where(users_table.c.username == bindparam("name")))
+
+
+@pytest.fixture
+async def person(database: Database, admin: Any) -> UUID:
+    """A user of the platform tenant."""
+    await admin.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Grace', 'grace')", OTHER)
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        row = {"tenant_id": PLATFORM_TENANT_ID, "id": uuid7(), "username": "ada", "email": "ada@example.com"}
+        return (await users.create(tx, row)).id
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_a_hot_read_finds_its_tenants_row_and_no_others(times: int, scratch: Scratch, person: UUID) -> None:
+    fresh = await connect(scratch.settings())
+    for _ in range(times):
+        for tenant_id, wanted in ((PLATFORM_TENANT_ID, ["ada"]), (OTHER, [])):
+            rows = await fresh.fetch(NAMES.sql, *NAMES.arguments_of(tenant_id, {"name": "ada"}))
+            assert [row["username"] for row in rows] == wanted
+            assert not await fresh.fetchval("SELECT current_setting('app.tenant_id', true)")
+    await fresh.close()
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_what_a_call_to_a_model_asks_first_is_read_hot(times: int, database: Database) -> None:
+    for _ in range(times):
+        by_name = await model_store.find(database, PLATFORM_TENANT_ID, "local-chat")
+        by_id = await model_store.find(database, PLATFORM_TENANT_ID, str(by_name.id))
+        config = await tenant_store.read_config(database, PLATFORM_TENANT_ID)
+
+        assert by_id == by_name
+        assert config.max_tokens_per_request == 4096
+        with pytest.raises(TenantNotFound):
+            await tenant_store.read_config(database, OTHER)
+
+
+async def test_every_hot_read_of_the_server_is_read_here() -> None:
+    for module in walk_packages(server.__path__, "server."):
+        if ".store" in module.name:
+            import_module(module.name)
+    found = {
+        statement
+        for name, module in sys.modules.items()
+        if name.startswith("server.") and ".store" in name
+        for statement in vars(module).values()
+        if isinstance(statement, HotStatement)
+    }
+
+    assert found == {
+        users._GET,
+        sessions._ACCESS,
+        tenant_store._READ_CONFIG,
+        model_store._FIND,
+        model_store._FIND_BY_ID,
+    }
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_a_user_is_read_in_their_tenant_alone(times: int, scratch: Scratch, person: UUID) -> None:
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            assert (await users.get(fresh, PLATFORM_TENANT_ID, person)).username == "ada"
+            with pytest.raises(UserNotFound):
+                await users.get(fresh, OTHER, person)
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_a_session_gives_access_in_its_tenant_alone(
+    times: int, scratch: Scratch, database: Database, person: UUID
+) -> None:
+    session_id = uuid7()
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        until = now() + timedelta(days=1)
+        await sessions.create(tx, PLATFORM_TENANT_ID, session_id, person, "hash", until, "127.0.0.1", None)
+
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            access = await sessions.access(fresh, PLATFORM_TENANT_ID, session_id)
+            assert access is not None
+            assert access.principal.user_id == person
+            assert await sessions.access(fresh, OTHER, session_id) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tenants SET status = 'suspended'",
+        "UPDATE tenants SET status = 'deleted', deleted_at = now()",
+        "UPDATE users SET status = 'inactive'",
+        "UPDATE users SET deleted_at = now()",
+        "UPDATE sessions SET revoked_at = now()",
+        "UPDATE sessions SET expires_at = now()",
+    ],
+)
+async def test_a_session_gives_nothing_once(change: str, database: Database, admin: Any, person: UUID) -> None:
+    session_id = uuid7()
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        until = now() + timedelta(days=1)
+        await sessions.create(tx, PLATFORM_TENANT_ID, session_id, person, "hash", until, None, None)
+
+    await admin.execute(change)
+
+    assert await sessions.access(database, PLATFORM_TENANT_ID, session_id) is None
