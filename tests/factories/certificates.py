@@ -1,0 +1,65 @@
+"""Certificates for tests, in PEM files."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate and its key, and the files that hold them."""
+
+    certificate_file: Path
+    key_file: Path
+    signed: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate_file.read_bytes()
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key_file.read_bytes()
+
+
+def authority(folder: Path, name: str) -> Certificate:
+    """An authority that signs others."""
+    return _certificate(folder, name, None)
+
+
+def signed_by(issuer: Certificate, folder: Path, name: str) -> Certificate:
+    """A certificate for 127.0.0.1, of a server or a client."""
+    return _certificate(folder, name, issuer)
+
+
+def _certificate(folder: Path, name: str, issuer: Certificate | None) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    moment = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.signed.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - timedelta(hours=1))
+        .not_valid_after(moment + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(address, critical=False)
+        .sign(issuer.key if issuer else key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate_file.write_bytes(signed.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Certificate(certificate_file, key_file, signed, key)

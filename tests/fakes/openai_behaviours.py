@@ -1,0 +1,409 @@
+"""What the stubbed provider may be asked to do, by the model's name: `stub-fast-200`, `stub-cut`, `stub-429` ..."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+SECRET = "upstream-secret-text"
+"""In every error that the stub answers with: no message of ours may repeat it."""
+
+RETRY_AFTER = 7
+PAUSE_SECONDS = 0.02
+"""Between the tokens of `stub-slow`."""
+
+_JSON = "content-type: application/json"
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection it came by."""
+
+    served: int
+    """How many requests it has brought before."""
+    full: asyncio.Event
+    """Set while the peer does not take what was sent before."""
+
+    async def send(self, data: bytes) -> None:
+        """Waits while the peer does not take what was sent before."""
+
+    def hang_up(self) -> None:
+        """Closes it."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request as it arrived, and what became of its answer."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    connection: Connection
+    tokens: int = 0
+    """Tokens sent so far."""
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """The first token is on its way."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """The peer went away before its answer was complete."""
+    left_at: float = 0.0
+    """When it did, on the clock of `time.perf_counter`."""
+
+    async def respond(self, status: str, body: bytes, headers: str = _JSON) -> None:
+        """Answers at once."""
+        head = f"HTTP/1.1 {status}\r\n{headers}\r\ncontent-length: {len(body)}\r\n\r\n"
+        await self.connection.send(head.encode() + body)
+
+    async def refuse(self, status: str, code: str, headers: str = _JSON) -> None:
+        """Answers with an error in the protocol's form."""
+        error = {"message": SECRET, "type": code, "code": code, "param": SECRET}
+        await self.respond(status, json.dumps({"error": error}).encode(), headers)
+
+    async def begin(self, status: str = "200 OK", kind: str = "text/event-stream") -> None:
+        """The head of an answer in parts."""
+        await self.send_raw(f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+
+    async def send_raw(self, data: bytes) -> None:
+        await self.connection.send(data)
+
+    async def part(self, payload: bytes) -> None:
+        """A part of an answer; the empty one is its end."""
+        await self.connection.send(_part(payload))
+
+    async def event(self, **fields: Any) -> None:
+        await self.connection.send(_event(fields))
+
+    async def write(self, *tokens: str) -> None:
+        """Tokens, each in an event and a write of its own."""
+        for token in tokens:
+            await self.connection.send(_token(token))
+            self.tokens += 1
+            self.started.set()
+
+    async def end(self, *, usage: bool = True) -> None:
+        """Why the answer ended, what it used, and that nothing follows."""
+        await self.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+        if usage and self.body.get("stream_options", {}).get("include_usage"):
+            await self.event(choices=[], usage=self.usage())
+        await self.connection.send(_part(b"data: [DONE]\n\n") + _part(b""))
+
+    def usage(self) -> dict[str, Any]:
+        """Words for tokens; half of the prompt was cached."""
+        prompt = sum(len(message["content"].split()) for message in self.body["messages"])
+        details = {"cached_tokens": prompt // 2}
+        return {"prompt_tokens": prompt, "completion_tokens": self.tokens, "prompt_tokens_details": details}
+
+
+def _part(payload: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def _event(fields: dict[str, Any]) -> bytes:
+    whole = {"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": "stub", **fields}
+    return _part(b"data: " + json.dumps(whole).encode() + b"\n\n")
+
+
+@cache
+def _token(text: str) -> bytes:
+    return _event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+
+
+def words(count: int) -> Iterator[str]:
+    """The tokens of a stubbed answer."""
+    return (f"t{number} " for number in range(count))
+
+
+Behaviour = Callable[[Exchange, int], Awaitable[None]]
+BEHAVIOURS: dict[str, Behaviour] = {}
+"""By name. Each takes the exchange, and the number at the end of the model's name (3 where there is none)."""
+
+
+def behaviour(found: Behaviour) -> Behaviour:
+    """Files it under its name."""
+    BEHAVIOURS[found.__name__.replace("_", "-")] = found
+    return found
+
+
+@behaviour
+async def fast(exchange: Exchange, count: int) -> None:
+    """So many tokens, as fast as they are taken."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.end()
+
+
+@behaviour
+async def slow(exchange: Exchange, count: int) -> None:
+    """So many tokens at the pace of a model."""
+    await exchange.begin()
+    for word in words(count):
+        await exchange.write(word)
+        await asyncio.sleep(PAUSE_SECONDS)
+    await exchange.end()
+
+
+@behaviour
+async def silent(exchange: Exchange, count: int) -> None:
+    """Nothing, ever."""
+    await asyncio.Event().wait()
+
+
+@behaviour
+async def stall(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then nothing, ever."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await asyncio.Event().wait()
+
+
+@behaviour
+async def ping(exchange: Exchange, count: int) -> None:
+    """Comments that keep the connection alive, and never a token."""
+    await exchange.begin()
+    while True:
+        await exchange.part(b": still here\n\n")
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+@behaviour
+async def cut(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then a closed connection."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def hang_up(exchange: Exchange, count: int) -> None:
+    """A closed connection in place of an answer."""
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def once(exchange: Exchange, count: int) -> None:
+    """An answer to a connection's first request; the next finds it closed, though nothing had said so."""
+    if exchange.connection.served:
+        exchange.connection.hang_up()
+    else:
+        await fast(exchange, count)
+
+
+@behaviour
+async def unfinished(exchange: Exchange, count: int) -> None:
+    """So many tokens and an orderly end, that says neither why nor that it is one."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.part(b"")
+
+
+@behaviour
+async def no_done(exchange: Exchange, count: int) -> None:
+    """Everything but the last line."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=exchange.usage())
+    await exchange.part(b"")
+
+
+@behaviour
+async def no_usage(exchange: Exchange, count: int) -> None:
+    """An answer whose cost is not told."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.end(usage=False)
+
+
+@behaviour
+async def timings(exchange: Exchange, count: int) -> None:
+    """So many tokens, each with a running count as llama.cpp gives it, and then nothing, ever."""
+    await exchange.begin()
+    for number, word in enumerate(words(count), 1):
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        await exchange.event(choices=[choice], timings={"cache_n": 4, "prompt_n": 6, "predicted_n": number})
+    await asyncio.Event().wait()
+
+
+@behaviour
+async def endless(exchange: Exchange, count: int) -> None:
+    """Tokens of so many characters, without end."""
+    await exchange.begin()
+    while True:
+        await exchange.write("x" * count)
+
+
+@behaviour
+async def hollow(exchange: Exchange, count: int) -> None:
+    """Events without end, and not a token in them."""
+    await exchange.begin()
+    while True:
+        await exchange.write("")
+
+
+@behaviour
+async def flood(exchange: Exchange, count: int) -> None:
+    """One line without end."""
+    await exchange.begin()
+    await exchange.part(b"data: ")
+    while True:
+        await exchange.part(b"x" * 65_536)
+
+
+@behaviour
+async def huge(exchange: Exchange, count: int) -> None:
+    """One token of so many KiB."""
+    await exchange.begin()
+    await exchange.write("x" * 1024 * count)
+    await exchange.end()
+
+
+@behaviour
+async def split(exchange: Exchange, count: int) -> None:
+    """An answer in Chinese with CRLF line ends and comments, in pieces that stop in the middle of everything."""
+    answer = b": hello\r\n\r\n"
+    for word in words(count):
+        choice = {"index": 0, "delta": {"content": "你好" + word}, "finish_reason": None}
+        answer += (
+            b"event: chunk\r\ndata:" + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\r\n\r\n"
+        )
+    answer += b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\r\n\r\ndata: [DONE]\r\n\r\n'
+    await exchange.begin()
+    for start in range(0, len(answer), 7):
+        await exchange.part(answer[start : start + 7])
+        await asyncio.sleep(0)
+    await exchange.part(b"")
+
+
+@behaviour
+async def broken_sse(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then an event that is no JSON."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.part(f'data: {{"choices": [{SECRET}\n\n'.encode())
+    await exchange.part(b"")
+
+
+@behaviour
+async def wrong_json(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then JSON of another shape."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices={SECRET: 1})
+    await exchange.part(b"")
+
+
+@behaviour
+async def error_event(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then an error in the stream."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.part(f'data: {{"error": {{"message": "{SECRET}"}}}}\n\n'.encode())
+    await exchange.part(b"")
+
+
+@behaviour
+async def html(exchange: Exchange, count: int) -> None:
+    """A page, as something in between answers."""
+    await exchange.respond("200 OK", f"<html>{SECRET}</html>".encode(), "content-type: text/html")
+
+
+@behaviour
+async def status(exchange: Exchange, count: int) -> None:
+    """That status. It is what `stub-429` and the like ask for."""
+    wait = exchange.headers.get("x-stub-retry-after", RETRY_AFTER)
+    await exchange.refuse(f"{count} {SECRET}", "stub_error", f"{_JSON}\r\nretry-after: {wait}")
+
+
+@behaviour
+async def redirect(exchange: Exchange, count: int) -> None:
+    """Elsewhere: to the same path on that port."""
+    await exchange.respond("307 Elsewhere", b"", f"location: http://127.0.0.1:{count}{exchange.path}")
+
+
+@behaviour
+async def too_long(exchange: Exchange, count: int) -> None:
+    """A refusal, because the conversation is longer than the model's context."""
+    await exchange.refuse("400 Bad Request", "context_length_exceeded")
+
+
+@behaviour
+async def no_credit(exchange: Exchange, count: int) -> None:
+    """A refusal that waiting does not help."""
+    await exchange.refuse("429 Too Many Requests", "insufficient_quota")
+
+
+@behaviour
+async def endless_error(exchange: Exchange, count: int) -> None:
+    """An error whose text has no end."""
+    await exchange.begin("500 Broken", "application/json")
+    while True:
+        await exchange.part(b"x" * 65_536)
+
+
+def vector(text: str, dimensions: int) -> list[float]:
+    """The vector that the stub gives for a text; its values are exact in 32 bits."""
+    seed = hashlib.sha256(text.encode()).digest()
+    return [(seed[index % 32] - 128) / 128 for index in range(dimensions)]
+
+
+async def _embeddings(exchange: Exchange, values: list[Any], *, order: int = 1) -> None:
+    rows = [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]
+    tokens = sum(len(text.split()) for text in exchange.body["input"])
+    answer = {"object": "list", "data": rows[::order], "model": "stub", "usage": {"prompt_tokens": tokens}}
+    await exchange.respond("200 OK", json.dumps(answer).encode())
+
+
+def _packed(values: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+@behaviour
+async def embed(exchange: Exchange, count: int) -> None:
+    """A vector of so many dimensions for each input, in base64 where that was asked for."""
+    vectors: list[Any] = [vector(text, count) for text in exchange.body["input"]]
+    if exchange.body.get("encoding_format") == "base64":
+        vectors = [_packed(values) for values in vectors]
+    await _embeddings(exchange, vectors)
+
+
+@behaviour
+async def embed_floats(exchange: Exchange, count: int) -> None:
+    """Vectors in plain JSON, whatever was asked for."""
+    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]])
+
+
+@behaviour
+async def embed_reversed(exchange: Exchange, count: int) -> None:
+    """Vectors in the wrong order, each with its right index."""
+    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]], order=-1)
+
+
+@behaviour
+async def embed_short(exchange: Exchange, count: int) -> None:
+    """One vector too few."""
+    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"][1:]])
+
+
+@behaviour
+async def embed_ragged(exchange: Exchange, count: int) -> None:
+    """Vectors of different lengths."""
+    await _embeddings(exchange, [vector(text, count + index) for index, text in enumerate(exchange.body["input"])])
+
+
+@behaviour
+async def embed_nan(exchange: Exchange, count: int) -> None:
+    """Vectors of what is no number."""
+    await _embeddings(exchange, [_packed([float("nan")] * count) for _ in exchange.body["input"]])
+
+
+@behaviour
+async def embed_endless(exchange: Exchange, count: int) -> None:
+    """An answer without end."""
+    await exchange.begin(kind="application/json")
+    while True:
+        await exchange.part(b" " * 65_536)

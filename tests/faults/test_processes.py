@@ -1,0 +1,357 @@
+"""Server processes, as an operator starts, watches, loses and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+import psutil
+import pytest
+from google.protobuf import descriptor_pool, json_format, message_factory
+from grpc_health.v1 import health_pb2
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.model.v1 import chat_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from server.cli import app
+from server.db.bootstrap import bootstrap
+from server.settings import SettingsError, load_settings
+from server.telemetry import configure_logging
+from tests.databases import Cluster, Scratch
+from tests.factories.world import World, refused
+from tests.fakes.openai_stub import OpenAIStub
+from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment
+from tests.servers import serving
+
+HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
+JWKS = identity.GetJwksRequest()
+
+
+@asynccontextmanager
+async def _world_of(process: Process) -> AsyncIterator[World]:
+    administrator = await process.administrator()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await process.port()}") as channel:
+        yield World(channel, administrator)
+
+
+async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
+    platform = await world.platform()
+    for name in names:
+        request = model.CreateModelRequest(
+            name=name,
+            provider=model_pb2.Model.PROVIDER_CUSTOM,
+            type=model_pb2.Model.TYPE_CHAT,
+            price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+            base_url=stub.base_url,
+            supports_streaming=True,
+        )
+        await world.models.CreateModel(request, metadata=platform.metadata)
+
+
+async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_what_is_long(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""})
+    async with atrium(variables) as process, _world_of(process) as world:
+        await _register(world, stub, "stub-slow-60", "stub-stall-2")
+        administrator = await world.tenant()
+        watch = world.health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        stalled = model.StreamChatRequest(model="stub-stall-2", messages=HELLO)
+        stream = world.models.StreamChat(stalled, metadata=administrator.metadata)
+        while (await stream.read()).WhichOneof("event") != "delta":
+            pass
+        chat = world.models.Chat(
+            model.ChatRequest(model="stub-slow-60", messages=HELLO), metadata=administrator.metadata
+        )
+        while (await stub.arrival()).body["model"] != "stub-slow-60":
+            pass
+
+        process.send(signal.SIGTERM)
+
+        stopped_at = monotonic()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert monotonic() - stopped_at < 1
+        ended, answered = await asyncio.gather(refused(_rest(stream)), chat)
+        assert (ended.code, ended.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_SHUTTING_DOWN")
+        assert (await refused(_rest(watch))).code is grpc.StatusCode.UNAVAILABLE
+        assert answered.usage.completion_tokens == 60
+        assert await process.end() == 0
+        assert monotonic() - stopped_at < 10
+        assert not [line for line in process.errors if "Traceback" in line or '"level":"error"' in line]
+    logged = await admin.fetch("SELECT status, completion_tokens FROM model_call_logs ORDER BY completion_tokens")
+    assert [tuple(row) for row in logged] == [("cancelled", 2), ("success", 60)]
+
+
+async def _rest(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_call_that_outlives_the_grace_period_does_not_outlive_the_server(
+    scratch: Scratch, stub: OpenAIStub
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=0.5)
+    async with atrium(variables) as process, _world_of(process) as world:
+        await _register(world, stub, "stub-silent")
+        administrator = await world.tenant()
+        chat = world.models.Chat(
+            model.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata
+        )
+        await stub.arrival()
+
+        process.send(signal.SIGINT)
+
+        assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert await process.end() == 0
+
+
+def _free_ports() -> int:
+    """A port that is free, and the one after it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def _calls(port: int) -> float:
+    """The calls that a process has answered, by its metrics; -1 where there is no such process."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+    except OSError:
+        return -1
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("atrium_rpc_calls_total{"))
+
+
+async def _call_until_both_answer(port: int, metrics: int) -> None:
+    """Calls over one connection after the other until each of the two processes has answered some."""
+    async with asyncio.timeout(BOUND_SECONDS):
+        while min([await asyncio.to_thread(_calls, metrics + index) for index in range(2)]) <= 0:
+            for _ in range(8):
+                options = [("grpc.use_local_subchannel_pool", 1)]
+                async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                    stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+                    await stub.GetJwks(JWKS, wait_for_ready=True)
+
+
+@pytest.fixture
+async def pair(scratch: Scratch) -> AsyncIterator[tuple[Process, int]]:
+    """Two server processes, and the first port of their metrics."""
+    metrics = _free_ports()
+    variables = environment(scratch, processes=2, metrics_address=f"127.0.0.1:{metrics}")
+    async with atrium(variables) as process:
+        await process.port()
+        yield process, metrics
+
+
+async def test_two_processes_share_the_port_one_that_dies_is_replaced_and_all_end_together(
+    pair: tuple[Process, int], scratch: Scratch
+) -> None:
+    process, metrics = pair
+    port = await process.port()
+    await _call_until_both_answer(port, metrics)
+    first, second = process.servers()
+
+    first.kill()
+
+    await asyncio.to_thread(first.wait, BOUND_SECONDS)
+    await _call_until_both_answer(port, metrics)
+    everyone = process.servers()
+    assert len({child.pid for child in everyone} - {first.pid, second.pid}) == 1
+    # Theirs alone, though they share it with one another.
+    assert f":{port}" in await _refusal(environment(scratch, address=f"127.0.0.1:{port}", processes=2))
+    process.send(signal.SIGTERM)
+    assert await process.end() == 0
+    assert not psutil.wait_procs(everyone, timeout=0)[1]
+
+
+async def test_server_processes_end_with_the_one_that_watches_them(pair: tuple[Process, int]) -> None:
+    process, _ = pair
+    servers = process.servers()
+    assert len(servers) == 2
+
+    process.send(signal.SIGKILL)
+
+    _, alive = await asyncio.to_thread(psutil.wait_procs, servers, BOUND_SECONDS)
+    assert alive == []
+    assert await process.end() == -signal.SIGKILL
+
+
+async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None:
+    variables = environment(scratch)
+    async with atrium(variables) as first:
+        reply = await _send_as_printed(await first.line(r"^  grpcurl (.*)$"))
+        _, password = await first.administrator()
+        assert reply.tokens.access_token
+        first.send(signal.SIGTERM)
+        assert await first.end() == 0
+    async with atrium(variables) as second:
+        keys = await _send_as_printed(await second.line(r"^  grpcurl (.*)$"))
+        assert [key.kty for key in keys.keys] == ["OKP"]
+        second.send(signal.SIGTERM)
+        assert await second.end() == 0
+
+    assert sum(password in line for line in first.lines) == 2, "once by itself, and once in the call to try"
+    assert not [line for line in second.lines if "password" in line]
+    assert not [line for line in first.errors if password in line]
+
+
+async def _send_as_printed(found: Any) -> Any:
+    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do."""
+    words = shlex.split(found[1])
+    assert words.pop(0) == "-plaintext"
+    body = "{}"
+    if words[0] == "-d":
+        body = words[1]
+        words = words[2:]
+    address, path = words
+    service, _, name = path.rpartition("/")
+    method = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
+    request = json_format.Parse(body, message_factory.GetMessageClass(method.input_type)())
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_unary(
+            f"/{path}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+        )
+        return await call(request)
+
+
+def _sentence(errors: list[str]) -> str:
+    """The one sentence that a server says when it refuses to start."""
+    assert not [line for line in errors if "Traceback" in line]
+    (sentence,) = [line for line in errors if line.startswith("atrium: ")]
+    return sentence.removeprefix("atrium: ")
+
+
+async def _refusal(variables: dict[str, str]) -> str:
+    """The same, by the command within this process: starting one takes longer than all it does."""
+    try:
+        ended = await asyncio.to_thread(CliRunner().invoke, app, ["serve"], env=variables)
+    finally:
+        configure_logging(load_settings())  # away from the streams of the runner, which are closed
+    assert ended.exit_code == 1, ended.output
+    return _sentence(ended.stderr.splitlines())
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_port_that_is_taken_is_named(scratch: Scratch, processes: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with atrium(environment(scratch, address=address, processes=processes)) as process:
+            assert await process.end() == 1
+
+    sentence = _sentence(process.errors)
+    assert address in sentence
+    assert "ATRIUM_ADDRESS" in sentence
+
+
+async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
+    scratch: Scratch, postgres: Cluster
+) -> None:
+    async with postgres.empty() as empty:
+        for advice, variables in {
+            "run `atrium migrate bootstrap`": environment(empty),
+            "connect as atrium_app": environment(scratch, database_url=scratch.admin_url),
+            "Cannot connect to ATRIUM_DATABASE_URL": environment(scratch, database_url="postgresql://127.0.0.1:1/x"),
+            "ATRIUM_MASTER_KEY": environment(scratch, master_key=None),
+            "ATRIUM_PROCESSES": environment(scratch, processes=0),
+        }.items():
+            assert advice in await _refusal(variables)
+
+
+async def test_a_schema_that_is_not_there_is_refused_with_the_command_that_makes_it(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch:
+        await bootstrap(scratch.admin_url)
+
+        assert "run `atrium migrate up`" in await _refusal(environment(scratch))
+
+
+async def test_a_master_key_that_is_not_the_databases_own_is_refused(scratch: Scratch) -> None:
+    async with serving(scratch.settings()):
+        pass  # makes the keys that tokens are signed with
+
+    with pytest.raises(SettingsError, match="ATRIUM_MASTER_KEY"):
+        async with serving(scratch.settings(master_key=SecretStr("B" * 43 + "="))):
+            pass
+
+
+async def test_a_port_of_the_metrics_that_is_taken_is_named(scratch: Scratch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(SettingsError, match=f"ATRIUM_METRICS_ADDRESS: cannot listen on {address}"):
+            async with serving(scratch.settings(metrics_address=address)):
+                pass
+
+
+_CLIENT = """
+import sys
+import grpc
+from atrium.model.v1 import chat_pb2, model_service_pb2 as model, model_service_pb2_grpc
+
+port, token, name = sys.argv[1:]
+with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    request = model.StreamChatRequest(model=name, messages=[chat_pb2.ChatMessage(role=1, content="Hello")])
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    for event in stub.StreamChat(request, metadata=[("authorization", f"Bearer {token}")]):
+        print(event.seq, flush=True)
+"""
+
+
+@asynccontextmanager
+async def _client(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that reads a stream to its end, once it has read the first of it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _CLIENT, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT / "generated"
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(BOUND_SECONDS):
+            await process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.xdist_group("silent-peer")
+async def test_a_client_that_falls_silent_is_found_within_ten_seconds(scratch: Scratch, stub: OpenAIStub) -> None:
+    names = ["stub-stall-2", "stub-endless"]  # nothing to send to it, and more than it takes
+    variables = environment(scratch, provider_keys={stub.base_url: ""})
+    async with atrium(variables) as process:
+        port = str(await process.port())
+        async with _world_of(process) as world:
+            await _register(world, stub, *names)
+            token = (await world.tenant()).tokens.access_token
+        async with _client(port, token, names[0]) as idle, _client(port, token, names[1]) as busy:
+            for client in (idle, busy):
+                client.send_signal(signal.SIGSTOP)
+
+            async with asyncio.timeout(10):
+                for exchange in stub.exchanges:
+                    await exchange.left.wait()
+
+    assert len(stub.exchanges) == 2

@@ -1,0 +1,541 @@
+"""What callers are told, and what is written down, when a model's provider does what it should not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from itertools import count
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from google.rpc import error_details_pb2
+from pydantic import SecretStr
+
+from atrium.errors.v1 import error_reason_pb2
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as pb
+from tests.databases import Cluster
+from tests.factories.world import Person, World, refused
+from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, vector
+from tests.fakes.openai_stub import OpenAIStub
+from tests.servers import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GONE_WITHIN = 0.1
+"""How soon the provider sees that nobody listens any more: the median of a few tries, since a busy machine delays one."""
+
+NOT_FOR_EVER = 20.0
+
+SUCCESS, ERROR, CANCELLED = (
+    call_log_pb2.CallLog.STATUS_SUCCESS,
+    call_log_pb2.CallLog.STATUS_ERROR,
+    call_log_pb2.CallLog.STATUS_CANCELLED,
+)
+Code = grpc.StatusCode
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A server with one database connection, a stubbed provider behind it, and somebody who calls."""
+
+    world: World
+    stub: OpenAIStub
+    person: Person
+    port: int
+    admin_url: str
+
+    async def model(self, name: str, type: int = model_pb2.Model.TYPE_CHAT) -> str:
+        """Makes the stub's model of that name known, once."""
+        price = model_pb2.ModelPrice(input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100")
+        request = pb.CreateModelRequest(
+            name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, type=type, price=price, base_url=self.stub.base_url
+        )
+        platform = await self.world.platform()
+        try:
+            await self.world.models.CreateModel(request, metadata=platform.metadata)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is Code.ALREADY_EXISTS
+        while not self.stub.arrivals.empty():
+            self.stub.arrivals.get_nowait()
+        return name
+
+    async def logs(self, trace_id: str) -> list[call_log_pb2.CallLog]:
+        reply = await self.world.models.ListCallLogs(
+            pb.ListCallLogsRequest(trace_id=trace_id), metadata=self.person.metadata
+        )
+        return list(reply.call_logs)
+
+    async def log_at_last(self, trace_id: str) -> call_log_pb2.CallLog:
+        """The record of a call that nobody waits for any more."""
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not (found := await self.logs(trace_id)):
+                pass
+        return found[0]
+
+    def traced(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """A trace of its own, and the metadata of a call in it."""
+        trace_id = f"{next(_numbers):032x}"
+        return trace_id, (*self.person.metadata, ("traceparent", f"00-{trace_id}-{'cd' * 8}-01"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def upstream(postgres: Cluster) -> AsyncIterator[Upstream]:
+    async with OpenAIStub() as stub, postgres.clone() as scratch:
+        settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")}, pool_size=1)
+        async with serving(settings) as (app, port):
+            administrator = await app.founding.first_platform_administrator()
+            assert administrator is not None
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                world = World(channel, administrator)
+                yield Upstream(world, stub, await world.tenant(), port, scratch.admin_url)
+
+
+def _chat(model: str, **fields: Any) -> pb.ChatRequest:
+    return pb.ChatRequest(**_fields(model, **fields))
+
+
+def _stream(model: str, **fields: Any) -> pb.StreamChatRequest:
+    return pb.StreamChatRequest(**_fields(model, **fields))
+
+
+def _fields(model: str, **fields: Any) -> dict[str, Any]:
+    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="four words of prompt")
+    return {"model": model, "messages": [message], **fields}
+
+
+def _kinds(events: Iterable[pb.StreamChatResponse]) -> list[str]:
+    return [event.WhichOneof("event") for event in events]
+
+
+def _text(events: Iterable[pb.StreamChatResponse]) -> str:
+    return "".join(event.delta.text for event in events)
+
+
+def _reason(name: str) -> Any:
+    return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
+
+
+REFUSALS = [
+    ("stub-401", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
+    ("stub-403", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
+    ("stub-404", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
+    ("stub-redirect-9", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
+    ("stub-400", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
+    ("stub-too-long", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
+    ("stub-429", Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED"),
+    ("stub-no-credit", Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED"),
+    ("stub-500", Code.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+    ("stub-503", Code.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+    ("stub-endless-error", Code.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+    ("stub-hang-up", Code.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+    ("stub-html", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-flood", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+]
+"""Behaviours that bring no token, and what a caller is told."""
+
+BREAKS = [
+    ("stub-cut-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-unfinished-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-broken-sse-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-wrong-json-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-error-event-5", "MODEL_RESPONSE_INVALID"),
+]
+"""Behaviours that bring five tokens and then a failure."""
+
+FIVE_TOKENS = "t0 t1 t2 t3 t4 "
+
+# The stub counts words: 4 read, of them 2 cached, and the tokens it wrote; the prices are per 1,000.
+ANSWERS = [("stub-fast-200", 200, "401.2"), ("stub-no-done-3", 3, "7.2"), ("stub-slow-3", 3, "7.2")]
+
+
+@pytest.mark.parametrize(("model", "written", "cost"), ANSWERS)
+async def test_an_answer_is_billed_as_the_provider_counts(
+    upstream: Upstream, model: str, written: int, cost: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+
+    answer = await upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata)
+
+    (log,) = await upstream.logs(trace_id)
+    assert answer.message.content == "".join(f"t{number} " for number in range(written))
+    assert (answer.call_log_id, answer.usage, answer.finish_reason) == (log.id, log.usage, log.finish_reason)
+    assert (log.status, log.finish_reason, log.trace_id) == (SUCCESS, chat_pb2.FINISH_REASON_STOP, trace_id)
+    assert (log.usage.prompt_tokens, log.usage.cached_tokens, log.usage.completion_tokens) == (4, 2, written)
+    assert log.usage.cost_usd == cost
+
+
+@pytest.mark.parametrize(("model", "written", "cost"), ANSWERS)
+async def test_a_streamed_answer_is_billed_the_same_before_its_last_event(
+    upstream: Upstream, model: str, written: int, cost: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+
+    events, log = await _read_to_the_end(upstream, stream, trace_id)
+
+    assert _kinds(events) == ["started", *["delta"] * written, "usage", "completed"]
+    assert _text(events) == "".join(f"t{number} " for number in range(written))
+    assert (log.status, log.usage.completion_tokens, log.usage.cost_usd) == (SUCCESS, written, cost)
+
+
+async def _read_to_the_end(
+    upstream: Upstream, stream: Any, trace_id: str
+) -> tuple[list[pb.StreamChatResponse], call_log_pb2.CallLog]:
+    """The events, and the record as it was there with the last of them; what every stream must keep to is checked."""
+    events = []
+    async with asyncio.timeout(NOT_FOR_EVER):
+        async for event in stream:
+            events.append(event)
+            if event.WhichOneof("event") in ("completed", "failed"):
+                (log,) = await upstream.logs(trace_id)
+        assert await stream.code() is Code.OK
+    kinds = _kinds(events)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert kinds[0] == "started"
+    assert kinds[-2:] in (["usage", "completed"], ["usage", "failed"])
+    assert set(kinds[1:-2]) <= {"delta"}
+    assert (events[0].started.call_log_id, events[-2].usage) == (log.id, log.usage)
+    assert log.trace_id == trace_id
+    return events, log
+
+
+@pytest.mark.parametrize(("model", "code", "reason"), REFUSALS)
+async def test_a_provider_that_does_not_answer_is_a_status_with_details(
+    upstream: Upstream, model: str, code: grpc.StatusCode, reason: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+
+    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata))
+
+    (log,) = await upstream.logs(trace_id)
+    assert (refusal.code, refusal.reason) == (code, reason)
+    assert SECRET not in f"{refusal}"
+    assert (log.status, log.error_reason, log.trace_id) == (ERROR, _reason(reason), trace_id)
+    assert (log.usage.total_tokens, log.usage.cost_usd) == (0, "0")
+    assert not log.HasField("time_to_first_token")
+
+
+@pytest.mark.parametrize(("model", "code", "reason"), REFUSALS)
+async def test_a_provider_that_does_not_answer_ends_a_stream_with_its_failure(
+    upstream: Upstream, model: str, code: grpc.StatusCode, reason: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+
+    events, log = await _read_to_the_end(upstream, stream, trace_id)
+
+    assert _kinds(events) == ["started", "usage", "failed"]
+    assert events[-1].failed.reason == log.error_reason == _reason(reason)
+    assert log.status == ERROR
+    assert SECRET not in f"{events}"
+
+
+@pytest.mark.parametrize(("model", "reason"), BREAKS)
+async def test_an_answer_that_breaks_off_is_unavailable_and_what_it_used_is_billed(
+    upstream: Upstream, model: str, reason: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+
+    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata))
+
+    (log,) = await upstream.logs(trace_id)
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, reason)
+    assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds == 1
+    assert SECRET not in f"{refusal}"
+    _is_billed_for_five_tokens(log, reason)
+
+
+@pytest.mark.parametrize(("model", "reason"), BREAKS)
+async def test_a_stream_that_breaks_off_gives_what_came_and_then_its_failure(
+    upstream: Upstream, model: str, reason: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+
+    events, log = await _read_to_the_end(upstream, stream, trace_id)
+
+    assert _text(events) == FIVE_TOKENS
+    assert events[-1].failed.reason == _reason(reason)
+    assert SECRET not in f"{events}"
+    _is_billed_for_five_tokens(log, reason)
+
+
+def _is_billed_for_five_tokens(log: call_log_pb2.CallLog, reason: str) -> None:
+    """The provider did not count, so its 20 bytes of prompt are taken for 6 tokens: 6 * 0.5 + 5 * 2 USD."""
+    assert (log.status, log.error_reason) == (ERROR, _reason(reason))
+    assert (log.usage.prompt_tokens, log.usage.completion_tokens, log.usage.cost_usd) == (6, 5, "13")
+    assert log.HasField("time_to_first_token")
+
+
+async def test_how_long_to_wait_is_told_and_by_whom(upstream: Upstream) -> None:
+    _, metadata = upstream.traced()
+
+    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model("stub-429")), metadata=metadata))
+
+    assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds == RETRY_AFTER
+    assert refusal.detail(error_details_pb2.QuotaFailure).violations[0].subject == "stub-429"
+
+
+async def test_the_caller_s_trace_and_request_go_on_to_the_provider_and_its_token_does_not(upstream: Upstream) -> None:
+    trace_id, metadata = upstream.traced()
+    model = await upstream.model("stub-fast")
+
+    await upstream.world.models.Chat(_chat(model), metadata=(*metadata, ("x-request-id", "request-7")))
+
+    headers = (await upstream.stub.arrival()).headers
+    (log,) = await upstream.logs(trace_id)
+    assert headers["traceparent"].split("-")[1] == trace_id
+    assert headers["x-request-id"] == log.request_id == "request-7"
+    assert headers["authorization"] == "Bearer none"
+    assert upstream.person.tokens.access_token not in f"{headers}"
+
+
+EMBEDS = [
+    ("stub-embed-short-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-ragged-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-nan-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-endless-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-400", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
+]
+
+
+@pytest.mark.parametrize("model", ["stub-embed-8", "stub-embed-floats-8", "stub-embed-reversed-8"])
+async def test_vectors_come_in_the_order_of_the_inputs_and_are_billed(upstream: Upstream, model: str) -> None:
+    trace_id, metadata = upstream.traced()
+    inputs = ["one", "two words"]
+    name = await upstream.model(model, model_pb2.Model.TYPE_EMBEDDING)
+
+    reply = await upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=inputs), metadata=metadata)
+
+    (log,) = await upstream.logs(trace_id)
+    assert [list(embedding.values) for embedding in reply.embeddings] == [vector(text, 8) for text in inputs]
+    assert (reply.call_log_id, reply.usage) == (log.id, log.usage)
+    assert (log.status, log.usage.prompt_tokens, log.usage.cost_usd) == (SUCCESS, 3, "1.5")
+
+
+@pytest.mark.parametrize(("model", "code", "reason"), EMBEDS)
+async def test_a_provider_without_the_right_vectors_is_a_status_and_on_record(
+    upstream: Upstream, model: str, code: grpc.StatusCode, reason: str
+) -> None:
+    trace_id, metadata = upstream.traced()
+    name = await upstream.model(model, model_pb2.Model.TYPE_EMBEDDING)
+
+    refusal = await refused(
+        upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=["a", "b"]), metadata=metadata)
+    )
+
+    (log,) = await upstream.logs(trace_id)
+    assert (refusal.code, refusal.reason) == (code, reason)
+    assert SECRET not in f"{refusal}"
+    assert (log.status, log.error_reason, log.kind) == (ERROR, _reason(reason), log.KIND_EMBEDDING)
+
+
+async def test_a_client_that_cancels_a_stream_stops_the_provider_and_is_billed_for_what_it_had(
+    upstream: Upstream,
+) -> None:
+    model, delays = await upstream.model("stub-slow-1000"), []
+    for _ in range(5):
+        trace_id, metadata = upstream.traced()
+        stream = upstream.world.models.StreamChat(_stream(model), metadata=metadata)
+        text = ""
+        async for event in stream:
+            text += event.delta.text
+            if text.startswith("t0 t1 "):
+                break
+        delays.append(await _left_after(upstream, stream.cancel))
+        log = await upstream.log_at_last(trace_id)
+        assert log.status == CANCELLED
+        assert 2 <= log.usage.completion_tokens < 100
+        assert (log.usage.prompt_tokens, log.HasField("time_to_first_token")) == (6, True)
+        assert float(log.usage.cost_usd) == 6 * 0.5 + log.usage.completion_tokens * 2
+
+    assert median(delays) < GONE_WITHIN
+
+
+async def _left_after(upstream: Upstream, leave: Any) -> float:
+    """Seconds from the client's leaving until the provider sees its peer gone."""
+    exchange = await upstream.stub.arrival()
+    left_at = perf_counter()
+    leave()
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await exchange.left.wait()
+    return exchange.left_at - left_at
+
+
+@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-ping"])
+async def test_a_client_that_cancels_a_whole_answer_stops_the_provider(upstream: Upstream, model: str) -> None:
+    name, delays = await upstream.model(model), []
+    for _ in range(5):
+        trace_id, metadata = upstream.traced()
+        call = upstream.world.models.Chat(_chat(name), metadata=metadata)
+        exchange = await _started(upstream, call)
+        left_at = perf_counter()
+        call.cancel()
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await exchange.left.wait()
+        delays.append(exchange.left_at - left_at)
+        assert (await upstream.log_at_last(trace_id)).status == CANCELLED
+
+    assert median(delays) < GONE_WITHIN
+
+
+async def _started(upstream: Upstream, call: Any) -> Any:
+    """The call's exchange with the provider; a call of gRPC begins when it is first waited for."""
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await call.wait_for_connection()
+        return await upstream.stub.arrival()
+
+
+async def test_a_client_that_vanishes_stops_the_provider_and_is_on_record(upstream: Upstream) -> None:
+    model, delays = await upstream.model("stub-slow-1000"), []
+    for _ in range(5):
+        trace_id, metadata = upstream.traced()
+        channel = grpc.aio.insecure_channel(
+            f"127.0.0.1:{upstream.port}", options=[("grpc.use_local_subchannel_pool", 1)]
+        )
+        stream = World(channel, ("", "")).models.StreamChat(_stream(model), metadata=metadata)
+        async for event in stream:
+            if event.HasField("delta"):
+                break
+        exchange = await upstream.stub.arrival()
+        left_at = perf_counter()
+        await channel.close()
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await exchange.left.wait()
+        delays.append(exchange.left_at - left_at)
+        log = await upstream.log_at_last(trace_id)
+        assert (log.status, log.usage.completion_tokens > 0) == (CANCELLED, True)
+
+    assert median(delays) < GONE_WITHIN
+
+
+@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-hollow"])
+async def test_a_deadline_ends_the_call_and_the_provider_s_work(upstream: Upstream, model: str) -> None:
+    name = await upstream.model(model)
+    for call in (
+        lambda **options: upstream.world.models.Chat(_chat(name), **options),
+        lambda **options: upstream.world.models.StreamChat(_stream(name), **options),
+    ):
+        trace_id, metadata = upstream.traced()
+
+        refusal = await refused(call(metadata=metadata, timeout=0.4))
+
+        assert refusal.code is Code.DEADLINE_EXCEEDED
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await (await upstream.stub.arrival()).left.wait()
+        assert (await upstream.log_at_last(trace_id)).status == CANCELLED
+
+
+async def test_an_embedding_that_is_not_waited_for_is_on_record(upstream: Upstream) -> None:
+    trace_id, metadata = upstream.traced()
+    name = await upstream.model("stub-silent-2", model_pb2.Model.TYPE_EMBEDDING)
+
+    refusal = await refused(
+        upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=["a"]), metadata=metadata, timeout=0.4)
+    )
+
+    assert refusal.code is Code.DEADLINE_EXCEEDED
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await (await upstream.stub.arrival()).left.wait()
+    assert (await upstream.log_at_last(trace_id)).status == CANCELLED
+
+
+async def test_no_database_connection_is_held_while_models_answer(upstream: Upstream) -> None:
+    """The server has one; three calls wait for a provider that says nothing, and others go through meanwhile."""
+    stalled, quick = await upstream.model("stub-stall-1"), await upstream.model("stub-fast")
+    _, metadata = upstream.traced()
+    streams = [upstream.world.models.StreamChat(_stream(stalled), metadata=metadata) for _ in range(3)]
+    for stream in streams:
+        async for event in stream:
+            if event.HasField("delta"):
+                break
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        answer = await upstream.world.models.Chat(_chat(quick), metadata=metadata)
+        await upstream.world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)
+
+    assert answer.message.content == "t0 t1 t2 "
+    assert all(not stream.done() for stream in streams)
+    for stream in streams:
+        stream.cancel()
+
+
+async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:
+    model = await upstream.model("stub-fast-10")
+    before, metadata = upstream.traced()
+    await upstream.world.models.Chat(_chat(model), metadata=metadata)
+    (old,) = await upstream.logs(before)
+
+    await _set_price(upstream, model, 1000, 4000, 200)
+
+    after, metadata = upstream.traced()
+    await upstream.world.models.Chat(_chat(model), metadata=metadata)
+    (new,) = await upstream.logs(after)
+    assert (old.usage.cost_usd, new.usage.cost_usd) == ("21.2", "42.4")
+    assert await upstream.logs(before) == [old]
+
+
+async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(upstream.admin_url)
+    try:
+        await connection.execute(
+            "INSERT INTO model_prices"
+            " (id, model_id, input_cost_per_1k, output_cost_per_1k, cached_input_cost_per_1k, effective_from)"
+            " SELECT gen_random_uuid(), id, $2, $3, $4, now() FROM models WHERE name = $1",
+            model,
+            *usd,
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:
+    """What the provider may send ends at what the buffers on the way hold, and goes on when the client reads."""
+    _, metadata = upstream.traced()
+    model = await upstream.model("stub-endless-4000")
+    stream = upstream.world.models.StreamChat(_stream(model), metadata=metadata)
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await stream.read()
+        exchange = await upstream.stub.arrival()
+        held_back_at = await _held_back(upstream, exchange)
+
+        while exchange.tokens == held_back_at:
+            await stream.read()
+
+    stream.cancel()
+    assert held_back_at * 4000 < 16_000_000
+
+
+async def _held_back(upstream: Upstream, exchange: Any) -> int:
+    """How many tokens the provider had sent when it could send no more, while the server served others."""
+    while True:
+        await exchange.connection.full.wait()
+        sent = exchange.tokens
+        for _ in range(20):
+            await upstream.world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=upstream.person.metadata)
+        if sent == exchange.tokens:
+            return sent
+
+
+async def test_providers_that_fail_leave_the_server_as_it_was(upstream: Upstream) -> None:
+    """Forty calls at once to a provider that does everything it should not, and then an answer as ever."""
+    names = [await upstream.model(name) for name in ("stub-cut-5", "stub-500", "stub-broken-sse-5", "stub-hang-up")]
+    _, metadata = upstream.traced()
+
+    refusals = await asyncio.gather(
+        *(refused(upstream.world.models.Chat(_chat(name), metadata=metadata)) for name in names * 10)
+    )
+    answer = await upstream.world.models.Chat(_chat(await upstream.model("stub-fast")), metadata=metadata)
+
+    assert {refusal.code for refusal in refusals} == {Code.UNAVAILABLE}
+    assert answer.message.content == "t0 t1 t2 "

@@ -1,0 +1,132 @@
+"""`atrium` as a process of its own, as an operator starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.databases import Scratch
+
+ROOT = Path(__file__).parent.parent
+BOUND_SECONDS = 60.0
+"""Long enough for a busy machine; whatever takes longer does not come."""
+
+
+class Process:
+    """A running `atrium`. `lines`: what it has printed so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._printed = asyncio.Condition()
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self._readers = [
+            asyncio.create_task(self._read(process.stdout, self.lines)),
+            asyncio.create_task(self._read(process.stderr, self.errors)),
+        ]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """The first line that has the pattern in it; waits for it."""
+        compiled = re.compile(pattern)
+        async with asyncio.timeout(BOUND_SECONDS), self._printed:
+            while True:
+                for line in self.lines:
+                    if found := compiled.search(line):
+                        return found
+                assert self._process.returncode is None, self.errors
+                await self._printed.wait()
+
+    async def port(self) -> int:
+        """Where it serves."""
+        return int((await self.line(r"^Atrium serves on 127\.0\.0\.1:(\d+) "))[1])
+
+    async def administrator(self) -> tuple[str, str]:
+        """The login and password that it printed."""
+        found = await self.line(r"login (\S+), password (\S+)$")
+        return found[1], found[2]
+
+    async def end(self) -> int:
+        """The exit code; waits for it, and for everything that was printed."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            await asyncio.wait(self._readers)
+            return await self._process.wait()
+
+    def servers(self) -> list[psutil.Process]:
+        """The server processes that it watches."""
+        found = []
+        for child in psutil.Process(self.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
+
+    async def _read(self, stream: Any, lines: list[str]) -> None:
+        async for line in stream:
+            lines.append(line.decode().rstrip("\n"))
+            async with self._printed:
+                self._printed.notify_all()
+        async with self._printed:
+            self._printed.notify_all()
+
+
+def environment(scratch: Scratch, **settings: object) -> dict[str, str]:
+    """What a server on this database is told; `settings` by their names, None for what is not set."""
+    own = scratch.settings()
+    assert own.master_key is not None
+    given: dict[str, object] = {
+        "database_url": own.database_url,
+        "master_key": own.master_key.get_secret_value(),
+        "pool_size": 2,
+        "address": "127.0.0.1:0",
+        "grace_seconds": 10,
+        **settings,
+    }
+    return {
+        f"ATRIUM_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+@asynccontextmanager
+async def atrium(variables: dict[str, str], *arguments: str) -> AsyncIterator[Process]:
+    """The command with these variables, until the context ends and it with it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ATRIUM_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        *(arguments or ("serve",)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}", **variables},
+    )
+    running = Process(process)
+    try:
+        yield running
+    finally:
+        if process.returncode is None:
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for child in family:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        await running.end()

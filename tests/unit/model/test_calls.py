@@ -1,0 +1,248 @@
+"""What is written down of a call, however it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from server.db.database import Database, Tx
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.kernel.principal import Call, Principal, begin_call
+from server.kernel.tasks import Background
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelUnavailable, Usage
+from server.llm.registry import Registry
+from server.model.calls import CallService, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
+from server.settings import Settings
+from tests.databases import Scratch
+
+AT_ONCE = 0.01
+NOT_FOR_EVER = 10.0
+
+Records = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+class Script:
+    """A chat model that writes, waits and fails as it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.asked: ChatRequest | None = None
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
+        self.asked = request
+        for step in self.steps:
+            match step:
+                case Exception():
+                    raise step
+                case asyncio.Event():
+                    await step.wait()
+                case _:
+                    yield (step,)
+
+
+class Defaults:
+    """A tenant's settings."""
+
+    async def model_defaults(self, tx: Tx) -> tuple[str | None, str | None, float, int]:
+        return "scripted", None, 0.7, 100
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+async def background() -> AsyncIterator[Background]:
+    made = Background()
+    yield made
+    await made.close(NOT_FOR_EVER)
+
+
+@pytest.fixture
+async def caller(admin: Any) -> Call:
+    """Who calls; a model with a price is in place."""
+    model_id = uuid7()
+    await admin.execute(
+        "INSERT INTO models (id, name, provider, model_type, max_tokens) VALUES ($1, 'scripted', 'custom', 'chat', 50)",
+        model_id,
+    )
+    await admin.execute(
+        "INSERT INTO model_prices (id, model_id, input_cost_per_1k, output_cost_per_1k, effective_from)"
+        " VALUES ($1, $2, 0.5, 1.5, now())",
+        uuid7(),
+        model_id,
+    )
+    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
+    call.principal = Principal(PLATFORM_TENANT_ID, uuid7(), uuid7(), frozenset())
+    return call
+
+
+@pytest.fixture
+def calls(database: Database, script: Script, background: Background, caller: Call) -> CallService:
+    registry = Registry(Settings(), {"scripted": script}, {})
+    return CallService(database, registry, Defaults(), background, heartbeat=AT_ONCE)
+
+
+@pytest.fixture
+def records(admin: Any, background: Background) -> Records:
+    """Reads the records when all of them are written."""
+
+    async def read() -> list[dict[str, Any]]:
+        await background.close(NOT_FOR_EVER)
+        return [dict(row) for row in await admin.fetch("SELECT * FROM model_call_logs")]
+
+    return read
+
+
+def _asked(**changes: Any) -> ChatCall:
+    given = {"model": "", "messages": [Message("user", "Hi")], "temperature": None, "max_tokens": None}
+    return ChatCall(**(given | {"stop": (), "seed": None} | changes))
+
+
+async def _events(calls: CallService, caller: Call) -> list[ChatEvent]:
+    begin_call(caller)
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(_asked())) as batches:
+        return [event async for batch in batches for event in batch]
+
+
+async def test_a_finished_call_is_on_record_with_all_that_is_known_of_it(
+    calls: CallService, caller: Call, script: Script, records: Records
+) -> None:
+    script.steps = [ChatChunk("Hel"), ChatChunk("lo", "stop"), ChatChunk(usage=Usage(1000, 200, 400))]
+
+    started, *deltas, ended = await _events(calls, caller)
+
+    (record,) = await records()
+    assert isinstance(started, Started)
+    assert isinstance(ended, Ended)
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == "Hello"
+    assert started.call_log_id == ended.log.id == record["id"]
+    expected = {
+        "tenant_id": PLATFORM_TENANT_ID,
+        "user_id": caller.caller.user_id,
+        "request_kind": "chat",
+        "prompt_tokens": 1000,
+        "completion_tokens": 200,
+        "cached_tokens": 400,
+        "total_tokens": 1200,
+        "total_cost": Decimal("0.8"),
+        "status": "success",
+        "error_code": None,
+        "finish_reason": "stop",
+        "trace_id": caller.trace_id,
+        "request_id": "request-1",
+    }
+    assert {name: record[name] for name in expected} == expected
+    assert record["latency_ms"] >= record["time_to_first_token_ms"] >= 0
+
+
+async def test_a_call_that_leaves_things_open_takes_the_tenants_settings_under_the_models_ceiling(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    script.steps = [ChatChunk("", "stop")]
+
+    await _events(calls, caller)
+
+    assert script.asked is not None
+    assert (script.asked.model, script.asked.temperature, script.asked.max_tokens) == ("scripted", 0.7, 50)
+    assert script.asked.headers == {"traceparent": caller.traceparent, "x-request-id": "request-1"}
+
+
+async def test_a_model_that_says_nothing_for_a_while_is_told_to_be_alive(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    answers = asyncio.Event()
+    script.steps = [ChatChunk("a"), answers, ChatChunk("b", "stop")]
+    kinds: list[type] = []
+    begin_call(caller)
+
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(_asked())) as batches:
+        async for batch in batches:
+            kinds.extend(type(event) for event in batch)
+            if kinds.count(Heartbeat) == 3:
+                answers.set()
+
+    assert kinds == [Started, Delta, Heartbeat, Heartbeat, Heartbeat, Delta, Ended]
+
+
+async def test_a_provider_that_fails_ends_the_call_with_what_it_had_used(
+    calls: CallService, caller: Call, script: Script, records: Records
+) -> None:
+    script.steps = [ChatChunk("a", usage=Usage(10, 1)), ModelUnavailable()]
+
+    ended = (await _events(calls, caller))[-1]
+
+    (record,) = await records()
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.error, ModelUnavailable)
+    assert (record["status"], record["error_code"]) == ("error", "MODEL_UNAVAILABLE")
+    assert (record["prompt_tokens"], record["completion_tokens"]) == (10, 1)
+
+
+async def test_a_mistake_of_ours_is_on_record_too(
+    calls: CallService, caller: Call, script: Script, records: Records
+) -> None:
+    script.steps = [ChatChunk("a", usage=Usage(10, 1)), ZeroDivisionError()]
+
+    with pytest.raises(ZeroDivisionError):
+        await _events(calls, caller)
+
+    (record,) = await records()
+    assert (record["status"], record["error_code"], record["prompt_tokens"]) == ("error", "INTERNAL", 10)
+
+
+@pytest.mark.parametrize("after", [Started, Delta, Heartbeat])
+async def test_a_caller_who_leaves_leaves_a_record_of_what_was_used_until_then(
+    calls: CallService, caller: Call, script: Script, records: Records, after: type[ChatEvent]
+) -> None:
+    script.steps = [ChatChunk("a", usage=Usage(10, 1)), asyncio.Event()]
+    begin_call(caller)
+
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(_asked())) as batches:
+        async for batch in batches:
+            if any(type(event) is after for event in batch):
+                break
+
+    (record,) = await records()
+    assert (record["status"], record["error_code"]) == ("cancelled", None)
+    assert record["completion_tokens"] == (0 if after is Started else 1)
+
+
+@pytest.mark.parametrize(("last", "status"), [(ChatChunk("", "stop"), "success"), (ModelUnavailable(), "error")])
+async def test_a_caller_who_leaves_while_the_record_is_written_changes_nothing_in_it(
+    calls: CallService, caller: Call, script: Script, scratch: Scratch, records: Records, last: Any, status: str
+) -> None:
+    script.steps = [ChatChunk("a", usage=Usage(10, 1)), last]
+    async with scratch.connect() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("LOCK TABLE model_call_logs")
+        call = asyncio.create_task(_events(calls, caller))
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                pass
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await transaction.rollback()
+
+    (record,) = await records()
+    assert (record["status"], record["prompt_tokens"]) == (status, 10)
+
+
+async def test_a_model_without_a_price_costs_nothing_known(
+    calls: CallService, caller: Call, script: Script, admin: Any, records: Records
+) -> None:
+    await admin.execute("DELETE FROM model_prices")
+    script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
+
+    await _events(calls, caller)
+
+    (record,) = await records()
+    assert record["total_cost"] is None

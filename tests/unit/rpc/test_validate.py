@@ -1,0 +1,163 @@
+"""Validation: every broken rule of the proto, and what cannot even be read, named by its field."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
+from google.protobuf.message import Message
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from server.kernel.errors import InvalidRequest
+from server.rpc.steps.validate import Undecodable, Validate, tolerant
+
+VALIDATE = Validate()
+
+
+def _violations(request: Message | Undecodable) -> list[str]:
+    with pytest.raises(InvalidRequest) as refused:
+        VALIDATE(request)
+    return [field for field, _ in refused.value.violations]
+
+
+def _parsed(request: Message) -> Message | Undecodable:
+    return tolerant(type(request).FromString)(request.SerializeToString())
+
+
+def _nul_fields(request: Message) -> list[str]:
+    parsed = _parsed(request)
+    assert isinstance(parsed, Undecodable)
+    return [field for field, _ in parsed.violations]
+
+
+def test_a_good_request_comes_through_as_it_was_sent() -> None:
+    request = identity.LoginRequest(tenant="acme", login="ann", password="\u00e9\U0001f600")
+
+    parsed = _parsed(request)
+
+    assert parsed == request
+    VALIDATE(request)
+
+
+def test_every_broken_field_is_named_with_what_is_wrong() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        VALIDATE(identity.LoginRequest(tenant="x" * 64))
+
+    found = dict(refused.value.violations)
+    assert found.keys() == {"tenant", "login", "password"}
+    assert all(found.values())
+
+
+def test_an_element_is_named_by_its_index_and_a_nested_field_by_its_path() -> None:
+    assert _violations(model.EmbedRequest(inputs=["a", "", "b", ""])) == ["inputs[1]", "inputs[3]"]
+    request = tenant.CreateTenantRequest(
+        slug="acme", name="Acme", administrator={"username": "a", "password": "long enough"}
+    )
+    assert _violations(request) == ["administrator.email"]
+
+
+def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
+    request = identity.UpdateUserRequest(
+        id="01890a5d-ac96-774b-bcce-b302099a8057", update_mask={"paths": ["username"]}, full_name="Ann"
+    )
+
+    assert _violations(request) == ["username"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a",
+        b"\x0a\x05ab",
+        b"\xff" * 20,
+        b"\x0a\x02\xff\xfe",  # not UTF-8
+        b"\x0a\x03\xed\xa0\x80",  # half a surrogate pair
+        b"\x0a\x02\xc0\x80",  # NUL in two bytes
+        b"\x07",  # wire type 7
+        b"\x0b" * 200,  # groups that never end
+        b"\x00\x00",
+    ],
+    ids=lambda data: data[:6].hex(),
+)
+def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_text(data: bytes) -> None:
+    parsed = tolerant(identity.LoginRequest.FromString)(data)
+
+    assert isinstance(parsed, Undecodable)
+    with pytest.raises(InvalidRequest) as refused:
+        VALIDATE(parsed)
+    assert refused.value.violations == (
+        ("", "is not a well-formed message: check its encoding and that text is UTF-8"),
+    )
+
+
+def test_fields_that_are_not_known_are_let_be() -> None:
+    data = identity.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
+
+    VALIDATE(tolerant(identity.GetUserRequest.FromString)(data))
+
+
+def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:
+    assert _nul_fields(identity.LoginRequest(tenant="a\0", login="b", password="\0")) == ["tenant", "password"]
+
+
+def test_nul_is_found_in_what_a_list_holds() -> None:
+    assert _nul_fields(model.EmbedRequest(inputs=["a", "b\0", "\0c"])) == ["inputs[1]", "inputs[2]"]
+
+
+def test_nul_is_found_in_nested_and_repeated_messages() -> None:
+    request = model.ChatRequest(messages=[{"role": 1, "content": "a"}, {"role": 1, "content": "a\0b"}])
+
+    assert _nul_fields(request) == ["messages[1].content"]
+    assert _nul_fields(tenant.CreateTenantRequest(administrator={"email": "a\0"})) == ["administrator.email"]
+
+
+def test_nul_is_found_in_free_json_and_in_its_keys() -> None:
+    extra = struct_pb2.Struct()
+    extra.update({"deep": {"list": ["a", "b\0"]}})
+
+    assert _nul_fields(tenant.UpdateTenantConfigRequest(extra_config=extra)) == [
+        "extra_config.fields[...].struct_value.fields[...].list_value.values[1].string_value"
+    ]
+    keyed = struct_pb2.Struct()
+    keyed.update({"a\0": 1})
+    assert _nul_fields(tenant.UpdateTenantConfigRequest(extra_config=keyed)) == ["extra_config.fields[...]"]
+
+
+def test_nul_is_found_in_maps_of_text_and_numbers_are_no_text() -> None:
+    request = _maps()
+    request.texts["a"] = "b"
+    request.texts["c"] = "d\0"
+    request.texts["e\0"] = "f"
+    request.numbers[0] = 0
+
+    assert _nul_fields(request) == ["texts[...]", "texts[...]"]
+    request.ClearField("texts")
+    assert _parsed(request) == request
+
+
+def test_zero_bytes_outside_of_text_are_no_nul() -> None:
+    request = model.ChatRequest(
+        model="m", messages=[{"role": 1, "content": "a"}], temperature=0.5, seed=256, max_tokens=1
+    )
+
+    assert b"\0" in request.SerializeToString()
+    assert _parsed(request) == request
+    holder = _maps()
+    holder.raw = b"\0\0"
+    assert _parsed(holder) == holder
+
+
+def _maps() -> Message:
+    """A message with maps, as no request of ours has one yet: `texts`, `numbers`, and `raw` bytes."""
+    file = descriptor_pb2.FileDescriptorProto(name="maps.proto", package="maps", syntax="proto3")
+    holder = file.message_type.add(name="Holder")
+    for number, (name, key, value) in enumerate([("texts", 9, 9), ("numbers", 5, 5)], start=1):
+        entry = holder.nested_type.add(name=f"{name.title()}Entry", options={"map_entry": True})
+        entry.field.add(name="key", number=1, type=key, label=1)
+        entry.field.add(name="value", number=2, type=value, label=1)
+        holder.field.add(name=name, number=number, type=11, label=3, type_name=f".maps.Holder.{name.title()}Entry")
+    holder.field.add(name="raw", number=3, type=12, label=1)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("maps.Holder"))()

@@ -1,0 +1,267 @@
+"""The settings from the environment: what is wrong with them is said once, completely, and without a secret in it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from server.settings import Settings, SettingsError, load_settings
+from tests.factories.certificates import authority, signed_by
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+URL = "postgresql://atrium_app@db.example/atrium"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without a setting in it."""
+    for name in [name for name in os.environ if name.startswith("ATRIUM_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def _load(environment: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        environment.setenv(f"ATRIUM_{name}", value)
+    return load_settings()
+
+
+def _complaints(environment: pytest.MonkeyPatch, **variables: str) -> dict[str, str]:
+    """What is said of each variable."""
+    with pytest.raises(SettingsError) as refused:
+        _load(environment, **variables)
+    lines = [line.split(": ", 1) for line in str(refused.value).splitlines()]
+    assert len({name for name, _ in lines}) == len(lines)
+    return {name.removeprefix("ATRIUM_"): text for name, text in lines}
+
+
+def test_nothing_need_be_set(environment: pytest.MonkeyPatch) -> None:
+    settings = _load(environment)
+
+    assert (settings.address, settings.processes, settings.database_url) == ("127.0.0.1:50051", 1, None)
+    assert settings.serves_reflection
+
+
+def test_values_are_read_by_their_names(environment: pytest.MonkeyPatch) -> None:
+    settings = _load(
+        environment,
+        ADDRESS="[::]:0",
+        PROCESSES="4",
+        DATABASE_URL=URL,
+        MASTER_KEY=KEY,
+        REFLECTION="false",
+        PROVIDER_KEYS='{"http://127.0.0.1:1/v1": "", "https://models.example/v1": "s3cret"}',
+    )
+
+    assert (settings.address, settings.processes, settings.database_url) == ("[::]:0", 4, URL)
+    assert settings.master_key_bytes == bytes(range(32))
+    assert {url: key.get_secret_value() for url, key in settings.provider_keys.items()} == {
+        "http://127.0.0.1:1/v1": "",
+        "https://models.example/v1": "s3cret",
+    }
+
+
+def test_a_variable_that_is_empty_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    settings = _load(environment, DATABASE_URL="", PROCESSES="", OPENAI_API_KEY="", PROVIDER_KEYS="")
+
+    assert (settings.database_url, settings.processes, settings.openai_api_key) == (None, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("environment_name", "asked", "served"),
+    [
+        ("development", None, True),
+        ("production", None, False),
+        ("production", "true", True),
+        ("development", "0", False),
+    ],
+)
+def test_reflection_is_off_in_production_unless_asked_for(
+    environment: pytest.MonkeyPatch, environment_name: str, asked: str | None, served: bool
+) -> None:
+    variables = {"ENVIRONMENT": environment_name} | ({"REFLECTION": asked} if asked else {})
+
+    assert _load(environment, **variables).serves_reflection is served
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENVIRONMENT", "staging"),
+        ("ADDRESS", "localhost"),
+        ("ADDRESS", ":"),
+        ("ADDRESS", "127.0.0.1:"),
+        ("ADDRESS", "127.0.0.1:port"),
+        ("ADDRESS", "127.0.0.1:65536"),
+        ("ADDRESS", "127.0.0.1:50051\nx"),
+        ("METRICS_ADDRESS", "127.0.0.1:99999"),
+        ("METRICS_ADDRESS", "9090"),
+        ("PROCESSES", "0"),
+        ("PROCESSES", "65"),
+        ("PROCESSES", "two"),
+        ("PROCESSES", "1.5"),
+        ("GRACE_SECONDS", "0"),
+        ("GRACE_SECONDS", "nan"),
+        ("GRACE_SECONDS", "inf"),
+        ("REFLECTION", "perhaps"),
+        ("POOL_SIZE", "0"),
+        ("MASTER_KEY", "short"),
+        ("MASTER_KEY", KEY[:-4]),
+        ("MASTER_KEY", KEY[:-2] + "!="),
+        ("MASTER_KEY", "é" * 44),
+        ("MAX_MESSAGE_BYTES", "1"),
+        ("MAX_METADATA_BYTES", "100"),
+        ("MAX_STREAMS_PER_CONNECTION", "0"),
+        ("MAX_IN_FLIGHT", "0"),
+        ("CEILING_SECONDS", "-1"),
+        ("CEILING_SECONDS", "nan"),
+        ("ACCESS_TOKEN_MINUTES", "61"),
+        ("REFRESH_TOKEN_DAYS", "0"),
+        ("PROVIDER_KEYS", "{"),
+        ("PROVIDER_KEYS", "[]"),
+        ("PROVIDER_KEYS", '"text"'),
+        ("PROVIDER_KEYS", '{"http://a/v1": 1}'),
+        ("PROVIDER_KEYS", '{"http://a/v1": null}'),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("TLS_CLIENT_CA_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_wrong_value_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    complaints = _complaints(environment, **{name: value})
+
+    assert complaints.keys() == {name}
+    assert complaints[name]
+
+
+def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(environment: pytest.MonkeyPatch) -> None:
+    complaints = _complaints(
+        environment,
+        PROCESSES="none",
+        LOG_LEVEL="loud",
+        PROVIDER_KEYS="{",
+        DATABASE_URL=URL,
+        TLS_CERTIFICATE_FILE="/nowhere/cert.pem",
+        PROCESES="2",
+        SECRET="x",
+    )
+
+    assert complaints.keys() == {
+        "PROCESSES",
+        "LOG_LEVEL",
+        "PROVIDER_KEYS",
+        "MASTER_KEY",  # asked for by ATRIUM_DATABASE_URL
+        "TLS_CERTIFICATE_FILE",
+        "PROCESES",
+        "SECRET",
+    }
+    assert complaints["PROCESES"] == complaints["SECRET"] == "is not a setting"
+
+
+def test_an_unknown_variable_alone_is_refused_too(environment: pytest.MonkeyPatch) -> None:
+    assert _complaints(environment, DATABASE_URI=URL) == {"DATABASE_URI": "is not a setting"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MASTER_KEY", "s3cret-s3cret"),
+        ("PROVIDER_KEYS", '{"http://a/v1": "s3cret"'),
+        ("PROVIDER_KEYS", '{"http://a/v1": ["s3cret"]}'),
+        ("PROVIDER_KEYS", '["s3cret"]'),
+    ],
+)
+def test_no_message_repeats_a_secret(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    assert "s3cret" not in str(_complaints(environment, **{name: value}))
+    environment.delenv(f"ATRIUM_{name}")
+    settings = _load(environment, OPENAI_API_KEY="s3cret", PROVIDER_KEYS='{"http://a/v1": "s3cret"}')
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_database_of_ones_own_needs_a_master_key(environment: pytest.MonkeyPatch) -> None:
+    complaints = _complaints(environment, DATABASE_URL=URL)
+
+    assert "ATRIUM_DATABASE_URL" in complaints["MASTER_KEY"]
+    assert _load(environment, MASTER_KEY=KEY).database_url == URL
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Settings for mutual TLS."""
+    root = authority(tmp_path, "root")
+    own = signed_by(root, tmp_path, "server")
+    return {
+        "TLS_CERTIFICATE_FILE": str(own.certificate_file),
+        "TLS_PRIVATE_KEY_FILE": str(own.key_file),
+        "TLS_CLIENT_CA_FILE": str(root.certificate_file),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        (["TLS_CERTIFICATE_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
+        (["TLS_PRIVATE_KEY_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
+        (["TLS_CLIENT_CA_FILE"], {"TLS_CLIENT_CA_FILE"}),
+        (["TLS_CERTIFICATE_FILE", "TLS_CLIENT_CA_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
+    ],
+)
+def test_a_certificate_and_its_key_go_together(
+    environment: pytest.MonkeyPatch, files: dict[str, str], given: list[str], wrong: set[str]
+) -> None:
+    assert _complaints(environment, **{name: files[name] for name in given}).keys() == wrong
+
+
+def test_tls_is_set_by_files(environment: pytest.MonkeyPatch, files: dict[str, str]) -> None:
+    settings = _load(environment, **files)
+
+    assert str(settings.tls_client_ca_file) == files["TLS_CLIENT_CA_FILE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("TLS_CERTIFICATE_FILE", {"TLS_PRIVATE_KEY_FILE"}),
+        ("TLS_PRIVATE_KEY_FILE", {"TLS_PRIVATE_KEY_FILE"}),
+        ("TLS_CLIENT_CA_FILE", {"TLS_CLIENT_CA_FILE"}),
+    ],
+)
+@pytest.mark.parametrize("content", ["", "rubbish", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"])
+def test_a_file_that_holds_something_else_is_named(
+    environment: pytest.MonkeyPatch, files: dict[str, str], name: str, wrong: set[str], content: str
+) -> None:
+    Path(files[name]).write_text(content)
+
+    assert _complaints(environment, **files).keys() == wrong
+
+
+def test_a_certificates_key_is_its_own(environment: pytest.MonkeyPatch, files: dict[str, str], tmp_path: Path) -> None:
+    another = authority(tmp_path, "another")
+
+    complaints = _complaints(environment, **files | {"TLS_PRIVATE_KEY_FILE": str(another.key_file)})
+
+    assert complaints.keys() == {"TLS_PRIVATE_KEY_FILE"}
+
+
+def test_a_folder_is_no_certificate(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    complaints = _complaints(
+        environment, TLS_CERTIFICATE_FILE=str(tmp_path), TLS_PRIVATE_KEY_FILE=str(tmp_path / "absent.pem")
+    )
+
+    assert complaints.keys() == {"TLS_CERTIFICATE_FILE", "TLS_PRIVATE_KEY_FILE"}
+    assert str(tmp_path) in complaints["TLS_CERTIFICATE_FILE"]
+
+
+def test_the_embedded_databases_master_key_is_made_once_for_its_owner_alone(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+
+    first = _load(environment, DATA_DIR=str(folder)).master_key_bytes
+    second = _load(environment, DATA_DIR=str(folder)).master_key_bytes
+
+    assert (len(first), first) == (32, second)
+    assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
