@@ -124,7 +124,7 @@ class OpenAIChat:
             body["stop"] = list(request.stop)
         if request.seed is not None:
             body["seed"] = request.seed
-        with _failures(request.model):
+        with _failures(request.model, "messages"):
             async with self._client.chat.completions.with_streaming_response.create(
                 stream=True,
                 stream_options={"include_usage": True},
@@ -183,7 +183,7 @@ class OpenAIEmbedding:
 
     async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
-        with _failures(self._model):
+        with _failures(self._model, "inputs"):
             async with self._client.embeddings.with_streaming_response.create(
                 model=self._model, input=list(texts), encoding_format="base64", extra_headers=dict(headers)
             ) as response:
@@ -226,7 +226,7 @@ class _Refused(Exception):
         self.code = code
         self.retry_after = retry_after
 
-    def told(self, model: str) -> DomainError:
+    def told(self, model: str, field: str) -> DomainError:
         """The same in our words."""
         match self.status:
             case 429:
@@ -238,7 +238,7 @@ class _Refused(Exception):
                 return ModelNotConfigured(model)
             case status if status >= 500 or status in (408, 425):
                 return ModelUnavailable(self.retry_after)
-        return ModelRequestRejected([("messages", "the model's provider refuses the request")])
+        return ModelRequestRejected([(field, "the model's provider refuses the request")])
 
 
 async def _check(response: httpx2.Response) -> None:
@@ -271,12 +271,15 @@ async def _drain(parts: AsyncIterator[bytes]) -> None:
 
 
 @contextmanager
-def _failures(model: str) -> Iterator[None]:
-    """The SDK's failures in our words. Nothing that the provider said is passed on."""
+def _failures(model: str, field: str) -> Iterator[None]:
+    """The SDK's failures in our words. Nothing that the provider said is passed on.
+
+    `field`: what of the request it is about, where the provider refuses it.
+    """
     try:
         yield
     except _Refused as refused:
-        raise refused.told(model) from None
+        raise refused.told(model, field) from None
     except (openai.APIConnectionError, httpx2.TimeoutException) as error:
         raise ModelUnavailable from error
     except (httpx2.HTTPError, httpx2.StreamError, openai.OpenAIError) as error:

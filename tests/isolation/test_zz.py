@@ -1,0 +1,313 @@
+"""Tenants at work side by side, step by step at random: none ever sees or touches anything of another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import role_pb2, user_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.databases import Cluster
+from tests.factories.world import Person, Refusal, World, refused
+from tests.servers import serving
+
+Result = TypeVar("Result")
+
+ACTIVE, INACTIVE = user_pb2.User.STATE_ACTIVE, user_pb2.User.STATE_INACTIVE
+PERMISSIONS = ["call_logs:read", "models:execute", "models:read", "roles:read", "users:read"]
+
+# The same names in every tenant: what is unique is so within one.
+NAMES = st.sampled_from(["ann", "bob", "cy", "dee"])
+SIDES = st.integers(0, 1)
+PICKS = st.integers(0, 999)
+
+_TABLES = """
+SELECT c.relname, a.attname FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+
+
+class Side:
+    """One server for every example: the loop it runs on, and a connection that sees every row."""
+
+    def __init__(self, runner: asyncio.Runner, world: World, admin: Any, tables: list[tuple[str, str]]) -> None:
+        self._runner = runner
+        self.world = world
+        self._admin = admin
+        self._digests = " UNION ALL ".join(
+            f"SELECT '{table}' AS name, {column}::text AS tenant, "
+            f"md5(string_agg(t::text, '|' ORDER BY t::text)) AS digest FROM {table} t GROUP BY {column}"
+            for table, column in tables
+        )
+
+    def run(self, work: Awaitable[Result]) -> Result:
+        """The outcome of what is awaited, on the loop of the server."""
+
+        async def awaited() -> Result:
+            return await work
+
+        return self._runner.run(awaited())
+
+    def rows(self) -> dict[tuple[str, str], str]:
+        """What each tenant has in each table, in short."""
+        found = self.run(self._admin.fetch(self._digests))
+        return {(row["tenant"], row["name"]): row["digest"] for row in found}
+
+
+@dataclass
+class Tenant:
+    """What a tenant must find when it looks: its administrator, and every object by its id."""
+
+    administrator: Person
+    users: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    roles: dict[str, tuple[str, str, frozenset[str]]] = field(default_factory=dict)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    config: tuple[float, int] = (0.0, 0)
+    made: list[str] = field(default_factory=list)
+    """The roles of its own making, oldest first."""
+    default_roles: frozenset[str] = frozenset()
+
+
+class Tenants(RuleBasedStateMachine):
+    """Two tenants of one server. After each step both find what they made, and no row of anybody else has changed."""
+
+    server: Side
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenants: list[Tenant] = []
+        self.actor = ""
+        self.before: dict[tuple[str, str], str] = {}
+
+    @initialize()
+    def found(self) -> None:
+        for _ in range(2):
+            administrator = self.server.run(self.server.world.tenant())
+            found = self.server.run(self._look(administrator))
+            defaults = {role.id for role in self._roles_of(administrator) if role.default}
+            found.default_roles = frozenset(defaults)
+            self.tenants.append(found)
+        self.before = self.server.rows()
+
+    def _roles_of(self, administrator: Person) -> list[Any]:
+        request = identity.ListRolesRequest()
+        reply = self.server.run(self.server.world.identity.ListRoles(request, metadata=administrator.metadata))
+        return list(reply.roles)
+
+    async def _look(self, administrator: Person) -> Tenant:
+        """Everything that the tenant is shown."""
+        world, who = self.server.world, {"metadata": administrator.metadata}
+        users = (await world.identity.ListUsers(identity.ListUsersRequest(page_size=1000), **who)).users
+        roles = (await world.identity.ListRoles(identity.ListRolesRequest(page_size=1000), **who)).roles
+        logs = (await world.models.ListCallLogs(model.ListCallLogsRequest(page_size=1000), **who)).call_logs
+        config = (await world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), **who)).config
+        own = (await world.tenants.GetTenant(tenant.GetTenantRequest(), **who)).tenant
+        held = {}
+        for user in users:
+            request = identity.ListRolesRequest(user_id=user.id)
+            held[user.id] = frozenset(role.id for role in (await world.identity.ListRoles(request, **who)).roles)
+        assert (own.id, config.tenant_id) == (administrator.tenant_id, administrator.tenant_id)
+        return Tenant(
+            administrator,
+            {user.id: (user.username, user.full_name, user.state) for user in users},
+            {role.id: (role.code, role.name, frozenset(p.permission for p in role.permissions)) for role in roles},
+            held,
+            [log.id for log in reversed(logs)],
+            (config.temperature, config.max_tokens_per_request),
+        )
+
+    def _call(self, side: int, method: Any, request: Any) -> Any:
+        """The reply to the tenant's administrator, who claims in passing to be of the other tenant."""
+        return self.server.run(method(request, metadata=self._acting(side)))
+
+    def _refused(self, side: int, method: Any, request: Any) -> Refusal:
+        return self.server.run(refused(method(request, metadata=self._acting(side))))
+
+    def _acting(self, side: int) -> tuple[tuple[str, str], ...]:
+        self.actor = self.tenants[side].administrator.tenant_id
+        other = self.tenants[1 - side].administrator.tenant_id
+        return (*self.tenants[side].administrator.metadata, ("x-tenant-id", other))
+
+    @rule(side=SIDES, name=NAMES)
+    def create_user(self, side: int, name: str) -> None:
+        own = self.tenants[side]
+        request = identity.CreateUserRequest(username=name, email=f"{name}@example.com")
+        if name in {username for username, *_ in own.users.values()}:
+            refusal = self._refused(side, self.server.world.identity.CreateUser, request)
+            assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
+        else:
+            made = self._call(side, self.server.world.identity.CreateUser, request).user
+            own.users[made.id] = (name, "", ACTIVE)
+            own.held[made.id] = own.default_roles
+
+    @rule(side=SIDES, pick=PICKS, full_name=NAMES, state=st.sampled_from([ACTIVE, INACTIVE]))
+    def update_user(self, side: int, pick: int, full_name: str, state: int) -> None:
+        own = self.tenants[side]
+        user_id = _picked(own.users, pick)
+        if user_id == own.administrator.id:
+            state = ACTIVE
+        request = identity.UpdateUserRequest(id=user_id, full_name=full_name, state=state)
+        self._call(side, self.server.world.identity.UpdateUser, request)
+        own.users[user_id] = (own.users[user_id][0], full_name, state)
+
+    @rule(side=SIDES, code=NAMES)
+    def create_role(self, side: int, code: str) -> None:
+        own = self.tenants[side]
+        request = identity.CreateRoleRequest(name="Made", code=code)
+        if code in {known for known, *_ in own.roles.values()}:
+            assert self._refused(side, self.server.world.identity.CreateRole, request).reason == "ROLE_CODE_TAKEN"
+        else:
+            made = self._call(side, self.server.world.identity.CreateRole, request).role
+            own.roles[made.id] = (code, "Made", frozenset())
+            own.made.append(made.id)
+
+    @rule(side=SIDES, pick=PICKS, name=NAMES, permissions=st.sets(st.sampled_from(PERMISSIONS)))
+    def change_role(self, side: int, pick: int, name: str, permissions: set[str]) -> None:
+        own = self.tenants[side]
+        if not own.made:
+            return
+        role_id = own.made[pick % len(own.made)]
+        self._call(side, self.server.world.identity.UpdateRole, identity.UpdateRoleRequest(id=role_id, name=name))
+        entries = [role_pb2.RolePermission(permission=it, effect=role_pb2.EFFECT_ALLOW) for it in sorted(permissions)]
+        request = identity.SetRolePermissionsRequest(role_id=role_id, permissions=entries)
+        self._call(side, self.server.world.identity.SetRolePermissions, request)
+        own.roles[role_id] = (own.roles[role_id][0], name, frozenset(permissions))
+
+    @rule(side=SIDES, user=PICKS, role=PICKS)
+    def assign_or_unassign(self, side: int, user: int, role: int) -> None:
+        own = self.tenants[side]
+        if not own.made:
+            return
+        user_id, role_id = _picked(own.users, user), own.made[role % len(own.made)]
+        ids = {"user_id": user_id, "role_id": role_id}
+        if role_id in own.held[user_id]:
+            self._call(side, self.server.world.identity.UnassignRole, identity.UnassignRoleRequest(**ids))
+        else:
+            self._call(side, self.server.world.identity.AssignRole, identity.AssignRoleRequest(**ids))
+        own.held[user_id] ^= {role_id}
+
+    @rule(side=SIDES, text=NAMES)
+    def embed(self, side: int, text: str) -> None:
+        request = model.EmbedRequest(model="local-embedding", inputs=[text])
+        reply = self._call(side, self.server.world.models.Embed, request)
+        self.tenants[side].calls.append(reply.call_log_id)
+
+    @rule(side=SIDES, temperature=st.sampled_from([0.0, 0.5, 1.5]), most=st.integers(1, 4096))
+    def update_config(self, side: int, temperature: float, most: int) -> None:
+        request = tenant.UpdateTenantConfigRequest(temperature=temperature, max_tokens_per_request=most)
+        self._call(side, self.server.world.tenants.UpdateTenantConfig, request)
+        self.tenants[side].config = (temperature, most)
+
+    @rule(side=SIDES, user=PICKS, role=PICKS, own_user=PICKS, own_role=PICKS)
+    def reach_over(self, side: int, user: int, role: int, own_user: int, own_role: int) -> None:
+        """Every method that takes an id is given one of the other tenant's."""
+        own, other = self.tenants[side], self.tenants[1 - side]
+        users, theirs = self.server.world.identity, other.administrator.tenant_id
+        tenants = self.server.world.tenants
+        user_id, role_id = _picked(other.users, user), _picked(other.roles, role)
+        own_user_id, own_role_id = _picked(own.users, own_user), _picked(own.roles, own_role)
+        attempts: list[tuple[Callable[..., Any], Any]] = [
+            (users.GetUser, identity.GetUserRequest(id=user_id)),
+            (users.UpdateUser, identity.UpdateUserRequest(id=user_id, full_name="Mallory")),
+            (users.ListRoles, identity.ListRolesRequest(user_id=user_id)),
+            (users.CheckPermission, identity.CheckPermissionRequest(user_id=user_id, permissions=["users:read"])),
+            (users.GetRole, identity.GetRoleRequest(id=role_id)),
+            (users.UpdateRole, identity.UpdateRoleRequest(id=role_id, name="Mallory")),
+            (users.SetRolePermissions, identity.SetRolePermissionsRequest(role_id=role_id)),
+            (users.AssignRole, identity.AssignRoleRequest(user_id=user_id, role_id=role_id)),
+            (users.AssignRole, identity.AssignRoleRequest(user_id=user_id, role_id=own_role_id)),
+            (users.AssignRole, identity.AssignRoleRequest(user_id=own_user_id, role_id=role_id)),
+            (users.UnassignRole, identity.UnassignRoleRequest(user_id=user_id, role_id=role_id)),
+            (users.UnassignRole, identity.UnassignRoleRequest(user_id=own_user_id, role_id=role_id)),
+            (tenants.GetTenant, tenant.GetTenantRequest(id=theirs)),
+            (tenants.UpdateTenant, tenant.UpdateTenantRequest(id=theirs, name="Mallory")),
+            (tenants.GetTenantConfig, tenant.GetTenantConfigRequest(tenant_id=theirs)),
+            (tenants.UpdateTenantConfig, tenant.UpdateTenantConfigRequest(tenant_id=theirs, temperature=2.0)),
+        ]
+        for method, request in attempts:
+            refusal = self._refused(side, method, request)
+            assert refusal.code is grpc.StatusCode.NOT_FOUND, request
+        logs = self._call(side, self.server.world.models.ListCallLogs, model.ListCallLogsRequest(user_id=user_id))
+        assert not logs.call_logs
+
+    @rule(side=SIDES)
+    def continue_their_list(self, side: int) -> None:
+        request = identity.ListRolesRequest(page_size=1)
+        token = self._call(1 - side, self.server.world.identity.ListRoles, request).next_page_token
+        following = identity.ListRolesRequest(page_size=1, page_token=token)
+        assert self._refused(side, self.server.world.identity.ListRoles, following).reason == "PAGE_TOKEN_INVALID"
+
+    @invariant()
+    def each_finds_what_is_its_own_and_nothing_else(self) -> None:
+        for own in self.tenants:
+            seen = self.server.run(self._look(own.administrator))
+            for what in ("users", "roles", "held", "calls", "config"):
+                assert getattr(seen, what) == getattr(own, what), what
+
+    @invariant()
+    def no_row_of_anybody_else_has_changed(self) -> None:
+        after = self.server.rows()
+        changed = {key for key in self.before.keys() | after.keys() if self.before.get(key) != after.get(key)}
+        assert {tenant_id for tenant_id, _ in changed} <= {self.actor}, changed
+        self.before = after
+
+
+def _picked(objects: dict[str, Any], pick: int) -> str:
+    return sorted(objects)[pick % len(objects)]
+
+
+@asynccontextmanager
+async def _running(postgres: Cluster) -> AsyncIterator[tuple[World, Any, list[tuple[str, str]]]]:
+    async with AsyncExitStack() as stack:
+        scratch = await stack.enter_async_context(postgres.clone())
+        admin = await stack.enter_async_context(scratch.connect())
+        await admin.execute("ALTER TABLE roles DISABLE ROW LEVEL SECURITY")
+        app, port = await stack.enter_async_context(serving(scratch.settings()))
+        administrator = await app.founding.first_platform_administrator()
+        assert administrator is not None
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        world = World(channel, administrator)
+        await world.platform()
+        yield world, admin, [tuple(row) for row in await admin.fetch(_TABLES)]
+
+
+@pytest.fixture
+def server(postgres: Cluster) -> Iterator[Side]:
+    # Hypothesis is no coroutine: the loop of the server runs whenever one of its steps waits for an answer.
+    with asyncio.Runner() as runner:
+        running = _running(postgres)
+        world, admin, tables = runner.run(running.__aenter__())
+        try:
+            yield Side(runner, world, admin, tables)
+        finally:
+            runner.run(running.__aexit__(None, None, None))
+
+
+def test_tenants_never_meet(server: Side) -> None:
+    class OnServer(Tenants):
+        pass
+
+    OnServer.server = server
+    bounded = settings(
+        max_examples=10,
+        stateful_step_count=15,
+        deadline=None,
+        phases=[__import__("hypothesis").Phase.generate],
+        derandomize=True,
+        database=None,
+    )
+
+    run_state_machine_as_test(OnServer, settings=bounded)
