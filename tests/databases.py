@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from os import getpid
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,12 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(config.stash[_FOLDER])
+    if hasattr(config, "workerinput"):
+        return
+    for pid_file in config.stash[_FOLDER].glob("*/postmaster.pid"):  # of a server whose last worker was killed
+        with suppress(ProcessLookupError):
+            os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)  # a server that is ending removes files as well
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Cluster:
 
     @asynccontextmanager
     async def _database(self, options: str) -> AsyncIterator[Scratch]:
-        name = f"test_{getpid()}_{next(_numbers)}"
+        name = f"test_{os.getpid()}_{next(_numbers)}"
         admin = await asyncpg.connect(self.template_url, database="postgres")
         try:
             await admin.execute(f"CREATE DATABASE {name} {options}")
@@ -162,6 +167,41 @@ def postgres(clusters: Callable[[int], Cluster]) -> Cluster:
 def each_postgres(request: pytest.FixtureRequest, clusters: Callable[[int], Cluster]) -> Cluster:
     """The test runs once on every major version at hand."""
     return clusters(request.param)
+
+
+@contextmanager
+def _shared(cluster: Cluster) -> Iterator[Scratch]:
+    clone = cluster.clone()
+    with asyncio.Runner() as runner:  # the tests' own loops end with each of them
+        made = runner.run(clone.__aenter__())
+        try:
+            yield made
+        finally:
+            runner.run(clone.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Cluster) -> Iterator[Scratch]:
+    """A database for all tests of a module, which leave it as they found it."""
+    with _shared(postgres) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def each_shared(each_postgres: Cluster) -> Iterator[Scratch]:
+    """The same on every major version at hand."""
+    with _shared(each_postgres) as made:
+        yield made
+
+
+@pytest.fixture
+async def passing(shared: Scratch) -> AsyncIterator[Any]:
+    """A connection that sees every row of the module's database, in a transaction that leaves nothing behind."""
+    async with shared.connect() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        yield connection
+        await transaction.rollback()
 
 
 @pytest.fixture

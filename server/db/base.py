@@ -39,7 +39,6 @@ DELETED = "deleted_at IS NOT NULL"
 
 NOW = text("now()")
 NEW_ID = text("atrium_uuid7()")
-EMPTY_JSON = text("'{}'::jsonb")
 
 
 def tenant_id() -> Column[Any]:

@@ -29,6 +29,8 @@ SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser
        has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE') AS owner_creates,
        has_schema_privilege('{SERVING_ROLE}', 'public', 'USAGE') AS app_uses,
        has_schema_privilege('{SERVING_ROLE}', 'public', 'CREATE') AS app_creates,
+       has_database_privilege('{SERVING_ROLE}', current_database(), 'TEMPORARY') AS app_makes_temporary,
+       quote_ident(current_database()) AS database,
        EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'atrium_{_EVENTS[0]}') AS event_triggers
 """
 
@@ -108,6 +110,8 @@ async def _prepare_database(connection: Any) -> list[str]:
         await connection.execute(f"GRANT USAGE ON SCHEMA public TO {SERVING_ROLE}")
     if facts["app_creates"]:  # granted to everybody by clusters that were once older than 15
         await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    if facts["app_makes_temporary"]:  # granted to everybody by every version; a temporary table could hide one of ours
+        await connection.execute(f"REVOKE TEMPORARY ON DATABASE {facts['database']} FROM PUBLIC")
     if not facts["vector"]:
         if not facts["vector_available"]:
             raise DatabaseRefused("The server has no pgvector: install version 0.8 or newer of it, and run this again.")

@@ -95,7 +95,12 @@ def rows_up_to(revision: str) -> dict[str, dict[str, Any]]:
 async def fill(scratch: Scratch, revision: str) -> None:
     """Puts a row into every table that there is at the revision."""
     async with scratch.connect(scratch.owner_url) as owner:
-        for table, row in rows_up_to(revision).items():
-            columns = ", ".join(f'"{name}"' for name in row)
-            record = f"jsonb_populate_record(NULL::{table}, $1::jsonb)"
-            await owner.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {record}", json.dumps(row))
+        await fill_over(owner, revision)
+
+
+async def fill_over(connection: Any, revision: str) -> None:
+    """The same over a connection that may."""
+    for table, row in rows_up_to(revision).items():
+        columns = ", ".join(f'"{name}"' for name in row)
+        record = f"jsonb_populate_record(NULL::{table}, $1::jsonb)"
+        await connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {record}", json.dumps(row))

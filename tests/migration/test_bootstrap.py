@@ -49,6 +49,16 @@ async def test_it_may_be_run_again(each_postgres: Cluster) -> None:
         assert len(first) == 2
 
 
+@pytest.mark.parametrize("statement", ["CREATE TABLE stray (id int)", "CREATE TEMPORARY TABLE stray (id int)"])
+async def test_the_role_that_serves_makes_nothing(statement: str, postgres: Cluster) -> None:
+    async with postgres.empty() as scratch:
+        await bootstrap(scratch.admin_url)
+
+        async with scratch.connect(scratch.url) as app:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await app.execute(statement)
+
+
 async def test_several_databases_of_a_cluster_may_be_prepared_at_once(postgres: Cluster) -> None:
     async with AsyncExitStack() as made:
         databases = [await made.enter_async_context(postgres.empty()) for _ in range(3)]

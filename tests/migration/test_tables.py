@@ -118,12 +118,12 @@ def test_a_migration_reads_nothing_that_may_change_after_it(path: Path) -> None:
         "ALTER FUNCTION atrium_find_tenant(text) SECURITY INVOKER",
     ],
 )
-async def test_the_comparison_sees(change: str, admin: Any) -> None:
-    before = await describe(admin)
+async def test_the_comparison_sees(change: str, passing: Any) -> None:
+    before = await describe(passing)
 
-    await admin.execute(change)
+    await passing.execute(change)
 
-    assert await describe(admin) != before
+    assert await describe(passing) != before
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -17,7 +17,7 @@ from server.db.statements import Statement
 from server.identity.store import roles, users
 from server.kernel.clock import now
 from server.model import store as models
-from tests.databases import Cluster, Scratch
+from tests.databases import Scratch
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _LAST = UUID(int=(1 << 128) - 1)
@@ -103,14 +103,10 @@ OWNER: dict[str, tuple[str, list[Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def busy(postgres: Cluster) -> Iterator[Scratch]:
-    """A database with some thousand rows in every table that has an index of its own, only read by the tests here."""
-    clone = postgres.clone()
-    with asyncio.Runner() as runner:
-        made = runner.run(clone.__aenter__())
-        runner.run(_fill(made))
-        yield made
-        runner.run(clone.__aexit__(None, None, None))
+def busy(shared: Scratch) -> Scratch:
+    """A database with some thousand rows in every table that has an index of its own."""
+    asyncio.run(_fill(shared))
+    return shared
 
 
 async def _fill(scratch: Scratch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,14 +24,18 @@ TABLES = {
 }
 
 
-@pytest.fixture
-async def filled(scratch: Scratch) -> Scratch:
+@pytest.fixture(scope="module")
+def filled(shared: Scratch) -> Scratch:
     """A database with a row of one tenant in every table, and another tenant with none."""
+    asyncio.run(_fill(shared))
+    return shared
+
+
+async def _fill(scratch: Scratch) -> None:
     async with scratch.connect() as admin:
         await admin.execute("DELETE FROM model_prices; DELETE FROM models; DELETE FROM permissions")
         await fill(scratch, SCHEMA_REVISION)
         await admin.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Grace', 'grace')", OTHER)
-    return scratch
 
 
 @asynccontextmanager

@@ -11,20 +11,19 @@ import pytest
 from server.identity.domain import PLATFORM_ADMINISTRATOR_ROLE, SYSTEM_ROLES
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.permissions import Permission
-from tests.databases import Scratch
 
 ADA = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
-async def test_the_permissions_are_those_of_the_code(admin: Any) -> None:
-    rows = await admin.fetch("SELECT resource || ':' || action AS name, description FROM permissions ORDER BY name")
+async def test_the_permissions_are_those_of_the_code(passing: Any) -> None:
+    rows = await passing.fetch("SELECT resource || ':' || action AS name, description FROM permissions ORDER BY name")
 
     assert [row["name"] for row in rows] == sorted(Permission)
     assert all(row["description"] for row in rows)
 
 
-async def test_the_platform_has_the_system_roles_of_the_code_and_its_own(admin: Any) -> None:
-    roles = await admin.fetch(
+async def test_the_platform_has_the_system_roles_of_the_code_and_its_own(passing: Any) -> None:
+    roles = await passing.fetch(
         """
         SELECT r.code, r.name, r.priority, r.is_default, r.is_system,
                array_agg(p.resource || ':' || p.action) FILTER (WHERE rp.effect = 'allow') AS allowed
@@ -48,8 +47,8 @@ async def test_the_platform_has_the_system_roles_of_the_code_and_its_own(admin: 
     assert all(role["is_system"] for role in roles)
 
 
-async def test_the_models_and_their_prices_are_there(admin: Any) -> None:
-    rows = await admin.fetch(
+async def test_the_models_and_their_prices_are_there(passing: Any) -> None:
+    rows = await passing.fetch(
         """
         SELECT name, provider, model_type, max_tokens, dimensions, supports_streaming, status,
                input_cost_per_1k, output_cost_per_1k
@@ -68,8 +67,8 @@ async def test_the_models_and_their_prices_are_there(admin: Any) -> None:
     ]
 
 
-async def test_the_platform_is_a_tenant(admin: Any) -> None:
-    row = await admin.fetchrow("SELECT t.* FROM tenants t JOIN tenant_configs c ON c.tenant_id = t.id")
+async def test_the_platform_is_a_tenant(passing: Any) -> None:
+    row = await passing.fetchrow("SELECT t.* FROM tenants t JOIN tenant_configs c ON c.tenant_id = t.id")
 
     assert (row["id"], row["slug"], row["tier"], row["status"]) == (
         PLATFORM_TENANT_ID,
@@ -80,16 +79,16 @@ async def test_the_platform_is_a_tenant(admin: Any) -> None:
 
 
 @pytest.fixture
-async def app(scratch: Scratch, admin: Any) -> Any:
+async def app(passing: Any) -> Any:
     """A connection of the serving role, beside three tenants."""
-    await admin.execute(
+    await passing.execute(
         "INSERT INTO tenants (id, name, slug, status) "
         "VALUES ($1, 'Ada', 'ada', 'active'), ($2, 'Grace', 'grace', 'suspended')",
         ADA,
         uuid7(),
     )
-    async with scratch.connect(scratch.url) as connection:
-        yield connection
+    await passing.execute("SET LOCAL ROLE atrium_app")
+    return passing
 
 
 @pytest.mark.parametrize(("slug", "status"), [("ada", "active"), ("grace", "suspended")])
@@ -120,26 +119,25 @@ FIRST, LAST = UUID(int=0), UUID(int=(1 << 128) - 1)
     ],
 )
 async def test_the_platform_lists_tenants_newest_first(arguments: tuple[Any, ...], slugs: list[str], app: Any) -> None:
-    async with app.transaction():
-        await app.execute("SELECT set_config('app.tenant_id', $1, true)", str(PLATFORM_TENANT_ID))
+    await app.execute("SELECT set_config('app.tenant_id', $1, true)", str(PLATFORM_TENANT_ID))
 
-        assert [row["slug"] for row in await app.fetch(LIST, *arguments)] == slugs
+    assert [row["slug"] for row in await app.fetch(LIST, *arguments)] == slugs
 
 
 @pytest.mark.parametrize("context", [str(ADA), "", None])
 async def test_nobody_else_lists_any(context: str | None, app: Any) -> None:
-    async with app.transaction():
-        if context is not None:
-            await app.execute("SELECT set_config('app.tenant_id', $1, true)", context)
+    if context is not None:
+        await app.execute("SELECT set_config('app.tenant_id', $1, true)", context)
 
-        assert await app.fetch(LIST, LAST, FIRST, None, 10) == []
+    assert await app.fetch(LIST, LAST, FIRST, None, 10) == []
 
 
 @pytest.mark.parametrize(("slug", "active"), [("ada", True), ("grace", False), (None, False)])
-async def test_a_tenant_is_asked_for_in_its_own_context(slug: str | None, active: bool, app: Any, admin: Any) -> None:
-    tenant = await admin.fetchval("SELECT id::text FROM tenants WHERE slug = $1", slug)
-    for asking in (app, admin):
-        async with asking.transaction():
-            await asking.execute("SELECT set_config('app.tenant_id', $1, true)", tenant or "")
+async def test_a_tenant_is_asked_for_in_its_own_context(slug: str | None, active: bool, app: Any) -> None:
+    for role in ("atrium_owner", "atrium_app"):  # with row security and without
+        await app.execute("RESET ROLE")
+        tenant = await app.fetchval("SELECT id::text FROM tenants WHERE slug = $1", slug)
+        await app.execute(f"SET LOCAL ROLE {role}")
+        await app.execute("SELECT set_config('app.tenant_id', $1, true)", tenant or "")
 
-            assert await asking.fetchval("SELECT atrium_tenant_is_active()") is active
+        assert await app.fetchval("SELECT atrium_tenant_is_active()") is active
