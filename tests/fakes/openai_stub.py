@@ -113,6 +113,8 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     async def send(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            await asyncio.Event().wait()  # until the loss, which is on its way, cancels this
         self._transport.write(data)
         if not self._writable.is_set():
             await self._writable.wait()

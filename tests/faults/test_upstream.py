@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
 from time import perf_counter
@@ -20,7 +20,7 @@ from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from tests.databases import Cluster
+from tests.databases import Cluster, Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, vector
 from tests.fakes.openai_stub import OpenAIStub
@@ -29,7 +29,7 @@ from tests.servers import serving
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GONE_WITHIN = 0.1
-"""How soon the provider sees that nobody listens: the median of a few tries, since a busy machine delays one."""
+"""How soon the provider sees that nobody listens: the median of five, since a busy machine delays any one."""
 
 NOT_FOR_EVER = 20.0
 
@@ -38,6 +38,9 @@ SUCCESS, ERROR, CANCELLED = (
     call_log_pb2.CallLog.STATUS_ERROR,
     call_log_pb2.CallLog.STATUS_CANCELLED,
 )
+EMBEDDING = ("stub-embed", "stub-422", "stub-silent-2")
+"""What the names of the models begin with that are embedding models here; the others chat."""
+
 Code = grpc.StatusCode
 _numbers = count(1)
 
@@ -50,21 +53,26 @@ class Upstream:
     stub: OpenAIStub
     person: Person
     port: int
-    admin_url: str
+    scratch: Scratch
+    known: set[str] = field(default_factory=set)
 
-    async def model(self, name: str, type: int = model_pb2.Model.TYPE_CHAT) -> str:
-        """Makes the stub's model of that name known, once."""
-        price = model_pb2.ModelPrice(input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100")
-        request = pb.CreateModelRequest(
-            name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, type=type, price=price, base_url=self.stub.base_url
-        )
-        platform = await self.world.platform()
-        try:
+    async def model(self, name: str) -> str:
+        """The stub's model of that name, which the server knows of from now on."""
+        if name not in self.known:
+            price = model_pb2.ModelPrice(
+                input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
+            )
+            request = pb.CreateModelRequest(
+                name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, price=price, base_url=self.stub.base_url
+            )
+            if name.startswith(EMBEDDING):
+                request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8
+            else:
+                request.type = model_pb2.Model.TYPE_CHAT
+            platform = await self.world.platform()
             await self.world.models.CreateModel(request, metadata=platform.metadata)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not Code.ALREADY_EXISTS:
-                raise
-        while not self.stub.arrivals.empty():
+            self.known.add(name)
+        while not self.stub.arrivals.empty():  # those of the tests before
             self.stub.arrivals.get_nowait()
         return name
 
@@ -96,7 +104,7 @@ async def upstream(postgres: Cluster) -> AsyncIterator[Upstream]:
             assert administrator is not None
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 world = World(channel, administrator)
-                yield Upstream(world, stub, await world.tenant(), port, scratch.admin_url)
+                yield Upstream(world, stub, await world.tenant(), port, scratch)
 
 
 def _chat(model: str, **fields: Any) -> pb.ChatRequest:
@@ -214,7 +222,9 @@ async def test_a_provider_that_does_not_answer_is_a_status_with_details(
 ) -> None:
     trace_id, metadata = upstream.traced()
 
-    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata))
+    refusal = await refused(
+        upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
+    )
 
     (log,) = await upstream.logs(trace_id)
     assert (refusal.code, refusal.reason) == (code, reason)
@@ -245,7 +255,9 @@ async def test_an_answer_that_breaks_off_is_unavailable_and_what_it_used_is_bill
 ) -> None:
     trace_id, metadata = upstream.traced()
 
-    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata))
+    refusal = await refused(
+        upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
+    )
 
     (log,) = await upstream.logs(trace_id)
     assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, reason)
@@ -279,7 +291,9 @@ def _is_billed_for_five_tokens(log: call_log_pb2.CallLog, reason: str) -> None:
 async def test_how_long_to_wait_is_told_and_by_whom(upstream: Upstream) -> None:
     _, metadata = upstream.traced()
 
-    refusal = await refused(upstream.world.models.Chat(_chat(await upstream.model("stub-429")), metadata=metadata))
+    refusal = await refused(
+        upstream.world.models.Chat(_chat(await upstream.model("stub-429")), metadata=metadata, timeout=NOT_FOR_EVER)
+    )
 
     assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds == RETRY_AFTER
     assert refusal.detail(error_details_pb2.QuotaFailure).violations[0].subject == "stub-429"
@@ -304,7 +318,7 @@ EMBEDS = [
     ("stub-embed-ragged-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-embed-nan-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-embed-endless-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
-    ("stub-embed-400", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
+    ("stub-422", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
 ]
 
 
@@ -312,7 +326,7 @@ EMBEDS = [
 async def test_vectors_come_in_the_order_of_the_inputs_and_are_billed(upstream: Upstream, model: str) -> None:
     trace_id, metadata = upstream.traced()
     inputs = ["one", "two words"]
-    name = await upstream.model(model, model_pb2.Model.TYPE_EMBEDDING)
+    name = await upstream.model(model)
 
     reply = await upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=inputs), metadata=metadata)
 
@@ -327,10 +341,12 @@ async def test_a_provider_without_the_right_vectors_is_a_status_and_on_record(
     upstream: Upstream, model: str, code: grpc.StatusCode, reason: str
 ) -> None:
     trace_id, metadata = upstream.traced()
-    name = await upstream.model(model, model_pb2.Model.TYPE_EMBEDDING)
+    name = await upstream.model(model)
 
     refusal = await refused(
-        upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=["a", "b"]), metadata=metadata)
+        upstream.world.models.Embed(
+            pb.EmbedRequest(model=name, inputs=["a", "b"]), metadata=metadata, timeout=NOT_FOR_EVER
+        )
     )
 
     (log,) = await upstream.logs(trace_id)
@@ -363,10 +379,10 @@ async def test_a_client_that_cancels_a_stream_stops_the_provider_and_is_billed_f
 
 async def _left_after(upstream: Upstream, leave: Any) -> float:
     """Seconds from the client's leaving until the provider sees its peer gone."""
-    exchange = await upstream.stub.arrival()
-    left_at = perf_counter()
-    leave()
     async with asyncio.timeout(NOT_FOR_EVER):
+        exchange = await upstream.stub.arrival()
+        left_at = perf_counter()
+        leave()
         await exchange.left.wait()
     return exchange.left_at - left_at
 
@@ -377,22 +393,10 @@ async def test_a_client_that_cancels_a_whole_answer_stops_the_provider(upstream:
     for _ in range(5):
         trace_id, metadata = upstream.traced()
         call = upstream.world.models.Chat(_chat(name), metadata=metadata)
-        exchange = await _started(upstream, call)
-        left_at = perf_counter()
-        call.cancel()
-        async with asyncio.timeout(NOT_FOR_EVER):
-            await exchange.left.wait()
-        delays.append(exchange.left_at - left_at)
+        delays.append(await _left_after(upstream, call.cancel))
         assert (await upstream.log_at_last(trace_id)).status == CANCELLED
 
     assert median(delays) < GONE_WITHIN
-
-
-async def _started(upstream: Upstream, call: Any) -> Any:
-    """The call's exchange with the provider; a call of gRPC begins when it is first waited for."""
-    async with asyncio.timeout(NOT_FOR_EVER):
-        await call.wait_for_connection()
-        return await upstream.stub.arrival()
 
 
 async def test_a_client_that_vanishes_stops_the_provider_and_is_on_record(upstream: Upstream) -> None:
@@ -437,7 +441,7 @@ async def test_a_deadline_ends_the_call_and_the_provider_s_work(upstream: Upstre
 
 async def test_an_embedding_that_is_not_waited_for_is_on_record(upstream: Upstream) -> None:
     trace_id, metadata = upstream.traced()
-    name = await upstream.model("stub-silent-2", model_pb2.Model.TYPE_EMBEDDING)
+    name = await upstream.model("stub-silent-2")
 
     refusal = await refused(
         upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=["a"]), metadata=metadata, timeout=0.4)
@@ -485,10 +489,7 @@ async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:
 
 
 async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(upstream.admin_url)
-    try:
+    async with upstream.scratch.connect() as connection:
         await connection.execute(
             "INSERT INTO model_prices"
             " (id, model_id, input_cost_per_1k, output_cost_per_1k, cached_input_cost_per_1k, effective_from)"
@@ -496,8 +497,6 @@ async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
             model,
             *usd,
         )
-    finally:
-        await connection.close()
 
 
 async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:
