@@ -26,7 +26,7 @@ from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, vector
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.xdist_group("upstream"), pytest.mark.asyncio(loop_scope="module")]
 
 GONE_WITHIN = 0.1
 """How soon the provider sees that nobody listens: the median of five, since a busy machine delays any one."""

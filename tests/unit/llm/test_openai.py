@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -31,7 +32,7 @@ SILENCE = 0.2
 """How long the provider may say nothing in these tests."""
 
 GONE_WITHIN = 0.1
-"""How soon the provider sees that nobody listens any more."""
+"""How soon the provider sees that nobody listens any more: the median of five, since a busy machine delays any one."""
 
 NOT_FOR_EVER = 10.0
 """What hangs is a failure, not a run without end."""
@@ -292,30 +293,36 @@ async def test_a_redirect_is_not_followed(client: AsyncOpenAI, stub: OpenAIStub)
 
 @pytest.mark.parametrize("model", ["stub-slow-500", "stub-stall-1"])
 async def test_closing_the_answer_stops_the_provider(client: AsyncOpenAI, stub: OpenAIStub, model: str) -> None:
-    batches = OpenAIChat(client).stream(_asking(model))
-    async with asyncio.timeout(NOT_FOR_EVER):
-        await anext(batches)
-        closed_at = perf_counter()
-        await batches.aclose()
-        exchange = await stub.arrival()
-        await exchange.left.wait()
+    delays = []
+    for _ in range(5):
+        batches = OpenAIChat(client).stream(_asking(model))
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await anext(batches)
+            exchange = await stub.arrival()
+            closed_at = perf_counter()
+            await batches.aclose()
+            await exchange.left.wait()
+        delays.append(exchange.left_at - closed_at)
 
-    assert exchange.left_at - closed_at < GONE_WITHIN
+    assert median(delays) < GONE_WITHIN
 
 
 async def test_cancelling_the_caller_stops_a_provider_that_has_not_answered(
     client: AsyncOpenAI, stub: OpenAIStub
 ) -> None:
-    caller = asyncio.create_task(_answer(client, "stub-silent"))
-    async with asyncio.timeout(NOT_FOR_EVER):
-        exchange = await stub.arrival()
-        cancelled_at = perf_counter()
-        caller.cancel()
-        await exchange.left.wait()
+    delays = []
+    for _ in range(5):
+        caller = asyncio.create_task(_answer(client, "stub-silent"))
+        async with asyncio.timeout(NOT_FOR_EVER):
+            exchange = await stub.arrival()
+            cancelled_at = perf_counter()
+            caller.cancel()
+            await exchange.left.wait()
+        delays.append(exchange.left_at - cancelled_at)
+        with pytest.raises(asyncio.CancelledError):
+            await caller
 
-    assert exchange.left_at - cancelled_at < GONE_WITHIN
-    with pytest.raises(asyncio.CancelledError):
-        await caller
+    assert median(delays) < GONE_WITHIN
 
 
 async def test_a_connection_is_used_again(client: AsyncOpenAI, stub: OpenAIStub) -> None:
