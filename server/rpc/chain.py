@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.kernel.errors import DeadlineExceeded, DomainError, Unavailable
+from server.kernel.errors import DomainError, Unavailable
 from server.kernel.principal import begin_call
+from server.rpc.ceiling import Ceiling
 from server.rpc.policy import Rule
 from server.rpc.status import DETAILS_KEY, Internal, status_of
 from server.rpc.steps.authenticate import Authenticate
@@ -25,10 +26,6 @@ from server.rpc.steps.validate import Validate
 
 Context: TypeAlias = grpc.aio.ServicerContext
 Handler = Callable[[Any, Any], Any]
-
-
-class CeilingReached(DeadlineExceeded):
-    """The call ran longer than the {seconds} s that the server allows it."""
 
 
 class ServerShuttingDown(Unavailable):
@@ -64,7 +61,7 @@ class Chain:
         """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
         steps = self._steps
         act = self._act(handler, requests)
-        ceiling = None if rule.unlimited else rule.ceiling or self._ceiling
+        limited = Ceiling(rule.ceiling or self._ceiling)
         streams: set[asyncio.Task[Any]] = self._streams if responses else set()
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -78,18 +75,16 @@ class Chain:
             task = asyncio.current_task()
             assert task is not None
             streams.add(task)
-            limit = asyncio.timeout(ceiling)
             try:
                 if rule.unlimited:
                     response = await act(request, context)
                 else:
                     # Before any work is done for the call: refusing must stay cheaper than serving.
-                    with steps.shed:
-                        async with limit:
-                            call.principal = await steps.authenticate(rule, authorization)
-                            # Before validation: what a request must look like is only for those who may make it.
-                            await steps.authorize(rule, call)
-                            response = await act(request, context)
+                    with steps.shed, limited():
+                        call.principal = await steps.authenticate(rule, authorization)
+                        # Before validation: what a request must look like is only for those who may make it.
+                        await steps.authorize(rule, call)
+                        response = await act(request, context)
             except asyncio.CancelledError:
                 if not (self._draining and responses) or context.cancelled():
                     steps.observe.ended(call, grpc.StatusCode.CANCELLED, started)
@@ -101,11 +96,8 @@ class Chain:
             except DomainError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - whatever it is, the caller learns nothing of it
-                if isinstance(raised, TimeoutError) and limit.expired():
-                    error = CeilingReached(seconds=ceiling)
-                else:
-                    steps.observe.crashed(call, raised)
-                    error = Internal()
+                steps.observe.crashed(call, raised)
+                error = Internal()
             else:
                 steps.observe.ended(call, grpc.StatusCode.OK, started)
                 return response
