@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from math import isnan
 from typing import Any
 
@@ -17,7 +17,7 @@ import httpx2
 import numpy as np
 import openai
 import orjson
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, AsyncStream
 
 from server.kernel.errors import DomainError
 from server.llm.port import (
@@ -125,14 +125,17 @@ class OpenAIChat:
         if request.seed is not None:
             body["seed"] = request.seed
         with _failures(request.model, "messages"):
-            async with self._client.chat.completions.with_streaming_response.create(
+            # Not the method made for it: that walks over every message to transform it, a quarter of the SDK's time.
+            response: Any = await self._client.post(
+                "/chat/completions",
+                body={**body, "stream": True, "stream_options": {"include_usage": True}, **self._extra},
+                options={"headers": dict(request.headers)},
+                cast_to=httpx2.Response,
                 stream=True,
-                stream_options={"include_usage": True},
-                extra_headers=dict(request.headers),
-                extra_body=self._extra,
-                **body,
-            ) as response:
-                parts = response.iter_bytes()
+                stream_cls=AsyncStream[Any],
+            )
+            async with aclosing(response):
+                parts = response.aiter_bytes()
                 async for data in parts:
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)

@@ -177,9 +177,8 @@ class CallService:
         source = self._registry.chat(model.provider, model.name, model.base_url).stream(request)
         meter = _Meter(current_call(), model, "chat")
         try:
-            yield (Started(model.name, meter.id),)
-            batches = relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size)
-            async with aclosing(batches):
+            async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size) as batches:
+                yield (Started(model.name, meter.id),)
                 async for batch in batches:
                     for chunk in batch:
                         meter.take(chunk)
@@ -255,11 +254,16 @@ class CallService:
     async def _resolve(self, name: str, kind: CallKind) -> tuple[Model, CallDefaults]:
         """The model that the call names, by name or id, or else the tenant's default one."""
         tenant_id = current_call().caller.tenant_id
-        defaults = CallDefaults(*await self._settings.model_defaults(tenant_id))
-        named = name or (defaults.model if kind == "chat" else defaults.embedding_model)
-        if not named:
-            raise ModelNotNamed
-        model = await store.find(self._database, tenant_id, named)
+        settings = self._settings.model_defaults(tenant_id)
+        if name:  # then neither read waits for the other: the first token is what the caller waits for
+            told, model = await asyncio.gather(settings, store.find(self._database, tenant_id, name))
+            defaults = CallDefaults(*told)
+        else:
+            defaults = CallDefaults(*await settings)
+            named = defaults.model if kind == "chat" else defaults.embedding_model
+            if not named:
+                raise ModelNotNamed
+            model = await store.find(self._database, tenant_id, named)
         if model.status == "disabled":
             raise ModelDisabled(model.name)
         if model.model_type != kind:

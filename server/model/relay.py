@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
+@asynccontextmanager
 async def relay(
     source: AsyncGenerator[Sequence[Item], None], *, idle: float, most: int, size: Callable[[Item], int]
-) -> AsyncGenerator[Sequence[Item], None]:
+) -> AsyncIterator[AsyncIterator[Sequence[Item]]]:
     """What the source gives, all that has come by now at a time; an empty batch where `idle` seconds bring nothing.
 
-    Reading stops while items of more than `most` together (by `size`) wait for the consumer, so a slow one holds the
-    source back and not the memory. Closing this generator closes the source; what the source raises is raised here.
+    Reading begins at once, before the consumer asks. It stops while items of more than `most` together (by `size`) wait
+    for the consumer, so a slow one holds the source back and not the memory. Leaving the context closes the source;
+    what the source raises is raised by the iterator.
     """
     waiting: list[Item] = []
     changed, taken = asyncio.Event(), asyncio.Event()
@@ -30,9 +32,8 @@ async def relay(
                     taken.clear()
                     await taken.wait()
 
-    reader = asyncio.create_task(read())
-    reader.add_done_callback(lambda _: changed.set())
-    try:
+    async def batches() -> AsyncGenerator[Sequence[Item], None]:
+        loop = asyncio.get_running_loop()
         while True:
             # Nothing is awaited between these looks and the clearing, so that no change between them goes unseen.
             if waiting:
@@ -44,11 +45,19 @@ async def relay(
                 return
             else:
                 changed.clear()
+                timer = loop.call_later(idle, changed.set)
                 try:
-                    async with asyncio.timeout(idle):
-                        await changed.wait()
-                except TimeoutError:
+                    await changed.wait()
+                finally:
+                    timer.cancel()
+                if not (waiting or reader.done()):
                     yield ()
+
+    reader = asyncio.create_task(read())
+    reader.add_done_callback(lambda _: changed.set())
+    try:
+        async with aclosing(batches()) as given:
+            yield given
     finally:
         reader.cancel()
         await asyncio.wait([reader])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -44,12 +44,15 @@ class Source:
             self.closed.set()
 
 
-def _relay(source: Source, *, idle: float = LONG, most: int = 1000) -> AsyncGenerator[Sequence[str], None]:
+Relay = AbstractAsyncContextManager[AsyncIterator[Sequence[str]]]
+
+
+def _relay(source: Source, *, idle: float = LONG, most: int = 1000) -> Relay:
     return relay(source(), idle=idle, most=most, size=len)
 
 
-async def _items(batches: AsyncGenerator[Sequence[str], None]) -> list[str]:
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(batches):
+async def _items(relayed: Relay) -> list[str]:
+    async with asyncio.timeout(NOT_FOR_EVER), relayed as batches:
         return [item async for batch in batches for item in batch]
 
 
@@ -64,7 +67,7 @@ async def test_a_source_without_anything_ends_without_anything() -> None:
 async def test_what_came_while_nobody_asked_comes_together() -> None:
     source = Source(["a"], ["b"], ["c"], ends=False)
     source.goes_on.clear()
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(_relay(source)) as batches:
+    async with asyncio.timeout(NOT_FOR_EVER), _relay(source) as batches:
         assert list(await anext(batches)) == ["a"]
 
         source.goes_on.set()
@@ -74,7 +77,7 @@ async def test_what_came_while_nobody_asked_comes_together() -> None:
 
 
 async def test_silence_is_told_of_again_and_again() -> None:
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(_relay(Source(ends=False), idle=AT_ONCE)) as batches:
+    async with asyncio.timeout(NOT_FOR_EVER), _relay(Source(ends=False), idle=AT_ONCE) as batches:
         assert [await anext(batches) for _ in range(3)] == [(), (), ()]
 
 
@@ -87,15 +90,15 @@ async def test_a_failure_comes_after_what_was_there_before_it() -> None:
     assert received == ["a", "b"]
 
 
-async def _into(received: list[str], batches: AsyncGenerator[Sequence[str], None]) -> None:
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(batches):
+async def _into(received: list[str], relayed: Relay) -> None:
+    async with asyncio.timeout(NOT_FOR_EVER), relayed as batches:
         async for batch in batches:
             received.extend(batch)
 
 
 async def test_reading_stops_while_too_much_waits_and_goes_on_when_it_is_taken() -> None:
     source = Source(*(["xxxxx"] for _ in range(50)))
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(_relay(source, most=20)) as batches:
+    async with asyncio.timeout(NOT_FOR_EVER), _relay(source, most=20) as batches:
         received = list(await anext(batches))
         for _ in range(200):  # more turns of the loop than the source has batches
             await asyncio.sleep(0)
@@ -107,22 +110,29 @@ async def test_reading_stops_while_too_much_waits_and_goes_on_when_it_is_taken()
     assert received == ["xxxxx"] * 50
 
 
-async def test_closing_it_closes_the_source_before_it_returns() -> None:
+async def test_leaving_it_closes_the_source_first() -> None:
     source = Source(["a"], ends=False)
-    batches = _relay(source)
-    await anext(batches)
 
-    await batches.aclose()
+    async with _relay(source) as batches:
+        await anext(batches)
 
     assert source.closed.is_set()
 
 
-async def test_closing_it_while_it_is_held_back_closes_the_source_too() -> None:
-    source = Source(*(["xxxxx"] for _ in range(50)))
-    batches = _relay(source, most=1)
-    await anext(batches)
+async def test_reading_begins_before_anybody_asks() -> None:
+    source = Source(["a"], ends=False)
 
-    await batches.aclose()
+    async with asyncio.timeout(NOT_FOR_EVER), _relay(source):
+        await source.exhausted.wait()
+
+    assert source.closed.is_set()
+
+
+async def test_leaving_it_while_it_is_held_back_closes_the_source_too() -> None:
+    source = Source(*(["xxxxx"] for _ in range(50)))
+
+    async with _relay(source, most=1) as batches:
+        await anext(batches)
 
     assert source.closed.is_set()
     assert source.read < 50
@@ -144,11 +154,10 @@ async def test_a_failure_that_nobody_waited_for_is_not_complained_of() -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     source = Source(["a"], error=ValueError("broken"))
-    batches = _relay(source)
-    await anext(batches)
-    await source.closed.wait()
 
-    await batches.aclose()
+    async with _relay(source) as batches:
+        await anext(batches)
+        await source.closed.wait()
     del batches
     await asyncio.sleep(0)
 
