@@ -1,8 +1,9 @@
-"""Runs the benches, prints what they found and writes it to bench/out/."""
+"""Runs the benches, prints what they found and writes it to bench/out/, with the servers' log beside it."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,11 +22,14 @@ def main() -> None:
     if unknown := [name for name in wanted if name not in BENCHES]:
         sys.exit(f"no bench {', '.join(unknown)}: there are {', '.join(BENCHES)}")
     console = Console()
+    OUT.mkdir(exist_ok=True)
+    # A line for every call of a bench would bury its table; a file is where a server's log goes anyway.
+    with (OUT / "server.log").open("wb") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
     for name in wanted:
         with console.status(f"measuring {name}"):
             figures = BENCHES[name]()
         console.print(_table(name, figures))
-        OUT.mkdir(exist_ok=True)
         (OUT / f"{name}.json").write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
 
 

@@ -46,7 +46,7 @@ class Stage:
 
 @contextmanager
 def staged(provider: str | None = None) -> Iterator[Stage]:
-    """The server as it is served, logs and metrics included; they go nowhere. `provider`: an endpoint of models."""
+    """The server as it is served, logs and metrics included. `provider`: an endpoint of models."""
     with tempfile.TemporaryDirectory(prefix="atrium-bench-") as directory:
         keys = {} if provider is None else {provider: SecretStr("")}
         settings = Settings(address="127.0.0.1:0", data_dir=Path(directory), provider_keys=keys)

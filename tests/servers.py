@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+import structlog
 
 from server.app import App, open_app
 from server.settings import Settings
@@ -23,6 +24,8 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[App, int]]:
     """The application on a free port of this machine, until the context ends."""
     own = settings.model_copy(update={"address": "127.0.0.1:0", "log_level": "error", "grace_seconds": 1.0})
     configure_logging(own)
+    # Loggers of modules outlive a test: one that remembered this configuration would keep it in the tests after it.
+    structlog.configure(cache_logger_on_first_use=False)
     async with open_app(own) as app:
         port = await app.start()
         try:
