@@ -6,9 +6,11 @@ import base64
 import os
 import secrets
 import ssl
+from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -101,6 +103,18 @@ class Settings(BaseSettings):
         Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
     ] = Field(default_factory=dict)
 
+    smtp_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="where mail goes out: smtp://user:password@host:port, or smtps:// for TLS from the first byte; "
+            "unset: onto the log in development, and nowhere in production"
+        ),
+    ] = None
+    mail_from: Annotated[
+        str | None,
+        Field(validate_default=True, description="whom mail is from: an address, or `Name <address>`"),
+    ] = None
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
     log_format: Annotated[Literal["json", "console"], Field(description="how log lines are written")] = "json"
 
@@ -176,6 +190,36 @@ class Settings(BaseSettings):
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found.values()):
             raise ValueError('must be a JSON object of text, such as {"https://models.example/v1": "key"}')
         return found
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            server = urlsplit(value.get_secret_value())
+            known = server.scheme in {"smtp", "smtps"} and server.port != 0
+        except ValueError:
+            known = False
+        if not known or not server.hostname or server.path not in {"", "/"} or server.query or server.fragment:
+            raise ValueError("must be of the form smtp://user:password@host:port or smtps://user:password@host:port")
+        if (server.username is None) != (server.password is None):
+            raise ValueError("must name both the user and the password, or neither")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            if info.data.get("smtp_url") is not None:
+                raise ValueError("is needed with ATRIUM_SMTP_URL: whom mail is from")
+            return None
+        message = EmailMessage()
+        message["From"] = value  # refuses a line break
+        parsed = message["From"]
+        if parsed.defects or len(parsed.addresses) != 1 or not parsed.addresses[0].domain:
+            raise ValueError("must be one address, such as `Atrium <no-reply@atrium.example>`")
+        return value
 
     @property
     def serves_reflection(self) -> bool:

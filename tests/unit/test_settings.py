@@ -125,6 +125,9 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("PROVIDER_KEYS", '"text"'),
         ("PROVIDER_KEYS", '{"http://a/v1": 1}'),
         ("PROVIDER_KEYS", '{"http://a/v1": null}'),
+        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "a@example.com, b@example.com"),
+        ("MAIL_FROM", "a@example.com\nBcc: b@example.com"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("TLS_CLIENT_CA_FILE", "/nowhere/ca.pem"),
@@ -265,3 +268,30 @@ def test_the_embedded_databases_master_key_is_made_once_for_its_owner_alone(
 
     assert (len(first), first) == (32, second)
     assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.example",
+        "http://mail.example",
+        "smtp://",
+        "smtp://mail.example:port",
+        "smtp://mail.example:0",
+        "smtp://mail.example:65536",
+        "smtp://user@mail.example",
+        "smtp://mail.example/path",
+        "smtps://mail.example?starttls=no",
+    ],
+)
+def test_where_mail_goes_out_is_a_server_and_nothing_else(environment: pytest.MonkeyPatch, url: str) -> None:
+    complaints = _complaints(environment, SMTP_URL=url, MAIL_FROM="Atrium <no-reply@atrium.example>")
+
+    assert complaints.keys() == {"SMTP_URL"}
+    assert "mail.example" not in complaints["SMTP_URL"]
+
+
+def test_mail_over_smtp_needs_a_sender(environment: pytest.MonkeyPatch) -> None:
+    complaints = _complaints(environment, SMTP_URL="smtps://user:pass%40word@mail.example:465")
+
+    assert complaints.keys() == {"MAIL_FROM"}

@@ -1,0 +1,1 @@
+"""Mail on its way out: over SMTP, or onto the developer's console. Not what is written in it, nor to whom."""
