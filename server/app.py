@@ -118,7 +118,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(
                 identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
                 IdentityServicer(
-                    session_service, UserService(database, passwords, audit), RoleService(database, audit), pages
+                    session_service,
+                    UserService(database, passwords, audit, standing),
+                    RoleService(database, audit),
+                    pages,
                 ),
             ),
             Service(

@@ -55,6 +55,13 @@ class PasswordIncorrect(InvalidArgument):
         super().__init__([("current_password", "is wrong")])
 
 
+class PasswordGuessable(InvalidArgument):
+    """The password is among the first that somebody would guess."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__([(field, why)])
+
+
 class EscalationRefused(PermissionDenied):
     """Nobody can give more than they hold; you do not hold {permissions}."""
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from server.identity.password_policy import normalized
 from server.kernel.errors import ResourceExhausted
 
 Result = TypeVar("Result")
@@ -35,7 +36,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The password's argon2id hash in PHC string format. Raises LoginBusy."""
-        return await self._run(lambda: _HASHER.hash(password))
+        return await self._run(lambda: _HASHER.hash(normalized(password)))
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the hash's; with no hash it takes as long and is not. Raises LoginBusy."""
@@ -62,6 +63,6 @@ class Passwords:
 
 def _matches(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, password)
+        return _HASHER.verify(password_hash, normalized(password))
     except (VerificationError, InvalidHashError):
         return False

@@ -16,10 +16,13 @@ class AuditLog(Protocol):
 
 
 class Tenants(Protocol):
-    """What a sign-in must know of tenants."""
+    """What signing in and choosing a password must know of tenants."""
 
     async def find_active(self, slug: str) -> UUID | None:
         """The id of the active tenant of that slug."""
 
     async def is_active(self, tx: Tx) -> bool:
         """Whether the transaction's tenant is active."""
+
+    async def slug(self, tenant_id: UUID) -> str:
+        """The slug of a tenant that is there."""

@@ -18,8 +18,8 @@ class AuditLog(Protocol):
 class Founding(Protocol):
     """Gives a new tenant its roles and its first administrator."""
 
-    async def prepare(self, password: str) -> str:
-        """The hash of the administrator's password, made before the transaction opens."""
+    async def prepare(self, slug: str, username: str, email: str, password: str) -> str:
+        """The hash of the administrator's password, made before the transaction. Refuses one that is easily guessed."""
 
     async def found(self, tx: Tx, tenant_id: UUID, username: str, email: str, password_hash: str) -> UUID:
         """Makes them in the tenant's own transaction; the administrator's id."""

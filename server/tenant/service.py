@@ -30,9 +30,9 @@ class TenantService:
     async def create(self, values: Mapping[str, Any], username: str, email: str, password: str) -> tuple[Tenant, UUID]:
         """A tenant with its roles, settings and first administrator, whose id is returned: all of it or nothing.
 
-        Raises SlugTaken, LoginBusy.
+        Raises SlugTaken, LoginBusy, and what the founding has against the password.
         """
-        password_hash = await self._founding.prepare(password)
+        password_hash = await self._founding.prepare(values["slug"], username, email, password)
         tenant_id = uuid7()
         async with self._database.tenant_tx(tenant_id) as tx:
             tenant = await store.create(tx, {**values, "id": tenant_id})

@@ -23,6 +23,10 @@ class TenantStanding:
         """Whether the transaction's tenant is active."""
         return await store.is_active(tx)
 
+    async def slug(self, tenant_id: UUID) -> str:
+        """The slug of a tenant that is there, in one round trip. Raises TenantNotFound."""
+        return await store.read_slug(self._database, tenant_id)
+
     async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
         """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""
         config = await store.read_config(self._database, tenant_id)

@@ -44,6 +44,7 @@ _FIND = Statement(
         func.atrium_find_tenant(bindparam("slug", type_=Text)).table_valued(column("id", Uuid), column("status", Text))
     )
 )
+_READ_SLUG = HotStatement(select(tenants.c.slug).where(_LIVE))
 _IS_ACTIVE = Statement(select(func.atrium_tenant_is_active()))
 
 
@@ -99,6 +100,14 @@ async def find_active(tx: Tx, slug: str) -> UUID | None:
 async def is_active(tx: Tx) -> bool:
     """Whether the transaction's tenant is active."""
     return bool((await tx.fetchone(_IS_ACTIVE))[0])
+
+
+async def read_slug(database: Database, tenant_id: UUID) -> str:
+    """The tenant's slug in one round trip. Raises TenantNotFound."""
+    row = await database.hot(tenant_id, _READ_SLUG)
+    if row is None:
+        raise TenantNotFound(tenant_id)
+    return str(row["slug"])
 
 
 async def create(tx: Tx, values: Mapping[str, Any]) -> Tenant:

@@ -16,6 +16,7 @@ from server.identity.domain import (
     User,
     UsernameTaken,
 )
+from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog
 from server.identity.service.values import user_values
@@ -33,8 +34,12 @@ class Founding:
         self._passwords = passwords
         self._audit = audit
 
-    async def prepare(self, password: str) -> str:
-        """The hash of the administrator's password, made before the transaction opens. Raises LoginBusy."""
+    async def prepare(self, slug: str, username: str, email: str, password: str) -> str:
+        """The hash of the administrator's password, made before the transaction opens.
+
+        Raises PasswordGuessable, LoginBusy.
+        """
+        check_password("administrator.password", password, (username, email, slug))
         return await self._passwords.hash(password)
 
     async def found(self, tx: Tx, tenant_id: UUID, username: str, email: str, password_hash: str) -> UUID:

@@ -15,6 +15,7 @@ from server.identity.domain import (
     TokenPair,
     User,
 )
+from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Tenants
 from server.identity.store import sessions as session_store
@@ -114,12 +115,17 @@ class SessionService:
             await self._audit.record(tx, Change("sessions.logout", "session", caller.session_id))
 
     async def change_password(self, current: str, new: str) -> None:
-        """Sets the caller's password and ends their other sessions. Raises PasswordIncorrect, LoginBusy."""
+        """Sets the caller's password and ends their other sessions.
+
+        Raises PasswordIncorrect, PasswordGuessable, LoginBusy.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             found = await user_store.candidate(tx, caller.user_id)
         if found is None or not await self._passwords.matches(found.password_hash, current):
             raise PasswordIncorrect
+        slug = await self._tenants.slug(caller.tenant_id)
+        check_password("new_password", new, (found.user.username, found.user.email, slug))
         password_hash = await self._passwords.hash(new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             await user_store.set_password(tx, caller.user_id, password_hash)

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from server.db.database import Database
 from server.identity.domain import User
+from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
-from server.identity.ports import AuditLog
+from server.identity.ports import AuditLog, Tenants
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
@@ -24,18 +25,23 @@ from server.kernel.principal import current_call
 class UserService:
     """Creates, finds and changes users of the caller's tenant."""
 
-    def __init__(self, database: Database, passwords: Passwords, audit: AuditLog) -> None:
+    def __init__(self, database: Database, passwords: Passwords, audit: AuditLog, tenants: Tenants) -> None:
         self._database = database
         self._passwords = passwords
         self._audit = audit
+        self._tenants = tenants
 
     async def create(self, values: Mapping[str, Any], password: str | None) -> User:
         """A new user with the tenant's default roles; without a password they cannot sign in with one.
 
-        Raises UsernameTaken, EmailTaken, LoginBusy.
+        Raises UsernameTaken, EmailTaken, PasswordGuessable, LoginBusy.
         """
         caller = current_call().caller
-        password_hash = None if password is None else await self._passwords.hash(password)
+        password_hash = None
+        if password is not None:
+            slug = await self._tenants.slug(caller.tenant_id)
+            check_password("password", password, (values["username"], values["email"], slug))
+            password_hash = await self._passwords.hash(password)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             row = {**values, "tenant_id": caller.tenant_id, "id": uuid7(), "password_hash": password_hash}
             user = await user_store.create(tx, row)

@@ -207,7 +207,8 @@ class IdentityServiceServicer:
         Permission: none but a credential.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `INVALID_ARGUMENT`: a field is malformed, or the current password is wrong (`PASSWORD_INCORRECT`).
+        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong (`PASSWORD_INCORRECT`), or the new one is
+        easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -221,7 +222,7 @@ class IdentityServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or the password is easily guessed (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being hashed (`LOGIN_BUSY`).
         """

@@ -82,7 +82,8 @@ class TenantServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
-        - `INVALID_ARGUMENT`: a field is malformed, or the slug is reserved.
+        - `INVALID_ARGUMENT`: a field is malformed, the slug is reserved, or the password is easily guessed
+        (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the slug is taken (`SLUG_TAKEN`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being hashed (`LOGIN_BUSY`).
         """
