@@ -27,7 +27,9 @@ from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.identity.access import AccessCache
 from server.identity.passwords import Passwords
+from server.identity.ports import Mailer
 from server.identity.service.founding import Founding
+from server.identity.service.recovery import RecoveryService
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
 from server.identity.service.users import UserService
@@ -37,6 +39,8 @@ from server.identity.tokens import AccessTokens
 from server.kernel.paging import PageTokens
 from server.kernel.tasks import Background
 from server.llm.registry import Registry
+from server.mail.console import ConsoleMailer
+from server.mail.smtp import SmtpMailer
 from server.model.calls import CallService
 from server.model.service import ModelService
 from server.model.servicer import ModelServicer
@@ -121,6 +125,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     session_service,
                     UserService(database, passwords, audit, standing),
                     RoleService(database, audit),
+                    RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
                     pages,
                 ),
             ),
@@ -171,6 +176,13 @@ async def _access_tokens(database: Database, settings: Settings) -> AccessTokens
         ) from None
     by_kid = {key.kid: key for key in found}
     return AccessTokens(by_kid, found[-1].kid, settings.token_issuer, settings.token_audience)
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    """What mail goes out by; None in production without an SMTP server, where a log is no place for its secrets."""
+    if settings.smtp_url is not None and settings.mail_from is not None:
+        return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
+    return ConsoleMailer() if settings.environment == "development" else None
 
 
 def _access_changed(access: AccessCache, payload: str) -> None:

@@ -15,6 +15,7 @@ from server.kernel.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
     Unauthenticated,
 )
 from server.kernel.permissions import Permission
@@ -22,6 +23,7 @@ from server.kernel.principal import Principal
 
 UserStatus = Literal["active", "inactive", "locked"]
 UserKind = Literal["person", "service"]
+TokenPurpose = Literal["verify_email", "reset_password"]
 
 
 class TokenInvalid(Unauthenticated):
@@ -60,6 +62,24 @@ class PasswordGuessable(InvalidArgument):
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__([(field, why)])
+
+
+class OneTimeTokenInvalid(InvalidArgument):
+    """The token is not good, or not any more: ask for another one."""
+
+    def __init__(self) -> None:
+        super().__init__([("token", "is not good, or not any more")])
+
+
+class MailNotConfigured(FailedPrecondition):
+    """This server has no way to send mail: its operator must set one up."""
+
+    def __init__(self) -> None:
+        super().__init__("mail")
+
+
+class MailBusy(ResourceExhausted):
+    """As much mail is on its way as the server takes at once: try again shortly."""
 
 
 class EscalationRefused(PermissionDenied):

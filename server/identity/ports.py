@@ -15,6 +15,13 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class Mailer(Protocol):
+    """Carries mail to people."""
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Hands the mail over to be delivered. Raises whatever keeps it from that."""
+
+
 class Tenants(Protocol):
     """What signing in and choosing a password must know of tenants."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import session_pb2
 from server.identity import convert
+from server.identity.service.recovery import RecoveryService
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
 from server.identity.service.users import UserService
@@ -19,10 +20,18 @@ from server.rpc.wire import moment, uuid_or_none
 class IdentityServicer:
     """People, roles and sessions."""
 
-    def __init__(self, sessions: SessionService, users: UserService, roles: RoleService, pages: Pages) -> None:
+    def __init__(
+        self,
+        sessions: SessionService,
+        users: UserService,
+        roles: RoleService,
+        recovery: RecoveryService,
+        pages: Pages,
+    ) -> None:
         self._sessions = sessions
         self._users = users
         self._roles = roles
+        self._recovery = recovery
         self._pages = pages
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
@@ -100,3 +109,23 @@ class IdentityServicer:
     async def CheckPermission(self, request: pb.CheckPermissionRequest, context: Context) -> pb.CheckPermissionResponse:
         decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
         return pb.CheckPermissionResponse(results=[convert.decision(decision) for decision in decisions])
+
+    async def RequestPasswordReset(
+        self, request: pb.RequestPasswordResetRequest, context: Context
+    ) -> pb.RequestPasswordResetResponse:
+        await self._recovery.request_password_reset(request.tenant, request.login)
+        return pb.RequestPasswordResetResponse()
+
+    async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
+        await self._recovery.reset_password(request.token, request.new_password)
+        return pb.ResetPasswordResponse()
+
+    async def RequestEmailVerification(
+        self, request: pb.RequestEmailVerificationRequest, context: Context
+    ) -> pb.RequestEmailVerificationResponse:
+        await self._recovery.request_email_verification()
+        return pb.RequestEmailVerificationResponse()
+
+    async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
+        await self._recovery.verify_email(request.token)
+        return pb.VerifyEmailResponse()

@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.identity.domain import RefreshTokenInvalid, TokenExpired, TokenInvalid
+from server.identity.domain import OneTimeTokenInvalid, RefreshTokenInvalid, TokenExpired, TokenInvalid
 
 ALGORITHM = "EdDSA"
 HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
@@ -165,3 +165,32 @@ class RefreshToken:
 
     def matches(self, stored: str | None) -> bool:
         return stored is not None and hmac.compare_digest(self.hash, stored)
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeToken:
+    """`<tenant>.<id>.<secret>`, sent by mail: it says in the clear where its hash lies."""
+
+    tenant_id: UUID
+    id: UUID
+    secret: str
+
+    @classmethod
+    def generate(cls, tenant_id: UUID, id: UUID) -> OneTimeToken:
+        return cls(tenant_id, id, secrets.token_urlsafe(32))
+
+    @classmethod
+    def parse(cls, text: str) -> OneTimeToken:
+        """Raises OneTimeTokenInvalid for what is not of that form."""
+        try:
+            tenant, token, secret = text.split(".")
+            return cls(UUID(hex=tenant), UUID(hex=token), secret)
+        except ValueError:
+            raise OneTimeTokenInvalid from None
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id.hex}.{self.id.hex}.{self.secret}"
+
+    def hash(self, *bound_to: str | None) -> str:
+        """SHA-256, hex, over the secret and over what the token is good for as long as it stays as it is."""
+        return hashlib.sha256("\0".join([self.secret, *(part or "" for part in bound_to)]).encode()).hexdigest()

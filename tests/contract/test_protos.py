@@ -126,7 +126,13 @@ def test_passwords_go_in_and_never_out(contract: Contract) -> None:
         if "password" in field.name
     }
 
-    assert carriers == {"LoginRequest", "ChangePasswordRequest", "CreateUserRequest", "CreateTenantRequest"}
+    assert carriers == {
+        "LoginRequest",
+        "ChangePasswordRequest",
+        "ResetPasswordRequest",
+        "CreateUserRequest",
+        "CreateTenantRequest",
+    }
 
 
 def test_a_list_comes_in_pages(method: Method, contract: Contract) -> None:

@@ -241,6 +241,20 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             ({"permissions": ["users:read"], "user_id": "ada"}, "user_id"),
         ],
     ),
+    "RequestPasswordResetRequest": (
+        [{"tenant": "acme", "login": "ada"}],
+        odd({"tenant": "acme", "login": "ada"}, tenant=["", "a" * 64], login=["", "a" * 256]),
+    ),
+    "ResetPasswordRequest": (
+        [{"token": "t", "new_password": "8 chars!"}],
+        odd(
+            {"token": "t", "new_password": "8 chars!"},
+            token=["", "t" * 513],
+            new_password=["", "7 chars", "p" * 129],
+        ),
+    ),
+    "RequestEmailVerificationRequest": ([{}], []),
+    "VerifyEmailRequest": ([{"token": "t"}], odd({}, token=["", "t" * 513])),
     "ListModelsRequest": (
         [{}, {"provider": 3, "type": 1, "state": 2}],
         [*PAGE, *odd({}, provider=[9], type=[9], state=[9])],

@@ -52,6 +52,13 @@ MALFORMED: dict[str, Malformed] = {
     IDENTITY + "AssignRole": Malformed(identity.AssignRoleRequest(user_id="1"), ("user_id", "role_id")),
     IDENTITY + "UnassignRole": Malformed(identity.UnassignRoleRequest(user_id="1"), ("user_id", "role_id")),
     IDENTITY + "CheckPermission": Malformed(identity.CheckPermissionRequest(), ("permissions",)),
+    IDENTITY + "RequestPasswordReset": Malformed(
+        identity.RequestPasswordResetRequest(tenant="x" * 64), ("tenant", "login")
+    ),
+    IDENTITY + "ResetPassword": Malformed(
+        identity.ResetPasswordRequest(new_password="short"), ("token", "new_password")
+    ),
+    IDENTITY + "VerifyEmail": Malformed(identity.VerifyEmailRequest(), ("token",)),
     TENANT + "CreateTenant": Malformed(
         tenant.CreateTenantRequest(slug="-a", name="", tier=9), ("slug", "name", "tier", "administrator")
     ),
@@ -71,7 +78,7 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
     MODEL + "ListCallLogs": Malformed(model.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")),
 }
-"""Requests without a field (Logout, WhoAmI, GetJwks, ListPermissions) cannot be malformed."""
+"""Requests without a field, such as Logout, cannot be malformed."""
 
 BY_USER: dict[str, Callable[[str], Message]] = {
     IDENTITY + "GetUser": lambda it: identity.GetUserRequest(id=it),
@@ -104,6 +111,10 @@ GOOD: dict[str, Message] = {
     IDENTITY + "ListPermissions": identity.ListPermissionsRequest(),
     IDENTITY + "AssignRole": identity.AssignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
     IDENTITY + "UnassignRole": identity.UnassignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
+    IDENTITY + "RequestPasswordReset": identity.RequestPasswordResetRequest(tenant="none", login="none"),
+    IDENTITY + "ResetPassword": identity.ResetPasswordRequest(token="none", new_password="long enough"),
+    IDENTITY + "RequestEmailVerification": identity.RequestEmailVerificationRequest(),
+    IDENTITY + "VerifyEmail": identity.VerifyEmailRequest(token="none"),
     TENANT + "CreateTenant": tenant.CreateTenantRequest(
         slug="new",
         name="New",

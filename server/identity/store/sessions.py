@@ -63,6 +63,11 @@ _REVOKE_OTHERS = Statement(
     )
     .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
 )
+_REVOKE_ALL = Statement(
+    update(sessions)
+    .where(sessions.c.user_id == bindparam("user_id"), sessions.c.revoked_at.is_(None))
+    .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
+)
 
 _grants = (
     select(
@@ -150,6 +155,11 @@ async def revoke(tx: Tx, session_id: UUID, reason: str) -> None:
 async def revoke_others(tx: Tx, user_id: UUID, kept: UUID, reason: str) -> None:
     """Ends every session of the user but one."""
     await tx.execute(_REVOKE_OTHERS, user_id=user_id, kept=kept, reason=reason)
+
+
+async def revoke_all(tx: Tx, user_id: UUID, reason: str) -> None:
+    """Ends every session of the user."""
+    await tx.execute(_REVOKE_ALL, user_id=user_id, reason=reason)
 
 
 async def tell_changed(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> None:

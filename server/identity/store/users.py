@@ -48,6 +48,9 @@ _FIND = Statement(
     .limit(1)
 )
 _CANDIDATE = Statement(select(*COLUMNS, users.c.password_hash, users.c.token_epoch).where(THIS, LIVE))
+_LOCK_CANDIDATE = Statement(
+    select(*COLUMNS, users.c.password_hash, users.c.token_epoch).where(THIS, LIVE).with_for_update()
+)
 _SIGNED_IN = Statement(
     update(users)
     .where(THIS)
@@ -130,9 +133,9 @@ async def find_login(tx: Tx, login: str) -> LoginCandidate | None:
     return None if row is None else LoginCandidate(User(*row[:-2]), row["password_hash"], row["token_epoch"])
 
 
-async def candidate(tx: Tx, user_id: UUID) -> LoginCandidate | None:
-    """The same for a user who is known already."""
-    row = await tx.fetchrow(_CANDIDATE, user_id=user_id)
+async def candidate(tx: Tx, user_id: UUID, *, lock: bool = False) -> LoginCandidate | None:
+    """The same for a user who is known already. `lock`: held until the transaction ends."""
+    row = await tx.fetchrow(_LOCK_CANDIDATE if lock else _CANDIDATE, user_id=user_id)
     return None if row is None else LoginCandidate(User(*row[:-2]), row["password_hash"], row["token_epoch"])
 
 

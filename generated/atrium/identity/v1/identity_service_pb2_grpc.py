@@ -132,6 +132,26 @@ class IdentityServiceStub:
                 request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.SerializeToString,
                 response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.FromString,
                 _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RequestPasswordReset',
+                request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/ResetPassword',
+                request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
+        self.RequestEmailVerification = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RequestEmailVerification',
+                request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationResponse.FromString,
+                _registered_method=True)
+        self.VerifyEmail = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/VerifyEmail',
+                request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -404,6 +424,62 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestPasswordReset(self, request, context):
+        """Mails a token to the person of that login, with which ResetPassword sets another password: once, and within an
+        hour. The answer is the same whether or not there is such a person, and comes before the mail is written. An account
+        is sent at most five such mails an hour; each makes the token before it void.
+
+        Permission: none, and no credential.
+
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
+        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Sets the password of the user whom a token was mailed to, and ends all their sessions. The token is good once, and
+        not any more once the user's address or password has changed.
+
+        Permission: none, and no credential but the token.
+
+        - `INVALID_ARGUMENT`: a field is malformed, the token is not good (`ONE_TIME_TOKEN_INVALID`), or the password is
+        easily guessed (`PASSWORD_GUESSABLE`).
+        - `RESOURCE_EXHAUSTED`: too many passwords are being hashed (`LOGIN_BUSY`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestEmailVerification(self, request, context):
+        """Mails a token to the caller's own address, with which VerifyEmail proves that it is theirs: once, and within a day.
+        Where the address is verified already, nothing is sent. A caller is sent at most five such mails an hour; each makes
+        the token before it void.
+
+        Permission: none but a credential.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
+        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyEmail(self, request, context):
+        """Notes that the address which a token was mailed to is its user's. The token is good once, and not any more once the
+        address has changed.
+
+        Permission: none, and no credential but the token.
+
+        - `INVALID_ARGUMENT`: a field is malformed, or the token is not good (`ONE_TIME_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -501,6 +577,26 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.CheckPermission,
                     request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.FromString,
                     response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.SerializeToString,
+            ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'RequestEmailVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestEmailVerification,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationResponse.SerializeToString,
+            ),
+            'VerifyEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyEmail,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1019,6 +1115,114 @@ class IdentityService:
             '/atrium.identity.v1.IdentityService/CheckPermission',
             atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.SerializeToString,
             atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RequestPasswordReset',
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/ResetPassword',
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestEmailVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RequestEmailVerification',
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.RequestEmailVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/VerifyEmail',
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_identity__service__pb2.VerifyEmailResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,162 @@
+"""What people prove by reading their mail: that an account is theirs to reset, and that an address is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from server.db.database import Database, Tx
+from server.identity.domain import LoginCandidate, MailBusy, MailNotConfigured, OneTimeTokenInvalid, TokenPurpose
+from server.identity.mails import written
+from server.identity.password_policy import check_password
+from server.identity.passwords import Passwords
+from server.identity.ports import AuditLog, Mailer, Tenants
+from server.identity.service.values import user_values
+from server.identity.store import one_time_tokens as token_store
+from server.identity.store import sessions as session_store
+from server.identity.store import users as user_store
+from server.identity.tokens import OneTimeToken
+from server.kernel.audit import Change
+from server.kernel.ids import uuid7
+from server.kernel.principal import current_call
+from server.kernel.tasks import Background
+
+_LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "verify_email": timedelta(days=1)}
+_MOST_MAILS, _WINDOW = 5, timedelta(hours=1)
+_KEPT = timedelta(days=1)
+_MOST_ON_THEIR_WAY = 100
+
+
+class RecoveryService:
+    """Sends one-time tokens by mail, and takes them. `mailer`: None where the server has no way to send mail."""
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        tenants: Tenants,
+        audit: AuditLog,
+        mailer: Mailer | None,
+        background: Background,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._tenants = tenants
+        self._audit = audit
+        self._mailer = mailer
+        self._background = background
+        self._on_their_way = 0
+
+    async def request_password_reset(self, slug: str, login: str) -> None:
+        """Mails a token to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
+        mailer = self._ready()
+        tenant_id = await self._tenants.find_active(slug)
+        # Whatever takes longer for an account than for none happens after the answer: its time must not tell.
+        self._start(self._reset(mailer, tenant_id, login), "password reset")
+
+    async def reset_password(self, text: str, password: str) -> None:
+        """Sets the password of the token's user and ends all their sessions.
+
+        Raises OneTimeTokenInvalid, InvalidRequest, PasswordGuessable, LoginBusy.
+        """
+        token = OneTimeToken.parse(text)
+        async with self._database.tenant_tx(token.tenant_id) as tx:
+            user = (await self._holder(tx, token, "reset_password", use=False)).user
+        slug = await self._tenants.slug(token.tenant_id)
+        check_password("new_password", password, (user.username, user.email, slug))
+        # No connection is held while the hash is computed, and the token is good still if there is no room for it.
+        password_hash = await self._passwords.hash(password)
+        async with self._database.tenant_tx(token.tenant_id) as tx:
+            await self._holder(tx, token, "reset_password", use=True)
+            await user_store.set_password(tx, user.id, password_hash)
+            await session_store.revoke_all(tx, user.id, "password reset")
+            await session_store.tell_changed(tx, token.tenant_id, user.id)
+            await self._audit.record(tx, Change("users.reset_password", "user", user.id, user_id=user.id))
+
+    async def request_email_verification(self) -> None:
+        """Mails a token to the caller's address, where it is not verified. Raises MailNotConfigured, MailBusy."""
+        mailer = self._ready()
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            user = await user_store.lock(tx, caller.user_id)
+            issued = None if user.email_verified else await self._issue(tx, user.id, "verify_email")
+        if issued is not None:
+            self._start(self._send(mailer, "verify_email", *issued), "e-mail verification")
+
+    async def verify_email(self, text: str) -> None:
+        """The address that the token was sent to is verified. Raises OneTimeTokenInvalid."""
+        token = OneTimeToken.parse(text)
+        async with self._database.tenant_tx(token.tenant_id) as tx:
+            old = (await self._holder(tx, token, "verify_email", use=True)).user
+            new = await user_store.change(tx, old.id, {"email_verified": True})
+            await session_store.tell_changed(tx, token.tenant_id, old.id)
+            change = Change(
+                "users.verify_email", "user", old.id, old=user_values(old), new=user_values(new), user_id=old.id
+            )
+            await self._audit.record(tx, change)
+
+    def _ready(self) -> Mailer:
+        if self._mailer is None:
+            raise MailNotConfigured
+        if self._on_their_way >= _MOST_ON_THEIR_WAY:
+            raise MailBusy(subject="mails on their way", retry_after=1.0)
+        return self._mailer
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._on_their_way += 1
+        self._background.start(work, name).add_done_callback(self._arrived)
+
+    def _arrived(self, _: object) -> None:
+        self._on_their_way -= 1
+
+    async def _reset(self, mailer: Mailer, tenant_id: UUID | None, login: str) -> None:
+        if tenant_id is None:
+            return
+        async with self._database.tenant_tx(tenant_id) as tx:
+            found = await user_store.find_login(tx, login)
+            issued = None if found is None else await self._issue(tx, found.user.id, "reset_password")
+        if issued is not None:
+            await self._send(mailer, "reset_password", *issued)
+
+    async def _send(self, mailer: Mailer, purpose: TokenPurpose, found: LoginCandidate, token: OneTimeToken) -> None:
+        mail = written(purpose, found.user, str(token))
+        await mailer.send(found.user.email, mail.subject, mail.text)
+
+    async def _issue(self, tx: Tx, user_id: UUID, purpose: TokenPurpose) -> tuple[LoginCandidate, OneTimeToken] | None:
+        """A new token of the user; None where they may have none, or had as many as there are to have for now."""
+        # Held, so that of several requests at once each counts the others.
+        found = await user_store.candidate(tx, user_id, lock=True)
+        if found is None or found.user.status != "active" or found.user.kind != "person":
+            return None
+        if await token_store.count(tx, user_id, purpose, _WINDOW) >= _MOST_MAILS:
+            return None
+        await token_store.forget(tx, user_id, _KEPT)
+        token = OneTimeToken.generate(tx.tenant_id, uuid7())
+        token_hash = token.hash(*_bound_to(found, purpose))
+        await token_store.replace(tx, tx.tenant_id, token.id, user_id, purpose, token_hash, _LIFE[purpose])
+        action = "users.request_password_reset" if purpose == "reset_password" else "users.request_email_verification"
+        await self._audit.record(tx, Change(action, "user", user_id, user_id=user_id))
+        return found, token
+
+    async def _holder(self, tx: Tx, token: OneTimeToken, purpose: TokenPurpose, *, use: bool) -> LoginCandidate:
+        """Whose token it is, while it is good. `use`: it is used up, and its user held until the transaction ends.
+
+        Raises OneTimeTokenInvalid.
+        """
+        user_id = await token_store.owner(tx, token.id, purpose)
+        if user_id is None or not await self._tenants.is_active(tx):
+            raise OneTimeTokenInvalid
+        found = await user_store.candidate(tx, user_id, lock=use)
+        if found is None or found.user.status != "active":
+            raise OneTimeTokenInvalid
+        passes = token_store.use if use else token_store.is_good
+        if not await passes(tx, token.id, token.hash(*_bound_to(found, purpose))):
+            raise OneTimeTokenInvalid
+        return found
+
+
+def _bound_to(found: LoginCandidate, purpose: TokenPurpose) -> tuple[str | None, ...]:
+    """What makes the token void when it changes: the address it was sent to, and the password it is to replace."""
+    return (found.user.email, found.password_hash) if purpose == "reset_password" else (found.user.email,)
