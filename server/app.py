@@ -117,7 +117,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-                TenantServicer(TenantService(database, founding, audit), pages),
+                TenantServicer(TenantService(database, founding, audit, sessions.tell_changed), pages),
             ),
             Service(
                 identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],

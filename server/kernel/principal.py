@@ -12,12 +12,17 @@ from server.kernel.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller: a user of one tenant, in one session, with what their roles allow at this moment."""
+    """A verified caller: a user of one tenant, in one session, with what their roles allow at this moment.
+
+    `unverified`: their tenant asks for a verified e-mail address and theirs is not; they may do what verifying needs,
+    and their roles allow nothing.
+    """
 
     tenant_id: UUID
     user_id: UUID
     session_id: UUID
     permissions: frozenset[Permission]
+    unverified: bool = False
 
     @property
     def is_platform(self) -> bool:

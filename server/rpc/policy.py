@@ -30,6 +30,8 @@ class Rule:
     access: Access
     platform_only: bool = False
     ceiling: float | None = None
+    unverified: bool = False
+    """Open to callers who have yet to verify their e-mail address, where their tenant asks for that."""
     unlimited: bool = False
     """Exempt from shedding and ceilings: the standard services, which an orchestrator must reach under load."""
 
@@ -64,13 +66,15 @@ def _read(method: MethodDescriptor) -> Rule:
     ceiling = rule.ceiling.ToTimedelta().total_seconds() if rule.HasField("ceiling") else None
     if ceiling is not None and ceiling <= 0:
         raise PolicyError(f"declares a ceiling of {ceiling} s, within which nothing can run")
+    if rule.unverified and not rule.authenticated:
+        raise PolicyError("opens to unverified callers what is for everyone, or for roles that they do not have")
     match rule.WhichOneof("access"):
         case "permission":
             if rule.permission not in set(Permission):
                 raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
             return Rule(Permission(rule.permission), rule.platform_only, ceiling)
         case "authenticated" if rule.authenticated:
-            return Rule("authenticated", rule.platform_only, ceiling)
+            return Rule("authenticated", rule.platform_only, ceiling, rule.unverified)
         case "public" if rule.public and not rule.platform_only:
             return Rule("public", ceiling=ceiling)
         case _:

@@ -79,6 +79,7 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         default_embedding_model=value.default_embedding_model,
         max_tokens_per_request=value.max_tokens_per_request,
         temperature=float(value.temperature),
+        require_verified_email=value.require_verified_email,
     )
     if value.extra_config is not None:
         json_format.ParseDict(value.extra_config, made.extra_config)
@@ -86,7 +87,14 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
 
 
 def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
-    names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    names = (
+        "default_model",
+        "default_embedding_model",
+        "max_tokens_per_request",
+        "temperature",
+        "extra_config",
+        "require_verified_email",
+    )
     values = changes(request, *names)
     if values.get("temperature") is not None:
         values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))

@@ -56,6 +56,7 @@ class TenantConfig:
     max_tokens_per_request: int
     temperature: Decimal
     extra_config: dict[str, Any] | None
+    require_verified_email: bool
     revision: int
     created_at: datetime
     updated_at: datetime

@@ -15,6 +15,12 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class TellChanged(Protocol):
+    """Has every process forget, on commit, what it remembers of a user's access, or of everyone's in the tenant."""
+
+    async def __call__(self, tx: Tx, tenant_id: UUID, user_id: UUID | None) -> None: ...
+
+
 class Founding(Protocol):
     """Gives a new tenant its roles and its first administrator."""
 

@@ -16,16 +16,17 @@ from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.tenant import store
 from server.tenant.domain import PLATFORM_FIELDS, Tenant, TenantConfig, TenantNotFound
-from server.tenant.ports import AuditLog, Founding
+from server.tenant.ports import AuditLog, Founding, TellChanged
 
 
 class TenantService:
     """Tenants and their settings. A tenant's people reach their own; the platform's administrators, every one."""
 
-    def __init__(self, database: Database, founding: Founding, audit: AuditLog) -> None:
+    def __init__(self, database: Database, founding: Founding, audit: AuditLog, tell_changed: TellChanged) -> None:
         self._database = database
         self._founding = founding
         self._audit = audit
+        self._tell_changed = tell_changed
 
     async def create(self, values: Mapping[str, Any], username: str, email: str, password: str) -> tuple[Tenant, UUID]:
         """A tenant with its roles, settings and first administrator, whose id is returned: all of it or nothing.
@@ -77,6 +78,8 @@ class TenantService:
             old = await store.get_config(tx, tenant_id, lock=True)
             check_etag(etag, old.revision, "tenant config")
             new = await store.change_config(tx, tenant_id, values) if values else old
+            if new.require_verified_email != old.require_verified_email:  # it holds for the sessions there are
+                await self._tell_changed(tx, tenant_id, None)
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
 

@@ -66,6 +66,15 @@ async def test_what_a_call_to_a_model_asks_first_is_read_hot(times: int, databas
             await tenant_store.read_config(database, OTHER)
 
 
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_a_tenants_slug_is_read_hot(times: int, database: Database, person: UUID) -> None:
+    for _ in range(times):
+        assert await tenant_store.read_slug(database, PLATFORM_TENANT_ID) == "platform"
+        assert await tenant_store.read_slug(database, OTHER) == "grace"
+        with pytest.raises(TenantNotFound):
+            await tenant_store.read_slug(database, uuid7())
+
+
 async def test_every_hot_read_of_the_server_is_read_here() -> None:
     for module in walk_packages(server.__path__, "server."):
         if ".store" in module.name:
@@ -82,6 +91,7 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         users._GET,
         sessions._ACCESS,
         tenant_store._READ_CONFIG,
+        tenant_store._READ_SLUG,
         model_store._FIND,
         model_store._FIND_BY_ID,
     }
@@ -133,3 +143,27 @@ async def test_a_session_gives_nothing_once(change: str, database: Database, adm
     await admin.execute(change)
 
     assert await sessions.access(database, PLATFORM_TENANT_ID, session_id) is None
+
+
+@pytest.mark.parametrize(
+    ("required", "verified", "unverified"),
+    [(False, False, False), (False, True, False), (True, False, True), (True, True, False)],
+)
+async def test_a_session_says_whether_its_user_must_verify_their_address_first(
+    required: bool, verified: bool, unverified: bool, database: Database, admin: Any, person: UUID
+) -> None:
+    session_id = uuid7()
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        until = now() + timedelta(days=1)
+        await sessions.create(tx, PLATFORM_TENANT_ID, session_id, person, "hash", until, None, None)
+    await admin.execute(
+        "UPDATE tenant_configs SET require_verified_email = $2 WHERE tenant_id = $1", PLATFORM_TENANT_ID, required
+    )
+    # Another tenant's setting is its own.
+    await admin.execute("INSERT INTO tenant_configs (tenant_id, require_verified_email) VALUES ($1, true)", OTHER)
+    await admin.execute("UPDATE users SET email_verified = $1", verified)
+
+    access = await sessions.access(database, PLATFORM_TENANT_ID, session_id)
+
+    assert access is not None
+    assert access.principal.unverified is unverified

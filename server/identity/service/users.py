@@ -68,7 +68,8 @@ class UserService:
             if values.get("email", old.email) != old.email:  # what was verified was the old address
                 values = {**values, "email_verified": False}
             new = await user_store.change(tx, user_id, values) if values else old
-            if new.status != old.status:  # before the reply: whoever is made inactive is signed out everywhere
+            # Before the reply: whoever is made inactive is signed out everywhere, and a new address has to be verified.
+            if new.status != old.status or new.email_verified != old.email_verified:
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
             change = Change("users.update", "user", user_id, old=user_values(old), new=user_values(new))
             await self._audit.record(tx, change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
@@ -92,9 +92,14 @@ _grants = (
     .correlate(users)
     .scalar_subquery()
 )
-# The tenant itself is looked at by `tenant_is_active`, a function of the schema: its table is another slice's.
+# The tenant and its settings are looked at by functions of the schema: their tables are another slice's.
 _ACCESS = HotStatement(
-    select(users.c.id, users.c.token_epoch, _grants.label("grants"))
+    select(
+        users.c.id,
+        users.c.token_epoch,
+        _grants.label("grants"),
+        and_(not_(users.c.email_verified), func.atrium_verified_email_required()).label("unverified"),
+    )
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
         _THIS,
@@ -112,8 +117,9 @@ async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Acces
     row = await database.hot(tenant_id, _ACCESS, session_id=session_id)
     if row is None:
         return None
-    grants = [Grant(Permission(code), *rest) for code, *rest in row["grants"] or ()]
-    return Access(Principal(tenant_id, row["id"], session_id, allowed(grants)), row["token_epoch"])
+    unverified = row["unverified"]
+    grants = [] if unverified else [Grant(Permission(code), *rest) for code, *rest in row["grants"] or ()]
+    return Access(Principal(tenant_id, row["id"], session_id, allowed(grants), unverified), row["token_epoch"])
 
 
 async def create(

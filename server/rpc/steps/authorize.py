@@ -10,6 +10,10 @@ from server.kernel.principal import Call, Principal
 from server.rpc.policy import Rule
 
 
+class EmailNotVerified(PermissionDenied):
+    """The tenant asks for a verified e-mail address: verify yours first."""
+
+
 class DenialLog(Protocol):
     """Where a refusal is written down. The audit slice is one."""
 
@@ -34,6 +38,8 @@ class Authorize:
 
 
 def _refusal(rule: Rule, principal: Principal) -> PermissionDenied | None:
+    if principal.unverified and not rule.unverified:
+        return EmailNotVerified()
     if rule.platform_only and not principal.is_platform:
         return PlatformOnly()
     if isinstance(rule.access, Permission) and rule.access not in principal.permissions:

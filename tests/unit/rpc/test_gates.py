@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
 from server.rpc.policy import Access, Rule
 from server.rpc.steps.authenticate import Authenticate, AuthenticationRequired
-from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.authorize import Authorize, EmailNotVerified
 from server.rpc.steps.shed import ServerBusy, Shed
 
 
@@ -154,6 +155,29 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
             await Authorize(denials)(rule, call)
         assert denials.found == [(call, refused.value)]
         assert refused.value.fields == ({"permission": "users:read"} if error is PermissionMissing else {})
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [
+        (Rule("authenticated", unverified=True), True),
+        (Rule("authenticated"), False),
+        (Rule(READ), False),
+        (Rule("authenticated", platform_only=True), False),
+    ],
+    ids=repr,
+)
+async def test_an_unverified_caller_passes_only_where_the_rule_says_so(rule: Rule, passes: bool) -> None:
+    denials = Denials()
+    principal = replace(_principal(READ, MANAGE), unverified=True)
+    call = Call("/s/M", "request", "trace", "span", principal=principal)
+
+    if passes:
+        await Authorize(denials)(rule, call)
+    else:
+        with pytest.raises(EmailNotVerified) as refused:
+            await Authorize(denials)(rule, call)
+        assert denials.found == [(call, refused.value)]
 
 
 async def test_a_refusal_that_cannot_be_audited_is_no_permission() -> None:

@@ -41,6 +41,7 @@ def _service(**rules: Any) -> ServiceDescriptor:
         ({"authenticated": True, "platform_only": True}, Rule("authenticated", platform_only=True)),
         ({"public": True, "ceiling": {"seconds": 90}}, Rule("public", ceiling=90.0)),
         ({"authenticated": True, "ceiling": {"nanos": 500_000_000}}, Rule("authenticated", ceiling=0.5)),
+        ({"authenticated": True, "unverified": True}, Rule("authenticated", unverified=True)),
     ],
     ids=repr,
 )
@@ -58,6 +59,8 @@ def test_a_rule_is_read_from_its_method(declared: dict[str, Any], expected: Rule
         ({"authenticated": False}, "names no access"),
         ({"public": False}, "names no access"),
         ({"public": True, "platform_only": True}, "names no access"),
+        ({"public": True, "unverified": True}, "opens to unverified callers"),
+        ({"permission": "users:read", "unverified": True}, "opens to unverified callers"),
         ({"permission": ""}, "'', which is not a permission"),
         ({"permission": "unicorns:ride"}, "'unicorns:ride', which is not a permission"),
         ({"permission": "USERS_READ"}, "not a permission"),

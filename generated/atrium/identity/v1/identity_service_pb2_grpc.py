@@ -29,6 +29,10 @@ class IdentityServiceStub:
     """Signs users in, and keeps the users of a tenant and what they may do.
 
     Everything is inside the caller's tenant, which the credential names; no request can name another one.
+
+    Where the tenant asks for verified e-mail addresses, a user whose address is not may sign in all the same, and until
+    they have verified it they may call WhoAmI, RequestEmailVerification and Logout and what needs no credential; every
+    other method of every service answers them `PERMISSION_DENIED` (`EMAIL_NOT_VERIFIED`).
     """
 
     def __init__(self, channel):
@@ -158,6 +162,10 @@ class IdentityServiceServicer:
     """Signs users in, and keeps the users of a tenant and what they may do.
 
     Everything is inside the caller's tenant, which the credential names; no request can name another one.
+
+    Where the tenant asks for verified e-mail addresses, a user whose address is not may sign in all the same, and until
+    they have verified it they may call WhoAmI, RequestEmailVerification and Logout and what needs no credential; every
+    other method of every service answers them `PERMISSION_DENIED` (`EMAIL_NOT_VERIFIED`).
     """
 
     def Login(self, request, context):
@@ -610,6 +618,10 @@ class IdentityService:
     """Signs users in, and keeps the users of a tenant and what they may do.
 
     Everything is inside the caller's tenant, which the credential names; no request can name another one.
+
+    Where the tenant asks for verified e-mail addresses, a user whose address is not may sign in all the same, and until
+    they have verified it they may call WhoAmI, RequestEmailVerification and Logout and what needs no credential; every
+    other method of every service answers them `PERMISSION_DENIED` (`EMAIL_NOT_VERIFIED`).
     """
 
     @staticmethod

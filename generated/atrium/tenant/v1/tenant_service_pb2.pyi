@@ -135,7 +135,7 @@ class GetTenantConfigResponse(_message.Message):
     def __init__(self, config: _Optional[_Union[_tenant_config_pb2.TenantConfig, _Mapping]] = ...) -> None: ...
 
 class UpdateTenantConfigRequest(_message.Message):
-    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "require_verified_email")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +144,7 @@ class UpdateTenantConfigRequest(_message.Message):
     MAX_TOKENS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     EXTRA_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    REQUIRE_VERIFIED_EMAIL_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
@@ -152,7 +153,8 @@ class UpdateTenantConfigRequest(_message.Message):
     max_tokens_per_request: int
     temperature: float
     extra_config: _struct_pb2.Struct
-    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    require_verified_email: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., require_verified_email: _Optional[bool] = ...) -> None: ...
 
 class UpdateTenantConfigResponse(_message.Message):
     __slots__ = ("config",)

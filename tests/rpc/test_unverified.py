@@ -1,0 +1,137 @@
+"""Where a tenant asks for verified addresses, a user without one signs in to verify it and for nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.databases import Scratch
+from tests.factories.world import Person, Refusal, World, refused
+from tests.fakes.smtp import Mailbox, mailbox
+from tests.rpc.requests import GOOD, IDENTITY, MALFORMED
+from tests.rpc.test_every_method import PRIVATE
+from tests.servers import serving
+
+OPEN = {IDENTITY + name for name in ("WhoAmI", "Logout", "RequestEmailVerification")}
+REFUSED = (grpc.StatusCode.PERMISSION_DENIED, "EMAIL_NOT_VERIFIED")
+
+
+async def _require(world: World, administrator: Person, *, required: bool = True) -> None:
+    request = tenant.UpdateTenantConfigRequest(tenant_id=administrator.tenant_id, require_verified_email=required)
+    platform = await world.platform()
+    reply = await world.tenants.UpdateTenantConfig(request, metadata=platform.metadata)
+    assert reply.config.require_verified_email is required
+
+
+async def _permissions(world: World, person: Person) -> list[str]:
+    me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata)
+    return list(me.permissions)
+
+
+async def _list_users(world: World, person: Person) -> Any:
+    return await world.identity.ListUsers(pb.ListUsersRequest(), metadata=person.metadata)
+
+
+async def _refusal(world: World, person: Person) -> Refusal:
+    return await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=person.metadata))
+
+
+async def test_every_method_but_those_to_verify_with_is_closed_to_the_unverified(world: World) -> None:
+    administrator = await world.tenant()
+    await _require(world, administrator)
+
+    for path in sorted(set(PRIVATE) - OPEN):
+        for request in (GOOD[path], MALFORMED[path].request if path in MALFORMED else GOOD[path]):
+            refusal = await refused(world.method(path)(request, metadata=administrator.metadata))
+
+            assert (refusal.code, refusal.reason) == REFUSED, path
+    for path in sorted(OPEN, reverse=True):  # Logout last, which ends the session
+        await world.method(path)(GOOD[path], metadata=administrator.metadata)
+
+
+async def test_an_unverified_user_signs_in_stays_signed_in_and_may_do_nothing(world: World) -> None:
+    administrator = await world.tenant()
+    await _require(world, administrator)
+
+    person = await world.sign_in(administrator.tenant, "admin")
+    request = pb.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+    tokens = (await world.identity.RefreshToken(request)).tokens
+    later = Person(person.tenant, person.tenant_id, person.id, person.username, tokens)
+
+    assert await _permissions(world, later) == []
+    assert ((await _refusal(world, later)).code, (await _refusal(world, later)).reason) == REFUSED
+
+
+async def test_the_setting_holds_at_once_both_ways_and_for_its_tenant_alone(world: World) -> None:
+    administrator, other = await world.tenant(), await world.tenant()
+    for person in (administrator, other):
+        await _list_users(world, person)  # their sessions are remembered
+
+    await _require(world, administrator)
+
+    assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
+    await _list_users(world, other)
+    await _require(world, administrator, required=False)
+    await _list_users(world, administrator)
+    assert "users:manage" in await _permissions(world, administrator)
+
+
+async def test_a_tenants_own_administrator_sets_it_and_is_bound_by_it(world: World) -> None:
+    administrator = await world.tenant()
+    request = tenant.UpdateTenantConfigRequest(require_verified_email=True)
+
+    await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata)
+
+    refusal = await refused(
+        world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), metadata=administrator.metadata)
+    )
+    assert (refusal.code, refusal.reason) == REFUSED
+
+
+async def test_a_refusal_is_audited(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await _require(world, administrator)
+
+    await _refusal(world, administrator)
+
+    row = await admin.fetchrow(
+        "SELECT action, status, user_id::text FROM audit_logs WHERE error_message = 'EMAIL_NOT_VERIFIED'"
+    )
+    assert tuple(row) == (IDENTITY + "ListUsers", "failure", administrator.id)
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Mailbox]:
+    """Where the server's mail arrives."""
+    async with mailbox() as made:
+        yield made
+
+
+async def test_verifying_opens_everything_at_once_and_another_address_closes_it(scratch: Scratch, box: Mailbox) -> None:
+    settings = scratch.settings(smtp_url=SecretStr(box.url), mail_from="no-reply@atrium.example")
+    async with serving(settings) as (app, port):
+        first = await app.founding.first_platform_administrator()
+        assert first is not None
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            world = World(channel, first)
+            administrator = await world.tenant()
+            await _require(world, administrator)
+            assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
+            await world.identity.RequestEmailVerification(
+                pb.RequestEmailVerificationRequest(), metadata=administrator.metadata
+            )
+            token = re.findall(r"\S{60,}", (await box.next()).get_content())[0]
+
+            await world.identity.VerifyEmail(pb.VerifyEmailRequest(token=token))
+
+            await _list_users(world, administrator)
+            change = pb.UpdateUserRequest(id=administrator.id, email="moved@example.com")
+            await world.identity.UpdateUser(change, metadata=administrator.metadata)
+            assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
