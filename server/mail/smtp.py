@@ -43,6 +43,7 @@ class SmtpMailer:
         message.set_content(text)
         await aiosmtplib.send(
             message,
+            recipients=[to],  # and not what a header parser makes of it
             hostname=self._host,
             port=self._port,
             username=self._username,

@@ -19,8 +19,10 @@ class Mailbox:
     def __init__(self) -> None:
         self.port = 0
         self.arrived: asyncio.Queue[EmailMessage] = asyncio.Queue()
+        self.recipients: list[str] = []
         self.encrypted: list[bool] = []
         self.logins: list[tuple[bytes, bytes]] = []
+        self.refuses = False
         self.open = asyncio.Event()
         """Mail is taken while this is set; until then whoever sends waits."""
         self.open.set()
@@ -35,9 +37,11 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         await self.open.wait()
+        if self.refuses:
+            return "550 No"
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=policy.default)
-        assert message["To"] == ", ".join(envelope.rcpt_tos)
+        self.recipients += envelope.rcpt_tos
         self.encrypted.append(session.ssl is not None)
         self.arrived.put_nowait(message)
         return "250 OK"

@@ -43,6 +43,14 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
     assert message["Date"].datetime is not None
 
 
+@pytest.mark.parametrize("address", ["a..b@example.com", ".a@example.com", "a.@example.com", "o'hara+x=y@example.com"])
+async def test_a_mail_goes_to_the_address_as_it_stands(address: str) -> None:
+    async with mailbox() as box:
+        await SmtpMailer(box.url, SENDER).send(address, "Hello", "")
+
+    assert box.recipients == [address]
+
+
 async def test_the_offer_of_tls_is_taken(tls: ssl.SSLContext) -> None:
     async with mailbox(tls) as box:
         await SmtpMailer(box.url, SENDER).send("ada@example.com", "Hello", "")
