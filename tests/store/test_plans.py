@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ import schema_doc
 
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
-from server.identity.store import roles, users
+from server.identity.store import one_time_tokens, roles, users
 from server.kernel.clock import now
 from server.model import store as models
 from tests.databases import Scratch
@@ -48,7 +49,9 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_user_roles_granted_by": ("SELECT user_id FROM user_roles WHERE granted_by = $1", [TENANT]),
     "ix_sessions_user_id": ("SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL", [TENANT]),
     "ix_api_keys_user_id": ("SELECT id FROM api_keys WHERE user_id = $1", [TENANT]),
-    "ix_one_time_tokens_user_id": ("SELECT id FROM one_time_tokens WHERE user_id = $1", [TENANT]),
+    "ix_one_time_tokens_user_id": _store(
+        one_time_tokens._COUNT, user_id=TENANT, purpose="reset_password", window=timedelta(hours=1)
+    ),
     "ix_idempotency_keys_expires_at": (
         "SELECT key FROM idempotency_keys WHERE expires_at < now() - interval '3000 minutes'",
         [],
