@@ -34,6 +34,7 @@ from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
 from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
+from server.identity.standing import PeopleStanding
 from server.identity.store import keys, sessions
 from server.identity.tokens import AccessTokens
 from server.kernel.paging import PageTokens
@@ -117,7 +118,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-                TenantServicer(TenantService(database, founding, audit, sessions.tell_changed), pages),
+                TenantServicer(TenantService(database, founding, audit, PeopleStanding()), pages),
             ),
             Service(
                 identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],

@@ -132,6 +132,10 @@ class PlatformOnly(PermissionDenied):
     """Only the platform's administrators may do this."""
 
 
+class EmailNotVerified(PermissionDenied):
+    """This needs a verified e-mail address: verify yours first."""
+
+
 class EtagMismatch(Aborted):
     """The {resource} was changed since it was read: read it again."""
 

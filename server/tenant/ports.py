@@ -15,10 +15,14 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
-class TellChanged(Protocol):
-    """Has every process forget, on commit, what it remembers of a user's access, or of everyone's in the tenant."""
+class People(Protocol):
+    """What a change of settings must know of the transaction's tenant's people, and tell them."""
 
-    async def __call__(self, tx: Tx, tenant_id: UUID, user_id: UUID | None) -> None: ...
+    async def is_verified(self, tx: Tx, user_id: UUID) -> bool:
+        """Whether the user's e-mail address is verified."""
+
+    async def tell_all_changed(self, tx: Tx) -> None:
+        """Has every process forget, on commit, what it remembers of the access of the tenant's people."""
 
 
 class Founding(Protocol):

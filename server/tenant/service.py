@@ -10,23 +10,23 @@ from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
-from server.kernel.errors import PlatformOnly, check_etag
+from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.tenant import store
 from server.tenant.domain import PLATFORM_FIELDS, Tenant, TenantConfig, TenantNotFound
-from server.tenant.ports import AuditLog, Founding, TellChanged
+from server.tenant.ports import AuditLog, Founding, People
 
 
 class TenantService:
     """Tenants and their settings. A tenant's people reach their own; the platform's administrators, every one."""
 
-    def __init__(self, database: Database, founding: Founding, audit: AuditLog, tell_changed: TellChanged) -> None:
+    def __init__(self, database: Database, founding: Founding, audit: AuditLog, people: People) -> None:
         self._database = database
         self._founding = founding
         self._audit = audit
-        self._tell_changed = tell_changed
+        self._people = people
 
     async def create(self, values: Mapping[str, Any], username: str, email: str, password: str) -> tuple[Tenant, UUID]:
         """A tenant with its roles, settings and first administrator, whose id is returned: all of it or nothing.
@@ -72,16 +72,25 @@ class TenantService:
             return await store.get_config(tx, tenant_id)
 
     async def update_config(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> TenantConfig:
-        """Changes the given settings. Raises TenantNotFound, EtagMismatch."""
+        """Changes the given settings. Raises TenantNotFound, EtagMismatch, EmailNotVerified."""
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
             old = await store.get_config(tx, tenant_id, lock=True)
             check_etag(etag, old.revision, "tenant config")
             new = await store.change_config(tx, tenant_id, values) if values else old
-            if new.require_verified_email != old.require_verified_email:  # it holds for the sessions there are
-                await self._tell_changed(tx, tenant_id, None)
+            if new.require_verified_email != old.require_verified_email:
+                if new.require_verified_email and not await self._may_require(tx):
+                    raise EmailNotVerified
+                await self._people.tell_all_changed(tx)  # it holds for the sessions there are
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
+
+    async def _may_require(self, tx: Tx) -> bool:
+        """Nobody locks themselves out: where mail cannot reach them, and all others are shut out too, it would be for
+        good.
+        """
+        caller = current_call().caller
+        return caller.tenant_id != tx.tenant_id or await self._people.is_verified(tx, caller.user_id)
 
     async def _record(
         self, tx: Tx, action: str, tenant_id: UUID, old: Tenant | TenantConfig, new: Tenant | TenantConfig

@@ -83,16 +83,34 @@ async def test_the_setting_holds_at_once_both_ways_and_for_its_tenant_alone(worl
     assert "users:manage" in await _permissions(world, administrator)
 
 
-async def test_a_tenants_own_administrator_sets_it_and_is_bound_by_it(world: World) -> None:
+async def test_nobody_locks_themselves_out(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     request = tenant.UpdateTenantConfigRequest(require_verified_email=True)
+    get = tenant.GetTenantConfigRequest()
+    for person in (administrator, await world.platform()):
+        refusal = await refused(world.tenants.UpdateTenantConfig(request, metadata=person.metadata))
+
+        assert (refusal.code, refusal.reason) == REFUSED
+        config = (await world.tenants.GetTenantConfig(get, metadata=person.metadata)).config
+        assert not config.require_verified_email
+    await admin.execute("UPDATE users SET email_verified = true")
 
     await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata)
 
-    refusal = await refused(
-        world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), metadata=administrator.metadata)
-    )
+    assert (await world.tenants.GetTenantConfig(get, metadata=administrator.metadata)).config.require_verified_email
+
+
+async def test_another_user_of_the_tenant_is_bound_by_it(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
+    request = tenant.UpdateTenantConfigRequest(require_verified_email=True)
+    await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata)
+
+    refusal = await _refusal(world, person)
+
     assert (refusal.code, refusal.reason) == REFUSED
+    await _list_users(world, administrator)
 
 
 async def test_a_refusal_is_audited(world: World, admin: Any) -> None:
@@ -127,7 +145,7 @@ async def test_verifying_opens_everything_at_once_and_another_address_closes_it(
             await world.identity.RequestEmailVerification(
                 pb.RequestEmailVerificationRequest(), metadata=administrator.metadata
             )
-            token = re.findall(r"\S{60,}", (await box.next()).get_content())[0]
+            token = re.findall(r"^\S{60,}$", (await box.next()).get_content(), flags=re.M)[0]
 
             await world.identity.VerifyEmail(pb.VerifyEmailRequest(token=token))
 

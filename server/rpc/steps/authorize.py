@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from server.kernel.errors import PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
 from server.rpc.policy import Rule
-
-
-class EmailNotVerified(PermissionDenied):
-    """The tenant asks for a verified e-mail address: verify yours first."""
 
 
 class DenialLog(Protocol):

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from server.kernel.errors import PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
 from server.rpc.policy import Access, Rule
 from server.rpc.steps.authenticate import Authenticate, AuthenticationRequired
-from server.rpc.steps.authorize import Authorize, EmailNotVerified
+from server.rpc.steps.authorize import Authorize
 from server.rpc.steps.shed import ServerBusy, Shed
 
 
