@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
 from server.kernel.audit import Change
+from server.kernel.quota import Limit
 
 
 class AuditLog(Protocol):
     """Where changes are written down, in the change's own transaction."""
 
     async def record(self, tx: Tx, change: Change) -> None: ...
+
+
+class Quotas(Protocol):
+    """How much of something the transaction's tenant may have."""
+
+    async def hold(self, tx: Tx, resource: Literal["users"]) -> Limit | None:
+        """The limit; None for none. Whoever asks next waits until the transaction ends."""
 
 
 class Tenants(Protocol):

@@ -15,6 +15,19 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class AccessChanges(Protocol):
+    """Whoever remembers what callers may do is told when a tenant's callers may do something else."""
+
+    async def tenant_changed(self, tx: Tx, tenant_id: UUID) -> None:
+        """Has every process forget it, as the transaction commits."""
+
+
+class Counter(Protocol):
+    """Counts how many of something the transaction's tenant has."""
+
+    async def __call__(self, tx: Tx) -> int: ...
+
+
 class Founding(Protocol):
     """Gives a new tenant its roles and its first administrator."""
 
