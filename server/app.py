@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -26,16 +27,19 @@ from server.embedded import chat, embedding
 from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.identity.access import AccessCache
+from server.identity.changes import AccessChanges
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
+from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.founding import Founding
 from server.identity.service.recovery import RecoveryService
+from server.identity.service.repeats import Repeats
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
 from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
 from server.identity.standing import PeopleStanding
-from server.identity.store import keys, sessions
+from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.kernel.paging import PageTokens
 from server.kernel.tasks import Background
@@ -51,11 +55,13 @@ from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
 from server.rpc.steps.authorize import Authorize
 from server.rpc.steps.observe import Observe
+from server.rpc.steps.repeat import Repeat
 from server.rpc.steps.shed import Shed
 from server.rpc.steps.trace import Trace
 from server.rpc.steps.validate import Validate
 from server.settings import Settings, SettingsError
 from server.telemetry import serve_metrics
+from server.tenant.quotas import TenantQuotas
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
@@ -97,12 +103,26 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         audit = AuditLog(database)
         standing = TenantStanding(database)
         tokens = await _access_tokens(database, settings)
-        access = AccessCache(tokens, partial(sessions.access, database))
+        keys_of_programs = ApiKeyService(database, audit)
+        access = AccessCache(
+            tokens,
+            partial(sessions.access, database),
+            partial(api_keys.access, database),
+            lambda tenant_id, key_id: _note(background, keys_of_programs, tenant_id, key_id),
+        )
         changed = partial(_access_changed, access)
         database.hear(sessions.CHANGED, changed)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
-        steps = Steps(Trace(), shed, Authenticate(access), Authorize(audit), Validate(), Observe(registry))
+        steps = Steps(
+            Trace(),
+            shed,
+            Authenticate(access, standing),
+            Authorize(audit),
+            Validate(),
+            Repeat(Repeats(database)),
+            Observe(registry),
+        )
         pages = Pages(PageTokens(settings.master_key_bytes))
         in_flight = Gauge("atrium_rpc_in_flight", "Calls in flight in this process.", registry=registry)
         in_flight.set_function(lambda: shed.in_flight)
@@ -114,18 +134,31 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             audit,
             access_life=timedelta(minutes=settings.access_token_minutes),
             refresh_life=timedelta(days=settings.refresh_token_days),
+            refresh_key=hmac.digest(settings.master_key_bytes, b"atrium refresh token", "sha256"),
         )
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-                TenantServicer(TenantService(database, founding, audit, PeopleStanding()), pages),
+                TenantServicer(
+                    TenantService(
+                        database,
+                        founding,
+                        AccessChanges(),
+                        PeopleStanding(),
+                        {"users": users.count},
+                        settings.admin_database_url,
+                        audit,
+                    ),
+                    pages,
+                ),
             ),
             Service(
                 identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
                 IdentityServicer(
                     session_service,
-                    UserService(database, passwords, audit, standing),
+                    UserService(database, passwords, TenantQuotas(), audit, standing),
                     RoleService(database, audit),
+                    keys_of_programs,
                     RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
                     pages,
                 ),
@@ -137,15 +170,19 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 ),
             ),
         ]
-        rpc = RpcServer(settings, Chain(steps, settings.ceiling_seconds), services)
+        chain = Chain(steps, settings.ceiling_seconds)
+        rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
             listening(settings, {sessions.CHANGED: changed}, access.listening),
             months_kept(settings) if process == 0 else nullcontext(),
         ):
+            watching = asyncio.create_task(chain.watch(), name="streams")
             try:
                 yield App(settings, rpc, founding, background)
             finally:
+                watching.cancel()
+                await asyncio.wait([watching])
                 await background.close(seconds=5.0)
                 await models.close()
                 await local_chat.close()
@@ -184,6 +221,10 @@ def _mailer(settings: Settings) -> Mailer | None:
     if settings.smtp_url is not None and settings.mail_from is not None:
         return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
     return ConsoleMailer() if settings.environment == "development" else None
+
+
+def _note(background: Background, api_keys: ApiKeyService, tenant_id: UUID, key_id: UUID) -> None:
+    background.start(api_keys.used(tenant_id, key_id), "last use of a key")
 
 
 def _access_changed(access: AccessCache, payload: str) -> None:

@@ -82,6 +82,7 @@ class Page:
         for file in self._files:
             if file.service:
                 parts += self._service(file)
+        parts += ["## Common types\n", *self._rest("atrium.common.v1")]
         parts += ["## Errors\n", *self._rest("atrium.errors.v1")]
         return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from server.audit.store import insert_entry
@@ -9,7 +11,7 @@ from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.errors import PermissionDenied
 from server.kernel.ids import uuid7
-from server.kernel.principal import Call, call_or_none
+from server.kernel.principal import Call, Principal, call_or_none
 
 
 class AuditLog:
@@ -26,18 +28,18 @@ class AuditLog:
             "tenant_id": tx.tenant_id,
             "id": uuid7(),
             "user_id": principal.user_id if principal else change.user_id,
-            "actor_kind": "system" if call is None else "user",
-            "acting_for": _acting_for(tx.tenant_id, principal.tenant_id if principal else None),
+            "actor_kind": _actor_kind(call),
+            "acting_for": _acting_for(tx.tenant_id, principal.home if principal else None),
             "action": change.action,
             "resource_type": change.resource_type,
             "resource_id": None if change.resource_id is None else str(change.resource_id),
             "old_value": change.old,
             "new_value": change.new,
-            "details": change.details,
+            "details": _details(change, principal),
             "ip_address": call and call.address,
             "user_agent": call and call.user_agent,
             "request_id": call and call.request_id,
-            "session_id": str(principal.session_id) if principal else None,
+            "session_id": str(principal.session_id) if principal and principal.session_id else None,
             "trace_id": call and call.trace_id,
             "status": change.status,
             "error_message": change.error_message,
@@ -49,6 +51,24 @@ class AuditLog:
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             change = Change(call.method, "method", status="failure", details=error.fields, error_message=error.reason)
             await self.record(tx, change)
+
+    async def entered(self, call: Call) -> None:
+        """Writes that a platform administrator acts inside the tenant, in a transaction of its own."""
+        async with self._database.tenant_tx(call.caller.tenant_id) as tx:
+            await self.record(tx, Change(call.method, "method"))
+
+
+def _actor_kind(call: Call | None) -> str:
+    if call is None:
+        return "system"
+    return "api_key" if call.principal is not None and call.principal.api_key_id is not None else "user"
+
+
+def _details(change: Change, principal: Principal | None) -> Mapping[str, Any] | None:
+    """With the key that a program called with, which is no column of its own."""
+    if principal is None or principal.api_key_id is None:
+        return change.details
+    return {**(change.details or {}), "api_key_id": str(principal.api_key_id)}
 
 
 def _acting_for(tenant_id: UUID, home: UUID | None) -> UUID | None:

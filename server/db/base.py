@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     ForeignKeyConstraint,
     Index,
@@ -97,6 +98,16 @@ def index(name: str, *columns: str, serves: str, where: str | None = None) -> In
     keys = [text(column) if " " in column else column for column in columns]
     condition = None if where is None else text(where)
     return Index(name, *keys, postgresql_where=condition, info={"serves": serves})
+
+
+def among(deleted_at: Column[Any], deleted: str) -> list[ColumnElement[bool]]:
+    """The condition that a read looks at live rows ("exclude"), at deleted ones ("only") or at all ("include")."""
+    match deleted:
+        case "exclude":
+            return [deleted_at.is_(None)]
+        case "only":
+            return [deleted_at.is_not(None)]
+    return []
 
 
 def live_unique(name: str, *columns: str) -> Index:

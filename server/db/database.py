@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -67,20 +69,40 @@ class Tx:
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, payload)
         self.told.append((channel, payload))
 
+    async def enter(self, tenant_id: UUID) -> None:
+        """Sees another tenant's rows from now on."""
+        with reachable():
+            await self._connection.execute(_set_tenant(tenant_id))
+        self._tenant_id = tenant_id
+
+
+class _Whole(NamedTuple):
+    """A transaction that those begun within it, by the same task, are a part of."""
+
+    task: asyncio.Task[object] | None
+    tx: Tx
+
+
+_whole: ContextVar[_Whole | None] = ContextVar("whole", default=None)
+
 
 class Transaction:
     """Opens a transaction in one round trip, and ends it in one: it commits, unless what it surrounds raises."""
 
-    __slots__ = ("_connection", "_hear", "_opening", "_pool", "_tenant_id", "_tx")
+    __slots__ = ("_connection", "_hear", "_opening", "_pool", "_tenant_id", "_token", "_tx", "_whole")
 
     _connection: Connection
     _tx: Tx
+    _token: Token[_Whole | None]
 
-    def __init__(self, pool: Pool, opening: str, tenant_id: UUID | None, hear: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, pool: Pool, opening: str, tenant_id: UUID | None, hear: Callable[[str, str], None], *, whole: bool = False
+    ) -> None:
         self._pool = pool
         self._opening = opening
         self._tenant_id = tenant_id
         self._hear = hear
+        self._whole = whole
 
     async def __aenter__(self) -> Tx:
         with reachable():
@@ -92,11 +114,15 @@ class Transaction:
                 raise
         self._connection = connection
         self._tx = Tx(connection, self._tenant_id)
+        if self._whole:
+            self._token = _whole.set(_Whole(asyncio.current_task(), self._tx))
         return self._tx
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._whole:
+            _whole.reset(self._token)
         if error is not None:
             self._pool.release(self._connection, failed=True)  # which rolls back, without the caller waiting for it
             return
@@ -112,6 +138,28 @@ class Transaction:
             raise RuntimeError("a statement's error was caught inside the transaction, and all of it is rolled back")
         for channel, payload in self._tx.told:
             self._hear(channel, payload)
+
+
+class _Part:
+    """A transaction inside a whole one: it neither begins nor ends, and the whole fails with it."""
+
+    __slots__ = ("_former", "_tenant_id", "_tx")
+
+    def __init__(self, tx: Tx, tenant_id: UUID) -> None:
+        self._tx = tx
+        self._tenant_id = tenant_id
+        self._former = tx.tenant_id
+
+    async def __aenter__(self) -> Tx:
+        if self._tenant_id != self._former:
+            await self._tx.enter(self._tenant_id)
+        return self._tx
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None and self._tenant_id != self._former:
+            await self._tx.enter(self._former)
 
 
 class Database:
@@ -152,14 +200,22 @@ class Database:
         finally:
             await pool.close()
 
-    def tenant_tx(self, tenant_id: UUID) -> Transaction:
+    def tenant_tx(self, tenant_id: UUID) -> AbstractAsyncContextManager[Tx]:
         """A transaction under the tenant's row security: `async with database.tenant_tx(tenant_id) as tx`.
 
         The tenant is set for the transaction alone: what ends it ends the setting too. Raises DatabaseUnavailable.
         """
-        # The simple protocol takes several statements and no parameters; whatever `int` gives is digits.
-        opening = f"BEGIN; SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
-        return Transaction(self._pool, opening, tenant_id, self._heard)
+        whole = _whole.get()
+        # A task that was started inside outlives it, and has transactions of its own.
+        if whole is not None and whole.task is asyncio.current_task():
+            return _Part(whole.tx, tenant_id)
+        return Transaction(self._pool, f"BEGIN; {_set_tenant(tenant_id)}", tenant_id, self._heard)
+
+    def whole_tx(self, tenant_id: UUID) -> AbstractAsyncContextManager[Tx]:
+        """The same, and each transaction that this task begins within is a part of it, whichever tenant's: all of them
+        are committed, or none.
+        """
+        return Transaction(self._pool, f"BEGIN; {_set_tenant(tenant_id)}", tenant_id, self._heard, whole=True)
 
     def global_tx(self) -> Transaction:
         """A transaction over global tables: no tenant is set, so none's row is seen. Raises DatabaseUnavailable."""
@@ -177,3 +233,8 @@ class Database:
                 raise
         self._pool.release(connection)
         return row
+
+
+def _set_tenant(tenant_id: UUID) -> str:
+    # The simple protocol takes several statements and no parameters; whatever `int` gives is digits.
+    return f"SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"

@@ -1,4 +1,4 @@
-"""Who holds which token now: verified tokens and permissions, remembered until something about them changes."""
+"""Who holds which credential now: verified tokens, keys and permissions, remembered until something changes."""
 
 from __future__ import annotations
 
@@ -9,53 +9,65 @@ from dataclasses import dataclass
 from time import monotonic, time
 from uuid import UUID
 
-from server.identity.domain import Access, SessionRevoked, TokenExpired
-from server.identity.tokens import AccessTokens, Claims
+from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenExpired
+from server.identity.tokens import AccessTokens, Claims, KeySecret
 from server.kernel.principal import Principal
 
 # A change is told by notification within milliseconds; the life of an entry only bounds what a lost one could cost.
 _LIFE_SECONDS = 30.0
 _LIFE_SECONDS_UNNOTIFIED = 0.9
-_MOST_TOKENS = 50_000
+_MOST = 50_000
 
 
 ReadSession = Callable[[UUID, UUID], Awaitable[Access | None]]
 """What a tenant's session gives at this moment; None where it, its user or the tenant is gone, ended or not active."""
+
+ReadKey = Callable[[UUID, str, str], Awaitable[Access | None]]
+"""The same of a tenant's API key, by its prefix and the hash of its secret."""
+
+Used = Callable[[UUID, UUID], None]
+"""Told that a tenant's API key was used, each time that it is read anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     access: Access
     read_at: float
+    good_until: float
 
 
 class AccessCache:
     """The verifier of the request path.
 
-    A token is read and checked once; the session behind it once in every `_LIFE_SECONDS`, and again as soon as the
-    database tells that its user, its roles or its tenant changed. While that telling is interrupted, entries live
-    under a second, so that a revocation holds everywhere within one.
+    A token is read and checked once; the session behind it, or a key, once in every `_LIFE_SECONDS`, and again as soon
+    as the database tells that its user, its roles or its tenant changed. While that telling is interrupted, entries
+    live under a second, so that a revocation holds everywhere within one.
     """
 
-    def __init__(self, tokens: AccessTokens, read_session: ReadSession) -> None:
+    def __init__(self, tokens: AccessTokens, read_session: ReadSession, read_key: ReadKey, used: Used) -> None:
         self._tokens = tokens
         self._read_session = read_session
+        self._read_key = read_key
+        self._used = used
         self._claims: OrderedDict[bytes, Claims] = OrderedDict()
-        self._known: dict[UUID, _Known] = {}
-        self._life = _LIFE_SECONDS_UNNOTIFIED
+        self._known: dict[UUID | bytes, _Known] = {}
+        """What a session gives, by its id, and a key, by its digest: each secret of a key stands for itself."""
+        self._life = _LIFE_SECONDS
         self._changes = 0
 
-    def recall(self, token: str) -> Principal | None:
-        """The caller, where both the token and its session are remembered and still good."""
-        claims = self._claims.get(_digest(token))
-        if claims is None or claims.expires_at <= time():
+    def recall(self, credential: str) -> Principal | None:
+        """The caller, where both the credential and what is behind it are remembered and still good."""
+        digest = _digest(credential)
+        claims = self._claims.get(digest)
+        if claims is None:
+            access = self._remembered(digest)
+            return None if access is None else access.principal
+        if claims.expires_at <= time():
             return None
-        known = self._known.get(claims.session_id)
-        if known is None or monotonic() - known.read_at > self._life or known.access.epoch != claims.epoch:
-            return None
-        return known.access.principal
+        access = self._remembered(claims.session_id)
+        return None if access is None or access.epoch != claims.epoch else access.principal
 
-    async def verify(self, token: str) -> Principal:
+    async def verify_token(self, token: str) -> Principal:
         """The caller, from the token itself and the session as the database has it now.
 
         Raises TokenInvalid, TokenExpired or SessionRevoked.
@@ -65,31 +77,66 @@ class AccessCache:
         if claims.expires_at <= time():
             self._claims.pop(digest, None)
             raise TokenExpired
-        access = await self._read(claims)
-        if access is None or access.epoch != claims.epoch or access.principal.user_id != claims.user_id:
-            raise SessionRevoked
+        principal = await self._session(claims)
         self._claims[digest] = claims
-        if len(self._claims) > _MOST_TOKENS:
+        if len(self._claims) > _MOST:
             self._claims.popitem(last=False)
+        return principal
+
+    async def verify_key(self, key: str) -> Principal:
+        """The caller, from the key as the database has it now. Raises ApiKeyInvalid."""
+        secret = KeySecret.parse(key)
+        access = await self._read(_digest(key), lambda: self._read_key(secret.tenant_id, secret.prefix, secret.hash))
+        if access is None:
+            raise ApiKeyInvalid
+        assert access.principal.api_key_id is not None
+        self._used(secret.tenant_id, access.principal.api_key_id)
         return access.principal
 
-    async def _read(self, claims: Claims) -> Access | None:
+    async def confirm(self, principal: Principal) -> Principal:
+        """The caller of a call that goes on in a session, as they are now, whatever became of their access token.
+
+        Raises SessionRevoked.
+        """
+        assert principal.session_id is not None
+        known = self._remembered(principal.session_id)
+        access = known or await self._read_session_of(principal.home, principal.session_id)
+        if access is None:
+            raise SessionRevoked
+        return access.principal
+
+    async def _session(self, claims: Claims) -> Principal:
+        access = await self._read_session_of(claims.tenant_id, claims.session_id)
+        if access is None or access.epoch != claims.epoch or access.principal.user_id != claims.user_id:
+            raise SessionRevoked
+        return access.principal
+
+    async def _read_session_of(self, tenant_id: UUID, session_id: UUID) -> Access | None:
+        return await self._read(session_id, lambda: self._read_session(tenant_id, session_id))
+
+    def _remembered(self, name: UUID | bytes) -> Access | None:
+        known = self._known.get(name)
+        if known is None or monotonic() - known.read_at > self._life or known.good_until <= time():
+            return None
+        return known.access
+
+    async def _read(self, name: UUID | bytes, read: Callable[[], Awaitable[Access | None]]) -> Access | None:
         # What changes while it is read may or may not be in it: it is used for this call and not remembered.
         changes, read_at = self._changes, monotonic()
-        access = await self._read_session(claims.tenant_id, claims.session_id)
+        access = await read()
         if access is not None and changes == self._changes:
-            if len(self._known) > _MOST_TOKENS:
+            if len(self._known) > _MOST:
                 self._known.clear()
-            self._known[claims.session_id] = _Known(access, read_at)
+            self._known[name] = _Known(access, read_at, access.good_until.timestamp())
         return access
 
     def changed(self, tenant_id: UUID, user_id: UUID | None) -> None:
         """Something about this user changed, or (None) about everyone in the tenant."""
         self._changes += 1
-        for session_id, known in list(self._known.items()):
+        for name, known in list(self._known.items()):
             principal = known.access.principal
             if principal.tenant_id == tenant_id and user_id in (None, principal.user_id):
-                del self._known[session_id]
+                del self._known[name]
 
     def listening(self, connected: bool) -> None:
         """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
@@ -98,5 +145,5 @@ class AccessCache:
         self._life = _LIFE_SECONDS if connected else _LIFE_SECONDS_UNNOTIFIED
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode()).digest()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 from zoneinfo import available_timezones
 
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
-from server.identity.domain import Decision, Role, RoleEntry, TokenPair, User
+from server.identity.domain import ApiKey, Decision, Role, RoleEntry, Session, TokenPair, User
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal
@@ -45,13 +46,15 @@ def user(value: User) -> user_pb2.User:
         locale=value.locale,
         timezone=value.timezone,
         last_login_time=timestamp(value.last_login_at),
+        delete_time=timestamp(value.deleted_at),
     )
 
 
 def new_user(request: pb.CreateUserRequest) -> dict[str, Any]:
     """The columns of a new user; what is left out takes the column's default."""
     profile = {name: value for name, value in present(request, *_PROFILE).items() if value is not None}
-    return _known_timezone({"username": request.username, "email": request.email, **profile})
+    kind = KINDS.word.get(request.kind, "person")
+    return _known_timezone({"username": request.username, "email": request.email, "kind": kind, **profile})
 
 
 def user_changes(request: pb.UpdateUserRequest) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def role(value: tuple[Role, Sequence[RoleEntry]]) -> role_pb2.Role:
         default=found.is_default,
         priority=found.priority,
         permissions=[_entry(entry) for entry in entries],
+        delete_time=timestamp(found.deleted_at),
     )
 
 
@@ -152,6 +156,42 @@ def decision(value: Decision) -> pb.CheckPermissionResponse.Result:
     )
 
 
+def session(value: Session, current: UUID | None) -> session_pb2.Session:
+    return session_pb2.Session(
+        id=str(value.id),
+        create_time=timestamp(value.created_at),
+        user_id=str(value.user_id),
+        user_agent=value.user_agent or "",
+        ip_address="" if value.ip_address is None else str(value.ip_address),
+        refresh_time=timestamp(value.rotated_at),
+        expire_time=timestamp(value.expires_at),
+        revoke_time=timestamp(value.revoked_at),
+        revoke_reason=value.revoke_reason or "",
+        current=value.id == current,
+    )
+
+
+def scopes(request: api_key_pb2.CreateApiKeyRequest) -> list[Permission]:
+    return [permission_named(name, f"scopes[{index}]") for index, name in enumerate(request.scopes)]
+
+
+def api_key(value: ApiKey) -> api_key_pb2.ApiKey:
+    return api_key_pb2.ApiKey(
+        id=str(value.id),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        user_id=str(value.user_id),
+        name=value.name,
+        prefix=value.prefix,
+        scopes=value.scopes,
+        allowed_models=value.allowed_models or (),
+        expire_time=timestamp(value.expires_at),
+        last_use_time=timestamp(value.last_used_at),
+        revoke_time=timestamp(value.revoked_at),
+        previous_secret_expire_time=timestamp(value.previous_valid_until),
+    )
+
+
 def tokens(value: TokenPair) -> session_pb2.Tokens:
     return session_pb2.Tokens(
         access_token=value.access_token,
@@ -166,7 +206,8 @@ def who(caller: Principal) -> pb.WhoAmIResponse:
     return pb.WhoAmIResponse(
         tenant_id=str(caller.tenant_id),
         user_id=str(caller.user_id),
-        session_id=str(caller.session_id),
+        session_id=str(caller.session_id or ""),
+        api_key_id=str(caller.api_key_id or ""),
         platform=caller.is_platform,
         permissions=sorted(caller.permissions),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from server.kernel.errors import (
+    Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
@@ -86,6 +87,30 @@ class EscalationRefused(PermissionDenied):
     """Nobody can give more than they hold; you do not hold {permissions}."""
 
 
+class ApiKeyInvalid(Unauthenticated):
+    """The API key is not good: it is unknown, revoked or expired, or its user or tenant is not active."""
+
+
+class SessionRequired(PermissionDenied):
+    """This is for somebody who is signed in, and not for a key."""
+
+
+class SessionNotFound(NotFound):
+    """No session with this id."""
+
+    resource = "session"
+
+
+class ApiKeyNotFound(NotFound):
+    """No API key with this id."""
+
+    resource = "api_key"
+
+
+class ApiKeyEnded(FailedPrecondition):
+    """The API key {subject} was revoked or has expired: create a new one."""
+
+
 class UserNotFound(NotFound):
     """No user with this id."""
 
@@ -114,6 +139,22 @@ class SystemRoleImmutable(FailedPrecondition):
     """The role {subject} is a system role and cannot be changed."""
 
 
+class IdempotencyKeyReused(Aborted):
+    """The idempotency key was used with another request: use a new one."""
+
+
+class RoleDeleted(FailedPrecondition):
+    """The role {subject} is deleted: restore it first."""
+
+
+class UserDeleted(FailedPrecondition):
+    """The user {subject} is deleted: restore them first."""
+
+
+class LastAdministrator(FailedPrecondition):
+    """The user {subject} is the tenant's last administrator: give the role to another first."""
+
+
 class RoleNotAssignable(FailedPrecondition):
     """The role {subject} belongs to the platform's administrators alone."""
 
@@ -137,6 +178,7 @@ class User:
     revision: int
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +195,7 @@ class Role:
     revision: int
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +208,17 @@ class RoleEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoginCandidate:
-    """The user that a login names, with what the sign-in is decided by. Never leaves the slice."""
+    """The user that a login names, with what the sign-in is decided by. Never leaves the slice.
+
+    `familiar`: whether they signed in before from the address that the sign-in comes from.
+    """
 
     user: User
     password_hash: str | None
     epoch: int
+    login_attempts: int
+    locked_until: datetime | None
+    familiar: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +228,54 @@ class StoredSession:
     user_id: UUID
     refresh_hash: str
     previous_hash: str | None
+    rotated_at: datetime | None
     expires_at: datetime
     revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in that goes on, or has ended."""
+
+    id: UUID
+    user_id: UUID
+    user_agent: str | None
+    ip_address: object
+    rotated_at: datetime | None
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoke_reason: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that a program calls with, in the name of a user."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    prefix: str
+    scopes: Sequence[str]
+    allowed_models: Sequence[str] | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    previous_valid_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """What a live session gives: its caller, and the epoch that its tokens must name."""
+    """What a live session or key gives: its caller, and the epoch that its tokens must name.
+
+    `good_until`: when something that it is made of, such as a role given for a time, expires next.
+    """
 
     principal: Principal
     epoch: int
+    good_until: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
 from server.kernel.audit import Change
+from server.kernel.quota import Limit
 
 
 class AuditLog(Protocol):
@@ -20,6 +21,13 @@ class Mailer(Protocol):
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hands the mail over to be delivered. Raises whatever keeps it from that."""
+
+
+class Quotas(Protocol):
+    """How much of something the transaction's tenant may have."""
+
+    async def hold(self, tx: Tx, resource: Literal["users"]) -> Limit | None:
+        """The limit; None for none. Whoever asks next waits until the transaction ends."""
 
 
 class Tenants(Protocol):

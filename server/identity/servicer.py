@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import session_pb2
 from server.identity import convert
+from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.recovery import RecoveryService
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
@@ -14,7 +15,7 @@ from server.identity.service.users import UserService
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import moment, uuid_or_none
+from server.rpc.wire import deletion, moment, uuid_or_none
 
 
 class IdentityServicer:
@@ -25,12 +26,14 @@ class IdentityServicer:
         sessions: SessionService,
         users: UserService,
         roles: RoleService,
+        api_keys: ApiKeyService,
         recovery: RecoveryService,
         pages: Pages,
     ) -> None:
         self._sessions = sessions
         self._users = users
         self._roles = roles
+        self._api_keys = api_keys
         self._recovery = recovery
         self._pages = pages
 
@@ -60,10 +63,10 @@ class IdentityServicer:
         return pb.CreateUserResponse(user=convert.user(await self._users.create(convert.new_user(request), password)))
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
-        return pb.GetUserResponse(user=convert.user(await self._users.get(UUID(request.id))))
+        return pb.GetUserResponse(user=convert.user(await self._users.get(UUID(request.id), deletion(request))))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
-        page = await self._users.page(self._pages.read(request), convert.user_filters(request))
+        page = await self._users.page(self._pages.read(request), deletion(request), convert.user_filters(request))
         return pb.ListUsersResponse(
             users=[convert.user(user) for user in page.items], next_page_token=self._pages.next(request, page)
         )
@@ -76,10 +79,10 @@ class IdentityServicer:
         return pb.CreateRoleResponse(role=convert.role(await self._roles.create(convert.new_role(request))))
 
     async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.GetRoleResponse:
-        return pb.GetRoleResponse(role=convert.role(await self._roles.get(UUID(request.id))))
+        return pb.GetRoleResponse(role=convert.role(await self._roles.get(UUID(request.id), deletion(request))))
 
     async def ListRoles(self, request: pb.ListRolesRequest, context: Context) -> pb.ListRolesResponse:
-        page = await self._roles.page(self._pages.read(request), uuid_or_none(request.user_id))
+        page = await self._roles.page(self._pages.read(request), deletion(request), uuid_or_none(request.user_id))
         return pb.ListRolesResponse(
             roles=[convert.role(role) for role in page.items], next_page_token=self._pages.next(request, page)
         )
@@ -129,3 +132,79 @@ class IdentityServicer:
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
         await self._recovery.verify_email(request.token)
         return pb.VerifyEmailResponse()
+
+    async def DeleteUser(self, request: user_pb2.DeleteUserRequest, context: Context) -> user_pb2.DeleteUserResponse:
+        await self._users.delete(UUID(request.id), request.etag)
+        return user_pb2.DeleteUserResponse()
+
+    async def RestoreUser(self, request: user_pb2.RestoreUserRequest, context: Context) -> user_pb2.RestoreUserResponse:
+        return user_pb2.RestoreUserResponse(user=convert.user(await self._users.restore(UUID(request.id))))
+
+    async def PurgeUser(self, request: user_pb2.PurgeUserRequest, context: Context) -> user_pb2.PurgeUserResponse:
+        await self._users.purge(UUID(request.id))
+        return user_pb2.PurgeUserResponse()
+
+    async def LockUser(self, request: user_pb2.LockUserRequest, context: Context) -> user_pb2.LockUserResponse:
+        return user_pb2.LockUserResponse(user=convert.user(await self._users.lock(UUID(request.id))))
+
+    async def UnlockUser(self, request: user_pb2.UnlockUserRequest, context: Context) -> user_pb2.UnlockUserResponse:
+        return user_pb2.UnlockUserResponse(user=convert.user(await self._users.unlock(UUID(request.id))))
+
+    async def DeleteRole(self, request: role_pb2.DeleteRoleRequest, context: Context) -> role_pb2.DeleteRoleResponse:
+        await self._roles.delete(UUID(request.id), request.etag)
+        return role_pb2.DeleteRoleResponse()
+
+    async def RestoreRole(self, request: role_pb2.RestoreRoleRequest, context: Context) -> role_pb2.RestoreRoleResponse:
+        return role_pb2.RestoreRoleResponse(role=convert.role(await self._roles.restore(UUID(request.id))))
+
+    async def PurgeRole(self, request: role_pb2.PurgeRoleRequest, context: Context) -> role_pb2.PurgeRoleResponse:
+        await self._roles.purge(UUID(request.id))
+        return role_pb2.PurgeRoleResponse()
+
+    async def ListSessions(
+        self, request: session_pb2.ListSessionsRequest, context: Context
+    ) -> session_pb2.ListSessionsResponse:
+        page = await self._sessions.page(self._pages.read(request), uuid_or_none(request.user_id))
+        current = current_call().caller.session_id
+        return session_pb2.ListSessionsResponse(
+            sessions=[convert.session(session, current) for session in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def RevokeSession(
+        self, request: session_pb2.RevokeSessionRequest, context: Context
+    ) -> session_pb2.RevokeSessionResponse:
+        await self._sessions.revoke(UUID(request.id))
+        return session_pb2.RevokeSessionResponse()
+
+    async def CreateApiKey(
+        self, request: api_key_pb2.CreateApiKeyRequest, context: Context
+    ) -> api_key_pb2.CreateApiKeyResponse:
+        key, secret = await self._api_keys.create(
+            uuid_or_none(request.user_id),
+            request.name,
+            convert.scopes(request),
+            request.allowed_models,
+            moment(request, "expire_time"),
+        )
+        return api_key_pb2.CreateApiKeyResponse(api_key=convert.api_key(key), secret=secret)
+
+    async def ListApiKeys(
+        self, request: api_key_pb2.ListApiKeysRequest, context: Context
+    ) -> api_key_pb2.ListApiKeysResponse:
+        page = await self._api_keys.page(self._pages.read(request), uuid_or_none(request.user_id))
+        return api_key_pb2.ListApiKeysResponse(
+            api_keys=[convert.api_key(key) for key in page.items], next_page_token=self._pages.next(request, page)
+        )
+
+    async def RotateApiKey(
+        self, request: api_key_pb2.RotateApiKeyRequest, context: Context
+    ) -> api_key_pb2.RotateApiKeyResponse:
+        key, secret = await self._api_keys.rotate(UUID(request.id), request.grace.ToTimedelta())
+        return api_key_pb2.RotateApiKeyResponse(api_key=convert.api_key(key), secret=secret)
+
+    async def RevokeApiKey(
+        self, request: api_key_pb2.RevokeApiKeyRequest, context: Context
+    ) -> api_key_pb2.RevokeApiKeyResponse:
+        await self._api_keys.revoke(UUID(request.id))
+        return api_key_pb2.RevokeApiKeyResponse()

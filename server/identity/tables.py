@@ -212,8 +212,21 @@ sessions = tenant_table(
     tenant_key(),
     belongs_to_tenant(),
     part_of("user_id", "users"),
-    index("ix_sessions_user_id", "tenant_id", "user_id", serves="a user's sessions, and their end"),
+    index("ix_sessions_user_id", "tenant_id", "user_id", "id DESC", serves="a user's sessions, newest first"),
     comment="Sign-ins: each a family of refresh tokens, of which one is good.",
+)
+
+sign_in_throttle = tenant_table(
+    "sign_in_throttle",
+    Column("address", INET, nullable=False, comment="From where sign-ins failed."),
+    Column("failures", Integer, nullable=False, server_default=text("1"), comment="How many, one after the other."),
+    Column("blocked_until", MOMENT, comment="Until when sign-ins from there are refused."),
+    *timestamps(),
+    tenant_key("address"),
+    belongs_to_tenant(),
+    CheckConstraint("failures >= 0", name="failures"),
+    index("ix_sign_in_throttle_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
+    comment="Addresses that sign-ins failed from.",
 )
 
 api_keys = tenant_table(
@@ -235,7 +248,7 @@ api_keys = tenant_table(
     belongs_to_tenant(),
     part_of("user_id", "users"),
     UniqueConstraint("tenant_id", "prefix", name="uq_api_keys_prefix"),
-    index("ix_api_keys_user_id", "tenant_id", "user_id", serves="a user's keys, and their removal"),
+    index("ix_api_keys_user_id", "tenant_id", "user_id", "id DESC", serves="a user's keys, newest first"),
     comment="Keys that programs call with.",
 )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.identity.domain import OneTimeTokenInvalid, RefreshTokenInvalid, TokenExpired, TokenInvalid
+from server.identity.domain import ApiKeyInvalid, OneTimeTokenInvalid, RefreshTokenInvalid, TokenExpired, TokenInvalid
 
 ALGORITHM = "EdDSA"
 HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
@@ -155,6 +157,14 @@ class RefreshToken:
         except ValueError:
             raise RefreshTokenInvalid from None
 
+    def following(self, key: bytes) -> RefreshToken:
+        """The token that this one is exchanged for: always the same, and not to be found without the server's key.
+
+        So of two refreshes at once with one token both get the same next one, and neither ends the session.
+        """
+        digest = hmac.digest(key, self.session_id.bytes + self.secret.encode(), "sha256")
+        return RefreshToken(self.tenant_id, self.session_id, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
     def __str__(self) -> str:
         return f"{self.tenant_id.hex}.{self.session_id.hex}.{self.secret}"
 
@@ -165,6 +175,41 @@ class RefreshToken:
 
     def matches(self, stored: str | None) -> bool:
         return stored is not None and hmac.compare_digest(self.hash, stored)
+
+
+_KEY = re.compile(r"atr_([0-9a-f]{32})_([0-9a-z]{12})_([0-9A-Za-z]{43})")
+_LETTERS = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """`atr_<tenant>_<prefix>_<secret>`: like a refresh token it says where it lies, and only its hash is kept there."""
+
+    tenant_id: UUID
+    prefix: str
+    secret: str
+
+    @classmethod
+    def generate(cls, tenant_id: UUID, prefix: str | None = None) -> KeySecret:
+        """A new one; of a key that has a prefix already, with that one."""
+        made = prefix or "".join(secrets.choice(_LETTERS[:26] + string.digits) for _ in range(12))
+        return cls(tenant_id, made, "".join(secrets.choice(_LETTERS) for _ in range(43)))
+
+    @classmethod
+    def parse(cls, text: str) -> KeySecret:
+        """Raises ApiKeyInvalid for what is not of that form."""
+        found = _KEY.fullmatch(text)
+        if found is None:
+            raise ApiKeyInvalid
+        return cls(UUID(hex=found[1]), found[2], found[3])
+
+    def __str__(self) -> str:
+        return f"atr_{self.tenant_id.hex}_{self.prefix}_{self.secret}"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256, hex: the secret has 256 random bits, so that no slow hash is needed."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

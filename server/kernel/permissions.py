@@ -12,8 +12,10 @@ class Permission(StrEnum):
     """Every permission there is, sorted. `manage` implies every action on its resource."""
 
     AGENTS_EXECUTE = "agents:execute"
+    API_KEYS_MANAGE = "api_keys:manage"
     AUDIT_LOGS_READ = "audit_logs:read"
     CALL_LOGS_READ = "call_logs:read"
+    DELETED_READ = "deleted:read"
     KNOWLEDGE_BASES_MANAGE = "knowledge_bases:manage"
     MODELS_EXECUTE = "models:execute"
     MODELS_MANAGE = "models:manage"

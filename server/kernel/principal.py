@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from server.kernel.ids import PLATFORM_TENANT_ID
@@ -12,22 +12,41 @@ from server.kernel.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller: a user of one tenant, in one session, with what their roles allow at this moment.
+    """A verified caller, with what they may do at this moment: a user in a session, or a program with a user's key.
 
-    `unverified`: their tenant asks for a verified e-mail address and theirs is not; they may do what verifying needs,
-    and their roles allow nothing.
+    `tenant_id`: the tenant they act in, their own unless `home_tenant_id` names another: the platform's administrators
+    may act inside any tenant. `unverified`: their own tenant asks for a verified e-mail address and theirs is not; they
+    may do what verifying needs, and their roles allow nothing.
     """
 
     tenant_id: UUID
     user_id: UUID
-    session_id: UUID
+    session_id: UUID | None
     permissions: frozenset[Permission]
+    api_key_id: UUID | None = None
+    home_tenant_id: UUID | None = None
+    allowed_models: frozenset[str] | None = None
+    """The names of the models that their key is limited to; None: every model."""
     unverified: bool = False
+
+    @property
+    def home(self) -> UUID:
+        """The tenant that they belong to."""
+        return self.home_tenant_id or self.tenant_id
 
     @property
     def is_platform(self) -> bool:
         """True for the platform's own people, the only ones who may look past their tenant."""
-        return self.tenant_id == PLATFORM_TENANT_ID
+        return self.home == PLATFORM_TENANT_ID
+
+    @property
+    def member_id(self) -> UUID | None:
+        """Their id where they belong to the tenant they act in; what others make there has no owner in it."""
+        return None if self.home_tenant_id else self.user_id
+
+    def inside(self, tenant_id: UUID) -> Principal:
+        """The same caller acting inside another tenant."""
+        return replace(self, tenant_id=tenant_id, home_tenant_id=self.home)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from server.model.domain import (
     Model,
     ModelDisabled,
     ModelKindMismatch,
+    ModelNotAllowed,
     ModelNotNamed,
 )
 from server.model.ports import TenantSettings
@@ -264,6 +265,9 @@ class CallService:
             if not named:
                 raise ModelNotNamed
             model = await store.find(self._database, tenant_id, named)
+        allowed = current_call().caller.allowed_models
+        if allowed is not None and model.name not in allowed:
+            raise ModelNotAllowed(model=model.name)
         if model.status == "disabled":
             raise ModelDisabled(model.name)
         if model.model_type != kind:

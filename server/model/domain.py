@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from server.kernel.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from server.kernel.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 ModelType = Literal["chat", "embedding"]
 ModelStatus = Literal["active", "deprecated", "disabled"]
@@ -26,6 +26,10 @@ class ModelNotFound(NotFound):
 
 class ModelNameTaken(AlreadyExists):
     """The model name {name} is taken."""
+
+
+class ModelNotAllowed(PermissionDenied):
+    """The API key is not for the model {model}."""
 
 
 class ModelDisabled(FailedPrecondition):

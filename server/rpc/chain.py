@@ -12,17 +12,21 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.kernel.errors import DomainError, Unavailable
-from server.kernel.principal import begin_call
+from server.kernel.errors import DomainError, PermissionDenied, Unavailable
+from server.kernel.principal import Call, begin_call
 from server.rpc.ceiling import Ceiling
 from server.rpc.policy import Rule
 from server.rpc.status import DETAILS_KEY, Internal, status_of
 from server.rpc.steps.authenticate import Authenticate
-from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.authorize import Authorize, permit
 from server.rpc.steps.observe import Observe
+from server.rpc.steps.repeat import KEY_FIELD, Repeat
 from server.rpc.steps.shed import Shed
-from server.rpc.steps.trace import REQUEST_ID_KEY, TRACE_ID_KEY, Trace
+from server.rpc.steps.trace import REQUEST_ID_KEY, TRACE_ID_KEY, Credentials, Trace
 from server.rpc.steps.validate import Validate
+
+# A stream whose caller has lost the right to it ends within five seconds: two of these, and the time to ask.
+_LOOK_SECONDS = 2.0
 
 Context: TypeAlias = grpc.aio.ServicerContext
 Handler = Callable[[Any, Any], Any]
@@ -41,7 +45,18 @@ class Steps:
     authenticate: Authenticate
     authorize: Authorize
     validate: Validate
+    repeat: Repeat
     observe: Observe
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """A running stream. `ending`: why it is being ended from here."""
+
+    rule: Rule
+    call: Call
+    credentials: Credentials
+    ending: DomainError | None = None
 
 
 class Chain:
@@ -54,43 +69,51 @@ class Chain:
     def __init__(self, steps: Steps, ceiling: float) -> None:
         self._steps = steps
         self._ceiling = ceiling
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams: dict[asyncio.Task[Any], _Stream] = {}
         self._draining = False
 
-    def wrap(self, path: str, rule: Rule, handler: Handler, *, requests: bool, responses: bool) -> Handler:
+    def wrap(
+        self, path: str, rule: Rule, handler: Handler, response_class: Any, *, requests: bool, responses: bool
+    ) -> Handler:
         """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
         steps = self._steps
-        act = self._act(handler, requests)
+        act = self._act(handler, response_class, requests=requests)
         limited = Ceiling(rule.ceiling or self._ceiling)
-        streams: set[asyncio.Task[Any]] = self._streams if responses else set()
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
             started = perf_counter()
             # First, so that every answer, a refusal too, carries the ids by which it can be found.
-            call, authorization = steps.trace.begin(path, context.invocation_metadata() or (), context.peer())
+            call, credentials = steps.trace.begin(path, context.invocation_metadata() or (), context.peer())
             begin_call(call)
             trailers = ((REQUEST_ID_KEY, call.request_id), (TRACE_ID_KEY, call.trace_id))
             context.set_trailing_metadata(trailers)
             error: DomainError
             task = asyncio.current_task()
             assert task is not None
-            streams.add(task)
+            stream = _Stream(rule, call, credentials) if responses else None
+            if stream is not None:
+                self._streams[task] = stream
             try:
                 if rule.unlimited:
                     response = await act(request, context)
                 else:
                     # Before any work is done for the call: refusing must stay cheaper than serving.
                     with steps.shed, limited():
-                        call.principal = await steps.authenticate(rule, authorization)
+                        call.principal = await steps.authenticate(rule, credentials)
                         # Before validation: what a request must look like is only for those who may make it.
                         await steps.authorize(rule, call)
-                        response = await act(request, context)
+                        try:
+                            response = await act(request, context)
+                        except PermissionDenied as refusal:  # what may be done to one object, the service decides
+                            await steps.authorize.refused(call, refusal)
+                            raise
             except asyncio.CancelledError:
-                if not (self._draining and responses) or context.cancelled():
+                ending = None if stream is None else stream.ending or (ServerShuttingDown() if self._draining else None)
+                if ending is None or context.cancelled():
                     steps.observe.ended(call, grpc.StatusCode.CANCELLED, started)
                     raise
                 task.uncancel()
-                error = ServerShuttingDown()
+                error = ending
             except grpc.aio.AbortError:  # a standard service has answered for itself
                 raise
             except DomainError as raised:
@@ -102,16 +125,16 @@ class Chain:
                 steps.observe.ended(call, grpc.StatusCode.OK, started)
                 return response
             finally:
-                streams.discard(task)
+                self._streams.pop(task, None)
             status = status_of(error, call)
             steps.observe.ended(call, status.code, started, error.reason)
             await context.abort(status.code, status.text, (*trailers, (DETAILS_KEY, status.details)))
 
         return handle
 
-    def _act(self, handler: Handler, requests: bool) -> Handler:
+    def _act(self, handler: Handler, response_class: Any, *, requests: bool) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
-        validate = self._steps.validate
+        validate, repeat = self._steps.validate, self._steps.repeat
         generates = inspect.isasyncgenfunction(handler)
 
         async def act(request: Any, context: Context) -> Any:
@@ -120,6 +143,8 @@ class Chain:
             else:
                 validate(request)
             if not generates:
+                if getattr(request, KEY_FIELD, ""):
+                    return await repeat(request, lambda: handler(request, context), response_class)
                 return await handler(request, context)
             # Closed here and now however this ends, so that what the generator holds is let go at once.
             async with aclosing(handler(request, context)) as replies:
@@ -134,9 +159,30 @@ class Chain:
         self._draining = True
         tasks = [task for task in self._streams if not task.done()]
         for task in tasks:
-            task.cancel()
+            self._end(task, ServerShuttingDown())
         if tasks:
             await asyncio.wait(tasks)
+
+    async def watch(self) -> None:
+        """Ends the streams of callers who have lost the right to them meanwhile. Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for task, stream in list(self._streams.items()):
+                principal = stream.call.principal
+                if principal is None or task.done():
+                    continue
+                try:
+                    permit(stream.rule, await self._steps.authenticate.confirm(principal, stream.credentials))
+                except Unavailable:  # the database's being away takes no right from anybody
+                    continue
+                except DomainError as error:
+                    self._end(task, error)
+
+    def _end(self, task: asyncio.Task[Any], error: DomainError) -> None:
+        stream = self._streams.get(task)
+        if stream is not None and stream.ending is None:
+            stream.ending = error
+            task.cancel()
 
 
 async def _validated(requests: AsyncIterator[Any], validate: Validate) -> AsyncIterator[Any]:

@@ -100,7 +100,6 @@ def _path(method: MethodDescriptor) -> str:
 
 def _method_handler(chain: Chain, method: MethodDescriptor, rule: Rule, servicer: object) -> grpc.RpcMethodHandler:
     requests, responses = method.client_streaming, method.server_streaming
-    handler = chain.wrap(_path(method), rule, getattr(servicer, method.name), requests=requests, responses=responses)
     make: Any = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -109,6 +108,14 @@ def _method_handler(chain: Chain, method: MethodDescriptor, rule: Rule, servicer
     }[requests, responses]
     request_class: Any = message_factory.GetMessageClass(method.input_type)
     response_class: Any = message_factory.GetMessageClass(method.output_type)
+    handler = chain.wrap(
+        _path(method),
+        rule,
+        getattr(servicer, method.name),
+        response_class,
+        requests=requests,
+        responses=responses,
+    )
     made: grpc.RpcMethodHandler = make(
         handler,
         request_deserializer=tolerant(request_class.FromString),

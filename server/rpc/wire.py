@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from atrium.common.v1 import deleted_pb2
+from server.kernel.deletion import Deleted
 from server.kernel.errors import InvalidRequest
 from server.kernel.masks import masked
 
@@ -64,9 +66,23 @@ def uuid_or_none(text: str) -> UUID | None:
     return UUID(text) if text else None
 
 
+def deletion(request: Any) -> Deleted:
+    """Whether the request asks for what was deleted."""
+    return _DELETED.word.get(request.deleted, "exclude")  # type: ignore[no-any-return]
+
+
 class EnumMap:
     """One to one between the words of the database and the values of a proto enum; 0, unspecified, is no word."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.number = values
         self.word: dict[Any, Any] = {number: word for word, number in values.items()}
+
+
+_DELETED = EnumMap(
+    {
+        "exclude": deleted_pb2.DELETED_EXCLUDE,
+        "include": deleted_pb2.DELETED_INCLUDE,
+        "only": deleted_pb2.DELETED_ONLY,
+    }
+)

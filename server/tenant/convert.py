@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 
-from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as pb
 from server.kernel.errors import InvalidRequest, etag_of
+from server.kernel.masks import masked
 from server.rpc.wire import EnumMap, changes, moment, present, timestamp
 from server.tenant.domain import Tenant, TenantConfig
 
-STATES = EnumMap({"active": tenant_pb2.Tenant.STATE_ACTIVE, "suspended": tenant_pb2.Tenant.STATE_SUSPENDED})
+STATES = EnumMap(
+    {
+        "active": tenant_pb2.Tenant.STATE_ACTIVE,
+        "suspended": tenant_pb2.Tenant.STATE_SUSPENDED,
+        "deleted": tenant_pb2.Tenant.STATE_DELETED,
+    }
+)
 TIERS = EnumMap(
     {
         "free": tenant_pb2.Tenant.TIER_FREE,
@@ -22,6 +31,9 @@ TIERS = EnumMap(
     }
 )
 
+_LIMITS = ("max_users", "max_workflows", "max_knowledge_bases")
+_ENDS = {"trial_end_time": "trial_ends_at", "subscription_end_time": "subscription_ends_at"}
+_RETENTIONS = ("soft_delete_retention_days", "audit_retention_days", "call_log_retention_days")
 _CONTACT = ("contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
 
 
@@ -41,6 +53,18 @@ def tenant(value: Tenant) -> tenant_pb2.Tenant:
         industry=value.industry,
         company_size=value.company_size,
         country=value.country,
+        delete_time=timestamp(value.deleted_at),
+        trial_end_time=timestamp(value.trial_ends_at),
+        subscription_end_time=timestamp(value.subscription_ends_at),
+        **{name: getattr(value, name) for name in _LIMITS},
+        quota_raises=[
+            usage_pb2.QuotaRaise(
+                resource=resource,
+                limit=raised["limit"],
+                expire_time=timestamp(datetime.fromisoformat(raised["until"])),
+            )
+            for resource, raised in sorted((value.quota_override or {}).items())
+        ],
     )
 
 
@@ -55,10 +79,20 @@ def new_tenant(request: pb.CreateTenantRequest) -> dict[str, Any]:
 
 
 def tenant_changes(request: pb.UpdateTenantRequest) -> dict[str, Any]:
-    values = changes(request, "name", "tier", *_CONTACT)
-    if "tier" in values:
-        values["tier"] = TIERS.word[values["tier"]]
-    return values
+    values = {**present(request, "name", "tier", *_CONTACT, *_LIMITS), "quota_raises": None}
+    for field in _ENDS:
+        values[field] = moment(request, field)
+    if request.quota_raises or "quota_raises" in request.update_mask.paths:
+        values["quota_raises"] = {
+            each.resource: {"limit": each.limit, "until": each.expire_time.ToDatetime(UTC).isoformat()}
+            for each in request.quota_raises
+        }
+    found = masked(values, request.update_mask.paths)
+    if "tier" in found:
+        found["tier"] = TIERS.word[found["tier"]]
+    if "quota_raises" in found:
+        found["quota_override"] = found.pop("quota_raises") or None
+    return {_ENDS.get(name, name): value for name, value in found.items()}
 
 
 def tenant_filters(request: pb.ListTenantsRequest) -> dict[str, Any]:
@@ -80,6 +114,7 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         max_tokens_per_request=value.max_tokens_per_request,
         temperature=float(value.temperature),
         require_verified_email=value.require_verified_email,
+        **{name: getattr(value, name) for name in _RETENTIONS},
     )
     if value.extra_config is not None:
         json_format.ParseDict(value.extra_config, made.extra_config)
@@ -87,20 +122,22 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
 
 
 def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
-    names = (
-        "default_model",
-        "default_embedding_model",
-        "max_tokens_per_request",
-        "temperature",
-        "extra_config",
-        "require_verified_email",
-    )
-    values = changes(request, *names)
+    names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
+    values = changes(request, *names, *_RETENTIONS, "require_verified_email")
     if values.get("temperature") is not None:
         values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))
     if isinstance(values.get("extra_config"), struct_pb2.Struct):
         values["extra_config"] = _json(values["extra_config"])
     return values
+
+
+def usage(value: tuple[str, Sequence[tuple[str, int, int | None]], Sequence[str]]) -> pb.GetUsageResponse:
+    tier, used, features = value
+    return pb.GetUsageResponse(
+        tier=TIERS.number[tier],
+        usage=[usage_pb2.QuotaUsage(resource=resource, used=count, limit=limit) for resource, count, limit in used],
+        features=features,
+    )
 
 
 def _json(struct: struct_pb2.Struct) -> dict[str, Any]:

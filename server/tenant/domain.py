@@ -8,19 +8,45 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from server.kernel.errors import AlreadyExists, NotFound
+from server.kernel.errors import AlreadyExists, FailedPrecondition, NotFound
 
 TenantStatus = Literal["active", "suspended", "deleted"]
 Tier = Literal["free", "pro", "enterprise"]
 
-PLATFORM_FIELDS = frozenset({"tier"})
-"""What a tenant cannot decide about itself: what it pays for."""
+PLATFORM_FIELDS = frozenset(
+    {
+        "tier",
+        "trial_ends_at",
+        "subscription_ends_at",
+        "max_users",
+        "max_workflows",
+        "max_knowledge_bases",
+        "quota_override",
+    }
+)
+"""What a tenant cannot decide about itself: what it pays for, and what it gets for that."""
 
 
 class TenantNotFound(NotFound):
     """No tenant with this id."""
 
     resource = "tenant"
+
+
+class TenantNotActive(FailedPrecondition):
+    """The tenant {subject} is not active."""
+
+
+class PlatformTenantImmutable(FailedPrecondition):
+    """The tenant {subject} is the platform itself: it is neither suspended nor deleted."""
+
+
+class OwnerUnknown(FailedPrecondition):
+    """The {subject} needs ATRIUM_ADMIN_DATABASE_URL to be set on the server."""
+
+
+class FeatureMissing(FailedPrecondition):
+    """The tenant's tier does not give it {subject}."""
 
 
 class SlugTaken(AlreadyExists):
@@ -42,9 +68,30 @@ class Tenant:
     industry: str | None
     company_size: str | None
     country: str | None
+    trial_ends_at: datetime | None
+    subscription_ends_at: datetime | None
+    max_users: int | None
+    max_workflows: int | None
+    max_knowledge_bases: int | None
+    quota_override: dict[str, Any] | None
+    former_status: TenantStatus | None
     revision: int
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What a tenant's limits follow from. `quota_override`: by resource, a `limit` and `until` when it holds."""
+
+    tier: Tier
+    trial_ends_at: datetime | None
+    subscription_ends_at: datetime | None
+    max_users: int | None
+    max_workflows: int | None
+    max_knowledge_bases: int | None
+    quota_override: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +102,9 @@ class TenantConfig:
     default_embedding_model: str | None
     max_tokens_per_request: int
     temperature: Decimal
+    soft_delete_retention_days: int
+    audit_retention_days: int
+    call_log_retention_days: int
     extra_config: dict[str, Any] | None
     require_verified_email: bool
     revision: int

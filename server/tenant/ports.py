@@ -15,14 +15,24 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class AccessChanges(Protocol):
+    """Whoever remembers what callers may do is told when a tenant's callers may do something else."""
+
+    async def tenant_changed(self, tx: Tx, tenant_id: UUID) -> None:
+        """Has every process forget it, as the transaction commits."""
+
+
 class People(Protocol):
-    """What a change of settings must know of the transaction's tenant's people, and tell them."""
+    """What a change of settings must know of the transaction's tenant's people."""
 
     async def is_verified(self, tx: Tx, user_id: UUID) -> bool:
         """Whether the user's e-mail address is verified."""
 
-    async def tell_all_changed(self, tx: Tx) -> None:
-        """Has every process forget, on commit, what it remembers of the access of the tenant's people."""
+
+class Counter(Protocol):
+    """Counts how many of something the transaction's tenant has."""
+
+    async def __call__(self, tx: Tx) -> int: ...
 
 
 class Founding(Protocol):

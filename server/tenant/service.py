@@ -1,8 +1,8 @@
-"""Founding tenants, and what they and the platform may change about them."""
+"""Founding tenants, what they and the platform may change about them, and their end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,21 +10,55 @@ from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
+from server.kernel.clock import now
+from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
-from server.kernel.ids import uuid7
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.tenant import store
-from server.tenant.domain import PLATFORM_FIELDS, Tenant, TenantConfig, TenantNotFound
-from server.tenant.ports import AuditLog, Founding, People
+from server.tenant.domain import (
+    PLATFORM_FIELDS,
+    FeatureMissing,
+    OwnerUnknown,
+    PlatformTenantImmutable,
+    Tenant,
+    TenantConfig,
+    TenantNotFound,
+)
+from server.tenant.export import export
+from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, People
+from server.tenant.purge import purge_rows
+from server.tenant.tiers import (
+    FEATURES,
+    LONGER_RETENTION,
+    RESOURCES,
+    USUAL_RETENTION_DAYS,
+    Resource,
+    limit_now,
+    tier_now,
+)
 
 
 class TenantService:
     """Tenants and their settings. A tenant's people reach their own; the platform's administrators, every one."""
 
-    def __init__(self, database: Database, founding: Founding, audit: AuditLog, people: People) -> None:
+    def __init__(
+        self,
+        database: Database,
+        founding: Founding,
+        access: AccessChanges,
+        people: People,
+        counters: Mapping[Resource, Counter],
+        owner_url: str | None,
+        audit: AuditLog,
+    ) -> None:
+        """`counters`: of what the limits are about. `owner_url`: the database as its owner; None: no purge."""
         self._database = database
         self._founding = founding
+        self._access = access
+        self._counters = counters
+        self._owner_url = owner_url
         self._audit = audit
         self._people = people
 
@@ -41,17 +75,27 @@ class TenantService:
             await self._audit.record(tx, Change("tenants.create", "tenant", tenant_id, new=plain(asdict(tenant))))
         return tenant, administrator_id
 
-    async def get(self, tenant_id: UUID) -> Tenant:
-        """Raises TenantNotFound."""
+    async def get(self, tenant_id: UUID, deleted: Deleted) -> Tenant:
+        """Raises TenantNotFound, PermissionMissing."""
+        check_deleted(current_call().caller, deleted)
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
-            return await store.get(tx, tenant_id)
+            return await store.get(tx, tenant_id, deleted)
 
     async def page(
-        self, request: PageRequest, status: str | None, since: datetime | None, until: datetime | None
+        self,
+        request: PageRequest,
+        deleted: Deleted,
+        status: str | None,
+        since: datetime | None,
+        until: datetime | None,
     ) -> Page[Tenant]:
-        """Tenants made from `since` and before `until`, newest first, for the platform's administrators."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await store.page(tx, request, status, since, until)
+        """Tenants made from `since` and before `until`, newest first, for the platform's administrators.
+
+        Raises PermissionMissing.
+        """
+        check_deleted(current_call().caller, deleted)
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            return await store.page(tx, request, deleted, status, since, until)
 
     async def update(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> Tenant:
         """Changes the given fields. Raises TenantNotFound, PlatformOnly, EtagMismatch."""
@@ -65,6 +109,94 @@ class TenantService:
             await self._record(tx, "tenants.update", tenant_id, old, new)
         return new
 
+    async def suspend(self, tenant_id: UUID) -> Tenant:
+        """Refuses the tenant's sign-ins, tokens and keys. Raises TenantNotFound, PlatformTenantImmutable."""
+        return await self._set_status(tenant_id, "tenants.suspend", "suspended")
+
+    async def activate(self, tenant_id: UUID) -> Tenant:
+        """Takes a suspension back. Raises TenantNotFound."""
+        return await self._set_status(tenant_id, "tenants.activate", "active")
+
+    async def _set_status(self, tenant_id: UUID, action: str, status: str) -> Tenant:
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock(tx, tenant_id)
+            if status != "active":
+                _not_the_platform(old)
+            new = await store.change(tx, tenant_id, {"status": status})
+            await self._access.tenant_changed(tx, tenant_id)
+            await self._record(tx, action, tenant_id, old, new)
+        return new
+
+    async def delete(self, tenant_id: UUID, etag: str) -> None:
+        """Hides the tenant, and refuses it as if suspended.
+
+        Raises TenantNotFound, EtagMismatch, PlatformTenantImmutable.
+        """
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock(tx, tenant_id)
+            check_etag(etag, old.revision, "tenant")
+            _not_the_platform(old)
+            new = await store.mark_deleted(tx, tenant_id, current_call().caller.user_id)
+            await self._access.tenant_changed(tx, tenant_id)
+            await self._record(tx, "tenants.delete", tenant_id, old, new)
+
+    async def restore(self, tenant_id: UUID) -> Tenant:
+        """Brings the tenant back as it was, active or suspended. Raises TenantNotFound, NotDeleted."""
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await self._require_deleted(tx, tenant_id)
+            new = await store.restore(tx, tenant_id)
+            await self._access.tenant_changed(tx, tenant_id)
+            await self._record(tx, "tenants.restore", tenant_id, old, new)
+        return new
+
+    async def purge(self, tenant_id: UUID) -> None:
+        """Removes a deleted tenant with everything that is its own; the platform's audit log says how much it was.
+
+        Raises TenantNotFound, NotDeleted, OwnerUnknown.
+        """
+        if self._owner_url is None:
+            raise OwnerUnknown("purge of a tenant")
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await self._require_deleted(tx, tenant_id)
+        # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
+        await self._record_purge("tenants.purge_begin", old, None)
+        await self._record_purge("tenants.purge", old, {"rows": await purge_rows(self._owner_url, tenant_id)})
+
+    async def _record_purge(self, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
+
+    async def _require_deleted(self, tx: Tx, tenant_id: UUID) -> Tenant:
+        tenant = await store.lock_any(tx, tenant_id)
+        if tenant.deleted_at is None:
+            raise NotDeleted(f"tenant {tenant.slug}")
+        return tenant
+
+    async def usage(self, tenant_id: UUID) -> tuple[str, list[tuple[Resource, int, int | None]], list[str]]:
+        """The tier that holds, what is used of each resource and its limit (None: no limit), and the tier's features.
+
+        Raises TenantNotFound.
+        """
+        moment = now()
+        async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
+            await store.get(tx, tenant_id)
+            entitlement = await store.hold_entitlement(tx)
+            tier = tier_now(entitlement, moment)
+            used = []
+            for resource in RESOURCES:
+                if resource in self._counters:
+                    limit = limit_now(entitlement, resource, moment)
+                    used.append((resource, await self._counters[resource](tx), None if limit is None else limit.most))
+        return tier, used, sorted(FEATURES[tier])
+
+    async def export(self, tenant_id: UUID) -> AsyncIterator[tuple[bytes, int]]:
+        """All that the tenant has, as lines of NDJSON, each part with how many they are. Raises TenantNotFound."""
+        async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
+            await store.get(tx, tenant_id)
+            await self._audit.record(tx, Change("tenants.export", "tenant", tenant_id))
+        async for part in export(self._database, tenant_id):
+            yield part
+
     async def get_config(self, tenant_id: UUID) -> TenantConfig:
         """Raises TenantNotFound."""
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
@@ -72,16 +204,20 @@ class TenantService:
             return await store.get_config(tx, tenant_id)
 
     async def update_config(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> TenantConfig:
-        """Changes the given settings. Raises TenantNotFound, EtagMismatch, EmailNotVerified."""
+        """Changes the given settings. Raises TenantNotFound, EtagMismatch, FeatureMissing, EmailNotVerified."""
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
             old = await store.get_config(tx, tenant_id, lock=True)
             check_etag(etag, old.revision, "tenant config")
+            if any(values.get(name, 0) > usual for name, usual in USUAL_RETENTION_DAYS.items()):
+                tier = tier_now(await store.hold_entitlement(tx), now())
+                if LONGER_RETENTION not in FEATURES[tier]:
+                    raise FeatureMissing(LONGER_RETENTION)
             new = await store.change_config(tx, tenant_id, values) if values else old
             if new.require_verified_email != old.require_verified_email:
                 if new.require_verified_email and not await self._may_require(tx):
                     raise EmailNotVerified
-                await self._people.tell_all_changed(tx)  # it holds for the sessions there are
+                await self._access.tenant_changed(tx, tenant_id)  # it holds for the sessions there are
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
 
@@ -90,13 +226,18 @@ class TenantService:
         good.
         """
         caller = current_call().caller
-        return caller.tenant_id != tx.tenant_id or await self._people.is_verified(tx, caller.user_id)
+        return caller.home != tx.tenant_id or await self._people.is_verified(tx, caller.user_id)
 
     async def _record(
         self, tx: Tx, action: str, tenant_id: UUID, old: Tenant | TenantConfig, new: Tenant | TenantConfig
     ) -> None:
         change = Change(action, "tenant", tenant_id, old=plain(asdict(old)), new=plain(asdict(new)))
         await self._audit.record(tx, change)
+
+
+def _not_the_platform(tenant: Tenant) -> None:
+    if tenant.id == PLATFORM_TENANT_ID:
+        raise PlatformTenantImmutable(tenant.slug)
 
 
 def _reachable(tenant_id: UUID) -> UUID:

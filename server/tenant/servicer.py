@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from atrium.tenant.v1 import tenant_service_pb2 as pb
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import uuid_or_none
+from server.rpc.wire import deletion, uuid_or_none
 from server.tenant import convert
 from server.tenant.service import TenantService
 
@@ -26,10 +27,12 @@ class TenantServicer:
         return pb.CreateTenantResponse(tenant=convert.tenant(tenant), administrator_user_id=str(user_id))
 
     async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.GetTenantResponse:
-        return pb.GetTenantResponse(tenant=convert.tenant(await self._tenants.get(_meant(request.id))))
+        return pb.GetTenantResponse(
+            tenant=convert.tenant(await self._tenants.get(_meant(request.id), deletion(request)))
+        )
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
-        page = await self._tenants.page(self._pages.read(request), **convert.tenant_filters(request))
+        page = await self._tenants.page(self._pages.read(request), deletion(request), **convert.tenant_filters(request))
         return pb.ListTenantsResponse(
             tenants=[convert.tenant(tenant) for tenant in page.items], next_page_token=self._pages.next(request, page)
         )
@@ -37,6 +40,35 @@ class TenantServicer:
     async def UpdateTenant(self, request: pb.UpdateTenantRequest, context: Context) -> pb.UpdateTenantResponse:
         tenant = await self._tenants.update(_meant(request.id), convert.tenant_changes(request), request.etag)
         return pb.UpdateTenantResponse(tenant=convert.tenant(tenant))
+
+    async def SuspendTenant(self, request: pb.SuspendTenantRequest, context: Context) -> pb.SuspendTenantResponse:
+        return pb.SuspendTenantResponse(tenant=convert.tenant(await self._tenants.suspend(UUID(request.id))))
+
+    async def ActivateTenant(self, request: pb.ActivateTenantRequest, context: Context) -> pb.ActivateTenantResponse:
+        return pb.ActivateTenantResponse(tenant=convert.tenant(await self._tenants.activate(UUID(request.id))))
+
+    async def DeleteTenant(self, request: pb.DeleteTenantRequest, context: Context) -> pb.DeleteTenantResponse:
+        await self._tenants.delete(UUID(request.id), request.etag)
+        return pb.DeleteTenantResponse()
+
+    async def RestoreTenant(self, request: pb.RestoreTenantRequest, context: Context) -> pb.RestoreTenantResponse:
+        return pb.RestoreTenantResponse(tenant=convert.tenant(await self._tenants.restore(UUID(request.id))))
+
+    async def PurgeTenant(self, request: pb.PurgeTenantRequest, context: Context) -> pb.PurgeTenantResponse:
+        await self._tenants.purge(UUID(request.id))
+        return pb.PurgeTenantResponse()
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+        return convert.usage(await self._tenants.usage(_meant(request.tenant_id)))
+
+    async def ExportTenant(
+        self, request: pb.ExportTenantRequest, context: Context
+    ) -> AsyncIterator[pb.ExportTenantResponse]:
+        seq = rows = 0
+        async for lines, count in self._tenants.export(_meant(request.tenant_id)):
+            seq, rows = seq + 1, rows + count
+            yield pb.ExportTenantResponse(seq=seq, lines=lines)
+        yield pb.ExportTenantResponse(seq=seq + 1, ended=pb.ExportTenantResponse.Ended(rows=rows))
 
     async def GetTenantConfig(self, request: pb.GetTenantConfigRequest, context: Context) -> pb.GetTenantConfigResponse:
         tenant_id = _meant(request.tenant_id)

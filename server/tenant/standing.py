@@ -6,6 +6,7 @@ from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.tenant import store
+from server.tenant.domain import TenantNotActive, TenantNotFound
 
 
 class TenantStanding:
@@ -18,6 +19,14 @@ class TenantStanding:
         """The id of the active tenant of that slug."""
         async with self._database.global_tx() as tx:
             return await store.find_active(tx, slug)
+
+    async def enter(self, tenant_id: UUID) -> None:
+        """Raises TenantNotFound or TenantNotActive for a tenant that the platform's administrators cannot act in."""
+        status = await store.read_status(self._database, tenant_id)
+        if status is None:
+            raise TenantNotFound(tenant_id)
+        if status != "active":
+            raise TenantNotActive(str(tenant_id))
 
     async def is_active(self, tx: Tx) -> bool:
         """Whether the transaction's tenant is active."""

@@ -5,28 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import Integer, Text, Uuid, bindparam, column, func, insert, select, update
 
+from server.db.base import among
 from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
+from server.kernel.deletion import Deleted
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
-from server.tenant.domain import SlugTaken, Tenant, TenantConfig, TenantNotFound
+from server.tenant.domain import Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
 from server.tenant.tables import tenant_configs, tenants
 
 _TENANT = tuple(tenants.c[name] for name in Tenant.__dataclass_fields__)
 _CONFIG = tuple(tenant_configs.c[name] for name in TenantConfig.__dataclass_fields__)
 _LIVE = tenants.c.deleted_at.is_(None)
 
-_GET = Statement(select(*_TENANT).where(tenants.c.id == bindparam("tenant_id"), _LIVE))
-_LOCK = Statement(select(*_TENANT).where(tenants.c.id == bindparam("tenant_id"), _LIVE).with_for_update())
+_THIS = tenants.c.id == bindparam("tenant_id")
+_GET = {
+    deleted: Statement(select(*_TENANT).where(_THIS, *among(tenants.c.deleted_at, deleted)))
+    for deleted in get_args(Deleted)
+}
+_LOCK = Statement(select(*_TENANT).where(_THIS).with_for_update())
+# Not against those who only refer to the tenant: every row of it does.
+_HOLD_ENTITLEMENT = Statement(
+    select(*(tenants.c[name] for name in Entitlement.__dataclass_fields__)).with_for_update(key_share=True)
+)
+_DELETE = Statement(
+    update(tenants)
+    .where(_THIS)
+    .values(status="deleted", former_status=tenants.c.status, deleted_at=func.now(), deleted_by=bindparam("deleted_by"))
+    .returning(*_TENANT)
+)
+_RESTORE = Statement(
+    update(tenants)
+    .where(_THIS)
+    .values(status=tenants.c.former_status, former_status=None, deleted_at=None, deleted_by=None)
+    .returning(*_TENANT)
+)
 _GET_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")))
 _LOCK_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")).with_for_update())
 _READ_CONFIG = HotStatement(select(*_CONFIG))
+_READ_STATUS = HotStatement(select(tenants.c.status).where(_LIVE))
 _CREATE_CONFIG = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
 
 _LIST = Statement(
@@ -36,6 +59,7 @@ _LIST = Statement(
             bindparam("since", type_=Uuid),
             bindparam("status", type_=Text),
             bindparam("most", type_=Integer),
+            bindparam("deleted", type_=Text),
         ).table_valued(*(column(found.name, found.type) for found in _TENANT))
     )
 )
@@ -65,29 +89,57 @@ def _update_config(fields: tuple[str, ...]) -> Statement:
     return Statement(changed.values({name: bindparam(name) for name in fields}).returning(*_CONFIG))
 
 
-async def get(tx: Tx, tenant_id: UUID) -> Tenant:
+async def get(tx: Tx, tenant_id: UUID, deleted: Deleted = "exclude") -> Tenant:
     """Raises TenantNotFound."""
-    row = await tx.fetchrow(_GET, tenant_id=tenant_id)
+    row = await tx.fetchrow(_GET[deleted], tenant_id=tenant_id)
     if row is None:
         raise TenantNotFound(tenant_id)
     return Tenant(*row)
 
 
 async def lock(tx: Tx, tenant_id: UUID) -> Tenant:
-    """The tenant, held until the transaction ends. Raises TenantNotFound."""
+    """The live tenant, held until the transaction ends. Raises TenantNotFound."""
+    tenant = await lock_any(tx, tenant_id)
+    if tenant.deleted_at is not None:
+        raise TenantNotFound(tenant_id)
+    return tenant
+
+
+async def lock_any(tx: Tx, tenant_id: UUID) -> Tenant:
+    """The tenant, live or deleted, held until the transaction ends. Raises TenantNotFound."""
     row = await tx.fetchrow(_LOCK, tenant_id=tenant_id)
     if row is None:
         raise TenantNotFound(tenant_id)
     return Tenant(*row)
 
 
+async def hold_entitlement(tx: Tx) -> Entitlement:
+    """What the limits of the transaction's tenant follow from, held until it ends."""
+    return Entitlement(*await tx.fetchone(_HOLD_ENTITLEMENT))
+
+
+async def mark_deleted(tx: Tx, tenant_id: UUID, by: UUID) -> Tenant:
+    return Tenant(*await tx.fetchone(_DELETE, tenant_id=tenant_id, deleted_by=str(by)))
+
+
+async def restore(tx: Tx, tenant_id: UUID) -> Tenant:
+    """The tenant as it was, active or suspended."""
+    return Tenant(*await tx.fetchone(_RESTORE, tenant_id=tenant_id))
+
+
 async def page(
-    tx: Tx, request: PageRequest, status: str | None, since: datetime | None, until: datetime | None
+    tx: Tx,
+    request: PageRequest,
+    deleted: Deleted,
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
 ) -> Page[Tenant]:
-    """Live tenants, newest first; only in the platform's own context is there any."""
+    """Tenants, newest first; only in the platform's own context is there any."""
     before = request.before if until is None else min(request.before, uuid7_floor(until))
     first = UUID(int=0) if since is None else uuid7_floor(since)
-    rows = await tx.fetch(_LIST, before=before, since=first, status=status, most=request.size + 1)
+    values = {"before": before, "since": first, "status": status, "deleted": deleted}
+    rows = await tx.fetch(_LIST, most=request.size + 1, **values)
     return Page.cut([Tenant(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
@@ -136,6 +188,12 @@ async def read_config(database: Database, tenant_id: UUID) -> TenantConfig:
     if row is None:
         raise TenantNotFound(tenant_id)
     return TenantConfig(*row)
+
+
+async def read_status(database: Database, tenant_id: UUID) -> str | None:
+    """The live tenant's status in one round trip; None where there is none."""
+    row = await database.hot(tenant_id, _READ_STATUS)
+    return None if row is None else str(row["status"])
 
 
 async def change_config(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> TenantConfig:

@@ -153,7 +153,11 @@ def test_an_update_names_its_fields_in_the_mask_and_takes_an_etag(method: Method
     fields = {field.name: field for field in request.field}
     mask = fields.pop("update_mask").options.Extensions[validate_pb2.field].field_mask
     etag = fields.pop("etag")
-    changeable = [name for name, field in fields.items() if field.proto3_optional]
+    changeable = [
+        name
+        for name, field in fields.items()
+        if field.proto3_optional or field.type == FieldDescriptorProto.TYPE_MESSAGE
+    ]
 
     assert list(getattr(mask, "in")) == changeable
     assert set(fields) - set(changeable) <= {"id", "tenant_id"}

@@ -8,6 +8,7 @@ from typing import Any
 import protos
 import pytest
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.kernel.errors import InvalidRequest
@@ -26,6 +27,8 @@ TENANT = {
 }
 CHAT = {"messages": [{"role": 1, "content": "Be brief."}, {"role": 2, "content": "你好"}]}
 USER = {"username": "ada", "email": "ada@acme.test"}
+KEY = {"name": "ci", "scopes": ["users:read"]}
+RETAINED = ("soft_delete", "audit", "call_log")
 ROLE = {"name": "Reviewer", "code": "reviewer"}
 PAGE: list[tuple[dict[str, Any], str]] = [({"page_size": -1}, "page_size"), ({"page_token": "x" * 513}, "page_token")]
 PERIOD: list[tuple[dict[str, Any], str]] = [
@@ -81,17 +84,17 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd(TENANT, name=["", " ", " a", "a ", "a\nb", "n" * 256], tier=[9], administrator=[None]),
             *odd(TENANT, contact_email=["", "acme", "a@", "@b.test", f"{'a' * 250}@b.test"]),
             *odd(TENANT, contact_phone=["", "1" * 51], contact_person=["p" * 101], industry=["i" * 101]),
-            *odd(TENANT, company_size=["c" * 51], country=["c" * 101]),
+            *odd(TENANT, company_size=["c" * 51], country=["c" * 101], idempotency_key=["k" * 129]),
             *(
                 ({**TENANT, "administrator": {**TENANT["administrator"], field: value}}, f"administrator.{field}")
                 for field, value in (("username", ""), ("email", "ada"), ("password", "1234567"))
             ),
         ],
     ),
-    "GetTenantRequest": ([{}, {"id": ID}], [({"id": "acme"}, "id")]),
+    "GetTenantRequest": ([{}, {"id": ID, "deleted": 2}], odd({}, id=["acme"], deleted=[9])),
     "ListTenantsRequest": (
         [{}, {"page_size": 5000, "state": 1, "create_time_from": FUTURE}],
-        [*PAGE, *PERIOD, ({"state": 9}, "state")],
+        [*PAGE, *PERIOD, *odd({}, state=[9], deleted=[9])],
     ),
     "UpdateTenantRequest": (
         [{}, {"id": ID, "name": "n", "tier": 2}, {"update_mask": mask("industry", "name"), "name": "n"}],
@@ -105,6 +108,17 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({}, etag=["e" * 65], name=["", " n", "n" * 256], tier=[0, 9], contact_email=["", "acme"]),
             *odd({}, contact_phone=["", "1" * 51], contact_person=["", "p" * 101], industry=["", "i" * 101]),
             *odd({}, company_size=["", "c" * 51], country=["", "c" * 101]),
+            *odd({}, trial_end_time=[Timestamp(seconds=-1)], subscription_end_time=[Timestamp(seconds=10**12)]),
+            *odd({}, max_users=[-1], max_workflows=[-1], max_knowledge_bases=[-1]),
+            *odd(
+                {},
+                quota_raises=[
+                    [{"resource": "users", "limit": 9}],
+                    [{"resource": "users", "limit": -1, "expire_time": FUTURE}],
+                    [{"resource": "tenants", "limit": 9, "expire_time": FUTURE}],
+                    [{"resource": "users", "limit": 9, "expire_time": FUTURE}] * 2,
+                ],
+            ),
         ],
     ),
     "GetTenantConfigRequest": ([{}, {"tenant_id": ID}], [({"tenant_id": "acme"}, "tenant_id")]),
@@ -124,6 +138,9 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({}, etag=["e" * 65], default_model=["", " ", "m" * 101], default_embedding_model=["", "a b"]),
             *odd({}, max_tokens_per_request=[0, -1, 1_000_001], temperature=[-0.1, 2.1, float("nan")]),
             ({"extra_config": {str(number): None for number in range(101)}}, "extra_config"),
+            *odd({}, soft_delete_retention_days=[-1, 3651], audit_retention_days=[0, 3651]),
+            *odd({}, call_log_retention_days=[0, 3651]),
+            *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
         ],
     ),
     "LoginRequest": (
@@ -159,14 +176,18 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd(USER, password=["", "7 chars", "p" * 129], full_name=["", "f" * 256], phone=["", "1" * 51]),
             *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),
             *odd(USER, locale=["", "中文", "zh_CN", "zh-CN-a-b-c"], timezone=["", "../etc", "a b", "z" * 51]),
+            *odd(USER, kind=[9], idempotency_key=["k" * 129]),
         ],
     ),
-    "GetUserRequest": ([{"id": ID}, {"id": ID.upper()}], ids("id")),
+    "GetUserRequest": (
+        [{"id": ID}, {"id": ID.upper(), "deleted": 3}],
+        [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")],
+    ),
     "ListUsersRequest": (
         [{}, {"page_size": 1000, "state": 3, "email_verified": False, "last_login_time_until": FUTURE}],
         [
             *PAGE,
-            ({"state": 9}, "state"),
+            *odd({}, state=[9], deleted=[9]),
             ({"last_login_time_from": Timestamp(seconds=-1)}, "last_login_time_from"),
             ({"last_login_time_until": Timestamp(seconds=10**12)}, "last_login_time_until"),
         ],
@@ -189,11 +210,47 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [ROLE, {**ROLE, "description": "d", "default": True, "priority": 1000}],
         [
             *odd(ROLE, name=["", " n", "n" * 101], code=["", "A", "1a", "a-b", "c" * 101]),
-            *odd(ROLE, description=["", "d" * 2001], priority=[-1, 1001]),
+            *odd(ROLE, description=["", "d" * 2001], priority=[-1, 1001], idempotency_key=["k" * 129]),
         ],
     ),
-    "GetRoleRequest": ([{"id": ID}], ids("id")),
-    "ListRolesRequest": ([{}, {"user_id": ID}], [*PAGE, ({"user_id": "ada"}, "user_id")]),
+    "GetRoleRequest": ([{"id": ID}], [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")]),
+    "ListRolesRequest": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"], deleted=[9])]),
+    **{
+        f"{name}Request": ([{"id": ID}], ids("id"))
+        for name in (
+            *("RestoreUser", "PurgeUser", "LockUser", "UnlockUser", "RestoreRole", "PurgeRole"),
+            *("SuspendTenant", "ActivateTenant", "RestoreTenant", "PurgeTenant", "RevokeSession", "RevokeApiKey"),
+        )
+    },
+    **{
+        f"Delete{name}Request": ([{"id": ID, "etag": "1"}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")])
+        for name in ("User", "Role", "Tenant")
+    },
+    **{
+        f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])
+        for name in ("Sessions", "ApiKeys")
+    },
+    **{
+        f"{name}Request": ([{}, {"tenant_id": ID}], odd({}, tenant_id=["acme"]))
+        for name in ("GetUsage", "ExportTenant")
+    },
+    "CreateApiKeyRequest": (
+        [KEY, {**KEY, "user_id": ID, "allowed_models": ["gpt-4"], "expire_time": FUTURE, "idempotency_key": "k"}],
+        [
+            *odd(KEY, name=["", " n", "n" * 101], user_id=["ada"], scopes=[[], ["users:read"] * 2]),
+            ({**KEY, "scopes": ["users:read", "Users"]}, "scopes[1]"),
+            ({**KEY, "scopes": [f"a:{'b' * n}" for n in range(1, 102)]}, "scopes"),
+            ({**KEY, "allowed_models": ["a", ""]}, "allowed_models[1]"),
+            *odd(KEY, allowed_models=[["a", "a"]], expire_time=[Timestamp(seconds=1)], idempotency_key=["k" * 129]),
+        ],
+    ),
+    "RotateApiKeyRequest": (
+        [{"id": ID}, {"id": ID, "grace": Duration(seconds=3600)}],
+        [
+            *ids("id"),
+            *odd({"id": ID}, grace=[Duration(seconds=-1), Duration(seconds=10**7)], idempotency_key=["k" * 129]),
+        ],
+    ),
     "UpdateRoleRequest": (
         [{"id": ID}, {"id": ID, "priority": 0, "default": False}, {"id": ID, "update_mask": mask("description")}],
         [

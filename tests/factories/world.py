@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2_grpc
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2
 from atrium.model.v1 import model_service_pb2_grpc
+from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc
 
 PASSWORD = "correct horse battery"
 
@@ -62,8 +62,8 @@ class World:
             self._platform = await self.sign_in("platform", *self.administrator)
         return self._platform
 
-    async def tenant(self, tier: int = 0) -> Person:
-        """The administrator of a new tenant."""
+    async def tenant(self, tier: int = tenant_pb2.Tenant.TIER_ENTERPRISE) -> Person:
+        """The administrator of a new tenant, without limits unless another tier is asked for."""
         slug = f"tenant-{next(_numbers)}"
         platform = await self.platform()
         who = tenant.CreateTenantRequest.Administrator(

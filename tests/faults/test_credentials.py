@@ -18,7 +18,7 @@ import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc, user_pb2
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
 from server.db.database import Database
 from server.identity.store import keys
 from server.identity.tokens import SigningKey
@@ -198,10 +198,18 @@ async def _make_inactive(world: World, administrator: Person, person: Person) ->
     await world.identity.UpdateUser(request, metadata=administrator.metadata)
 
 
-async def _reuse_the_refresh_token(world: World, administrator: Person, person: Person) -> None:
-    request = identity.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
-    await world.identity.RefreshToken(request)
-    assert (await refused(world.identity.RefreshToken(request))).reason == "REFRESH_TOKEN_REUSED"
+async def _lock(world: World, administrator: Person, person: Person) -> None:
+    await world.identity.LockUser(user_pb2.LockUserRequest(id=person.id), metadata=administrator.metadata)
+
+
+async def _delete(world: World, administrator: Person, person: Person) -> None:
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
+
+
+async def _revoke_the_session(world: World, administrator: Person, person: Person) -> None:
+    listed = await world.identity.ListSessions(session_pb2.ListSessionsRequest(), metadata=person.metadata)
+    request = session_pb2.RevokeSessionRequest(id=listed.sessions[0].id)
+    await world.identity.RevokeSession(request, metadata=administrator.metadata)
 
 
 async def _change_the_password_elsewhere(world: World, administrator: Person, person: Person) -> None:
@@ -228,7 +236,9 @@ async def _empty_the_role(world: World, administrator: Person, person: Person) -
 REVOCATIONS = {
     _log_out: CODE.UNAUTHENTICATED,
     _make_inactive: CODE.UNAUTHENTICATED,
-    _reuse_the_refresh_token: CODE.UNAUTHENTICATED,
+    _lock: CODE.UNAUTHENTICATED,
+    _delete: CODE.UNAUTHENTICATED,
+    _revoke_the_session: CODE.UNAUTHENTICATED,
     _change_the_password_elsewhere: CODE.UNAUTHENTICATED,
     _unassign_the_role: CODE.PERMISSION_DENIED,
     _empty_the_role: CODE.PERMISSION_DENIED,

@@ -85,7 +85,8 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "ddl_audit_logs": {"command_tag": "CREATE TABLE", "session_user": "somebody"},
     },
     "0008": {},
-    "0009": {},
+    "0009": {"sign_in_throttle": {**_OF_TENANT, "address": "192.0.2.1"}},
+    "0010": {},
 }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import Message
 
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
@@ -27,6 +29,26 @@ class Malformed:
     request: Message
     fields: tuple[str, ...]
 
+
+_BY_ID: dict[str, Any] = {
+    "DeleteUser": user_pb2.DeleteUserRequest,
+    "RestoreUser": user_pb2.RestoreUserRequest,
+    "PurgeUser": user_pb2.PurgeUserRequest,
+    "LockUser": user_pb2.LockUserRequest,
+    "UnlockUser": user_pb2.UnlockUserRequest,
+    "DeleteRole": role_pb2.DeleteRoleRequest,
+    "RestoreRole": role_pb2.RestoreRoleRequest,
+    "PurgeRole": role_pb2.PurgeRoleRequest,
+    "RevokeSession": session_pb2.RevokeSessionRequest,
+    "RevokeApiKey": api_key_pb2.RevokeApiKeyRequest,
+}
+_TENANT_BY_ID: dict[str, Any] = {
+    "SuspendTenant": tenant.SuspendTenantRequest,
+    "ActivateTenant": tenant.ActivateTenantRequest,
+    "DeleteTenant": tenant.DeleteTenantRequest,
+    "RestoreTenant": tenant.RestoreTenantRequest,
+    "PurgeTenant": tenant.PurgeTenantRequest,
+}
 
 MALFORMED: dict[str, Malformed] = {
     IDENTITY + "Login": Malformed(identity.LoginRequest(tenant="x" * 64), ("tenant", "login", "password")),
@@ -59,6 +81,23 @@ MALFORMED: dict[str, Malformed] = {
         identity.ResetPasswordRequest(new_password="short"), ("token", "new_password")
     ),
     IDENTITY + "VerifyEmail": Malformed(identity.VerifyEmailRequest(), ("token",)),
+    **{IDENTITY + name: Malformed(make(id="1"), ("id",)) for name, make in _BY_ID.items()},
+    **{TENANT + name: Malformed(make(id="1"), ("id",)) for name, make in _TENANT_BY_ID.items()},
+    IDENTITY + "ListSessions": Malformed(
+        session_pb2.ListSessionsRequest(page_size=-1, user_id="1"), ("page_size", "user_id")
+    ),
+    IDENTITY + "ListApiKeys": Malformed(
+        api_key_pb2.ListApiKeysRequest(page_size=-1, user_id="1"), ("page_size", "user_id")
+    ),
+    IDENTITY + "CreateApiKey": Malformed(
+        api_key_pb2.CreateApiKeyRequest(name=" ", user_id="1", expire_time={"seconds": 1}, idempotency_key="x" * 129),
+        ("name", "user_id", "scopes", "expire_time", "idempotency_key"),
+    ),
+    IDENTITY + "RotateApiKey": Malformed(
+        api_key_pb2.RotateApiKeyRequest(id="1", grace={"seconds": 10**8}), ("id", "grace")
+    ),
+    TENANT + "GetUsage": Malformed(tenant.GetUsageRequest(tenant_id="1"), ("tenant_id",)),
+    TENANT + "ExportTenant": Malformed(tenant.ExportTenantRequest(tenant_id="1"), ("tenant_id",)),
     TENANT + "CreateTenant": Malformed(
         tenant.CreateTenantRequest(slug="-a", name="", tier=9), ("slug", "name", "tier", "administrator")
     ),
@@ -85,17 +124,37 @@ BY_USER: dict[str, Callable[[str], Message]] = {
     IDENTITY + "UpdateUser": lambda it: identity.UpdateUserRequest(id=it, full_name="Mallory"),
     IDENTITY + "ListRoles": lambda it: identity.ListRolesRequest(user_id=it),
     IDENTITY + "CheckPermission": lambda it: identity.CheckPermissionRequest(user_id=it, permissions=["users:read"]),
+    IDENTITY + "DeleteUser": lambda it: user_pb2.DeleteUserRequest(id=it),
+    IDENTITY + "RestoreUser": lambda it: user_pb2.RestoreUserRequest(id=it),
+    IDENTITY + "LockUser": lambda it: user_pb2.LockUserRequest(id=it),
+    IDENTITY + "UnlockUser": lambda it: user_pb2.UnlockUserRequest(id=it),
+    IDENTITY + "ListSessions": lambda it: session_pb2.ListSessionsRequest(user_id=it),
+    IDENTITY + "ListApiKeys": lambda it: api_key_pb2.ListApiKeysRequest(user_id=it),
+    IDENTITY + "CreateApiKey": lambda it: api_key_pb2.CreateApiKeyRequest(
+        name="key", user_id=it, scopes=["users:read"]
+    ),
 }
 BY_ROLE: dict[str, Callable[[str], Message]] = {
     IDENTITY + "GetRole": lambda it: identity.GetRoleRequest(id=it),
     IDENTITY + "UpdateRole": lambda it: identity.UpdateRoleRequest(id=it, name="Mine"),
     IDENTITY + "SetRolePermissions": lambda it: identity.SetRolePermissionsRequest(role_id=it),
+    IDENTITY + "DeleteRole": lambda it: role_pb2.DeleteRoleRequest(id=it),
+    IDENTITY + "RestoreRole": lambda it: role_pb2.RestoreRoleRequest(id=it),
+}
+BY_SESSION: dict[str, Callable[[str], Message]] = {
+    IDENTITY + "RevokeSession": lambda it: session_pb2.RevokeSessionRequest(id=it),
+}
+BY_KEY: dict[str, Callable[[str], Message]] = {
+    IDENTITY + "RotateApiKey": lambda it: api_key_pb2.RotateApiKeyRequest(id=it),
+    IDENTITY + "RevokeApiKey": lambda it: api_key_pb2.RevokeApiKeyRequest(id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
     TENANT + "UpdateTenant": lambda it: tenant.UpdateTenantRequest(id=it, name="Mine"),
     TENANT + "GetTenantConfig": lambda it: tenant.GetTenantConfigRequest(tenant_id=it),
     TENANT + "UpdateTenantConfig": lambda it: tenant.UpdateTenantConfigRequest(tenant_id=it, temperature=1.0),
+    TENANT + "GetUsage": lambda it: tenant.GetUsageRequest(tenant_id=it),
+    TENANT + "ExportTenant": lambda it: tenant.ExportTenantRequest(tenant_id=it),
 }
 
 GOOD: dict[str, Message] = {
@@ -135,5 +194,8 @@ GOOD: dict[str, Message] = {
     MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": model.ListCallLogsRequest(),
-    **{path: make(SOME_ID) for path, make in (BY_USER | BY_ROLE | BY_TENANT).items()},
+    **{path: make(SOME_ID) for path, make in (BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_TENANT).items()},
+    IDENTITY + "PurgeUser": user_pb2.PurgeUserRequest(id=SOME_ID),
+    IDENTITY + "PurgeRole": role_pb2.PurgeRoleRequest(id=SOME_ID),
+    **{TENANT + name: make(id=SOME_ID) for name, make in _TENANT_BY_ID.items()},
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from atrium.identity.v1 import identity_service_pb2
+from atrium.identity.v1 import api_key_pb2, identity_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
-from tests.factories.world import World, refused
-from tests.rpc.requests import BY_ROLE, BY_TENANT, BY_USER, GOOD, MALFORMED, SOME_ID
+from tests.factories.world import Person, World, refused
+from tests.rpc.requests import BY_KEY, BY_ROLE, BY_SESSION, BY_TENANT, BY_USER, GOOD, MALFORMED, SOME_ID
 
 SERVICES = [
     tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -89,12 +91,37 @@ async def test_every_answer_carries_its_ids(world: World) -> None:
     assert (trailers["x-request-id"], trailers["x-trace-id"]) == ("my-request", "ab" * 16)
 
 
-@pytest.mark.parametrize("by", [BY_USER, BY_ROLE, BY_TENANT], ids=["user", "role", "tenant"])
-async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(world: World, by: dict) -> None:  # type: ignore[type-arg]
+async def _role(world: World, owner: Person) -> str:
+    return str((await world.role(owner, "users:read")).id)
+
+
+async def _session(world: World, owner: Person) -> str:
+    return str((await world.identity.WhoAmI(identity_service_pb2.WhoAmIRequest(), metadata=owner.metadata)).session_id)
+
+
+async def _key(world: World, owner: Person) -> str:
+    request = api_key_pb2.CreateApiKeyRequest(name="key", scopes=["users:read"])
+    return str((await world.identity.CreateApiKey(request, metadata=owner.metadata)).api_key.id)
+
+
+async def _user(world: World, owner: Person) -> str:
+    return owner.id
+
+
+async def _tenant(world: World, owner: Person) -> str:
+    return owner.tenant_id
+
+
+@pytest.mark.parametrize(
+    ("by", "make_one"),
+    [(BY_USER, _user), (BY_ROLE, _role), (BY_SESSION, _session), (BY_KEY, _key), (BY_TENANT, _tenant)],
+    ids=["user", "role", "session", "key", "tenant"],
+)
+async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
+    world: World, by: dict[str, Any], make_one: Any
+) -> None:
     owner, other = await world.tenant(), await world.tenant()
-    foreign = {id(BY_USER): owner.id, id(BY_TENANT): owner.tenant_id}.get(id(by))
-    if foreign is None:
-        foreign = (await world.role(owner, "users:read")).id
+    foreign = await make_one(world, owner)
     for path, make in by.items():
         answers = []
         for object_id in (foreign, SOME_ID):

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
+from atrium.identity.v1 import api_key_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
@@ -111,6 +112,32 @@ async def test_another_user_of_the_tenant_is_bound_by_it(world: World, admin: An
 
     assert (refusal.code, refusal.reason) == REFUSED
     await _list_users(world, administrator)
+
+
+async def test_an_unverified_users_keys_are_bound_by_it_too(world: World) -> None:
+    administrator = await world.tenant()
+    request = api_key_pb2.CreateApiKeyRequest(name="a program", scopes=["users:read"])
+    made = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
+    key = (("x-api-key", made.secret),)
+    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=key)
+
+    await _require(world, administrator)
+
+    refusal = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=key))
+    assert (refusal.code, refusal.reason) == REFUSED
+    assert list((await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=key)).permissions) == []
+
+
+async def test_a_service_account_has_no_mail_to_read_and_goes_on(world: World) -> None:
+    administrator = await world.tenant()
+    user = pb.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
+    account = (await world.identity.CreateUser(user, metadata=administrator.metadata)).user
+    request = api_key_pb2.CreateApiKeyRequest(name="a program", user_id=account.id, scopes=["users:read"])
+    made = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
+
+    await _require(world, administrator)
+
+    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=(("x-api-key", made.secret),))
 
 
 async def test_a_refusal_is_audited(world: World, admin: Any) -> None:

@@ -29,6 +29,8 @@ INSERT INTO api_keys (tenant_id, user_id, name, prefix, secret_hash, scopes)
     SELECT tenant_id, user_id, 'key', 'p' || n, 'hash', '{}' FROM people;
 INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
     SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() FROM people;
+INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
+    SELECT tenant_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
 INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
     SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() - n * interval '1 minute' FROM people;
 

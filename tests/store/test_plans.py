@@ -15,7 +15,7 @@ import schema_doc
 
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
-from server.identity.store import one_time_tokens, roles, users
+from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
 from server.model import store as models
 from tests.databases import Scratch
@@ -40,15 +40,19 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_users_email_verified": _store(users._list(("email_verified",)), email_verified=False, **_PAGE),
     "ix_users_last_login_at": _store(users._list(("last_login_time_from",)), last_login_time_from=now(), **_PAGE),
     "ix_users_deleted": ("SELECT id FROM users WHERE deleted_at < now() - interval '2000 hours'", []),
+    "ix_sign_in_throttle_updated_at": (
+        "SELECT address FROM sign_in_throttle WHERE updated_at < now() - interval '3000 minutes'",
+        [],
+    ),
     "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
     "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),
-    "ix_roles_live": _store(roles._LIST, **_PAGE),
+    "ix_roles_live": _store(roles._list(), **_PAGE),
     "ix_roles_deleted": ("SELECT id FROM roles WHERE deleted_at < now() - interval '2000 hours'", []),
     "uq_roles_code": _store(roles._BY_CODE, code="r7"),
     "ix_user_roles_role_id": ("SELECT user_id FROM user_roles WHERE role_id = $1", [TENANT]),
     "ix_user_roles_granted_by": ("SELECT user_id FROM user_roles WHERE granted_by = $1", [TENANT]),
-    "ix_sessions_user_id": ("SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL", [TENANT]),
-    "ix_api_keys_user_id": ("SELECT id FROM api_keys WHERE user_id = $1", [TENANT]),
+    "ix_sessions_user_id": _store(sessions._LIST, user_id=TENANT, **_PAGE),
+    "ix_api_keys_user_id": _store(api_keys._LIST, user_id=TENANT, **_PAGE),
     "ix_one_time_tokens_user_id": _store(
         one_time_tokens._COUNT, user_id=TENANT, purpose="reset_password", window=timedelta(hours=1)
     ),

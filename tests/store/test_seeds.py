@@ -104,7 +104,7 @@ async def test_no_tenant_is_found_by_what_is_no_slug(slug: str, app: Any) -> Non
     assert await app.fetch("SELECT * FROM atrium_find_tenant($1)", slug) == []
 
 
-LIST = "SELECT slug FROM atrium_list_tenants($1, $2, $3, $4)"
+LIST = "SELECT slug FROM atrium_list_tenants($1, $2, $3, $4, 'exclude')"
 FIRST, LAST = UUID(int=0), UUID(int=(1 << 128) - 1)
 
 

@@ -17,9 +17,10 @@ from server.db.connect import connect
 from server.db.database import Database
 from server.db.statements import HotStatement
 from server.identity.domain import UserNotFound
-from server.identity.store import sessions, users
+from server.identity.store import api_keys, sessions, users
 from server.identity.tables import users as users_table
 from server.kernel.clock import now
+from server.kernel.deletion import Deleted
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.model import store as model_store
 from server.tenant import store as tenant_store
@@ -57,10 +58,13 @@ async def test_a_hot_read_finds_its_tenants_row_and_no_others(times: int, scratc
 async def test_what_a_call_to_a_model_asks_first_is_read_hot(times: int, database: Database) -> None:
     for _ in range(times):
         by_name = await model_store.find(database, PLATFORM_TENANT_ID, "local-chat")
+        status = await tenant_store.read_status(database, PLATFORM_TENANT_ID)
         by_id = await model_store.find(database, PLATFORM_TENANT_ID, str(by_name.id))
         config = await tenant_store.read_config(database, PLATFORM_TENANT_ID)
 
         assert by_id == by_name
+        assert status == "active"
+        assert await tenant_store.read_status(database, OTHER) is None
         assert config.max_tokens_per_request == 4096
         with pytest.raises(TenantNotFound):
             await tenant_store.read_config(database, OTHER)
@@ -83,27 +87,33 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         statement
         for name, module in sys.modules.items()
         if name.startswith("server.") and ".store" in name
-        for statement in vars(module).values()
+        for found in vars(module).values()
+        for statement in (found.values() if isinstance(found, dict) else [found])
         if isinstance(statement, HotStatement)
     }
 
     assert found == {
-        users._GET,
+        *users._GET.values(),
         sessions._ACCESS,
+        api_keys._ACCESS,
         tenant_store._READ_CONFIG,
         tenant_store._READ_SLUG,
+        tenant_store._READ_STATUS,
         model_store._FIND,
         model_store._FIND_BY_ID,
     }
 
 
+@pytest.mark.parametrize("deleted", ["exclude", "include"])
 @pytest.mark.parametrize("times", [1, MANY])
-async def test_a_user_is_read_in_their_tenant_alone(times: int, scratch: Scratch, person: UUID) -> None:
+async def test_a_user_is_read_in_their_tenant_alone(
+    times: int, deleted: Deleted, scratch: Scratch, person: UUID
+) -> None:
     async with Database.open(scratch.settings(pool_size=1)) as fresh:
         for _ in range(times):
-            assert (await users.get(fresh, PLATFORM_TENANT_ID, person)).username == "ada"
+            assert (await users.get(fresh, PLATFORM_TENANT_ID, person, deleted)).username == "ada"
             with pytest.raises(UserNotFound):
-                await users.get(fresh, OTHER, person)
+                await users.get(fresh, OTHER, person, deleted)
 
 
 @pytest.mark.parametrize("times", [1, MANY])
@@ -121,6 +131,64 @@ async def test_a_session_gives_access_in_its_tenant_alone(
             assert access is not None
             assert access.principal.user_id == person
             assert await sessions.access(fresh, OTHER, session_id) is None
+
+
+KEY_VALUES = {"name": "key", "prefix": "prefix", "secret_hash": "hash", "scopes": ["users:read"]}
+
+
+async def _key(database: Database, person: UUID) -> UUID:
+    key_id = uuid7()
+    values = {**KEY_VALUES, "id": key_id, "user_id": person, "allowed_models": None, "expires_at": None}
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await api_keys.create(tx, {**values, "tenant_id": PLATFORM_TENANT_ID})
+    return key_id
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_a_key_gives_access_in_its_tenant_alone(
+    times: int, scratch: Scratch, database: Database, person: UUID
+) -> None:
+    key_id = await _key(database, person)
+
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            access = await api_keys.access(fresh, PLATFORM_TENANT_ID, "prefix", "hash")
+            assert access is not None
+            assert (access.principal.user_id, access.principal.api_key_id) == (person, key_id)
+            assert await api_keys.access(fresh, OTHER, "prefix", "hash") is None
+            assert await api_keys.access(fresh, PLATFORM_TENANT_ID, "prefix", "other") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tenants SET status = 'suspended'",
+        "UPDATE users SET status = 'locked'",
+        "UPDATE users SET deleted_at = now()",
+        "UPDATE api_keys SET revoked_at = now()",
+        "UPDATE api_keys SET expires_at = now()",
+        "UPDATE api_keys SET secret_hash = 'new', previous_hash = 'hash', previous_valid_until = now()",
+    ],
+)
+async def test_a_key_gives_nothing_once(change: str, database: Database, admin: Any, person: UUID) -> None:
+    await _key(database, person)
+
+    await admin.execute(change)
+
+    assert await api_keys.access(database, PLATFORM_TENANT_ID, "prefix", "hash") is None
+
+
+async def test_what_a_key_gives_is_good_until_its_first_end(database: Database, admin: Any, person: UUID) -> None:
+    await _key(database, person)
+    await admin.execute(
+        "UPDATE api_keys SET secret_hash = 'new', previous_hash = 'hash', previous_valid_until = now() + '1 hour', "
+        "expires_at = now() + '2 hours'"
+    )
+
+    access = await api_keys.access(database, PLATFORM_TENANT_ID, "prefix", "hash")
+
+    assert access is not None
+    assert access.good_until < now() + timedelta(hours=1, seconds=1)
 
 
 @pytest.mark.parametrize(

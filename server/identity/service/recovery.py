@@ -79,7 +79,7 @@ class RecoveryService:
         """Mails a token to the caller's address, where it is not verified. Raises MailNotConfigured, MailBusy."""
         mailer = self._ready()
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.home) as tx:
             user = await user_store.lock(tx, caller.user_id)
             issued = None if user.email_verified else await self._issue(tx, user.id, "verify_email")
         if issued is not None:
@@ -115,7 +115,7 @@ class RecoveryService:
         if tenant_id is None:
             return
         async with self._database.tenant_tx(tenant_id) as tx:
-            found = await user_store.find_login(tx, login)
+            found = await user_store.find_login(tx, login, None)
             issued = None if found is None else await self._issue(tx, found.user.id, "reset_password")
         if issued is not None:
             await self._send(mailer, "reset_password", *issued)

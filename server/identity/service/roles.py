@@ -11,23 +11,24 @@ from server.db.database import Database, Tx
 from server.identity.domain import (
     PLATFORM_ADMINISTRATOR_ROLE,
     Decision,
-    EscalationRefused,
     Role,
     RoleEntry,
     RoleNotAssignable,
     SystemRoleImmutable,
 )
 from server.identity.ports import AuditLog
+from server.identity.service.standing import ADMINISTRATOR_ROLES, hold, keep_an_administrator
 from server.identity.service.values import entry_values, role_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
 from server.kernel.audit import Change
+from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import PermissionMissing, check_etag
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission, decide
-from server.kernel.principal import Principal, current_call
+from server.kernel.principal import current_call
 
 RoleWithEntries = tuple[Role, Sequence[RoleEntry]]
 
@@ -47,17 +48,21 @@ class RoleService:
             await self._audit.record(tx, Change("roles.create", "role", role.id, new=role_values(role)))
         return role, ()
 
-    async def get(self, role_id: UUID) -> RoleWithEntries:
-        """Raises RoleNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await self._with_entries(tx, await role_store.get(tx, role_id))
+    async def get(self, role_id: UUID, deleted: Deleted) -> RoleWithEntries:
+        """Raises RoleNotFound, PermissionMissing."""
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            return await self._with_entries(tx, await role_store.get(tx, role_id, deleted))
 
-    async def page(self, request: PageRequest, user_id: UUID | None) -> Page[RoleWithEntries]:
-        """Roles, newest first; of one user, where one is named. Raises UserNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+    async def page(self, request: PageRequest, deleted: Deleted, user_id: UUID | None) -> Page[RoleWithEntries]:
+        """Roles, newest first; of one user, where one is named. Raises UserNotFound, PermissionMissing."""
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
             if user_id is not None:
                 await user_store.require(tx, user_id)
-            page = await role_store.page(tx, request, user_id)
+            page = await role_store.page(tx, request, deleted, user_id)
             entries = await role_store.entries(tx, [role.id for role in page.items])
         return Page([(role, entries[role.id]) for role in page.items], page.next_cursor)
 
@@ -70,7 +75,7 @@ class RoleService:
             check_etag(etag, old.revision, "role")
             # A higher priority can turn another role's denial into an allowance, so it counts as giving.
             if values.get("priority", old.priority) != old.priority:
-                _hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+                hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             new = await role_store.change(tx, role_id, values) if values else old
             await session_store.tell_changed(tx, caller.tenant_id, None)
             change = Change("roles.update", "role", role_id, old=role_values(old), new=role_values(new))
@@ -88,14 +93,14 @@ class RoleService:
         Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused.
         """
         caller = current_call().caller
-        _hold(caller, entries)
+        hold(caller, entries)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             role = await role_store.lock(tx, role_id)
             _mutable(role)
             check_etag(etag, role.revision, "role")
             old = (await role_store.entries(tx, [role_id]))[role_id]
             # Taking a denial away gives too.
-            _hold(caller, [RoleEntry(entry.permission, allow=True) for entry in old if not entry.allow])
+            hold(caller, [RoleEntry(entry.permission, allow=True) for entry in old if not entry.allow])
             await role_store.set_entries(tx, caller.tenant_id, role_id, entries)
             role = await role_store.revise(tx, role_id)
             await session_store.tell_changed(tx, caller.tenant_id, None)
@@ -104,28 +109,83 @@ class RoleService:
             return await self._with_entries(tx, role)
 
     async def assign(self, user_id: UUID, role_id: UUID, expires_at: datetime | None) -> None:
-        """Gives the role to the user. Raises UserNotFound, RoleNotFound, RoleNotAssignable, EscalationRefused."""
+        """Gives the role to the user.
+
+        Raises UserNotFound, RoleNotFound, UserDeleted, RoleDeleted, RoleNotAssignable, EscalationRefused,
+        LastAdministrator.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await user_store.lock(tx, user_id)
-            role = await role_store.lock(tx, role_id)
+            user = await user_store.lock_referred(tx, user_id)
+            role = await role_store.lock_referred(tx, role_id)
             if role.code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_platform:
                 raise RoleNotAssignable(role.code)
-            _hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
-            await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.user_id, expires_at)
+            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            if expires_at is not None and role.code in ADMINISTRATOR_ROLES:
+                await keep_an_administrator(tx, user)
+            await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.member_id, expires_at)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             new = {"role": role.code, "expires_at": expires_at and expires_at.isoformat()}
             await self._audit.record(tx, Change("users.assign_role", "user", user_id, new=new))
 
     async def unassign(self, user_id: UUID, role_id: UUID) -> None:
-        """Takes the role from the user, where they have it. Raises UserNotFound, RoleNotFound."""
+        """Takes the role from the user, where they have it.
+
+        Raises UserNotFound, RoleNotFound, EscalationRefused, LastAdministrator.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await user_store.lock(tx, user_id)
+            user = await user_store.lock(tx, user_id)
             role = await role_store.get(tx, role_id)
+            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            if role.code in ADMINISTRATOR_ROLES:
+                await keep_an_administrator(tx, user)
             if await role_store.unassign(tx, user_id, role_id):
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
                 await self._audit.record(tx, Change("users.unassign_role", "user", user_id, old={"role": role.code}))
+
+    async def delete(self, role_id: UUID, etag: str) -> None:
+        """Hides the role; it grants nothing from then on. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch,
+        EscalationRefused.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = await role_store.lock(tx, role_id)
+            _mutable(old)
+            check_etag(etag, old.revision, "role")
+            entries = (await role_store.entries(tx, [role_id]))[role_id]
+            # A denial goes with it.
+            hold(caller, [RoleEntry(entry.permission, allow=True) for entry in entries if not entry.allow])
+            await role_store.mark_deleted(tx, role_id, caller.user_id)
+            await session_store.tell_changed(tx, caller.tenant_id, None)
+            await self._audit.record(tx, Change("roles.delete", "role", role_id, old=role_values(old)))
+
+    async def restore(self, role_id: UUID) -> RoleWithEntries:
+        """Brings the role back; whoever held it holds it again.
+
+        Raises RoleNotFound, NotDeleted, RoleCodeTaken, EscalationRefused.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await self._require_deleted(tx, role_id)
+            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            role = await role_store.restore(tx, role_id)
+            await session_store.tell_changed(tx, caller.tenant_id, None)
+            await self._audit.record(tx, Change("roles.restore", "role", role_id, new=role_values(role)))
+            return await self._with_entries(tx, role)
+
+    async def purge(self, role_id: UUID) -> None:
+        """Removes a deleted role for good. Raises RoleNotFound, NotDeleted."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            role = await self._require_deleted(tx, role_id)
+            await role_store.purge(tx, role_id)
+            await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
+
+    async def _require_deleted(self, tx: Tx, role_id: UUID) -> Role:
+        role = await role_store.lock_any(tx, role_id)
+        if role.deleted_at is None:
+            raise NotDeleted(f"role {role.code}")
+        return role
 
     async def check(self, user_id: UUID | None, wanted: Iterable[Permission]) -> list[Decision]:
         """Whether the user (None: the caller) has each permission, and through which role.
@@ -136,7 +196,8 @@ class RoleService:
         user_id = user_id or caller.user_id
         if user_id != caller.user_id and Permission.ROLES_READ not in caller.permissions:
             raise PermissionMissing(permission=Permission.ROLES_READ)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        # Of oneself it is asked at home, wherever one acts.
+        async with self._database.tenant_tx(caller.home if user_id == caller.user_id else caller.tenant_id) as tx:
             await user_store.require(tx, user_id)
             decided = decide(await role_store.grants(tx, user_id))
         return [
@@ -147,13 +208,6 @@ class RoleService:
 
     async def _with_entries(self, tx: Tx, role: Role) -> RoleWithEntries:
         return role, (await role_store.entries(tx, [role.id]))[role.id]
-
-
-def _hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
-    given = {implied for entry in entries if entry.allow for implied in entry.permission.implied}
-    missing = given - caller.permissions
-    if missing:
-        raise EscalationRefused(permissions=", ".join(sorted(missing)))
 
 
 def _mutable(role: Role) -> None:

@@ -12,6 +12,9 @@ from server.identity.domain import (
     PasswordIncorrect,
     RefreshTokenInvalid,
     RefreshTokenReused,
+    Session,
+    SessionNotFound,
+    SessionRequired,
     TokenPair,
     User,
 )
@@ -19,12 +22,18 @@ from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Tenants
 from server.identity.store import sessions as session_store
+from server.identity.store import throttle
 from server.identity.store import users as user_store
 from server.identity.tokens import AccessTokens, RefreshToken
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
+from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
+
+_GRACE = timedelta(seconds=5)
 
 
 class SessionService:
@@ -39,8 +48,10 @@ class SessionService:
         audit: AuditLog,
         access_life: timedelta,
         refresh_life: timedelta,
+        refresh_key: bytes,
         clock: Clock = now,
     ) -> None:
+        """`refresh_key`: what each refresh token's successor is derived with; the same in every process."""
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
@@ -48,23 +59,30 @@ class SessionService:
         self._audit = audit
         self._access_life = access_life
         self._refresh_life = refresh_life
+        self._refresh_key = refresh_key
         self._clock = clock
 
     async def login(self, slug: str, login: str, password: str) -> TokenPair:
-        """Signs the user in. Raises LoginFailed, whatever is wrong, after the same work; LoginBusy."""
+        """Signs the user in. Raises LoginFailed, whatever is wrong, after the same work; LoginBusy.
+
+        While an account or an address has to wait after failed sign-ins, the right password fails too, and nothing is
+        counted. An account's wait is not for an address that it was signed in from before: nobody locks another out.
+        """
         tenant_id = await self._tenants.find_active(slug)
-        found = await self._find(tenant_id, login) if tenant_id is not None else None
+        found, waits = await self._find(tenant_id, login)
         # No connection is held while the hash is computed.
         matches = await self._passwords.matches(found.password_hash if found else None, password)
-        if tenant_id is None or found is None or not matches or found.user.status != "active":
-            await self._note_failure(tenant_id, slug, login, found)
+        if tenant_id is None or found is None or not matches or waits or found.user.status != "active":
+            await self._note_failure(tenant_id, slug, login, found, counts=not waits)
             raise LoginFailed
         call = current_call()
         session_id = uuid7()
         token = RefreshToken.generate(tenant_id, session_id)
         expires_at = self._clock() + self._refresh_life
         async with self._database.tenant_tx(tenant_id) as tx:
-            user = await user_store.signed_in(tx, found.user.id, call.address)
+            user = await user_store.signed_in(tx, found, call.address)
+            if user is None:
+                raise LoginFailed
             await session_store.create(
                 tx, tenant_id, session_id, user.id, token.hash, expires_at, call.address, call.user_agent
             )
@@ -72,17 +90,22 @@ class SessionService:
         return self._pair(tenant_id, user, session_id, found.epoch, token)
 
     async def refresh(self, text: str) -> TokenPair:
-        """New tokens for old. Raises RefreshTokenInvalid, or RefreshTokenReused, which ends the session."""
+        """New tokens for old. Raises RefreshTokenInvalid, or RefreshTokenReused, which ends the session.
+
+        Within a few seconds the token before is exchanged again, for the same new one: two parallel refreshes log
+        nobody out.
+        """
         presented = RefreshToken.parse(text)
         tenant_id, session_id = presented.tenant_id, presented.session_id
-        token = RefreshToken.generate(tenant_id, session_id)
+        token = presented.following(self._refresh_key)
         async with self._database.tenant_tx(tenant_id) as tx:
             session = await session_store.lock(tx, session_id)
             if session is None or session.revoked_at is not None or session.expires_at <= self._clock():
                 raise RefreshTokenInvalid
-            reused = presented.matches(session.previous_hash)
-            if not reused and not presented.matches(session.refresh_hash):
+            repeated = presented.matches(session.previous_hash)
+            if not repeated and not presented.matches(session.refresh_hash):
                 raise RefreshTokenInvalid
+            reused = repeated and (session.rotated_at is None or session.rotated_at + _GRACE < self._clock())
             found = await user_store.candidate(tx, session.user_id)
             if found is None or found.user.status != "active" or not await self._tenants.is_active(tx):
                 raise RefreshTokenInvalid
@@ -100,38 +123,64 @@ class SessionService:
                         user_id=session.user_id,
                     ),
                 )
-            else:
+            elif not repeated:
                 await session_store.rotate(tx, session_id, token.hash, self._clock() + self._refresh_life)
         if reused:
             raise RefreshTokenReused
         return self._pair(tenant_id, found.user, session_id, found.epoch, token)
 
     async def logout(self) -> None:
-        """Ends the caller's session."""
+        """Ends the caller's session. Raises SessionRequired."""
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        if caller.session_id is None:
+            raise SessionRequired
+        async with self._database.tenant_tx(caller.home) as tx:
             await session_store.revoke(tx, caller.session_id, "logout")
-            await session_store.tell_changed(tx, caller.tenant_id, caller.user_id)
+            await session_store.tell_changed(tx, caller.home, caller.user_id)
             await self._audit.record(tx, Change("sessions.logout", "session", caller.session_id))
 
     async def change_password(self, current: str, new: str) -> None:
         """Sets the caller's password and ends their other sessions.
 
-        Raises PasswordIncorrect, PasswordGuessable, LoginBusy.
+        Raises SessionRequired, PasswordIncorrect, PasswordGuessable, LoginBusy.
         """
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        if caller.session_id is None:
+            raise SessionRequired
+        async with self._database.tenant_tx(caller.home) as tx:
             found = await user_store.candidate(tx, caller.user_id)
         if found is None or not await self._passwords.matches(found.password_hash, current):
             raise PasswordIncorrect
-        slug = await self._tenants.slug(caller.tenant_id)
+        slug = await self._tenants.slug(caller.home)
         check_password("new_password", new, (found.user.username, found.user.email, slug))
         password_hash = await self._passwords.hash(new)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.home) as tx:
             await user_store.set_password(tx, caller.user_id, password_hash)
             await session_store.revoke_others(tx, caller.user_id, caller.session_id, "password changed")
-            await session_store.tell_changed(tx, caller.tenant_id, caller.user_id)
+            await session_store.tell_changed(tx, caller.home, caller.user_id)
             await self._audit.record(tx, Change("users.change_password", "user", caller.user_id))
+
+    async def page(self, request: PageRequest, user_id: UUID | None) -> Page[Session]:
+        """The user's sessions (None: the caller's), newest first. Raises PermissionMissing, UserNotFound."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            if user_id is not None and user_id != caller.user_id:
+                if Permission.USERS_MANAGE not in caller.permissions:
+                    raise PermissionMissing(permission=Permission.USERS_MANAGE)
+                await user_store.require(tx, user_id)
+            return await session_store.page(tx, request, user_id or caller.user_id)
+
+    async def revoke(self, session_id: UUID) -> None:
+        """Ends the session. One that the caller may not end is not there for them. Raises SessionNotFound."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            session = await session_store.get(tx, session_id)
+            if session.user_id != caller.user_id and Permission.USERS_MANAGE not in caller.permissions:
+                raise SessionNotFound(session_id)
+            if session.revoked_at is None:
+                await session_store.revoke(tx, session_id, "revoked")
+                await session_store.tell_changed(tx, caller.tenant_id, session.user_id)
+                await self._audit.record(tx, Change("sessions.revoke", "session", session_id))
 
     def jwks(self) -> list[dict[str, str]]:
         """The public keys that access tokens are checked with."""
@@ -147,11 +196,24 @@ class SessionService:
             user=user,
         )
 
-    async def _find(self, tenant_id: UUID, login: str) -> LoginCandidate | None:
-        async with self._database.tenant_tx(tenant_id) as tx:
-            return await user_store.find_login(tx, login)
+    async def _find(self, tenant_id: UUID | None, login: str) -> tuple[LoginCandidate | None, bool]:
+        """Whom the login names, and whether they or their address have to wait.
 
-    async def _note_failure(self, tenant_id: UUID | None, slug: str, login: str, found: LoginCandidate | None) -> None:
+        Where there is no such tenant the platform's is asked the same, and its answer thrown away.
+        """
+        address = current_call().address
+        async with self._database.tenant_tx(tenant_id or PLATFORM_TENANT_ID) as tx:
+            found = await user_store.find_login(tx, login, address)
+            waits = await throttle.blocked(tx, address)
+        if tenant_id is None:
+            return None, waits
+        if found is not None and found.locked_until is not None and not found.familiar:
+            waits = waits or found.locked_until > self._clock()
+        return found, waits
+
+    async def _note_failure(
+        self, tenant_id: UUID | None, slug: str, login: str, found: LoginCandidate | None, *, counts: bool
+    ) -> None:
         """A sign-in to a tenant that is not there is the platform's to know of."""
         change = Change(
             "sessions.login",
@@ -162,4 +224,6 @@ class SessionService:
             user_id=found.user.id if found else None,
         )
         async with self._database.tenant_tx(tenant_id or PLATFORM_TENANT_ID) as tx:
+            if counts:
+                await throttle.fail(tx, found.user.id if found else None, current_call().address)
             await self._audit.record(tx, change)

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.identity.domain import User
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
-from server.identity.ports import AuditLog, Tenants
+from server.identity.ports import AuditLog, Quotas, Tenants
+from server.identity.service.standing import hold_all_of, keep_an_administrator
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
 from server.kernel.audit import Change
+from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import check_etag
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
@@ -23,18 +25,21 @@ from server.kernel.principal import current_call
 
 
 class UserService:
-    """Creates, finds and changes users of the caller's tenant."""
+    """Creates, finds, changes and deletes users of the caller's tenant. Nobody changes who holds more than they."""
 
-    def __init__(self, database: Database, passwords: Passwords, audit: AuditLog, tenants: Tenants) -> None:
+    def __init__(
+        self, database: Database, passwords: Passwords, quotas: Quotas, audit: AuditLog, tenants: Tenants
+    ) -> None:
         self._database = database
         self._passwords = passwords
+        self._quotas = quotas
         self._audit = audit
         self._tenants = tenants
 
     async def create(self, values: Mapping[str, Any], password: str | None) -> User:
         """A new user with the tenant's default roles; without a password they cannot sign in with one.
 
-        Raises UsernameTaken, EmailTaken, PasswordGuessable, LoginBusy.
+        Raises UsernameTaken, EmailTaken, PasswordGuessable, QuotaExceeded, LoginBusy.
         """
         caller = current_call().caller
         password_hash = None
@@ -44,33 +49,121 @@ class UserService:
             password_hash = await self._passwords.hash(password)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             row = {**values, "tenant_id": caller.tenant_id, "id": uuid7(), "password_hash": password_hash}
+            await self._make_room(tx)
             user = await user_store.create(tx, row)
             for role_id in await role_store.defaults(tx):
-                await role_store.assign(tx, caller.tenant_id, user.id, role_id, caller.user_id, None)
+                await role_store.assign(tx, caller.tenant_id, user.id, role_id, caller.member_id, None)
             await self._audit.record(tx, Change("users.create", "user", user.id, new=user_values(user)))
         return user
 
-    async def get(self, user_id: UUID) -> User:
-        """Raises UserNotFound."""
-        return await user_store.get(self._database, current_call().caller.tenant_id, user_id)
+    async def get(self, user_id: UUID, deleted: Deleted) -> User:
+        """Raises UserNotFound, PermissionMissing."""
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        return await user_store.get(self._database, caller.tenant_id, user_id, deleted)
 
-    async def page(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[User]:
-        """Users, newest first. `filters`: status, email_verified, last_login_time_from, last_login_time_until."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await user_store.page(tx, request, filters)
+    async def page(self, request: PageRequest, deleted: Deleted, filters: Mapping[str, Any]) -> Page[User]:
+        """Users, newest first. `filters`: status, email_verified, last_login_time_from, last_login_time_until.
+
+        Raises PermissionMissing.
+        """
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            return await user_store.page(tx, request, deleted, filters)
 
     async def update(self, user_id: UUID, values: Mapping[str, Any], etag: str) -> User:
-        """Changes the given fields. Raises UserNotFound, EtagMismatch, UsernameTaken, EmailTaken."""
+        """Changes the given fields.
+
+        Raises UserNotFound, EtagMismatch, UsernameTaken, EmailTaken, EscalationRefused, LastAdministrator.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await user_store.lock(tx, user_id)
             check_etag(etag, old.revision, "user")
+            await hold_all_of(tx, caller, user_id)
             if values.get("email", old.email) != old.email:  # what was verified was the old address
                 values = {**values, "email_verified": False}
+            if values.get("status", "active") != "active":
+                await keep_an_administrator(tx, old)
             new = await user_store.change(tx, user_id, values) if values else old
             # Before the reply: whoever is made inactive is signed out everywhere, and a new address has to be verified.
             if new.status != old.status or new.email_verified != old.email_verified:
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            change = Change("users.update", "user", user_id, old=user_values(old), new=user_values(new))
-            await self._audit.record(tx, change)
+            await self._record(tx, "users.update", old, new)
         return new
+
+    async def lock(self, user_id: UUID) -> User:
+        """Refuses the user's sign-ins, tokens and keys. Raises UserNotFound, EscalationRefused, LastAdministrator."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = await user_store.lock(tx, user_id)
+            await hold_all_of(tx, caller, user_id)
+            await keep_an_administrator(tx, old)
+            new = await user_store.change(tx, user_id, {"status": "locked"})
+            await session_store.tell_changed(tx, caller.tenant_id, user_id)
+            await self._record(tx, "users.lock", old, new)
+        return new
+
+    async def unlock(self, user_id: UUID) -> User:
+        """Takes a lock and the wait after failed sign-ins away. Raises UserNotFound, EscalationRefused."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = await user_store.lock(tx, user_id)
+            await hold_all_of(tx, caller, user_id)
+            new = await user_store.unlock(tx, user_id)
+            await session_store.tell_changed(tx, caller.tenant_id, user_id)
+            await self._record(tx, "users.unlock", old, new)
+        return new
+
+    async def delete(self, user_id: UUID, etag: str) -> None:
+        """Hides the user, and refuses their sign-ins, tokens and keys.
+
+        Raises UserNotFound, EtagMismatch, EscalationRefused, LastAdministrator.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = await user_store.lock(tx, user_id)
+            check_etag(etag, old.revision, "user")
+            await hold_all_of(tx, caller, user_id)
+            await keep_an_administrator(tx, old)
+            await user_store.mark_deleted(tx, user_id, caller.user_id)
+            await session_store.tell_changed(tx, caller.tenant_id, user_id)
+            await self._audit.record(tx, Change("users.delete", "user", user_id, old=user_values(old)))
+
+    async def restore(self, user_id: UUID) -> User:
+        """Brings the user back as they were.
+
+        Raises UserNotFound, NotDeleted, UsernameTaken, EmailTaken, QuotaExceeded, EscalationRefused.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await self._require_deleted(tx, user_id)
+            await hold_all_of(tx, caller, user_id)
+            await self._make_room(tx)
+            user = await user_store.restore(tx, user_id)
+            await session_store.tell_changed(tx, caller.tenant_id, user_id)
+            await self._audit.record(tx, Change("users.restore", "user", user_id, new=user_values(user)))
+        return user
+
+    async def purge(self, user_id: UUID) -> None:
+        """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            user = await self._require_deleted(tx, user_id)
+            await user_store.purge(tx, user_id)
+            await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
+
+    async def _require_deleted(self, tx: Tx, user_id: UUID) -> User:
+        user = await user_store.lock_any(tx, user_id)
+        if user.deleted_at is None:
+            raise NotDeleted(f"user {user.username}")
+        return user
+
+    async def _make_room(self, tx: Tx) -> None:
+        """Raises QuotaExceeded where the tenant has as many users as it may."""
+        limit = await self._quotas.hold(tx, "users")
+        if limit is not None:
+            limit.admit(await user_store.count(tx))
+
+    async def _record(self, tx: Tx, action: str, old: User, new: User) -> None:
+        await self._audit.record(tx, Change(action, "user", new.id, old=user_values(old), new=user_values(new)))

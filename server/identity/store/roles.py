@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, column, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from server.db.base import among
 from server.db.database import Tx
 from server.db.errors import constraint_errors
 from server.db.statements import Statement
-from server.identity.domain import Role, RoleCodeTaken, RoleEntry, RoleNotFound
-from server.identity.tables import permissions, role_permissions, roles, user_roles
+from server.identity.domain import Role, RoleCodeTaken, RoleDeleted, RoleEntry, RoleNotFound
+from server.identity.tables import permissions, role_permissions, roles, user_roles, users
+from server.kernel.deletion import Deleted
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Grant, Permission
 
@@ -30,6 +32,7 @@ _COLUMNS = (
     roles.c.revision,
     roles.c.created_at,
     roles.c.updated_at,
+    roles.c.deleted_at,
 )
 _LIVE = roles.c.deleted_at.is_(None)
 _THIS = roles.c.id == bindparam("role_id")
@@ -41,17 +44,13 @@ _entries = (
 )
 _CODE = permissions.c.resource + ":" + permissions.c.action
 
-_GET = Statement(select(*_COLUMNS).where(_THIS, _LIVE))
-_LOCK = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update())
+_GET = {
+    deleted: Statement(select(*_COLUMNS).where(_THIS, *among(roles.c.deleted_at, deleted)))
+    for deleted in get_args(Deleted)
+}
+_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
 _DEFAULTS = Statement(select(roles.c.id).where(roles.c.is_default, _LIVE))
 _BY_CODE = Statement(select(*_COLUMNS).where(roles.c.code == bindparam("code"), _LIVE))
-_PAGE = (
-    select(*_COLUMNS)
-    .where(_LIVE, roles.c.id < bindparam("before"))
-    .order_by(roles.c.id.desc())
-    .limit(bindparam("most"))
-)
-_LIST = Statement(_PAGE)
 _ENTRIES = Statement(
     select(role_permissions.c.role_id, _CODE.label("permission"), role_permissions.c.effect)
     .join_from(role_permissions, permissions, permissions.c.id == role_permissions.c.permission_id)
@@ -81,11 +80,6 @@ _UNASSIGN = Statement(
     .returning(user_roles.c.role_id)
 )
 _NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
-_LIST_OF_USER = Statement(
-    _PAGE.join(user_roles, roles.c.id == user_roles.c.role_id).where(
-        user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED
-    )
-)
 _GRANTS = Statement(
     select(_CODE, role_permissions.c.effect, roles.c.code, roles.c.priority)
     .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
@@ -107,6 +101,33 @@ _SET_ENTRIES = Statement(
 )
 
 
+_DELETE = Statement(
+    update(roles).where(_THIS).values(deleted_at=func.now(), deleted_by=bindparam("deleted_by")).returning(*_COLUMNS)
+)
+_RESTORE = Statement(update(roles).where(_THIS).values(deleted_at=None, deleted_by=None).returning(*_COLUMNS))
+_PURGE = Statement(delete(roles).where(_THIS))
+
+_OF_CODES = roles.c.code == any_(bindparam("codes", type_=ARRAY(Text)))
+_HOLD_CODES = Statement(select(roles.c.id).where(_OF_CODES, _LIVE).order_by(roles.c.id).with_for_update())
+_HOLDERS = Statement(
+    select(user_roles.c.user_id)
+    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
+    .join(users, users.c.id == user_roles.c.user_id)
+    .where(
+        _OF_CODES, _LIVE, user_roles.c.expires_at.is_(None), users.c.status == "active", users.c.deleted_at.is_(None)
+    )
+)
+
+
+@cache
+def _list(deleted: Deleted = "exclude", *, of_user: bool = False) -> Statement:
+    page = select(*_COLUMNS).where(*among(roles.c.deleted_at, deleted), roles.c.id < bindparam("before"))
+    if of_user:
+        held = user_roles.c.user_id == bindparam("user_id")
+        page = page.join(user_roles, roles.c.id == user_roles.c.role_id).where(held, _NOT_EXPIRED)
+    return Statement(page.order_by(roles.c.id.desc()).limit(bindparam("most")))
+
+
 @cache
 def _insert(fields: tuple[str, ...]) -> Statement:
     return Statement(insert(roles).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
@@ -117,13 +138,29 @@ def _update(fields: tuple[str, ...]) -> Statement:
     return Statement(update(roles).where(_THIS).values({name: bindparam(name) for name in fields}).returning(*_COLUMNS))
 
 
-async def get(tx: Tx, role_id: UUID) -> Role:
+async def get(tx: Tx, role_id: UUID, deleted: Deleted = "exclude") -> Role:
     """Raises RoleNotFound."""
-    return _role(await tx.fetchrow(_GET, role_id=role_id), role_id)
+    return _role(await tx.fetchrow(_GET[deleted], role_id=role_id), role_id)
 
 
 async def lock(tx: Tx, role_id: UUID) -> Role:
-    """The role, held until the transaction ends. Raises RoleNotFound."""
+    """The live role, held until the transaction ends. Raises RoleNotFound."""
+    role = await lock_any(tx, role_id)
+    if role.deleted_at is not None:
+        raise RoleNotFound(role_id)
+    return role
+
+
+async def lock_referred(tx: Tx, role_id: UUID) -> Role:
+    """The same for a role that a request uses and is not about. Raises RoleNotFound, RoleDeleted."""
+    role = await lock_any(tx, role_id)
+    if role.deleted_at is not None:
+        raise RoleDeleted(role.code)
+    return role
+
+
+async def lock_any(tx: Tx, role_id: UUID) -> Role:
+    """The role, live or deleted, held until the transaction ends. Raises RoleNotFound."""
     return _role(await tx.fetchrow(_LOCK, role_id=role_id), role_id)
 
 
@@ -146,13 +183,12 @@ async def defaults(tx: Tx) -> list[UUID]:
     return [row["id"] for row in await tx.fetch(_DEFAULTS)]
 
 
-async def page(tx: Tx, request: PageRequest, user_id: UUID | None) -> Page[Role]:
-    """Live roles, newest first; those that one user holds now, where one is named."""
-    window: dict[str, Any] = {"before": request.before, "most": request.size + 1}
-    if user_id is None:
-        rows = await tx.fetch(_LIST, **window)
-    else:
-        rows = await tx.fetch(_LIST_OF_USER, user_id=user_id, **window)
+async def page(tx: Tx, request: PageRequest, deleted: Deleted, user_id: UUID | None) -> Page[Role]:
+    """Roles, newest first; those that one user holds now, where one is named."""
+    values: dict[str, Any] = {"before": request.before, "most": request.size + 1}
+    if user_id is not None:
+        values["user_id"] = user_id
+    rows = await tx.fetch(_list(deleted, of_user=user_id is not None), **values)
     return Page.cut([Role(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
@@ -166,6 +202,21 @@ async def change(tx: Tx, role_id: UUID, values: Mapping[str, Any]) -> Role:
     """Raises RoleCodeTaken."""
     with constraint_errors(_TAKEN):
         return Role(*await tx.fetchone(_update(tuple(sorted(values))), role_id=role_id, **values))
+
+
+async def mark_deleted(tx: Tx, role_id: UUID, by: UUID) -> Role:
+    return Role(*await tx.fetchone(_DELETE, role_id=role_id, deleted_by=str(by)))
+
+
+async def restore(tx: Tx, role_id: UUID) -> Role:
+    """Raises RoleCodeTaken."""
+    with constraint_errors(_TAKEN):
+        return Role(*await tx.fetchone(_RESTORE, role_id=role_id))
+
+
+async def purge(tx: Tx, role_id: UUID) -> None:
+    """Removes the role, its entries, and it from whoever held it."""
+    await tx.execute(_PURGE, role_id=role_id)
 
 
 async def entries(tx: Tx, role_ids: Iterable[UUID]) -> dict[UUID, list[RoleEntry]]:
@@ -214,6 +265,16 @@ async def grants(tx: Tx, user_id: UUID) -> list[Grant]:
         Grant(Permission(permission), effect == "allow", code, priority)
         for permission, effect, code, priority in await tx.fetch(_GRANTS, user_id=user_id)
     ]
+
+
+async def other_administrators(tx: Tx, user_id: UUID, codes: Sequence[str]) -> bool | None:
+    """Whether someone besides the user holds one of these roles for good; None where the user themselves does not.
+
+    The roles are held until the transaction ends, so that two who would each take the last but one wait for each other.
+    """
+    await tx.fetch(_HOLD_CODES, codes=list(codes))
+    holders = {row["user_id"] for row in await tx.fetch(_HOLDERS, codes=list(codes))}
+    return bool(holders - {user_id}) if user_id in holders else None
 
 
 async def all_permissions(tx: Tx) -> list[tuple[Permission, str]]:

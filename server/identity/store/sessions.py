@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
-from server.identity.domain import Access, StoredSession
+from server.identity.domain import Access, Session, SessionNotFound, StoredSession
 from server.identity.tables import permissions, role_permissions, roles, sessions, user_roles, users
+from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Grant, Permission, allowed
 from server.kernel.principal import Principal
 
@@ -35,6 +38,7 @@ _LOCK = Statement(
         sessions.c.user_id,
         sessions.c.refresh_hash,
         sessions.c.previous_hash,
+        sessions.c.rotated_at,
         sessions.c.expires_at,
         sessions.c.revoked_at,
     )
@@ -69,7 +73,16 @@ _REVOKE_ALL = Statement(
     .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
 )
 
-_grants = (
+_COLUMNS = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
+_GET = Statement(select(*_COLUMNS).where(_THIS))
+_LIST = Statement(
+    select(*_COLUMNS)
+    .where(sessions.c.user_id == bindparam("user_id"), sessions.c.id < bindparam("before"))
+    .order_by(sessions.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+GRANTS = (
     select(
         func.json_agg(
             func.json_build_array(
@@ -92,13 +105,28 @@ _grants = (
     .correlate(users)
     .scalar_subquery()
 )
+"""The entries of every role that the user of a surrounding query holds now, as JSON."""
+
+NEXT_EXPIRY = (
+    select(func.min(user_roles.c.expires_at))
+    .where(user_roles.c.user_id == users.c.id, user_roles.c.expires_at > func.now())
+    .correlate(users)
+    .scalar_subquery()
+)
+"""When a role that such a user holds for a time ends next; NULL: none does."""
+
 # The tenant and its settings are looked at by functions of the schema: their tables are another slice's.
+# A service account reads no mail.
+UNVERIFIED = and_(not_(users.c.email_verified), users.c.kind == "person", func.atrium_verified_email_required())
+"""Whether such a user must verify their e-mail address before they may do anything else."""
+
 _ACCESS = HotStatement(
     select(
         users.c.id,
         users.c.token_epoch,
-        _grants.label("grants"),
-        and_(not_(users.c.email_verified), func.atrium_verified_email_required()).label("unverified"),
+        GRANTS.label("grants"),
+        func.least(sessions.c.expires_at, NEXT_EXPIRY).label("good_until"),
+        UNVERIFIED.label("unverified"),
     )
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
@@ -118,8 +146,17 @@ async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Acces
     if row is None:
         return None
     unverified = row["unverified"]
-    grants = [] if unverified else [Grant(Permission(code), *rest) for code, *rest in row["grants"] or ()]
-    return Access(Principal(tenant_id, row["id"], session_id, allowed(grants), unverified), row["token_epoch"])
+    permissions = frozenset[Permission]() if unverified else permissions_of(row["grants"])
+    return Access(
+        Principal(tenant_id, row["id"], session_id, permissions, unverified=unverified),
+        row["token_epoch"],
+        row["good_until"],
+    )
+
+
+def permissions_of(found: Sequence[Any] | None) -> frozenset[Permission]:
+    """What the entries of GRANTS add up to."""
+    return allowed(Grant(Permission(code), *rest) for code, *rest in found or ())
 
 
 async def create(
@@ -148,6 +185,20 @@ async def lock(tx: Tx, session_id: UUID) -> StoredSession | None:
     """The session, held until the transaction ends: of two refreshes with one token the second sees the first."""
     row = await tx.fetchrow(_LOCK, session_id=session_id)
     return None if row is None else StoredSession(*row)
+
+
+async def get(tx: Tx, session_id: UUID) -> Session:
+    """Raises SessionNotFound."""
+    row = await tx.fetchrow(_GET, session_id=session_id)
+    if row is None:
+        raise SessionNotFound(session_id)
+    return Session(*row)
+
+
+async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[Session]:
+    """The user's sessions, newest first, ended ones too."""
+    rows = await tx.fetch(_LIST, user_id=user_id, before=request.before, most=request.size + 1)
+    return Page.cut([Session(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
 async def rotate(tx: Tx, session_id: UUID, refresh_hash: str, expires_at: datetime) -> None:

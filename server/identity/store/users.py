@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, exists, false, func, insert, or_, select, update
 
+from server.db.base import among
 from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
-from server.identity.domain import EmailTaken, LoginCandidate, User, UsernameTaken, UserNotFound
-from server.identity.tables import users
+from server.identity.domain import EmailTaken, LoginCandidate, User, UserDeleted, UsernameTaken, UserNotFound
+from server.identity.tables import sessions, user_roles, users
+from server.kernel.deletion import Deleted
 from server.kernel.paging import Page, PageRequest
 
 COLUMNS = (
@@ -32,29 +34,51 @@ COLUMNS = (
     users.c.revision,
     users.c.created_at,
     users.c.updated_at,
+    users.c.deleted_at,
 )
 LIVE = users.c.deleted_at.is_(None)
 THIS = users.c.id == bindparam("user_id")
 _TAKEN = {"uq_users_username_key": UsernameTaken, "uq_users_email_key": EmailTaken}
 
-_GET = HotStatement(select(*COLUMNS).where(THIS, LIVE))
-_LOCK = Statement(select(*COLUMNS).where(THIS, LIVE).with_for_update())
+_GET = {
+    deleted: HotStatement(select(*COLUMNS).where(THIS, *among(users.c.deleted_at, deleted)))
+    for deleted in get_args(Deleted)
+}
+_LOCK = Statement(select(*COLUMNS).where(THIS).with_for_update())
 _LOGIN_KEY = func.lower(bindparam("login"))
+_SECRETS = (users.c.password_hash, users.c.token_epoch, users.c.login_attempts, users.c.locked_until)
+_FAMILIAR = exists().where(sessions.c.user_id == users.c.id, sessions.c.ip_address == bindparam("address"))
 _FIND = Statement(
-    select(*COLUMNS, users.c.password_hash, users.c.token_epoch)
+    select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar"))
     .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), LIVE)
     # A username may read like another's e-mail address: the one whose username it is comes first.
     .order_by((users.c.username_key == _LOGIN_KEY).desc())
     .limit(1)
 )
-_CANDIDATE = Statement(select(*COLUMNS, users.c.password_hash, users.c.token_epoch).where(THIS, LIVE))
-_LOCK_CANDIDATE = Statement(
-    select(*COLUMNS, users.c.password_hash, users.c.token_epoch).where(THIS, LIVE).with_for_update()
-)
+_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE))
+_LOCK_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE).with_for_update())
+# Whether they are still who the password was checked for is asked here again: the hash took its time.
 _SIGNED_IN = Statement(
     update(users)
+    .where(THIS, LIVE, users.c.status == "active", users.c.password_hash == bindparam("password_hash"))
+    .values(last_login_at=func.now(), last_login_ip=bindparam("address"), login_attempts=0, locked_until=None)
+    .returning(*COLUMNS)
+)
+_DELETE = Statement(
+    update(users).where(THIS).values(deleted_at=func.now(), deleted_by=bindparam("deleted_by")).returning(*COLUMNS)
+)
+_RESTORE = Statement(update(users).where(THIS).values(deleted_at=None, deleted_by=None).returning(*COLUMNS))
+_FORGET_GRANTER = Statement(
+    update(user_roles).where(user_roles.c.granted_by == bindparam("user_id")).values(granted_by=None)
+)
+_PURGE = Statement(delete(users).where(THIS))
+_COUNT = Statement(select(func.count()).select_from(users).where(LIVE))
+_UNLOCK = Statement(
+    update(users)
     .where(THIS)
-    .values(last_login_at=func.now(), last_login_ip=bindparam("address"), login_attempts=0)
+    .values(
+        status=case((users.c.status == "locked", "active"), else_=users.c.status), login_attempts=0, locked_until=None
+    )
     .returning(*COLUMNS)
 )
 _SET_PASSWORD = Statement(update(users).where(THIS).values(password_hash=bindparam("password_hash")))
@@ -81,21 +105,38 @@ _FILTERS = {
 
 
 @cache
-def _list(filters: tuple[str, ...]) -> Statement:
-    statement = select(*COLUMNS).where(LIVE, users.c.id < bindparam("before"), *(_FILTERS[name] for name in filters))
+def _list(filters: tuple[str, ...], deleted: Deleted = "exclude") -> Statement:
+    live = among(users.c.deleted_at, deleted)
+    statement = select(*COLUMNS).where(*live, users.c.id < bindparam("before"), *(_FILTERS[name] for name in filters))
     return Statement(statement.order_by(users.c.id.desc()).limit(bindparam("most")))
 
 
-async def get(database: Database, tenant_id: UUID, user_id: UUID) -> User:
+async def get(database: Database, tenant_id: UUID, user_id: UUID, deleted: Deleted) -> User:
     """One round trip. Raises UserNotFound."""
-    row = await database.hot(tenant_id, _GET, user_id=user_id)
+    row = await database.hot(tenant_id, _GET[deleted], user_id=user_id)
     if row is None:
         raise UserNotFound(user_id)
     return User(*row)
 
 
 async def lock(tx: Tx, user_id: UUID) -> User:
-    """The user, held until the transaction ends. Raises UserNotFound."""
+    """The live user, held until the transaction ends. Raises UserNotFound."""
+    user = await lock_any(tx, user_id)
+    if user.deleted_at is not None:
+        raise UserNotFound(user_id)
+    return user
+
+
+async def lock_referred(tx: Tx, user_id: UUID) -> User:
+    """The same for a user that a request uses and is not about. Raises UserNotFound, UserDeleted."""
+    user = await lock_any(tx, user_id)
+    if user.deleted_at is not None:
+        raise UserDeleted(user.username)
+    return user
+
+
+async def lock_any(tx: Tx, user_id: UUID) -> User:
+    """The user, live or deleted, held until the transaction ends. Raises UserNotFound."""
     row = await tx.fetchrow(_LOCK, user_id=user_id)
     if row is None:
         raise UserNotFound(user_id)
@@ -108,10 +149,10 @@ async def require(tx: Tx, user_id: UUID) -> None:
         raise UserNotFound(user_id)
 
 
-async def page(tx: Tx, request: PageRequest, filters: Mapping[str, Any]) -> Page[User]:
-    """Live users, newest first. `filters`: any of _FILTERS, with its value."""
+async def page(tx: Tx, request: PageRequest, deleted: Deleted, filters: Mapping[str, Any]) -> Page[User]:
+    """Users, newest first. `filters`: any of _FILTERS, with its value."""
     names = tuple(sorted(filters))
-    rows = await tx.fetch(_list(names), before=request.before, most=request.size + 1, **filters)
+    rows = await tx.fetch(_list(names, deleted), before=request.before, most=request.size + 1, **filters)
     return Page.cut([User(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
@@ -127,21 +168,53 @@ async def change(tx: Tx, user_id: UUID, values: Mapping[str, Any]) -> User:
         return User(*await tx.fetchone(_update(tuple(sorted(values))), user_id=user_id, **values))
 
 
-async def find_login(tx: Tx, login: str) -> LoginCandidate | None:
+async def find_login(tx: Tx, login: str, address: str | None) -> LoginCandidate | None:
     """The live user of that username or e-mail address, in whatever case."""
-    row = await tx.fetchrow(_FIND, login=login)
-    return None if row is None else LoginCandidate(User(*row[:-2]), row["password_hash"], row["token_epoch"])
+    return _login_candidate(await tx.fetchrow(_FIND, login=login, address=address))
+
+
+def _login_candidate(row: Any) -> LoginCandidate | None:
+    if row is None:
+        return None
+    return LoginCandidate(User(*row[: len(COLUMNS)]), *row[len(COLUMNS) :])
 
 
 async def candidate(tx: Tx, user_id: UUID, *, lock: bool = False) -> LoginCandidate | None:
     """The same for a user who is known already. `lock`: held until the transaction ends."""
-    row = await tx.fetchrow(_LOCK_CANDIDATE if lock else _CANDIDATE, user_id=user_id)
-    return None if row is None else LoginCandidate(User(*row[:-2]), row["password_hash"], row["token_epoch"])
+    return _login_candidate(await tx.fetchrow(_LOCK_CANDIDATE if lock else _CANDIDATE, user_id=user_id))
 
 
-async def signed_in(tx: Tx, user_id: UUID, address: str | None) -> User:
-    """Notes the sign-in and forgets the failed ones before it."""
-    return User(*await tx.fetchone(_SIGNED_IN, user_id=user_id, address=address))
+async def signed_in(tx: Tx, candidate: LoginCandidate, address: str | None) -> User | None:
+    """Notes the sign-in and forgets the failed ones before it; None where the user or their password changed since."""
+    values = {"user_id": candidate.user.id, "password_hash": candidate.password_hash, "address": address}
+    row = await tx.fetchrow(_SIGNED_IN, **values)
+    return None if row is None else User(*row)
+
+
+async def unlock(tx: Tx, user_id: UUID) -> User:
+    """Makes a locked user active, and forgets their failed sign-ins."""
+    return User(*await tx.fetchone(_UNLOCK, user_id=user_id))
+
+
+async def mark_deleted(tx: Tx, user_id: UUID, by: UUID) -> User:
+    return User(*await tx.fetchone(_DELETE, user_id=user_id, deleted_by=str(by)))
+
+
+async def restore(tx: Tx, user_id: UUID) -> User:
+    """Raises UsernameTaken or EmailTaken."""
+    with constraint_errors(_TAKEN):
+        return User(*await tx.fetchone(_RESTORE, user_id=user_id))
+
+
+async def purge(tx: Tx, user_id: UUID) -> None:
+    """Removes the user with all that is theirs. What they gave stays, and nobody gave it."""
+    await tx.execute(_FORGET_GRANTER, user_id=user_id)
+    await tx.execute(_PURGE, user_id=user_id)
+
+
+async def count(tx: Tx) -> int:
+    """How many live users the tenant has."""
+    return int(await tx.fetchval(_COUNT))
 
 
 async def set_password(tx: Tx, user_id: UUID, password_hash: str) -> None:

@@ -1,40 +1,85 @@
-"""Authentication: who is calling, from the `authorization` metadata and from nothing else."""
+"""Authentication: who is calling, from the call's metadata and from nothing else."""
 
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
-from server.kernel.errors import Unauthenticated
+from server.kernel.errors import InvalidRequest, Unauthenticated
 from server.kernel.principal import Principal
 from server.rpc.policy import Rule
+from server.rpc.steps.trace import TENANT_KEY, Credentials
 
 
 class AuthenticationRequired(Unauthenticated):
-    """This method needs a credential: metadata `authorization: Bearer <access token>`."""
+    """This method needs a credential: metadata `authorization: Bearer <access token>` or `x-api-key: <key>`."""
 
 
 class Verifier(Protocol):
-    """Turns an access token into the caller. The identity slice is one."""
+    """Turns a credential into the caller. The identity slice is one."""
 
-    def recall(self, token: str) -> Principal | None:
-        """The caller, where the token was verified before and nothing has changed since."""
+    def recall(self, credential: str) -> Principal | None:
+        """The caller, where the credential was verified before and nothing has changed since."""
 
-    async def verify(self, token: str) -> Principal:
-        """The caller. Raises an Unauthenticated error for every token that is not good now."""
+    async def verify_token(self, token: str) -> Principal:
+        """The caller of an access token. Raises an Unauthenticated error for every one that is not good now."""
+
+    async def verify_key(self, key: str) -> Principal:
+        """The caller of an API key. Raises an Unauthenticated error for every one that is not good now."""
+
+    async def confirm(self, principal: Principal) -> Principal:
+        """The caller of a call that goes on in a session, as they are now. Raises an Unauthenticated error."""
+
+
+class TenantDoor(Protocol):
+    """Lets the platform's administrators into a tenant. The tenant slice is one."""
+
+    async def enter(self, tenant_id: UUID) -> None:
+        """Raises where there is no such tenant, or none that can be acted in."""
 
 
 class Authenticate:
     """Verifies the credential of every method that is not public."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, door: TenantDoor) -> None:
         self._verifier = verifier
+        self._door = door
 
-    async def __call__(self, rule: Rule, authorization: str | None) -> Principal | None:
+    async def __call__(self, rule: Rule, credentials: Credentials) -> Principal | None:
         if rule.access == "public":
             return None
-        if not authorization:
+        principal = await self._verified(credentials)
+        # Of anybody else it is not even looked at: the tenant comes from the credential.
+        if credentials.tenant is not None and principal.is_platform:
+            return await self._inside(principal, credentials.tenant)
+        return principal
+
+    async def confirm(self, principal: Principal, credentials: Credentials) -> Principal:
+        """The caller of a call that goes on, as they are now. Raises where they may not be here any more."""
+        if principal.session_id is None:
+            now = await self._verified(credentials)
+        else:
+            now = await self._verifier.confirm(principal)
+        if principal.home_tenant_id is None:
+            return now
+        await self._door.enter(principal.tenant_id)
+        return now.inside(principal.tenant_id)
+
+    async def _verified(self, credentials: Credentials) -> Principal:
+        authorization, api_key, _ = credentials
+        if api_key and authorization is None:
+            return self._verifier.recall(api_key) or await self._verifier.verify_key(api_key)
+        scheme, _, token = (authorization or "").partition(" ")
+        if api_key is not None or scheme.lower() != "bearer" or not token:
             raise AuthenticationRequired
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise AuthenticationRequired
-        return self._verifier.recall(token) or await self._verifier.verify(token)
+        return self._verifier.recall(token) or await self._verifier.verify_token(token)
+
+    async def _inside(self, principal: Principal, text: str) -> Principal:
+        try:
+            tenant_id = UUID(text)
+        except ValueError:
+            raise InvalidRequest([(TENANT_KEY, "must be the id of a tenant")]) from None
+        if tenant_id == principal.tenant_id:
+            return principal
+        await self._door.enter(tenant_id)
+        return principal.inside(tenant_id)

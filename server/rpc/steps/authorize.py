@@ -10,34 +10,45 @@ from server.kernel.principal import Call, Principal
 from server.rpc.policy import Rule
 
 
-class DenialLog(Protocol):
-    """Where a refusal is written down. The audit slice is one."""
+class AccessLog(Protocol):
+    """Where it is written down who was refused, and who acted inside another tenant. The audit slice is one."""
 
     async def denied(self, call: Call, error: PermissionDenied) -> None:
         """Records that the call was refused, in a transaction of its own."""
 
+    async def entered(self, call: Call) -> None:
+        """Records that the caller acts inside a tenant that is not theirs, in a transaction of its own."""
+
 
 class Authorize:
-    """Holds the caller against the method's rule, and has every refusal audited."""
+    """Holds the caller against the method's rule, and has every refusal audited, a service's later one too."""
 
-    def __init__(self, denials: DenialLog) -> None:
-        self._denials = denials
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
 
     async def __call__(self, rule: Rule, call: Call) -> None:
         principal = call.principal
         if principal is None:
             return
-        error = _refusal(rule, principal)
-        if error is not None:
-            await self._denials.denied(call, error)
-            raise error
+        try:
+            permit(rule, principal)
+        except PermissionDenied as error:
+            await self.refused(call, error)
+            raise
+        if principal.home_tenant_id is not None:
+            await self._log.entered(call)
+
+    async def refused(self, call: Call, error: PermissionDenied) -> None:
+        """Has the refusal written down."""
+        if call.principal is not None:
+            await self._log.denied(call, error)
 
 
-def _refusal(rule: Rule, principal: Principal) -> PermissionDenied | None:
+def permit(rule: Rule, principal: Principal) -> None:
+    """Raises EmailNotVerified, PlatformOnly or PermissionMissing where the rule keeps the caller out."""
     if principal.unverified and not rule.unverified:
-        return EmailNotVerified()
+        raise EmailNotVerified
     if rule.platform_only and not principal.is_platform:
-        return PlatformOnly()
+        raise PlatformOnly
     if isinstance(rule.access, Permission) and rule.access not in principal.permissions:
-        return PermissionMissing(permission=rule.access)
-    return None
+        raise PermissionMissing(permission=rule.access)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from random import getrandbits
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from server.kernel.principal import Call
 
+API_KEY_KEY = "x-api-key"
+TENANT_KEY = "x-tenant-id"
 REQUEST_ID_KEY = "x-request-id"
 TRACE_ID_KEY = "x-trace-id"
 
@@ -17,16 +20,28 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 _TRACEPARENT = re.compile(r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
+class Credentials(NamedTuple):
+    """What the metadata say of who is calling. Each is None where there is none, and "" where it is not one text."""
+
+    authorization: str | None = None
+    api_key: str | None = None
+    tenant: str | None = None
+
+
 class Trace:
     """Makes the `Call` out of the metadata: the caller's `x-request-id` and W3C `traceparent` are carried on."""
 
-    def begin(self, method: str, metadata: Iterable[tuple[str, str | bytes]], peer: str) -> tuple[Call, str | None]:
-        """The call, and its `authorization` metadata (None where there is none, "" where it is not one text)."""
-        request_id = trace_id = authorization = user_agent = None
+    def begin(self, method: str, metadata: Iterable[tuple[str, str | bytes]], peer: str) -> tuple[Call, Credentials]:
+        """The call, and what it says of who is calling."""
+        request_id = trace_id = authorization = api_key = tenant = user_agent = None
         for key, value in metadata:
+            # Two of one kind would make it a matter of luck which one counts.
             if key == "authorization":
-                # Two of them would make it a matter of luck which one counts.
                 authorization = value if isinstance(value, str) and authorization is None else ""
+            elif key == API_KEY_KEY:
+                api_key = value if isinstance(value, str) and api_key is None else ""
+            elif key == TENANT_KEY:
+                tenant = value if isinstance(value, str) and tenant is None else ""
             elif key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
                 request_id = value
             elif key == "traceparent" and isinstance(value, str) and (parent := _TRACEPARENT.fullmatch(value)):
@@ -42,7 +57,7 @@ class Trace:
             address=address_of(peer),
             user_agent=user_agent,
         )
-        return call, authorization
+        return call, Credentials(authorization, api_key, tenant)
 
 
 def address_of(peer: str) -> str | None:

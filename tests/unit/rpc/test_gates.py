@@ -7,7 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.errors import (
+    EmailNotVerified,
+    FailedPrecondition,
+    InvalidRequest,
+    PermissionDenied,
+    PermissionMissing,
+    PlatformOnly,
+)
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
@@ -15,6 +22,7 @@ from server.rpc.policy import Access, Rule
 from server.rpc.steps.authenticate import Authenticate, AuthenticationRequired
 from server.rpc.steps.authorize import Authorize
 from server.rpc.steps.shed import ServerBusy, Shed
+from server.rpc.steps.trace import Credentials
 
 
 def _principal(*permissions: Permission, tenant_id: UUID | None = None) -> Principal:
@@ -51,12 +59,37 @@ class Verifier:
         self._remembered = remembered
         self.verified: list[str] = []
 
-    def recall(self, token: str) -> Principal | None:
-        return self._known.get(token) if self._remembered else None
+    def recall(self, credential: str) -> Principal | None:
+        return self._known.get(credential) if self._remembered else None
 
-    async def verify(self, token: str) -> Principal:
+    async def verify_token(self, token: str) -> Principal:
         self.verified.append(token)
         return self._known[token]
+
+    async def verify_key(self, key: str) -> Principal:
+        self.verified.append(f"key {key}")
+        return self._known[key]
+
+    async def confirm(self, principal: Principal) -> Principal:
+        self.verified.append("session")
+        return principal
+
+
+class Door:
+    """Notes who enters; some tenants are closed."""
+
+    def __init__(self, *closed: UUID) -> None:
+        self._closed = closed
+        self.entered: list[UUID] = []
+
+    async def enter(self, tenant_id: UUID) -> None:
+        if tenant_id in self._closed:
+            raise Closed("tenant")
+        self.entered.append(tenant_id)
+
+
+class Closed(FailedPrecondition):
+    """The tenant is closed."""
 
 
 @pytest.mark.parametrize("authorization", ["Bearer good", "bearer good", "BEARER good"])
@@ -64,7 +97,7 @@ class Verifier:
 async def test_a_bearer_token_is_verified(access: Access, authorization: str) -> None:
     verifier = Verifier("good", _principal())
 
-    principal = await Authenticate(verifier)(Rule(access), authorization)
+    principal = await Authenticate(verifier, Door())(Rule(access), Credentials(authorization))
 
     assert (principal, verifier.verified) == (verifier._known["good"], ["good"])
 
@@ -72,7 +105,7 @@ async def test_a_bearer_token_is_verified(access: Access, authorization: str) ->
 async def test_a_remembered_token_is_not_verified_again() -> None:
     verifier = Verifier("good", _principal(), remembered=True)
 
-    principal = await Authenticate(verifier)(Rule("authenticated"), "Bearer good")
+    principal = await Authenticate(verifier, Door())(Rule("authenticated"), Credentials("Bearer good"))
 
     assert (principal, verifier.verified) == (verifier._known["good"], [])
 
@@ -98,7 +131,7 @@ async def test_any_other_scheme_or_none_is_asked_for_one_without_a_look_at_it(au
     verifier = Verifier("good", _principal())
 
     with pytest.raises(AuthenticationRequired):
-        await Authenticate(verifier)(Rule("authenticated"), authorization)
+        await Authenticate(verifier, Door())(Rule("authenticated"), Credentials(authorization))
     assert verifier.verified == []
 
 
@@ -106,8 +139,65 @@ async def test_any_other_scheme_or_none_is_asked_for_one_without_a_look_at_it(au
 async def test_a_public_method_does_not_look_at_credentials(authorization: str | None) -> None:
     verifier = Verifier("good", _principal())
 
-    assert await Authenticate(verifier)(Rule("public"), authorization) is None
+    assert await Authenticate(verifier, Door())(Rule("public"), Credentials(authorization)) is None
     assert verifier.verified == []
+
+
+async def test_a_key_is_verified_where_there_is_no_token() -> None:
+    verifier = Verifier("atr_good", _principal())
+
+    principal = await Authenticate(verifier, Door())(Rule("authenticated"), Credentials(api_key="atr_good"))
+
+    assert (principal, verifier.verified) == (verifier._known["atr_good"], ["key atr_good"])
+
+
+@pytest.mark.parametrize(("authorization", "api_key"), [("Bearer good", "good"), (None, ""), ("", "good")])
+async def test_two_credentials_are_none(authorization: str | None, api_key: str) -> None:
+    verifier = Verifier("good", _principal())
+
+    with pytest.raises(AuthenticationRequired):
+        await Authenticate(verifier, Door())(Rule("authenticated"), Credentials(authorization, api_key))
+    assert verifier.verified == []
+
+
+async def test_a_platform_administrator_acts_inside_the_tenant_they_name() -> None:
+    verifier, door, inside = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID)), Door(), uuid7()
+
+    principal = await Authenticate(verifier, door)(
+        Rule("authenticated"), Credentials("Bearer good", tenant=str(inside))
+    )
+
+    assert principal is not None
+    assert (principal.tenant_id, principal.home, principal.member_id) == (inside, PLATFORM_TENANT_ID, None)
+    assert principal.is_platform
+    assert door.entered == [inside]
+
+
+@pytest.mark.parametrize("text", ["", "platform", "1", "x" * 36])
+async def test_a_tenant_that_is_no_id_is_malformed(text: str) -> None:
+    verifier = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID))
+
+    with pytest.raises(InvalidRequest):
+        await Authenticate(verifier, Door())(Rule("authenticated"), Credentials("Bearer good", tenant=text))
+
+
+async def test_a_tenant_that_is_closed_lets_nobody_in() -> None:
+    closed = uuid7()
+    verifier = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID))
+
+    with pytest.raises(Closed):
+        await Authenticate(verifier, Door(closed))(
+            Rule("authenticated"), Credentials("Bearer good", tenant=str(closed))
+        )
+
+
+@pytest.mark.parametrize("text", ["", "no id", "01890a5d-ac96-774b-bcce-b302099a8057", str(PLATFORM_TENANT_ID)])
+async def test_of_anybody_else_a_named_tenant_is_not_even_looked_at(text: str) -> None:
+    verifier, door = Verifier("good", _principal()), Door()
+
+    principal = await Authenticate(verifier, door)(Rule("authenticated"), Credentials("Bearer good", tenant=text))
+
+    assert (principal, door.entered) == (verifier._known["good"], [])
 
 
 class Denials:
@@ -116,6 +206,9 @@ class Denials:
 
     async def denied(self, call: Call, error: PermissionDenied) -> None:
         self.found.append((call, error))
+
+    async def entered(self, call: Call) -> None:
+        self.inside = call
 
 
 READ, MANAGE = Permission.USERS_READ, Permission.USERS_MANAGE
@@ -185,6 +278,9 @@ async def test_a_refusal_that_cannot_be_audited_is_no_permission() -> None:
         async def denied(self, call: Call, error: PermissionDenied) -> None:
             raise ConnectionError
 
+        async def entered(self, call: Call) -> None:
+            raise ConnectionError
+
     with pytest.raises(ConnectionError):
         await Authorize(Broken())(Rule(READ), Call("/s/M", "request", "trace", "span", principal=_principal()))
 
@@ -195,3 +291,12 @@ async def test_a_public_call_has_nobody_to_hold_against_anything() -> None:
     await Authorize(denials)(Rule("public"), Call("/s/M", "request", "trace", "span"))
 
     assert denials.found == []
+
+
+async def test_whoever_acts_inside_another_tenant_is_noted_before_they_do() -> None:
+    log = Denials()
+    call = Call("/s/M", "request", "trace", "span", principal=_principal(READ).inside(uuid7()))
+
+    await Authorize(log)(Rule(READ), call)
+
+    assert log.inside is call

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from server.rpc.steps.trace import Trace, address_of
+from server.rpc.steps.trace import Credentials, Trace, address_of
 
 METHOD = "/atrium.identity.v1.IdentityService/WhoAmI"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -16,10 +16,10 @@ Metadata = list[tuple[str, str | bytes]]
 
 
 def test_a_call_knows_its_method_and_where_it_comes_from() -> None:
-    call, authorization = Trace().begin(METHOD, [("user-agent", "grpc-go/1.80")], "ipv4:192.0.2.7:40000")
+    call, credentials = Trace().begin(METHOD, [("user-agent", "grpc-go/1.80")], "ipv4:192.0.2.7:40000")
 
     assert (call.method, call.address, call.user_agent) == (METHOD, "192.0.2.7", "grpc-go/1.80")
-    assert (call.principal, authorization) == (None, None)
+    assert (call.principal, credentials) == (None, Credentials())
 
 
 @pytest.mark.parametrize("given", ["a", "req-1", "A.b_c:d/e+f=g-h", "x" * 100])
@@ -121,6 +121,21 @@ def test_ids_are_made_anew_for_every_call() -> None:
     ids=repr,
 )
 def test_there_is_one_credential_or_none_that_counts(metadata: Metadata, expected: str | None) -> None:
+    assert Trace().begin(METHOD, metadata, "")[1].authorization == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ([("x-api-key", "a")], Credentials(api_key="a")),
+        ([("x-api-key", "a"), ("x-api-key", "a")], Credentials(api_key="")),
+        ([("x-api-key", b"a")], Credentials(api_key="")),
+        ([("x-tenant-id", "a"), ("authorization", "Bearer a")], Credentials("Bearer a", None, "a")),
+        ([("x-tenant-id", "a"), ("x-tenant-id", "b")], Credentials(tenant="")),
+    ],
+    ids=repr,
+)
+def test_a_key_and_a_tenant_are_one_text_or_none_that_counts(metadata: Metadata, expected: Credentials) -> None:
     assert Trace().begin(METHOD, metadata, "")[1] == expected
 
 

@@ -1,5 +1,7 @@
 import datetime
 
+from atrium.common.v1 import deleted_pb2 as _deleted_pb2
+from atrium.identity.v1 import api_key_pb2 as _api_key_pb2
 from atrium.identity.v1 import role_pb2 as _role_pb2
 from atrium.identity.v1 import session_pb2 as _session_pb2
 from atrium.identity.v1 import user_pb2 as _user_pb2
@@ -58,18 +60,20 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("tenant_id", "user_id", "session_id", "platform", "permissions")
+    __slots__ = ("tenant_id", "user_id", "session_id", "platform", "permissions", "api_key_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
     PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     user_id: str
     session_id: str
     platform: bool
     permissions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tenant_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session_id: _Optional[str] = ..., platform: _Optional[bool] = ..., permissions: _Optional[_Iterable[str]] = ...) -> None: ...
+    api_key_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session_id: _Optional[str] = ..., platform: _Optional[bool] = ..., permissions: _Optional[_Iterable[str]] = ..., api_key_id: _Optional[str] = ...) -> None: ...
 
 class GetJwksRequest(_message.Message):
     __slots__ = ()
@@ -94,7 +98,7 @@ class ChangePasswordResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateUserRequest(_message.Message):
-    __slots__ = ("username", "email", "password", "full_name", "avatar_url", "phone", "locale", "timezone")
+    __slots__ = ("username", "email", "password", "full_name", "avatar_url", "phone", "locale", "timezone", "kind", "idempotency_key")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     EMAIL_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +107,8 @@ class CreateUserRequest(_message.Message):
     PHONE_FIELD_NUMBER: _ClassVar[int]
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     TIMEZONE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     username: str
     email: str
     password: str
@@ -111,7 +117,9 @@ class CreateUserRequest(_message.Message):
     phone: str
     locale: str
     timezone: str
-    def __init__(self, username: _Optional[str] = ..., email: _Optional[str] = ..., password: _Optional[str] = ..., full_name: _Optional[str] = ..., avatar_url: _Optional[str] = ..., phone: _Optional[str] = ..., locale: _Optional[str] = ..., timezone: _Optional[str] = ...) -> None: ...
+    kind: _user_pb2.User.Kind
+    idempotency_key: str
+    def __init__(self, username: _Optional[str] = ..., email: _Optional[str] = ..., password: _Optional[str] = ..., full_name: _Optional[str] = ..., avatar_url: _Optional[str] = ..., phone: _Optional[str] = ..., locale: _Optional[str] = ..., timezone: _Optional[str] = ..., kind: _Optional[_Union[_user_pb2.User.Kind, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CreateUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -120,10 +128,12 @@ class CreateUserResponse(_message.Message):
     def __init__(self, user: _Optional[_Union[_user_pb2.User, _Mapping]] = ...) -> None: ...
 
 class GetUserRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "deleted")
     ID_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    deleted: _deleted_pb2.Deleted
+    def __init__(self, id: _Optional[str] = ..., deleted: _Optional[_Union[_deleted_pb2.Deleted, str]] = ...) -> None: ...
 
 class GetUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -132,20 +142,22 @@ class GetUserResponse(_message.Message):
     def __init__(self, user: _Optional[_Union[_user_pb2.User, _Mapping]] = ...) -> None: ...
 
 class ListUsersRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "state", "email_verified", "last_login_time_from", "last_login_time_until")
+    __slots__ = ("page_size", "page_token", "state", "email_verified", "last_login_time_from", "last_login_time_until", "deleted")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     EMAIL_VERIFIED_FIELD_NUMBER: _ClassVar[int]
     LAST_LOGIN_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
     LAST_LOGIN_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     state: _user_pb2.User.State
     email_verified: bool
     last_login_time_from: _timestamp_pb2.Timestamp
     last_login_time_until: _timestamp_pb2.Timestamp
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[_user_pb2.User.State, str]] = ..., email_verified: _Optional[bool] = ..., last_login_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_login_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    deleted: _deleted_pb2.Deleted
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[_user_pb2.User.State, str]] = ..., email_verified: _Optional[bool] = ..., last_login_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_login_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deleted: _Optional[_Union[_deleted_pb2.Deleted, str]] = ...) -> None: ...
 
 class ListUsersResponse(_message.Message):
     __slots__ = ("users", "next_page_token")
@@ -188,18 +200,20 @@ class UpdateUserResponse(_message.Message):
     def __init__(self, user: _Optional[_Union[_user_pb2.User, _Mapping]] = ...) -> None: ...
 
 class CreateRoleRequest(_message.Message):
-    __slots__ = ("name", "code", "description", "default", "priority")
+    __slots__ = ("name", "code", "description", "default", "priority", "idempotency_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     code: str
     description: str
     default: bool
     priority: int
-    def __init__(self, name: _Optional[str] = ..., code: _Optional[str] = ..., description: _Optional[str] = ..., default: _Optional[bool] = ..., priority: _Optional[int] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, name: _Optional[str] = ..., code: _Optional[str] = ..., description: _Optional[str] = ..., default: _Optional[bool] = ..., priority: _Optional[int] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CreateRoleResponse(_message.Message):
     __slots__ = ("role",)
@@ -208,10 +222,12 @@ class CreateRoleResponse(_message.Message):
     def __init__(self, role: _Optional[_Union[_role_pb2.Role, _Mapping]] = ...) -> None: ...
 
 class GetRoleRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "deleted")
     ID_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    deleted: _deleted_pb2.Deleted
+    def __init__(self, id: _Optional[str] = ..., deleted: _Optional[_Union[_deleted_pb2.Deleted, str]] = ...) -> None: ...
 
 class GetRoleResponse(_message.Message):
     __slots__ = ("role",)
@@ -220,14 +236,16 @@ class GetRoleResponse(_message.Message):
     def __init__(self, role: _Optional[_Union[_role_pb2.Role, _Mapping]] = ...) -> None: ...
 
 class ListRolesRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "user_id")
+    __slots__ = ("page_size", "page_token", "user_id", "deleted")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     user_id: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+    deleted: _deleted_pb2.Deleted
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., deleted: _Optional[_Union[_deleted_pb2.Deleted, str]] = ...) -> None: ...
 
 class ListRolesResponse(_message.Message):
     __slots__ = ("roles", "next_page_token")

@@ -3,7 +3,11 @@
 import grpc
 import warnings
 
+from atrium.identity.v1 import api_key_pb2 as atrium_dot_identity_dot_v1_dot_api__key__pb2
 from atrium.identity.v1 import identity_service_pb2 as atrium_dot_identity_dot_v1_dot_identity__service__pb2
+from atrium.identity.v1 import role_pb2 as atrium_dot_identity_dot_v1_dot_role__pb2
+from atrium.identity.v1 import session_pb2 as atrium_dot_identity_dot_v1_dot_session__pb2
+from atrium.identity.v1 import user_pb2 as atrium_dot_identity_dot_v1_dot_user__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -135,6 +139,76 @@ class IdentityServiceStub:
                 '/atrium.identity.v1.IdentityService/CheckPermission',
                 request_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.SerializeToString,
                 response_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/DeleteUser',
+                request_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.RestoreUser = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RestoreUser',
+                request_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserResponse.FromString,
+                _registered_method=True)
+        self.PurgeUser = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/PurgeUser',
+                request_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserResponse.FromString,
+                _registered_method=True)
+        self.LockUser = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/LockUser',
+                request_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.LockUserRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.LockUserResponse.FromString,
+                _registered_method=True)
+        self.UnlockUser = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/UnlockUser',
+                request_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteRole = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/DeleteRole',
+                request_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleResponse.FromString,
+                _registered_method=True)
+        self.RestoreRole = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RestoreRole',
+                request_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleResponse.FromString,
+                _registered_method=True)
+        self.PurgeRole = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/PurgeRole',
+                request_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/ListSessions',
+                request_serializer=atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSession = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RevokeSession',
+                request_serializer=atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionResponse.FromString,
+                _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/CreateApiKey',
+                request_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/ListApiKeys',
+                request_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RotateApiKey',
+                request_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/atrium.identity.v1.IdentityService/RevokeApiKey',
+                request_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
         self.RequestPasswordReset = channel.unary_unary(
                 '/atrium.identity.v1.IdentityService/RequestPasswordReset',
@@ -432,6 +506,220 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteUser(self, request, context):
+        """Deletes a user: hidden from every read, and refused, until restored.
+
+        Permission: `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreUser(self, request, context):
+        """Brings a deleted user back, with their roles, sessions and keys.
+
+        Permission: `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
+        - `ALREADY_EXISTS`: the username or the e-mail address is taken meanwhile (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
+        - `RESOURCE_EXHAUSTED`: the tenant has as many users as it may (`QUOTA_EXCEEDED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeUser(self, request, context):
+        """Removes a deleted user for good, with all that belongs to it.
+
+        Permission: `users:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LockUser(self, request, context):
+        """Locks a user out: they cannot sign in, and their tokens and keys are refused.
+
+        Permission: `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockUser(self, request, context):
+        """Lets a locked user in again, and forgets the failed sign-ins that hold them up.
+
+        Permission: `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRole(self, request, context):
+        """Deletes a role, which grants nothing from then on: hidden from every read, and refused, until restored.
+
+        Permission: `roles:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
+        - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
+        - `FAILED_PRECONDITION`: the role is a system role (`SYSTEM_ROLE_IMMUTABLE`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreRole(self, request, context):
+        """Brings a deleted role back; whoever held it holds it again.
+
+        Permission: `roles:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the role gives more than they hold (`ESCALATION_REFUSED`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`).
+        - `ALREADY_EXISTS`: the code is taken meanwhile (`ROLE_CODE_TAKEN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeRole(self, request, context):
+        """Removes a deleted role for good, with all that belongs to it.
+
+        Permission: `roles:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists a user's sessions, the newest first.
+
+        Permission: none but a credential for one's own; for another user's `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the sessions are another user's, and the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSession(self, request, context):
+        """Ends a session: its access and refresh tokens are refused everywhere within a second.
+
+        Permission: none but a credential for one's own; for another user's `users:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such session, or it is another user's and the caller lacks the permission
+        (`SESSION_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateApiKey(self, request, context):
+        """Creates a key for a program. Its secret is shown in this answer and never again.
+
+        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the user is another and the caller lacks the permission, or the caller does not hold what the
+        key would allow (`ESCALATION_REFUSED`).
+        - `INVALID_ARGUMENT`: a field is malformed, or a scope is no permission.
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists a user's keys, the newest first.
+
+        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the keys are another user's, and the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateApiKey(self, request, context):
+        """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace.
+
+        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the user is another and the caller lacks the permission, or the caller does not hold what the
+        key would allow (`ESCALATION_REFUSED`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such key, or it is another user's and the caller lacks the permission
+        (`API_KEY_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the key was revoked or has expired (`API_KEY_ENDED`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Ends a key: it is refused everywhere within a second.
+
+        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such key, or it is another user's and the caller lacks the permission
+        (`API_KEY_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RequestPasswordReset(self, request, context):
         """Mails a token to the person of that login, with which ResetPassword sets another password: once, and within an
         hour. The answer is the same whether or not there is such a person, and comes before the mail is written. An account
@@ -585,6 +873,76 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.CheckPermission,
                     request_deserializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.FromString,
                     response_serializer=atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'RestoreUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreUser,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserResponse.SerializeToString,
+            ),
+            'PurgeUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeUser,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserResponse.SerializeToString,
+            ),
+            'LockUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.LockUser,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.LockUserRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.LockUserResponse.SerializeToString,
+            ),
+            'UnlockUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockUser,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserResponse.SerializeToString,
+            ),
+            'DeleteRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRole,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleResponse.SerializeToString,
+            ),
+            'RestoreRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreRole,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleResponse.SerializeToString,
+            ),
+            'PurgeRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeRole,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSession,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionResponse.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyResponse.SerializeToString,
             ),
             'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestPasswordReset,
@@ -1127,6 +1485,384 @@ class IdentityService:
             '/atrium.identity.v1.IdentityService/CheckPermission',
             atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionRequest.SerializeToString,
             atrium_dot_identity_dot_v1_dot_identity__service__pb2.CheckPermissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/DeleteUser',
+            atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_user__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RestoreUser',
+            atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_user__pb2.RestoreUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/PurgeUser',
+            atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_user__pb2.PurgeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LockUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/LockUser',
+            atrium_dot_identity_dot_v1_dot_user__pb2.LockUserRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_user__pb2.LockUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/UnlockUser',
+            atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_user__pb2.UnlockUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/DeleteRole',
+            atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_role__pb2.DeleteRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RestoreRole',
+            atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_role__pb2.RestoreRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/PurgeRole',
+            atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_role__pb2.PurgeRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/ListSessions',
+            atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RevokeSession',
+            atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_session__pb2.RevokeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/CreateApiKey',
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/ListApiKeys',
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RotateApiKey',
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.RotateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.identity.v1.IdentityService/RevokeApiKey',
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyRequest.SerializeToString,
+            atrium_dot_identity_dot_v1_dot_api__key__pb2.RevokeApiKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

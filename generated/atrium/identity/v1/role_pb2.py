@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/role.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"y\n\x0eRolePermission\x12/\n\npermission\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12\x36\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1a.atrium.identity.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xb4\x02\n\x04Role\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06system\x18\x08 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\t \x01(\x08\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x37\n\x0bpermissions\x18\x0b \x03(\x0b\x32\".atrium.identity.v1.RolePermissionB\x0e\n\x0c_description*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/role.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"y\n\x0eRolePermission\x12/\n\npermission\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12\x36\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1a.atrium.identity.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xe5\x02\n\x04Role\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06system\x18\x08 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\t \x01(\x08\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x37\n\x0bpermissions\x18\x0b \x03(\x0b\x32\".atrium.identity.v1.RolePermission\x12/\n\x0b\x64\x65lete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_description\"@\n\x11\x44\x65leteRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteRoleResponse\"*\n\x12RestoreRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"(\n\x10PurgeRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeRoleResponse*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,12 +37,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLEPERMISSION'].fields_by_name['permission']._serialized_options = b'\272H\030r\026\030\311\0012\021^[a-z_]+:[a-z_]+$'
   _globals['_ROLEPERMISSION'].fields_by_name['effect']._loaded_options = None
   _globals['_ROLEPERMISSION'].fields_by_name['effect']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_EFFECT']._serialized_start=632
-  _globals['_EFFECT']._serialized_end=699
+  _globals['_DELETEROLEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETEROLEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEROLEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESTOREROLEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_RESTOREROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PURGEROLEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_PURGEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_EFFECT']._serialized_start=939
+  _globals['_EFFECT']._serialized_end=1006
   _globals['_PERMISSION']._serialized_start=115
   _globals['_PERMISSION']._serialized_end=196
   _globals['_ROLEPERMISSION']._serialized_start=198
   _globals['_ROLEPERMISSION']._serialized_end=319
   _globals['_ROLE']._serialized_start=322
-  _globals['_ROLE']._serialized_end=630
+  _globals['_ROLE']._serialized_end=679
+  _globals['_DELETEROLEREQUEST']._serialized_start=681
+  _globals['_DELETEROLEREQUEST']._serialized_end=745
+  _globals['_DELETEROLERESPONSE']._serialized_start=747
+  _globals['_DELETEROLERESPONSE']._serialized_end=767
+  _globals['_RESTOREROLEREQUEST']._serialized_start=769
+  _globals['_RESTOREROLEREQUEST']._serialized_end=811
+  _globals['_RESTOREROLERESPONSE']._serialized_start=813
+  _globals['_RESTOREROLERESPONSE']._serialized_end=874
+  _globals['_PURGEROLEREQUEST']._serialized_start=876
+  _globals['_PURGEROLEREQUEST']._serialized_end=916
+  _globals['_PURGEROLERESPONSE']._serialized_start=918
+  _globals['_PURGEROLERESPONSE']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

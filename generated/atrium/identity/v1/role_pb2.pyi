@@ -41,7 +41,7 @@ class RolePermission(_message.Message):
     def __init__(self, permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ...) -> None: ...
 
 class Role(_message.Message):
-    __slots__ = ("id", "etag", "create_time", "update_time", "name", "code", "description", "system", "default", "priority", "permissions")
+    __slots__ = ("id", "etag", "create_time", "update_time", "name", "code", "description", "system", "default", "priority", "permissions", "delete_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class Role(_message.Message):
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     etag: str
     create_time: _timestamp_pb2.Timestamp
@@ -64,4 +65,39 @@ class Role(_message.Message):
     default: bool
     priority: int
     permissions: _containers.RepeatedCompositeFieldContainer[RolePermission]
-    def __init__(self, id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., code: _Optional[str] = ..., description: _Optional[str] = ..., system: _Optional[bool] = ..., default: _Optional[bool] = ..., priority: _Optional[int] = ..., permissions: _Optional[_Iterable[_Union[RolePermission, _Mapping]]] = ...) -> None: ...
+    delete_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., code: _Optional[str] = ..., description: _Optional[str] = ..., system: _Optional[bool] = ..., default: _Optional[bool] = ..., priority: _Optional[int] = ..., permissions: _Optional[_Iterable[_Union[RolePermission, _Mapping]]] = ..., delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DeleteRoleRequest(_message.Message):
+    __slots__ = ("id", "etag")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    etag: str
+    def __init__(self, id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeleteRoleResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RestoreRoleRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RestoreRoleResponse(_message.Message):
+    __slots__ = ("role",)
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    role: Role
+    def __init__(self, role: _Optional[_Union[Role, _Mapping]] = ...) -> None: ...
+
+class PurgeRoleRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class PurgeRoleResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

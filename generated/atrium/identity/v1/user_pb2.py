@@ -22,20 +22,53 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x04\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phone\"@\n\x11\x44\x65leteUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteUserResponse\"*\n\x12RestoreUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"(\n\x10PurgeUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeUserResponse\"\'\n\x0fLockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10LockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\")\n\x11UnlockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x12UnlockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USER']._serialized_start=87
-  _globals['_USER']._serialized_end=714
-  _globals['_USER_STATE']._serialized_start=524
-  _globals['_USER_STATE']._serialized_end=610
-  _globals['_USER_KIND']._serialized_start=612
-  _globals['_USER_KIND']._serialized_end=675
+  _globals['_DELETEUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESTOREUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_RESTOREUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PURGEUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_PURGEUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LOCKUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_LOCKUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UNLOCKUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UNLOCKUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_USER']._serialized_start=116
+  _globals['_USER']._serialized_end=792
+  _globals['_USER_STATE']._serialized_start=602
+  _globals['_USER_STATE']._serialized_end=688
+  _globals['_USER_KIND']._serialized_start=690
+  _globals['_USER_KIND']._serialized_end=753
+  _globals['_DELETEUSERREQUEST']._serialized_start=794
+  _globals['_DELETEUSERREQUEST']._serialized_end=858
+  _globals['_DELETEUSERRESPONSE']._serialized_start=860
+  _globals['_DELETEUSERRESPONSE']._serialized_end=880
+  _globals['_RESTOREUSERREQUEST']._serialized_start=882
+  _globals['_RESTOREUSERREQUEST']._serialized_end=924
+  _globals['_RESTOREUSERRESPONSE']._serialized_start=926
+  _globals['_RESTOREUSERRESPONSE']._serialized_end=987
+  _globals['_PURGEUSERREQUEST']._serialized_start=989
+  _globals['_PURGEUSERREQUEST']._serialized_end=1029
+  _globals['_PURGEUSERRESPONSE']._serialized_start=1031
+  _globals['_PURGEUSERRESPONSE']._serialized_end=1050
+  _globals['_LOCKUSERREQUEST']._serialized_start=1052
+  _globals['_LOCKUSERREQUEST']._serialized_end=1091
+  _globals['_LOCKUSERRESPONSE']._serialized_start=1093
+  _globals['_LOCKUSERRESPONSE']._serialized_end=1151
+  _globals['_UNLOCKUSERREQUEST']._serialized_start=1153
+  _globals['_UNLOCKUSERREQUEST']._serialized_end=1194
+  _globals['_UNLOCKUSERRESPONSE']._serialized_start=1196
+  _globals['_UNLOCKUSERRESPONSE']._serialized_end=1256
 # @@protoc_insertion_point(module_scope)

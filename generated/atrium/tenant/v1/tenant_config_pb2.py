@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atrium/tenant/v1/tenant_config.proto\x12\x10\x61trium.tenant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x03\n\x0cTenantConfig\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rdefault_model\x18\x05 \x01(\tH\x00\x88\x01\x01\x12$\n\x17\x64\x65\x66\x61ult_embedding_model\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x1e\n\x16max_tokens_per_request\x18\x07 \x01(\x05\x12\x13\n\x0btemperature\x18\x08 \x01(\x01\x12\x32\n\x0c\x65xtra_config\x18\t \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x12\x1e\n\x16require_verified_email\x18\n \x01(\x08\x42\x10\n\x0e_default_modelB\x1a\n\x18_default_embedding_modelB\x0f\n\r_extra_configb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atrium/tenant/v1/tenant_config.proto\x12\x10\x61trium.tenant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x03\n\x0cTenantConfig\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rdefault_model\x18\x05 \x01(\tH\x00\x88\x01\x01\x12$\n\x17\x64\x65\x66\x61ult_embedding_model\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x1e\n\x16max_tokens_per_request\x18\x07 \x01(\x05\x12\x13\n\x0btemperature\x18\x08 \x01(\x01\x12\x32\n\x0c\x65xtra_config\x18\t \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x12\"\n\x1asoft_delete_retention_days\x18\n \x01(\x05\x12\x1c\n\x14\x61udit_retention_days\x18\x0b \x01(\x05\x12\x1f\n\x17\x63\x61ll_log_retention_days\x18\x0c \x01(\x05\x12\x1e\n\x16require_verified_email\x18\r \x01(\x08\x42\x10\n\x0e_default_modelB\x1a\n\x18_default_embedding_modelB\x0f\n\r_extra_configb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.tenant.v1.tenant_con
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TENANTCONFIG']._serialized_start=122
-  _globals['_TENANTCONFIG']._serialized_end=533
+  _globals['_TENANTCONFIG']._serialized_end=632
 # @@protoc_insertion_point(module_scope)

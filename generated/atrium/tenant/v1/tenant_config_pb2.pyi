@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TenantConfig(_message.Message):
-    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "require_verified_email")
+    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,9 @@ class TenantConfig(_message.Message):
     MAX_TOKENS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     EXTRA_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    SOFT_DELETE_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
+    CALL_LOG_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_VERIFIED_EMAIL_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     etag: str
@@ -30,5 +33,8 @@ class TenantConfig(_message.Message):
     max_tokens_per_request: int
     temperature: float
     extra_config: _struct_pb2.Struct
+    soft_delete_retention_days: int
+    audit_retention_days: int
+    call_log_retention_days: int
     require_verified_email: bool
-    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., require_verified_email: _Optional[bool] = ...) -> None: ...
+    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ...) -> None: ...

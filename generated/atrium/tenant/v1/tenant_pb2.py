@@ -22,20 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.tenant.v1 import usage_pb2 as atrium_dot_tenant_dot_v1_dot_usage__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/tenant/v1/tenant.proto\x12\x10\x61trium.tenant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x05\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.State\x12+\n\x04tier\x18\x08 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12\x1a\n\rcontact_email\x18\t \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rcontact_phone\x18\n \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x0e\x63ontact_person\x18\x0b \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08industry\x18\x0c \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0c\x63ompany_size\x18\r \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x63ountry\x18\x0e \x01(\tH\x05\x88\x01\x01\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\"N\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/tenant/v1/tenant.proto\x12\x10\x61trium.tenant.v1\x1a\x1c\x61trium/tenant/v1/usage.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x08\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.State\x12+\n\x04tier\x18\x08 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12\x1a\n\rcontact_email\x18\t \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rcontact_phone\x18\n \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x0e\x63ontact_person\x18\x0b \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08industry\x18\x0c \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0c\x63ompany_size\x18\r \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x63ountry\x18\x0e \x01(\tH\x05\x88\x01\x01\x12/\n\x0b\x64\x65lete_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0etrial_end_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15subscription_end_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tmax_users\x18\x12 \x01(\x05H\x06\x88\x01\x01\x12\x1a\n\rmax_workflows\x18\x13 \x01(\x05H\x07\x88\x01\x01\x12 \n\x13max_knowledge_bases\x18\x14 \x01(\x05H\x08\x88\x01\x01\x12\x32\n\x0cquota_raises\x18\x15 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaRaise\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\"N\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryB\x0c\n\n_max_usersB\x10\n\x0e_max_workflowsB\x16\n\x14_max_knowledge_basesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.tenant.v1.tenant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TENANT']._serialized_start=85
-  _globals['_TENANT']._serialized_end=742
-  _globals['_TENANT_STATE']._serialized_start=496
-  _globals['_TENANT_STATE']._serialized_end=565
-  _globals['_TENANT_TIER']._serialized_start=567
-  _globals['_TENANT_TIER']._serialized_end=645
+  _globals['_TENANT']._serialized_start=115
+  _globals['_TENANT']._serialized_end=1145
+  _globals['_TENANT_STATE']._serialized_start=824
+  _globals['_TENANT_STATE']._serialized_end=912
+  _globals['_TENANT_TIER']._serialized_start=914
+  _globals['_TENANT_TIER']._serialized_end=992
 # @@protoc_insertion_point(module_scope)

@@ -67,6 +67,41 @@ class TenantServiceStub:
                 request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.SerializeToString,
                 response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.FromString,
                 _registered_method=True)
+        self.SuspendTenant = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/SuspendTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.FromString,
+                _registered_method=True)
+        self.ActivateTenant = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/ActivateTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/DeleteTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.RestoreTenant = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/RestoreTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
+                _registered_method=True)
+        self.PurgeTenant = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/PurgeTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/atrium.tenant.v1.TenantService/GetUsage',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+        self.ExportTenant = channel.unary_stream(
+                '/atrium.tenant.v1.TenantService/ExportTenant',
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -165,6 +200,113 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendTenant(self, request, context):
+        """Suspends a tenant: its users cannot sign in, its tokens and keys are refused everywhere within a second, and its
+        running streams end.
+
+        Permission: `tenants:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the tenant is the platform itself (`PLATFORM_TENANT_IMMUTABLE`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateTenant(self, request, context):
+        """Lets a suspended tenant work again, with its sessions and keys.
+
+        Permission: `tenants:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """Deletes a tenant: it is hidden, and refused as if suspended, until restored. Its slug stays taken.
+
+        Permission: `tenants:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the tenant is the platform itself (`PLATFORM_TENANT_IMMUTABLE`).
+        - `ABORTED`: the tenant was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreTenant(self, request, context):
+        """Brings a deleted tenant back as it was, active or suspended.
+
+        Permission: `tenants:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeTenant(self, request, context):
+        """Removes a deleted tenant for good, with everything that is its own. What is left is an entry in the platform's
+        audit log that says how much it was.
+
+        Permission: `tenants:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`), or the server does not know the database's owner
+        (`OWNER_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """Returns each limit of a tenant beside what it uses, and what its tier gives it.
+
+        Permission: `tenants:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTenant(self, request, context):
+        """Streams all that a tenant has as NDJSON: a line for each row, `{"table": ..., "row": {...}}`, without secrets and
+        their hashes.
+
+        Permission: `tenants:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +339,41 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.UpdateTenantConfig,
                     request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.FromString,
                     response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.SerializeToString,
+            ),
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.SerializeToString,
+            ),
+            'ActivateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.SerializeToString,
+            ),
+            'RestoreTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.SerializeToString,
+            ),
+            'PurgeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'ExportTenant': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportTenant,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -364,6 +541,195 @@ class TenantService:
             '/atrium.tenant.v1.TenantService/UpdateTenantConfig',
             atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.SerializeToString,
             atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/SuspendTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/ActivateTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/DeleteTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/RestoreTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/PurgeTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/GetUsage',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/atrium.tenant.v1.TenantService/ExportTenant',
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

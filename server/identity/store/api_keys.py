@@ -1,0 +1,142 @@
+"""API keys, and what a key gives at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+
+from server.db.database import Database, Tx
+from server.db.statements import HotStatement, Statement
+from server.identity.domain import Access, ApiKey, ApiKeyNotFound
+from server.identity.store.sessions import GRANTS, NEXT_EXPIRY, UNVERIFIED, permissions_of
+from server.identity.tables import api_keys, users
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Permission
+from server.kernel.principal import Principal
+
+_COLUMNS = tuple(api_keys.c[name] for name in ApiKey.__dataclass_fields__)
+_THIS = api_keys.c.id == bindparam("key_id")
+
+_CREATE = Statement(
+    insert(api_keys)
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                *("tenant_id", "id", "user_id", "name", "prefix", "secret_hash"),
+                *("scopes", "allowed_models", "expires_at"),
+            )
+        }
+    )
+    .returning(*_COLUMNS)
+)
+_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+_LIST = Statement(
+    select(*_COLUMNS)
+    .where(api_keys.c.user_id == bindparam("user_id"), api_keys.c.id < bindparam("before"))
+    .order_by(api_keys.c.id.desc())
+    .limit(bindparam("most"))
+)
+_ROTATE = Statement(
+    update(api_keys)
+    .where(_THIS)
+    .values(
+        previous_hash=api_keys.c.secret_hash,
+        previous_valid_until=bindparam("previous_valid_until"),
+        secret_hash=bindparam("secret_hash"),
+    )
+    .returning(*_COLUMNS)
+)
+_REVOKE = Statement(update(api_keys).where(_THIS).values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now())))
+_USED = Statement(update(api_keys).where(_THIS).values(last_used_at=func.now()))
+
+_by_previous = and_(api_keys.c.previous_hash == bindparam("secret_hash"), api_keys.c.previous_valid_until > func.now())
+_ACCESS = HotStatement(
+    select(
+        users.c.id,
+        api_keys.c.id.label("key_id"),
+        api_keys.c.scopes,
+        api_keys.c.allowed_models,
+        GRANTS.label("grants"),
+        UNVERIFIED.label("unverified"),
+        func.coalesce(
+            func.least(
+                api_keys.c.expires_at,
+                NEXT_EXPIRY,
+                func.nullif(api_keys.c.previous_valid_until, func.least(api_keys.c.previous_valid_until, func.now())),
+            ),
+            func.now() + func.make_interval(1),
+        ).label("good_until"),
+    )
+    .join_from(api_keys, users, users.c.id == api_keys.c.user_id)
+    .where(
+        api_keys.c.prefix == bindparam("prefix"),
+        or_(api_keys.c.secret_hash == bindparam("secret_hash"), _by_previous),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()),
+        users.c.status == "active",
+        users.c.deleted_at.is_(None),
+        func.atrium_tenant_is_active(),
+    )
+)
+
+
+async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: str) -> Access | None:
+    """What the key gives now, in one round trip: what its scopes and its user's roles both allow.
+
+    None where it, its user or its tenant is not good.
+    """
+    row = await database.hot(tenant_id, _ACCESS, prefix=prefix, secret_hash=secret_hash)
+    if row is None:
+        return None
+    # A permission may have gone since the key was made.
+    known = (Permission(scope) for scope in row["scopes"] if scope in set(Permission))
+    scopes = frozenset(implied for scope in known for implied in scope.implied)
+    models = row["allowed_models"]
+    unverified = row["unverified"]
+    principal = Principal(
+        tenant_id,
+        row["id"],
+        None,
+        frozenset() if unverified else permissions_of(row["grants"]) & scopes,
+        api_key_id=row["key_id"],
+        allowed_models=None if models is None else frozenset(models),
+        unverified=unverified,
+    )
+    return Access(principal, 0, row["good_until"])
+
+
+async def create(tx: Tx, values: Mapping[str, Any]) -> ApiKey:
+    return ApiKey(*await tx.fetchone(_CREATE, **values))
+
+
+async def lock(tx: Tx, key_id: UUID) -> ApiKey:
+    """The key, held until the transaction ends. Raises ApiKeyNotFound."""
+    row = await tx.fetchrow(_LOCK, key_id=key_id)
+    if row is None:
+        raise ApiKeyNotFound(key_id)
+    return ApiKey(*row)
+
+
+async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[ApiKey]:
+    """The user's keys, newest first, ended ones too."""
+    rows = await tx.fetch(_LIST, user_id=user_id, before=request.before, most=request.size + 1)
+    return Page.cut([ApiKey(*row) for row in rows], [row["id"] for row in rows], request.size)
+
+
+async def rotate(tx: Tx, key_id: UUID, secret_hash: str, previous_valid_until: datetime) -> ApiKey:
+    values = {"secret_hash": secret_hash, "previous_valid_until": previous_valid_until}
+    return ApiKey(*await tx.fetchone(_ROTATE, key_id=key_id, **values))
+
+
+async def revoke(tx: Tx, key_id: UUID) -> None:
+    await tx.execute(_REVOKE, key_id=key_id)
+
+
+async def used(tx: Tx, key_id: UUID) -> None:
+    """Notes that the key was used."""
+    await tx.execute(_USED, key_id=key_id)

@@ -1,0 +1,62 @@
+"""Calls that are made once, however often they are sent: those with an idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+KEY_FIELD = "idempotency_key"
+SECRET_FIELD = "secret"
+WITHHELD_FIELD = "secret_withheld"
+
+
+class Once(Protocol):
+    """Remembers answers, by caller, method and key. The identity slice does."""
+
+    async def once(self, key: str, request_hash: str, act: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        """None where this is the first such call, which has been made and its answer, as `act` gives it, kept in the
+        call's own transaction; else the answer that was kept. Raises where the key was used with another request.
+        """
+
+
+class Repeat:
+    """Answers a call that is sent again with the answer it had, for a day."""
+
+    def __init__(self, memory: Once) -> None:
+        self._memory = memory
+
+    async def __call__(self, request: Message, act: Callable[[], Awaitable[Message]], response_class: Any) -> Message:
+        """The answer of `act`, or the one that it gave before. `request`: has an idempotency key."""
+        made: list[Message] = []
+
+        async def kept() -> bytes:
+            made.append(await act())
+            return _without_secret(made[0]).SerializeToString()
+
+        found = await self._memory.once(getattr(request, KEY_FIELD), _hash(request), kept)
+        if found is None:
+            return made[0]
+        answer: Message = response_class.FromString(found)
+        return answer
+
+
+def _hash(request: Message) -> str:
+    """Of what is asked for, whatever the key."""
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.ClearField(KEY_FIELD)
+    return hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _without_secret(answer: Message) -> Message:
+    """A secret that is shown once is not kept."""
+    if SECRET_FIELD not in answer.DESCRIPTOR.fields_by_name:
+        return answer
+    kept = type(answer)()
+    kept.CopyFrom(answer)
+    kept.ClearField(SECRET_FIELD)
+    setattr(kept, WITHHELD_FIELD, True)
+    return kept

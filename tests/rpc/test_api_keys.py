@@ -1,0 +1,193 @@
+"""Keys that programs call with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from grpc import StatusCode as Code
+
+from atrium.identity.v1 import api_key_pb2 as pb
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import user_pb2
+from atrium.model.v1 import chat_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from tests.factories.world import Person, World, refused
+
+
+def _with(secret: str) -> tuple[tuple[str, str], ...]:
+    return (("x-api-key", secret),)
+
+
+async def _key(world: World, by: Person, *scopes: str, **fields: Any) -> Any:
+    request = pb.CreateApiKeyRequest(name="key", scopes=scopes, **fields)
+    return await world.identity.CreateApiKey(request, metadata=by.metadata)
+
+
+async def test_a_key_calls_in_its_users_name_and_is_shown_once(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read")
+
+    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
+
+    assert (me.user_id, me.session_id, me.api_key_id) == (administrator.id, "", made.api_key.id)
+    assert list(me.permissions) == ["users:read"]
+    assert made.secret.startswith(f"atr_{administrator.tenant_id.replace('-', '')}_{made.api_key.prefix}_")
+    assert [key.id for key in listed.api_keys] == [made.api_key.id]
+    assert made.secret not in str(await admin.fetch("SELECT api_keys::text FROM api_keys"))
+
+
+async def test_a_key_allows_what_its_scopes_and_its_user_both_allow(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.nobody(administrator)
+    role = await world.role(administrator, "users:manage")
+    held = identity.AssignRoleRequest(user_id=user.id, role_id=role.id)
+    await world.identity.AssignRole(held, metadata=administrator.metadata)
+    secret = (await _key(world, user, "users:read")).secret
+    await world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret))
+    create = identity.CreateUserRequest(username="x", email="x@example.com")
+    out_of_scope = await refused(world.identity.CreateUser(create, metadata=_with(secret)))
+
+    taken = identity.UnassignRoleRequest(user_id=user.id, role_id=role.id)
+    await world.identity.UnassignRole(taken, metadata=administrator.metadata)
+
+    not_held = await refused(world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret)))
+    assert (out_of_scope.code, not_held.code) == (Code.PERMISSION_DENIED, Code.PERMISSION_DENIED)
+
+
+async def test_nobody_puts_more_on_a_key_than_they_hold(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator, "users:read")
+    narrow = (await _key(world, administrator, "users:read", "api_keys:manage")).secret
+    wide = pb.CreateApiKeyRequest(name="wide", scopes=["roles:manage"])
+
+    by_user = await refused(world.identity.CreateApiKey(wide, metadata=user.metadata))
+    by_key = await refused(world.identity.CreateApiKey(wide, metadata=_with(narrow)))
+
+    assert (by_user.reason, by_key.reason) == ("ESCALATION_REFUSED", "ESCALATION_REFUSED")
+
+
+async def test_a_service_account_has_keys_and_no_password(world: World) -> None:
+    administrator = await world.tenant()
+    request = identity.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
+    account = (await world.identity.CreateUser(request, metadata=administrator.metadata)).user
+    await world.give(administrator, account.id, "call_logs:read")
+
+    made = await _key(world, administrator, "call_logs:read", user_id=account.id)
+
+    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    login = identity.LoginRequest(tenant=administrator.tenant, login="ci", password="anything at all")
+    assert (me.user_id, list(me.permissions)) == (account.id, ["call_logs:read"])
+    assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
+
+
+async def test_anothers_keys_are_for_who_manages_them(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    made = await _key(world, administrator, "users:read")
+    calls = [
+        world.identity.ListApiKeys(pb.ListApiKeysRequest(user_id=administrator.id), metadata=user.metadata),
+        world.identity.CreateApiKey(
+            pb.CreateApiKeyRequest(name="k", user_id=administrator.id, scopes=["users:read"]), metadata=user.metadata
+        ),
+        world.identity.RotateApiKey(pb.RotateApiKeyRequest(id=made.api_key.id), metadata=user.metadata),
+        world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=user.metadata),
+    ]
+
+    reasons = [(await refused(call)).reason for call in calls]
+
+    assert reasons == ["PERMISSION_MISSING", "PERMISSION_MISSING", "API_KEY_NOT_FOUND", "API_KEY_NOT_FOUND"]
+
+
+async def test_a_revoked_key_is_refused_at_once_and_cannot_be_rotated(world: World) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read")
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+
+    await world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata)
+
+    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
+    ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
+    assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
+    assert (ended.code, ended.reason) == (Code.FAILED_PRECONDITION, "API_KEY_ENDED")
+
+
+async def test_a_rotated_key_keeps_its_old_secret_for_the_grace_alone(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read")
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+
+    with_grace = pb.RotateApiKeyRequest(id=made.api_key.id, grace={"seconds": 3600})
+    second = await world.identity.RotateApiKey(with_grace, metadata=administrator.metadata)
+    for secret in (made.secret, second.secret):
+        await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret))
+    third = await world.identity.RotateApiKey(
+        pb.RotateApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata
+    )
+
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(third.secret))
+    for secret in (made.secret, second.secret):
+        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)))
+        assert refusal.reason == "API_KEY_INVALID"
+
+
+@pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: s + "a", lambda s: s.upper(), lambda s: s.swapcase()])
+async def test_a_key_that_is_not_quite_one_is_none(world: World, change: Any) -> None:
+    made = await _key(world, await world.tenant(), "users:read")
+
+    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(change(made.secret))))
+
+    assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
+
+
+async def test_a_key_of_one_tenant_is_none_of_another(world: World) -> None:
+    first, second = await world.tenant(), await world.tenant()
+    made = await _key(world, first, "users:read")
+    forged = made.secret.replace(first.tenant_id.replace("-", ""), second.tenant_id.replace("-", ""))
+
+    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(forged)))
+
+    assert refusal.reason == "API_KEY_INVALID"
+
+
+async def test_what_is_for_people_is_not_for_keys(world: World) -> None:
+    made = await _key(world, await world.tenant(), "users:read")
+    password = identity.ChangePasswordRequest(current_password="x", new_password="another password")
+
+    reasons = [
+        (await refused(world.identity.Logout(identity.LogoutRequest(), metadata=_with(made.secret)))).reason,
+        (await refused(world.identity.ChangePassword(password, metadata=_with(made.secret)))).reason,
+    ]
+
+    assert reasons == ["SESSION_REQUIRED", "SESSION_REQUIRED"]
+
+
+async def test_a_key_is_for_the_models_it_is_limited_to(world: World) -> None:
+    made = await _key(world, await world.tenant(), "models:execute", allowed_models=["local-embedding"])
+    embed = model.EmbedRequest(model="local-embedding", inputs=["a"])
+    chat = model.ChatRequest(model="gpt-4", messages=[{"role": chat_pb2.ChatMessage.ROLE_USER, "content": "Hi"}])
+
+    await world.models.Embed(embed, metadata=_with(made.secret))
+    refusal = await refused(world.models.Chat(chat, metadata=_with(made.secret)))
+
+    assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "MODEL_NOT_ALLOWED")
+
+
+async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read", "users:manage")
+    create = identity.CreateUserRequest(username="x", email="x@example.com")
+
+    await world.identity.CreateUser(create, metadata=_with(made.secret))
+
+    row = await admin.fetchrow(
+        "SELECT actor_kind, user_id::text, session_id, details->>'api_key_id' AS key FROM audit_logs "
+        "WHERE action = 'users.create' AND new_value->>'username' = 'x'"
+    )
+    assert tuple(row) == ("api_key", administrator.id, None, made.api_key.id)
+    while True:  # it is noted beside the call
+        listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
+        if listed.api_keys[0].HasField("last_use_time"):
+            break

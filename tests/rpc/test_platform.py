@@ -1,0 +1,149 @@
+"""The platform's administrators inside a tenant, and what a tenant takes with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from grpc import StatusCode as Code
+
+from atrium.identity.v1 import api_key_pb2, role_pb2
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from server.tenant.export import SECRETS
+from tests.factories.world import Person, World, refused
+from tests.rpc.requests import SOME_ID
+
+
+def _inside(platform: Person, tenant_id: str) -> tuple[tuple[str, str], ...]:
+    return (*platform.metadata, ("x-tenant-id", tenant_id))
+
+
+async def test_a_platform_administrator_acts_inside_a_tenant_as_its_own_would(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    metadata = _inside(platform, administrator.tenant_id)
+
+    me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
+    made = await world.identity.CreateUser(
+        pb.CreateUserRequest(username="helped", email="helped@example.com"), metadata=metadata
+    )
+    role = await world.identity.CreateRole(pb.CreateRoleRequest(name="r", code="r"), metadata=metadata)
+    grant = pb.SetRolePermissionsRequest(
+        role_id=role.role.id, permissions=[{"permission": "users:read", "effect": role_pb2.EFFECT_ALLOW}]
+    )
+    await world.identity.SetRolePermissions(grant, metadata=metadata)
+    await world.identity.AssignRole(pb.AssignRoleRequest(user_id=made.user.id, role_id=role.role.id), metadata=metadata)
+
+    assert (me.tenant_id, me.user_id, me.platform) == (administrator.tenant_id, platform.id, True)
+    own = await world.identity.GetUser(pb.GetUserRequest(id=made.user.id), metadata=administrator.metadata)
+    assert own.user.username == "helped"
+    granted = await admin.fetch("SELECT granted_by FROM user_roles WHERE user_id = $1", made.user.id)
+    assert {row[0] for row in granted} == {None}
+
+
+async def test_every_such_call_is_audited_with_both_identities(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+
+    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=_inside(platform, administrator.tenant_id))
+
+    rows = await admin.fetch(
+        "SELECT tenant_id::text, user_id::text, acting_for::text FROM audit_logs WHERE action LIKE '%/ListUsers'"
+    )
+    assert [tuple(row) for row in rows] == [(administrator.tenant_id, platform.id, administrator.tenant_id)]
+
+
+async def test_a_tenants_own_people_name_other_tenants_in_vain(world: World) -> None:
+    administrator, other = await world.tenant(), await world.tenant()
+
+    for named in (other.tenant_id, SOME_ID, "", "not an id"):
+        metadata = (*administrator.metadata, ("x-tenant-id", named))
+        me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
+        assert me.tenant_id == administrator.tenant_id
+
+
+async def test_a_tenant_that_cannot_be_acted_in_is_told_of(world: World) -> None:
+    administrator, deleted, platform = await world.tenant(), await world.tenant(), await world.platform()
+    by_id = {"id": administrator.tenant_id}
+    await world.tenants.SuspendTenant(tenant.SuspendTenantRequest(**by_id), metadata=platform.metadata)
+    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=deleted.tenant_id), metadata=platform.metadata)
+
+    answers = {}
+    for named in (administrator.tenant_id, deleted.tenant_id, SOME_ID, "acme"):
+        call = world.identity.ListUsers(pb.ListUsersRequest(), metadata=_inside(platform, named))
+        answers[named] = (await refused(call)).code
+
+    assert answers == {
+        administrator.tenant_id: Code.FAILED_PRECONDITION,
+        deleted.tenant_id: Code.NOT_FOUND,
+        SOME_ID: Code.NOT_FOUND,
+        "acme": Code.INVALID_ARGUMENT,
+    }
+
+
+async def test_a_platform_administrators_own_session_stays_their_own(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    metadata = _inside(platform, administrator.tenant_id)
+
+    checked = await world.identity.CheckPermission(
+        pb.CheckPermissionRequest(permissions=["tenants:manage"]), metadata=metadata
+    )
+    await world.identity.Logout(pb.LogoutRequest(), metadata=metadata)
+
+    assert checked.results[0].allowed
+    refusal = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=platform.metadata))
+    assert refusal.reason == "SESSION_REVOKED"
+
+
+async def _export(world: World, metadata: Any, **fields: Any) -> tuple[list[dict[str, Any]], Any]:
+    lines: list[dict[str, Any]] = []
+    ended, seqs = None, []
+    async for part in world.tenants.ExportTenant(tenant.ExportTenantRequest(**fields), metadata=metadata):
+        seqs.append(part.seq)
+        if part.HasField("ended"):
+            ended = part.ended
+        else:
+            lines += [json.loads(line) for line in part.lines.splitlines()]
+    assert seqs == list(range(1, len(seqs) + 1))
+    return lines, ended
+
+
+async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: World, admin: Any) -> None:
+    administrator, other = await world.tenant(), await world.tenant()
+    for who in (administrator, other):
+        await world.user(who, "users:read")
+        await world.identity.CreateApiKey(
+            api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=who.metadata
+        )
+
+    lines, ended = await _export(world, administrator.metadata)
+
+    assert ended.rows == len(lines)
+    tenants = {line["row"]["id" if line["table"] == "tenants" else "tenant_id"] for line in lines}
+    assert tenants == {administrator.tenant_id}
+    for table in ("users", "roles", "user_roles", "role_permissions", "sessions", "api_keys", "tenant_configs"):
+        count = await admin.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", administrator.tenant_id)
+        assert len([line for line in lines if line["table"] == table]) == count > 0, table
+    assert [line["table"] for line in lines].count("tenants") == 1
+    assert [name for line in lines for name in line["row"] if name in SECRETS] == []
+
+
+async def test_a_large_table_is_exported_whole(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await admin.execute(
+        "INSERT INTO users (tenant_id, username, email) SELECT $1, 'u' || n, 'u' || n || '@x.example' "
+        "FROM generate_series(1, 1234) n",
+        administrator.tenant_id,
+    )
+
+    lines, _ = await _export(world, administrator.metadata)
+
+    names = [line["row"]["username"] for line in lines if line["table"] == "users"]
+    assert sorted(names) == sorted(["admin", *(f"u{n}" for n in range(1, 1235))])
+
+
+async def test_the_platform_exports_any_tenant(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+
+    lines, _ = await _export(world, platform.metadata, tenant_id=administrator.tenant_id)
+
+    assert {line["row"]["tenant_id"] for line in lines if line["table"] == "users"} == {administrator.tenant_id}

@@ -1,0 +1,171 @@
+"""How much a tenant may have, by its tier and by what the platform gives it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
+from grpc import StatusCode as Code
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import user_pb2
+from atrium.tenant.v1 import tenant_pb2
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.factories.world import Person, World, refused
+
+FREE, PRO, ENTERPRISE = tenant_pb2.Tenant.TIER_FREE, tenant_pb2.Tenant.TIER_PRO, tenant_pb2.Tenant.TIER_ENTERPRISE
+
+
+def _in(days: float) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(datetime.now(UTC) + timedelta(days=days))
+    return made
+
+
+async def _create(world: World, by: Person, number: int) -> Code:
+    request = pb.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com")
+    return await world.identity.CreateUser(request, metadata=by.metadata).code()
+
+
+async def _set(world: World, administrator: Person, **fields: Any) -> None:
+    platform = await world.platform()
+    request = tenant.UpdateTenantRequest(id=administrator.tenant_id, **fields)
+    await world.tenants.UpdateTenant(request, metadata=platform.metadata)
+
+
+async def _limit(world: World, administrator: Person) -> int | None:
+    usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
+    (users,) = usage.usage
+    assert users.resource == "users"
+    return users.limit if users.HasField("limit") else None
+
+
+async def test_a_hundred_creates_at_once_at_a_limit_of_five_make_five(world: World) -> None:
+    administrator = await world.tenant(FREE)
+
+    codes = await asyncio.gather(*(_create(world, administrator, number) for number in range(100)))
+
+    assert (codes.count(Code.OK), codes.count(Code.RESOURCE_EXHAUSTED)) == (4, 96)
+    listed = await world.identity.ListUsers(pb.ListUsersRequest(), metadata=administrator.metadata)
+    assert len(listed.users) == 5
+
+
+async def test_a_refusal_says_the_limit_and_the_use(world: World) -> None:
+    administrator = await world.tenant(FREE)
+    await _set(world, administrator, max_users=1)
+
+    refusal = await refused(
+        world.identity.CreateUser(
+            pb.CreateUserRequest(username="u", email="u@example.com"), metadata=administrator.metadata
+        )
+    )
+
+    assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+    (violation,) = refusal.detail(error_details_pb2.QuotaFailure).violations
+    assert violation.subject == "users"
+    assert dict(refusal.detail(error_details_pb2.ErrorInfo).metadata) == {"subject": "users", "limit": "1", "used": "1"}
+
+
+async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(world: World) -> None:
+    administrator = await world.tenant(FREE)
+    gone = await world.user(administrator)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=gone.id), metadata=administrator.metadata)
+    for number in range(4):
+        assert await _create(world, administrator, number) is Code.OK
+
+    refusal = await refused(
+        world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=gone.id), metadata=administrator.metadata)
+    )
+
+    assert refusal.reason == "QUOTA_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("tier", "fields", "limit"),
+    [
+        (FREE, {}, 5),
+        (PRO, {}, 100),
+        (ENTERPRISE, {}, None),
+        (ENTERPRISE, {"max_users": 7}, 7),
+        (FREE, {"max_users": 0}, 0),
+        (PRO, {"trial_end_time": 1}, 100),
+        (PRO, {"trial_end_time": -1}, 5),
+        (PRO, {"trial_end_time": -1, "subscription_end_time": 1}, 100),
+        (PRO, {"subscription_end_time": -1}, 5),
+        (PRO, {"trial_end_time": 1, "subscription_end_time": -1}, 5),
+        (FREE, {"quota_raises": [("users", 9, 1)]}, 9),
+        (FREE, {"quota_raises": [("users", 9, -1)]}, 5),
+        (FREE, {"quota_raises": [("workflows", 9, 1)]}, 5),
+        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 2),
+    ],
+    ids=repr,
+)
+async def test_the_limit_follows_from_the_tier_and_what_was_given(
+    world: World, tier: int, fields: dict[str, Any], limit: int | None
+) -> None:
+    administrator = await world.tenant(tier)
+    values = {name: _in(value) if name.endswith("_time") else value for name, value in fields.items()}
+    if "quota_raises" in values:
+        values["quota_raises"] = [
+            {"resource": resource, "limit": raised, "expire_time": _in(days)}
+            for resource, raised, days in values["quota_raises"]
+        ]
+    if values:
+        await _set(world, administrator, **values)
+
+    assert await _limit(world, administrator) == limit
+
+
+async def test_a_raise_is_taken_back(world: World) -> None:
+    administrator = await world.tenant(FREE)
+    raised = [{"resource": "users", "limit": 9, "expire_time": _in(1)}]
+    await _set(world, administrator, quota_raises=raised)
+    shown = await world.tenants.GetTenant(tenant.GetTenantRequest(), metadata=administrator.metadata)
+
+    await _set(world, administrator, update_mask={"paths": ["quota_raises"]})
+
+    assert [(each.resource, each.limit) for each in shown.tenant.quota_raises] == [("users", 9)]
+    assert await _limit(world, administrator) == 5
+
+
+async def test_what_it_pays_for_is_not_a_tenants_to_decide(world: World) -> None:
+    administrator = await world.tenant(FREE)
+    attempts: list[dict[str, Any]] = [
+        {"tier": ENTERPRISE},
+        {"max_users": 1000},
+        {"trial_end_time": _in(1000)},
+        {"subscription_end_time": _in(1000)},
+        {"quota_raises": [{"resource": "users", "limit": 9, "expire_time": _in(1)}]},
+        {"update_mask": {"paths": ["trial_end_time"]}},
+    ]
+
+    for fields in attempts:
+        refusal = await refused(
+            world.tenants.UpdateTenant(tenant.UpdateTenantRequest(**fields), metadata=administrator.metadata)
+        )
+        assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PLATFORM_ONLY"), fields
+
+
+async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: World) -> None:
+    administrator = await world.tenant(PRO)
+    await world.user(administrator)
+
+    usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
+
+    assert [(each.resource, each.used, each.limit) for each in usage.usage] == [("users", 2, 100)]
+    assert (usage.tier, list(usage.features)) == (PRO, ["custom_models", "own_credentials"])
+
+
+@pytest.mark.parametrize(("tier", "code"), [(FREE, Code.FAILED_PRECONDITION), (ENTERPRISE, Code.OK)])
+async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World, tier: int, code: Code) -> None:
+    administrator = await world.tenant(tier)
+    request = tenant.UpdateTenantConfigRequest(audit_retention_days=3650)
+
+    assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code
+    usual = tenant.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
+    config = (await world.tenants.UpdateTenantConfig(usual, metadata=administrator.metadata)).config
+    assert (config.audit_retention_days, config.soft_delete_retention_days) == (90, 0)

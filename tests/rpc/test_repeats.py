@@ -1,0 +1,141 @@
+"""Calls that are sent again with the same idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from grpc import StatusCode as Code
+
+from atrium.identity.v1 import api_key_pb2
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.factories.world import PASSWORD, World, refused
+
+
+def _user(name: str, key: str = "key") -> pb.CreateUserRequest:
+    return pb.CreateUserRequest(username=name, email=f"{name}@example.com", password=PASSWORD, idempotency_key=key)
+
+
+async def _count(admin: Any, username: str) -> int:
+    return int(await admin.fetchval("SELECT count(*) FROM users WHERE username = $1", username))
+
+
+async def test_the_same_key_and_request_get_the_first_answer(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+
+    first = await world.identity.CreateUser(_user("twin"), metadata=administrator.metadata)
+    second = await world.identity.CreateUser(_user("twin"), metadata=administrator.metadata)
+
+    assert first == second
+    assert await _count(admin, "twin") == 1
+    assert await admin.fetchval("SELECT count(*) FROM audit_logs WHERE new_value->>'username' = 'twin'") == 1
+
+
+async def test_fifty_copies_at_once_make_one(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+
+    calls = [world.identity.CreateUser(_user("twin"), metadata=administrator.metadata) for _ in range(50)]
+    replies = await asyncio.gather(*calls)
+
+    assert len({reply.user.id for reply in replies}) == 1
+    assert await _count(admin, "twin") == 1
+
+
+async def test_the_same_key_with_another_request_is_refused(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await world.identity.CreateUser(_user("first"), metadata=administrator.metadata)
+
+    refusal = await refused(world.identity.CreateUser(_user("second"), metadata=administrator.metadata))
+
+    assert (refusal.code, refusal.reason) == (Code.ABORTED, "IDEMPOTENCY_KEY_REUSED")
+    assert await _count(admin, "second") == 0
+
+
+async def test_a_key_is_its_callers_and_its_methods_own(world: World) -> None:
+    administrator = await world.tenant()
+    colleague = await world.user(administrator, "users:manage", "roles:manage", "users:read")
+    await world.identity.CreateUser(_user("first"), metadata=administrator.metadata)
+
+    await world.identity.CreateUser(_user("second"), metadata=colleague.metadata)
+    role = pb.CreateRoleRequest(name="r", code="r", idempotency_key="key")
+    await world.identity.CreateRole(role, metadata=administrator.metadata)
+
+
+async def test_a_failure_is_not_remembered(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    clash = _user(user.username)
+    clash.email = "else@example.com"
+    assert (await refused(world.identity.CreateUser(clash, metadata=administrator.metadata))).reason == "USERNAME_TAKEN"
+    rename = pb.UpdateUserRequest(id=user.id, username="moved-away")
+    await world.identity.UpdateUser(rename, metadata=administrator.metadata)
+
+    await world.identity.CreateUser(clash, metadata=administrator.metadata)
+
+
+async def test_a_key_is_forgotten_after_a_day(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await world.identity.CreateUser(_user("first"), metadata=administrator.metadata)
+    left = await admin.fetchval("SELECT extract(epoch FROM expires_at - now())::int / 60 FROM idempotency_keys")
+    await admin.execute("UPDATE idempotency_keys SET expires_at = now()")
+
+    await world.identity.CreateUser(_user("second"), metadata=administrator.metadata)
+
+    assert left in (1439, 1440)
+
+
+async def test_what_is_made_and_the_answer_to_it_are_there_together_or_not_at_all(world: World, admin: Any) -> None:
+    """A crash between the two leaves neither: a table that takes no more answers stands in for it."""
+    administrator = await world.tenant()
+    await admin.execute("REVOKE INSERT ON idempotency_keys FROM atrium_app")
+
+    await refused(world.identity.CreateUser(_user("lost"), metadata=administrator.metadata))
+    await admin.execute("GRANT INSERT ON idempotency_keys TO atrium_app")
+
+    assert await _count(admin, "lost") == 0
+    await world.identity.CreateUser(_user("lost"), metadata=administrator.metadata)
+
+
+async def test_a_secret_is_not_given_again_and_the_repeat_says_so(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"], idempotency_key="key")
+
+    first = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
+    second = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
+
+    assert (first.secret != "", first.secret_withheld) == (True, False)
+    assert (second.secret, second.secret_withheld, second.api_key) == ("", True, first.api_key)
+    kept = await admin.fetchval("SELECT response FROM idempotency_keys")
+    assert first.secret.rpartition("_")[2].encode() not in kept
+
+
+async def test_a_tenant_is_founded_once(world: World, admin: Any) -> None:
+    platform = await world.platform()
+    who = tenant.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
+    request = tenant.CreateTenantRequest(slug="twin", name="Twin", administrator=who, idempotency_key="key")
+
+    replies = await asyncio.gather(*(world.tenants.CreateTenant(request, metadata=platform.metadata) for _ in range(5)))
+
+    assert len({reply.SerializeToString() for reply in replies}) == 1
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE slug = 'twin'") == 1
+    assert await admin.fetchval("SELECT tenant_id::text FROM idempotency_keys") == platform.tenant_id
+    await world.sign_in("twin", "a")
+
+
+CREATES: list[Callable[[str], Any]] = [
+    lambda key: ("CreateRole", pb.CreateRoleRequest(name="r", code="r", idempotency_key=key)),
+    lambda key: ("CreateUser", _user("u", key)),
+]
+
+
+@pytest.mark.parametrize("create", CREATES, ids=["role", "user"])
+async def test_every_create_takes_a_key(world: World, create: Callable[[str], Any]) -> None:
+    administrator = await world.tenant()
+    method, request = create("key")
+
+    replies = [await getattr(world.identity, method)(request, metadata=administrator.metadata) for _ in range(2)]
+
+    assert replies[0] == replies[1]

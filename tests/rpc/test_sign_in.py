@@ -1,0 +1,171 @@
+"""Sign-ins that fail have the next ones wait, and nobody can lock another out."""
+
+from __future__ import annotations
+
+import statistics
+from time import perf_counter
+from typing import Any
+
+import grpc
+import pytest
+
+from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import user_pb2
+from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
+from tests.factories.world import PASSWORD, Person, World, refused
+
+
+async def _fail(world: World, tenant: str, login: str, times: int = 1) -> None:
+    for _ in range(times):
+        request = pb.LoginRequest(tenant=tenant, login=login, password="wrong")
+        assert (await refused(world.identity.Login(request))).reason == "LOGIN_FAILED"
+
+
+async def _newcomer(world: World, administrator: Person, admin: Any) -> Person:
+    """A user who has signed in, and from elsewhere only."""
+    user = await world.user(administrator)
+    await admin.execute("UPDATE sessions SET ip_address = '192.0.2.1' WHERE user_id = $1", user.id)
+    return user
+
+
+async def _waits(admin: Any, user_id: str) -> float:
+    return float(
+        await admin.fetchval("SELECT extract(epoch FROM locked_until - updated_at) FROM users WHERE id = $1", user_id)
+    )
+
+
+async def test_failed_sign_ins_have_the_next_ones_wait_longer_each_time(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    user = await _newcomer(world, administrator, admin)
+    await _fail(world, user.tenant, user.username, FREE_OF_ACCOUNT - 1)
+    assert await admin.fetchval("SELECT locked_until FROM users WHERE id = $1", user.id) is None
+
+    waits = []
+    for _ in range(12):
+        await admin.execute("UPDATE users SET locked_until = NULL WHERE id = $1", user.id)
+        await admin.execute("DELETE FROM sign_in_throttle")
+        await _fail(world, user.tenant, user.username)
+        waits.append(await _waits(admin, user.id))
+
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, LONGEST_SECONDS, LONGEST_SECONDS]
+
+
+async def test_while_an_account_waits_the_right_password_fails_too_and_nothing_counts(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    user = await _newcomer(world, administrator, admin)
+    await admin.execute(
+        "UPDATE users SET login_attempts = 9, locked_until = now() + interval '1 minute' WHERE id = $1", user.id
+    )
+    right = pb.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
+
+    waiting = await refused(world.identity.Login(right))
+    await _fail(world, user.tenant, user.username, 3)
+    counted = await admin.fetchval("SELECT login_attempts FROM users WHERE id = $1", user.id)
+    await admin.execute("UPDATE users SET locked_until = now() WHERE id = $1", user.id)
+    await world.identity.Login(right)
+
+    assert (waiting.reason, counted) == ("LOGIN_FAILED", 9)
+    after = await admin.fetchrow("SELECT login_attempts, locked_until, last_login_at FROM users WHERE id = $1", user.id)
+    assert tuple(after)[:2] == (0, None)
+    assert after["last_login_at"] is not None
+
+
+async def test_nobody_is_locked_out_of_where_they_signed_in_before(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    await admin.execute("UPDATE users SET locked_until = now() + interval '1 minute' WHERE id = $1", user.id)
+
+    await world.sign_in(user.tenant, user.username)
+
+
+async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    other = await world.user(administrator)
+    for number in range(FREE_OF_ADDRESS):
+        await _fail(world, administrator.tenant, f"nobody-{number}")
+
+    right = pb.LoginRequest(tenant=other.tenant, login=other.username, password=PASSWORD)
+    refusal = await refused(world.identity.Login(right))
+    await admin.execute("UPDATE sign_in_throttle SET blocked_until = now()")
+
+    assert refusal.reason == "LOGIN_FAILED"
+    await world.identity.Login(right)
+
+
+async def test_an_address_that_was_quiet_for_long_begins_anew(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await _fail(world, administrator.tenant, "nobody", FREE_OF_ADDRESS - 1)
+    await admin.execute("ALTER TABLE sign_in_throttle DISABLE TRIGGER touch")
+    await admin.execute("UPDATE sign_in_throttle SET updated_at = now() - interval '2 hours'")
+    await admin.execute("ALTER TABLE sign_in_throttle ENABLE TRIGGER touch")
+
+    await _fail(world, administrator.tenant, "nobody")
+
+    assert tuple(await admin.fetchrow("SELECT failures, blocked_until FROM sign_in_throttle")) == (1, None)
+
+
+async def test_failures_in_one_tenant_hold_up_nobody_in_another(world: World, admin: Any) -> None:
+    first, second = await world.tenant(), await world.tenant()
+    await _fail(world, first.tenant, "nobody", FREE_OF_ADDRESS)
+
+    await world.sign_in(second.tenant, "admin")
+
+
+async def test_an_administrator_locks_and_unlocks(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    await admin.execute("UPDATE users SET login_attempts = 9 WHERE id = $1", user.id)
+
+    locked = await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=administrator.metadata)
+    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+    login = pb.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
+    refusal = await refused(world.identity.Login(login))
+    unlocked = await world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=user.id), metadata=administrator.metadata)
+
+    assert (locked.user.state, unlocked.user.state) == (user_pb2.User.STATE_LOCKED, user_pb2.User.STATE_ACTIVE)
+    assert (access.reason, refusal.reason) == ("SESSION_REVOKED", "LOGIN_FAILED")
+    assert await admin.fetchval("SELECT login_attempts FROM users WHERE id = $1", user.id) == 0
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
+
+
+async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) -> None:
+    administrator = await world.tenant()
+    clerk = await world.user(administrator, "users:manage")
+
+    calls = [
+        world.identity.LockUser(user_pb2.LockUserRequest(id=administrator.id), metadata=clerk.metadata),
+        world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=administrator.id), metadata=clerk.metadata),
+        world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=administrator.id), metadata=clerk.metadata),
+        world.identity.UpdateUser(
+            pb.UpdateUserRequest(id=administrator.id, email="mine@example.com"), metadata=clerk.metadata
+        ),
+    ]
+
+    for call in calls:
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
+
+
+@pytest.mark.xdist_group("alone")
+async def test_every_failure_does_the_same_work(world: World, admin: Any) -> None:
+    """The statements that each failure runs; how long they take is the bench's to say."""
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    inactive = await world.user(administrator)
+    change = pb.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+    took: dict[str, list[float]] = {}
+    for _ in range(3):
+        for name, tenant, login, password in (
+            ("unknown tenant", "nowhere", "nobody", "wrong"),
+            ("unknown user", administrator.tenant, "nobody", "wrong"),
+            ("wrong password", administrator.tenant, user.username, "wrong"),
+            ("inactive", administrator.tenant, inactive.username, PASSWORD),
+        ):
+            began = perf_counter()
+            await refused(world.identity.Login(pb.LoginRequest(tenant=tenant, login=login, password=password)))
+            took.setdefault(name, []).append(perf_counter() - began)
+
+    # A hash takes tens of milliseconds: whatever left it out would be several times as fast.
+    medians = [statistics.median(seconds) for seconds in took.values()]
+    assert max(medians) < 3 * min(medians)

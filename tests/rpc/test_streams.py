@@ -1,0 +1,90 @@
+"""Streams that run on while their caller loses the right to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from atrium.identity.v1 import api_key_pb2, session_pb2, user_pb2
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.model.v1 import chat_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as pb
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.databases import Scratch
+from tests.factories.world import World, refused
+from tests.fakes.openai_stub import OpenAIStub
+from tests.servers import serving
+
+ENDED_WITHIN = 5.0
+MODEL = "stub-slow-2000"
+"""Forty seconds of tokens."""
+
+
+@pytest.fixture
+async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
+    """A server with a model that goes on and on."""
+    async with serving(scratch.settings(provider_keys={stub.base_url: SecretStr("")})) as (app, port):
+        administrator = await app.founding.first_platform_administrator()
+        assert administrator is not None
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            world = World(channel, administrator)
+            request = pb.CreateModelRequest(
+                name=MODEL,
+                provider=model_pb2.Model.PROVIDER_CUSTOM,
+                type=model_pb2.Model.TYPE_CHAT,
+                base_url=stub.base_url,
+                price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+            )
+            await world.models.CreateModel(request, metadata=(await world.platform()).metadata)
+            yield world
+
+
+async def _talk(world: World, metadata: Any) -> Any:
+    """A stream that has begun to answer."""
+    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
+    stream = world.models.StreamChat(pb.StreamChatRequest(model=MODEL, messages=[message]), metadata=metadata)
+    async for event in stream:
+        if event.HasField("delta"):
+            return stream
+    raise AssertionError("the stream ended by itself")
+
+
+@pytest.mark.parametrize("how", ["lock", "revoke", "suspend", "demote", "key"])
+async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: World, how: str) -> None:
+    world = talkative
+    administrator, platform = await world.tenant(), await world.platform()
+    user, other = await world.nobody(administrator), await world.user(administrator, "models:execute")
+    role = await world.role(administrator, "models:execute")
+    held = {"user_id": user.id, "role_id": role.id}
+    await world.identity.AssignRole(identity.AssignRoleRequest(**held), metadata=administrator.metadata)
+    request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
+    key = await world.identity.CreateApiKey(request, metadata=user.metadata)
+    session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=user.metadata)).session_id
+    stream = await _talk(world, (("x-api-key", key.secret),) if how == "key" else user.metadata)
+    bystander = await _talk(world, platform.metadata if how == "suspend" else other.metadata)
+
+    by = administrator.metadata
+    match how:
+        case "lock":
+            await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=by)
+        case "revoke":
+            await world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=session), metadata=by)
+        case "suspend":
+            suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+            await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
+        case "demote":
+            await world.identity.UnassignRole(identity.UnassignRoleRequest(**held), metadata=by)
+        case "key":
+            await world.identity.RevokeApiKey(api_key_pb2.RevokeApiKeyRequest(id=key.api_key.id), metadata=by)
+
+    async with asyncio.timeout(ENDED_WITHIN):
+        refusal = await refused(stream)
+    denied = how == "demote"
+    assert refusal.code is (grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.UNAUTHENTICATED)
+    assert (await anext(aiter(bystander))).HasField("delta")
+    bystander.cancel()
