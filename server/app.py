@@ -41,6 +41,7 @@ from server.identity.servicer import IdentityServicer
 from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
+from server.jobs.queue import waking
 from server.kernel.paging import PageTokens
 from server.kernel.tasks import Background
 from server.llm.registry import Registry
@@ -61,10 +62,12 @@ from server.rpc.steps.trace import Trace
 from server.rpc.steps.validate import Validate
 from server.settings import Settings, SettingsError
 from server.telemetry import serve_metrics
+from server.tenant.purge import TenantPurge
 from server.tenant.quotas import TenantQuotas
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
+from server.work import working
 
 _log = structlog.get_logger("atrium.app")
 
@@ -146,7 +149,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                         AccessChanges(),
                         PeopleStanding(),
                         {"users": users.count},
-                        settings.admin_database_url,
+                        TenantPurge(database, settings.admin_database_url, audit),
                         audit,
                     ),
                     pages,
@@ -176,6 +179,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         async with (
             listening(settings, {sessions.CHANGED: changed}, access.listening),
             months_kept(settings) if process == 0 else nullcontext(),
+            waking(settings, database),
+            working(settings, database) if process == 0 and settings.worker else nullcontext(),
         ):
             watching = asyncio.create_task(chain.watch(), name="streams")
             try:

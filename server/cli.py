@@ -25,6 +25,7 @@ from server.rpc.policy import PolicyError
 from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError, load_settings
 from server.telemetry import configure_logging
+from server.work import work
 
 app = typer.Typer(
     help="The multi-tenant backend of an AI product, over gRPC.",
@@ -62,6 +63,15 @@ def serve() -> None:
             _out.print("The platform's first administrator; the password is shown this once:")
             _say(f"  tenant platform, login {administrator[0]}, password {administrator[1]}")
         serve_until_stopped(ready, lambda port: _announce(ready, port, administrator))
+
+
+@app.command()
+def worker() -> None:
+    """Do jobs until SIGTERM or Ctrl-C, and serve nothing: for machines of their own beside the servers."""
+    with _explained() as settings:
+        if settings.database_url is None:
+            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
+        asyncio.run(work(settings))
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:

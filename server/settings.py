@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         str, Field(pattern=r"^\S+:\d{1,5}$", description="host:port that gRPC listens on; port 0 takes a free one")
     ] = "127.0.0.1:50051"
     processes: Annotated[int, Field(ge=1, le=64, description="server processes that share the port")] = 1
+    worker: Annotated[
+        bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
+    ] = True
     grace_seconds: Annotated[
         float, Field(gt=0, le=600, description="how long running calls may take to finish after SIGTERM")
     ] = 10.0

@@ -27,6 +27,7 @@ SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser
        EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') AS vector,
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector_available,
        has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE') AS owner_creates,
+       to_regnamespace('jobs') IS NOT NULL AS jobs,
        has_schema_privilege('{SERVING_ROLE}', 'public', 'USAGE') AS app_uses,
        has_schema_privilege('{SERVING_ROLE}', 'public', 'CREATE') AS app_creates,
        has_database_privilege('{SERVING_ROLE}', current_database(), 'TEMPORARY') AS app_makes_temporary,
@@ -106,6 +107,8 @@ async def _prepare_database(connection: Any) -> list[str]:
         await connection.execute(f"GRANT {OWNER_ROLE} TO CURRENT_USER")
     if not facts["owner_creates"]:
         await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER_ROLE}")
+    if not facts["jobs"]:  # made here, since the owner need not be one who makes schemas
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS jobs AUTHORIZATION {OWNER_ROLE}")
     if not facts["app_uses"]:
         await connection.execute(f"GRANT USAGE ON SCHEMA public TO {SERVING_ROLE}")
     if facts["app_creates"]:  # granted to everybody by clusters that were once older than 15

@@ -63,6 +63,15 @@ class Tx:
         with reachable():
             await self._connection.execute(statement.sql, *statement.arguments(values))
 
+    async def run(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Every row of SQL that a library has written."""
+        with reachable():
+            return await self._connection.fetch(sql, *arguments)
+
+    def tell_here(self, channel: str, payload: str = "") -> None:
+        """Tells this process alone, once the transaction has committed."""
+        self.told.append((channel, payload))
+
     async def notify(self, channel: str, payload: str) -> None:
         """Tells every listener, once the transaction has committed. `payload`: under 8,000 bytes."""
         with reachable():

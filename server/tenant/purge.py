@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table
 
 from server.db.base import metadata
+from server.db.database import Database
 from server.db.owner import connect_as_owner
+from server.kernel.audit import Change, plain
+from server.kernel.clock import now
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.tenant import store
+from server.tenant.domain import OwnerUnknown, Tenant
+from server.tenant.ports import AuditLog
 
 _BATCH = 10_000
 
 
-async def purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
+class TenantPurge:
+    """Removes deleted tenants; the platform's audit log says how much of each there was."""
+
+    def __init__(self, database: Database, owner_url: str | None, audit: AuditLog) -> None:
+        """`owner_url`: the database as its owner; None: nothing is purged."""
+        self._database = database
+        self._owner_url = owner_url
+        self._audit = audit
+
+    async def __call__(self, tenant_id: UUID) -> None:
+        """Raises TenantNotFound, NotDeleted, OwnerUnknown."""
+        if self._owner_url is None:
+            raise OwnerUnknown("purge of a tenant")
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock_deleted(tx, tenant_id)
+        # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
+        await self._record("tenants.purge_begin", old, None)
+        await self._record("tenants.purge", old, {"rows": await _purge_rows(self._owner_url, tenant_id)})
+
+    async def due(self, tenant: Tenant, retention_days: int) -> bool:
+        """Purges the tenant where it was deleted longer ago than that, and says whether it did."""
+        if tenant.deleted_at is None or self._owner_url is None:
+            return False
+        if tenant.deleted_at + timedelta(days=retention_days) > now():
+            return False
+        await self(tenant.id)
+        return True
+
+    async def _record(self, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
+
+
+async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
     """Removes the tenant and every row of it, in batches; how many there were, by table.
 
     What is interrupted is gone on with by the next call: the tenant itself goes last. Raises DatabaseRefused.

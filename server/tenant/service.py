@@ -11,7 +11,7 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
-from server.kernel.deletion import Deleted, NotDeleted, check_deleted
+from server.kernel.deletion import Deleted, check_deleted
 from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
@@ -20,7 +20,6 @@ from server.tenant import store
 from server.tenant.domain import (
     PLATFORM_FIELDS,
     FeatureMissing,
-    OwnerUnknown,
     PlatformTenantImmutable,
     Tenant,
     TenantConfig,
@@ -28,7 +27,7 @@ from server.tenant.domain import (
 )
 from server.tenant.export import export
 from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, People
-from server.tenant.purge import purge_rows
+from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (
     FEATURES,
     LONGER_RETENTION,
@@ -50,15 +49,15 @@ class TenantService:
         access: AccessChanges,
         people: People,
         counters: Mapping[Resource, Counter],
-        owner_url: str | None,
+        purge: TenantPurge,
         audit: AuditLog,
     ) -> None:
-        """`counters`: of what the limits are about. `owner_url`: the database as its owner; None: no purge."""
+        """`counters`: of what the limits are about."""
         self._database = database
         self._founding = founding
         self._access = access
         self._counters = counters
-        self._owner_url = owner_url
+        self._purge = purge
         self._audit = audit
         self._people = people
 
@@ -143,34 +142,15 @@ class TenantService:
     async def restore(self, tenant_id: UUID) -> Tenant:
         """Brings the tenant back as it was, active or suspended. Raises TenantNotFound, NotDeleted."""
         async with self._database.tenant_tx(tenant_id) as tx:
-            old = await self._require_deleted(tx, tenant_id)
+            old = await store.lock_deleted(tx, tenant_id)
             new = await store.restore(tx, tenant_id)
             await self._access.tenant_changed(tx, tenant_id)
             await self._record(tx, "tenants.restore", tenant_id, old, new)
         return new
 
     async def purge(self, tenant_id: UUID) -> None:
-        """Removes a deleted tenant with everything that is its own; the platform's audit log says how much it was.
-
-        Raises TenantNotFound, NotDeleted, OwnerUnknown.
-        """
-        if self._owner_url is None:
-            raise OwnerUnknown("purge of a tenant")
-        async with self._database.tenant_tx(tenant_id) as tx:
-            old = await self._require_deleted(tx, tenant_id)
-        # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
-        await self._record_purge("tenants.purge_begin", old, None)
-        await self._record_purge("tenants.purge", old, {"rows": await purge_rows(self._owner_url, tenant_id)})
-
-    async def _record_purge(self, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
-        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
-            await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
-
-    async def _require_deleted(self, tx: Tx, tenant_id: UUID) -> Tenant:
-        tenant = await store.lock_any(tx, tenant_id)
-        if tenant.deleted_at is None:
-            raise NotDeleted(f"tenant {tenant.slug}")
-        return tenant
+        """Removes a deleted tenant with everything that is its own. Raises TenantNotFound, NotDeleted, OwnerUnknown."""
+        await self._purge(tenant_id)
 
     async def usage(self, tenant_id: UUID) -> tuple[str, list[tuple[Resource, int, int | None]], list[str]]:
         """The tier that holds, what is used of each resource and its limit (None: no limit), and the tier's features.

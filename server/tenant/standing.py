@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from server.db.database import Database, Tx
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.paging import PageRequest
 from server.tenant import store
-from server.tenant.domain import TenantNotActive, TenantNotFound
+from server.tenant.domain import Tenant, TenantNotActive, TenantNotFound
+
+_PAGE = 500
 
 
 class TenantStanding:
@@ -19,6 +24,19 @@ class TenantStanding:
         """The id of the active tenant of that slug."""
         async with self._database.global_tx() as tx:
             return await store.find_active(tx, slug)
+
+    async def everyone(self) -> AsyncIterator[tuple[Tenant, int]]:
+        """Every tenant, deleted ones too, with the days that it keeps what was deleted; read page by page."""
+        cursor: UUID | None = None
+        while True:
+            async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+                page = await store.page(tx, PageRequest(_PAGE, cursor), "include", None, None, None)
+            for tenant in page.items:
+                config = await store.read_config(self._database, tenant.id)
+                yield tenant, config.soft_delete_retention_days
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
 
     async def enter(self, tenant_id: UUID) -> None:
         """Raises TenantNotFound or TenantNotActive for a tenant that the platform's administrators cannot act in."""

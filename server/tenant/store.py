@@ -14,7 +14,7 @@ from server.db.base import among
 from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
-from server.kernel.deletion import Deleted
+from server.kernel.deletion import Deleted, NotDeleted
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.tenant.domain import Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
@@ -111,6 +111,14 @@ async def lock_any(tx: Tx, tenant_id: UUID) -> Tenant:
     if row is None:
         raise TenantNotFound(tenant_id)
     return Tenant(*row)
+
+
+async def lock_deleted(tx: Tx, tenant_id: UUID) -> Tenant:
+    """The deleted tenant, held until the transaction ends. Raises TenantNotFound, NotDeleted."""
+    tenant = await lock_any(tx, tenant_id)
+    if tenant.deleted_at is None:
+        raise NotDeleted(f"tenant {tenant.slug}")
+    return tenant
 
 
 async def hold_entitlement(tx: Tx) -> Entitlement:

@@ -27,6 +27,8 @@ from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from server.cli import app
 from server.db.bootstrap import bootstrap
+from server.db.database import Database
+from server.jobs.queue import enqueue
 from server.settings import SettingsError, load_settings
 from server.telemetry import configure_logging
 from tests.databases import Cluster, Scratch
@@ -355,3 +357,23 @@ async def test_a_client_that_falls_silent_is_found_within_ten_seconds(scratch: S
                     await exchange.left.wait()
 
     assert len(stub.exchanges) == 2
+
+
+async def test_a_worker_of_its_own_works_until_it_is_stopped(scratch: Scratch, database: Database, admin: Any) -> None:
+    await admin.execute("INSERT INTO tenants (name, slug) VALUES ('Ada', 'ada')")
+    await admin.execute(
+        "INSERT INTO tenant_configs (tenant_id) SELECT id FROM tenants WHERE slug = 'ada'; "
+        "INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at) "
+        "SELECT id, id, 'm', 'old', 'h', 'done', now() FROM tenants WHERE slug = 'ada'"
+    )
+    async with atrium(environment(scratch), "worker") as process:
+        async with database.global_tx() as tx:
+            await enqueue(tx, "upkeep/1")
+        async with asyncio.timeout(60):
+            while await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'upkeep/1'"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+        process.send(signal.SIGTERM)
+
+        assert await process.end() == 0
+    assert await admin.fetchval("SELECT count(*) FROM idempotency_keys") == 0

@@ -81,7 +81,9 @@ _UNLOCK = Statement(
     )
     .returning(*COLUMNS)
 )
-_SET_PASSWORD = Statement(update(users).where(THIS).values(password_hash=bindparam("password_hash")))
+_SET_PASSWORD = Statement(
+    update(users).where(THIS).values(password_hash=bindparam("password_hash"), login_attempts=0, locked_until=None)
+)
 _EXISTS = Statement(select(users.c.id).where(THIS, LIVE))
 _ANY = Statement(select(users.c.id).limit(1))
 

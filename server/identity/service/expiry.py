@@ -1,0 +1,65 @@
+"""The end of what has expired, and of what was deleted long ago."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from server.db.database import Database
+from server.identity.ports import AuditLog
+from server.identity.service.values import role_values, user_values
+from server.identity.store import expiry as store
+from server.identity.store import roles as role_store
+from server.identity.store import users as user_store
+from server.kernel.audit import Change
+
+
+class Expiry:
+    """Removes, tenant by tenant and in batches, what nobody can use or restore any more."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._database = database
+        self._audit = audit
+
+    async def sweep(self, tenant_id: UUID, retention_days: int) -> dict[str, int]:
+        """Removes what has expired, and what was deleted longer ago than that; how many rows, by table."""
+        removed = {table: await self._expired(tenant_id, table) for table in store.EXPIRED}
+        removed["users"] = await self._users(tenant_id, retention_days)
+        removed["roles"] = await self._roles(tenant_id, retention_days)
+        return {table: count for table, count in removed.items() if count}
+
+    async def _expired(self, tenant_id: UUID, table: str) -> int:
+        total = 0
+        while True:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                count = await store.remove_batch(tx, table)
+            total += count
+            if count < store.BATCH:
+                return total
+
+    async def _users(self, tenant_id: UUID, days: int) -> int:
+        total = 0
+        while True:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                found = await store.users_deleted_before(tx, days)
+                for user_id in found:
+                    user = await user_store.lock_any(tx, user_id)
+                    if user.deleted_at is not None:  # it may have been restored a moment ago
+                        await user_store.purge(tx, user_id)
+                        await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
+            total += len(found)
+            if len(found) < store.BATCH:
+                return total
+
+    async def _roles(self, tenant_id: UUID, days: int) -> int:
+        total = 0
+        while True:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                found = await store.roles_deleted_before(tx, days)
+                for role_id in found:
+                    role = await role_store.lock_any(tx, role_id)
+                    if role.deleted_at is not None:
+                        await role_store.purge(tx, role_id)
+                        await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
+            total += len(found)
+            if len(found) < store.BATCH:
+                return total

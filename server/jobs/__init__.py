@@ -1,0 +1,5 @@
+"""Work that is done later, by whichever process has time for it: the binding to PgQueuer. Knows no slice.
+
+A job is a lease and a wake-up. What it is about lies in the tables of the slice that asked for it, which are the
+authority: a job may be run again, by another process, and what it does must bear that.
+"""

@@ -1,0 +1,148 @@
+"""Asking for a job to be done: a part of the transaction that needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Self
+
+import asyncpg
+import orjson
+import structlog
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.tm import TaskManager
+from pgqueuer.domain.models import TableChangedEvent, utc_now
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
+from pgqueuer.ports.driver import Driver, NotifyCallback
+
+from server.db.database import Database, Tx
+from server.settings import Settings
+
+_log = structlog.get_logger("atrium.jobs")
+
+CHANNEL = Channel("atrium_jobs")
+_ENQUEUED = "atrium_jobs_enqueued"
+
+# Of a burst of commits one notification tells: each would otherwise wait for the others' (they are made one by one).
+_GATHER_SECONDS = 0.01
+_CONNECT_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+
+_SETTINGS = DBSettings(db_schema="jobs", channel=CHANNEL)
+
+
+def engine(driver: Driver, kind: type[Queries] = Queries) -> Queries:
+    """PgQueuer's statements for our schema."""
+    return kind(
+        driver,
+        QueryBuilderEnvironment(settings=_SETTINGS),
+        QueryQueueBuilder(settings=_SETTINGS),
+        QuerySchedulerBuilder(settings=_SETTINGS),
+    )
+
+
+class _InTransaction(Driver):
+    """Runs the engine's one statement that adds jobs, in a transaction of ours."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        *columns, headers = args
+        # The engine gives JSON as text, and our connections take it as values.
+        assert isinstance(headers, list)
+        return [dict(row) for row in await self._tx.run(query, *columns, [orjson.loads(text) for text in headers])]
+
+    async def execute(self, query: str, *args: object) -> str:
+        raise NotImplementedError("adding jobs is a statement that gives rows")
+
+    async def notify(self, channel: str, payload: str) -> None:
+        raise NotImplementedError("workers are woken by `waking`")
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        raise NotImplementedError("a transaction does not listen")
+
+    @property
+    def shutdown(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @property
+    def tm(self) -> TaskManager:
+        return TaskManager()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def enqueue(
+    tx: Tx,
+    entrypoint: str,
+    payload: bytes = b"",
+    *,
+    priority: int = 0,
+    delay: timedelta = timedelta(),
+    key: str | None = None,
+) -> bool:
+    """Has the job done once the transaction has committed, `delay` later at the earliest.
+
+    `key`: of jobs with one key there is one at a time; False where there is one already, and this one is left out.
+    """
+    made = await engine(_InTransaction(tx)).enqueue(entrypoint, payload, priority, delay, key, on_conflict="skip")
+    tx.tell_here(_ENQUEUED)
+    return made[0] is not None
+
+
+async def prune(database: Database) -> None:
+    """Forgets what the engine noted of jobs longer ago than a week."""
+    async with database.global_tx() as tx:
+        await tx.run("DELETE FROM jobs.pgqueuer_log WHERE created < now() - interval '7 days'")
+
+
+@asynccontextmanager
+async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """Wakes the workers, in whichever process they are, for what this process enqueues."""
+    enqueued = asyncio.Event()
+    database.hear(_ENQUEUED, lambda _: enqueued.set())
+    task = asyncio.create_task(_wake(settings, enqueued), name="waking")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
+    """A worker that is not woken finds its jobs by itself, a few seconds later: what is lost here costs no more."""
+    while True:
+        try:
+            connection: Any = await asyncpg.connect(
+                settings.database_url,
+                timeout=_CONNECT_SECONDS,
+                # A notification is no fact that must survive: its commit need not wait for the disk.
+                server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},
+            )
+            try:
+                while True:
+                    await enqueued.wait()
+                    await asyncio.sleep(_GATHER_SECONDS)
+                    enqueued.clear()
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
+            finally:
+                connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("waking interrupted", error=type(error).__name__)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _changed() -> str:
+    event = TableChangedEvent(
+        channel=CHANNEL, sent_at=utc_now(), type="table_changed_event", operation="insert", table=_SETTINGS.queue_table
+    )
+    return event.model_dump_json()

@@ -1,0 +1,80 @@
+"""What workers do: the jobs of every slice and their schedule, and a process that does nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from server.audit.service import AuditLog
+from server.db.database import Database
+from server.identity.service.expiry import Expiry
+from server.jobs.queue import prune, waking
+from server.jobs.runs import Run
+from server.jobs.worker import Cron, Worker
+from server.settings import Settings
+from server.tenant.purge import TenantPurge
+from server.tenant.standing import TenantStanding
+
+_log = structlog.get_logger("atrium.work")
+
+SCHEDULE = (
+    Cron("upkeep/1", "17 * * * *"),
+    Cron("prune/1", "43 3 * * *"),
+)
+"""By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
+
+
+class Upkeep:
+    """Removes what has expired and what was deleted long ago, in every tenant."""
+
+    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge) -> None:
+        self._standing = standing
+        self._expiry = expiry
+        self._purge = purge
+
+    async def __call__(self, _: Run) -> None:
+        async for tenant, retention_days in self._standing.everyone():
+            if await self._purge.due(tenant, retention_days):
+                _log.info("tenant purged", tenant_id=tenant.id)
+            elif removed := await self._expiry.sweep(tenant.id, retention_days):
+                _log.info("upkeep", tenant_id=tenant.id, **removed)
+
+
+def worker(settings: Settings, database: Database) -> Worker:
+    """A worker for the jobs of every slice."""
+    audit = AuditLog(database)
+    purge = TenantPurge(database, settings.admin_database_url, audit)
+    upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge)
+
+    async def pruning(_: Run) -> None:
+        await prune(database)
+
+    return Worker(settings, database, {"upkeep/1": upkeep, "prune/1": pruning}, SCHEDULE)
+
+
+@asynccontextmanager
+async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """A worker beside whatever else this process does. At the end it finishes its jobs, within the grace period."""
+    crew = worker(settings, database)
+    task = asyncio.create_task(crew.run(), name="worker")
+    try:
+        yield
+    finally:
+        crew.stop()
+        await asyncio.wait([task], timeout=settings.grace_seconds)
+        task.cancel()  # what still runs is taken over by another worker
+        await asyncio.wait([task])
+
+
+async def work(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with Database.open(settings) as database, waking(settings, database), working(settings, database):
+        _log.info("working")
+        await stopping.wait()

@@ -1,0 +1,149 @@
+"""What has expired or was deleted long ago is removed, in every tenant, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from server.audit.service import AuditLog
+from server.db.database import Database
+from server.identity.service.expiry import Expiry
+from server.jobs.runs import Run
+from server.settings import Settings
+from server.tenant.purge import TenantPurge
+from server.tenant.standing import TenantStanding
+from server.work import Upkeep
+from tests.databases import Scratch
+
+ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
+
+_TENANTS = """
+INSERT INTO tenants (id, name, slug, status, deleted_at) VALUES
+    ($1, 'Ada', 'ada', 'active', NULL), ($2, 'Grace', 'grace', 'suspended', NULL),
+    ($3, 'Gone', 'gone', 'deleted', now() - interval '31 days'),
+    ($4, 'Kept', 'kept', 'deleted', now() - interval '3 days')
+"""
+_ROWS = """
+INSERT INTO tenant_configs (tenant_id) VALUES ('{tenant}');
+INSERT INTO users (tenant_id, username, email, deleted_at) VALUES
+    ('{tenant}', 'live', 'live@x', NULL), ('{tenant}', 'fresh', 'fresh@x', now() - interval '29 days'),
+    ('{tenant}', 'long ago', 'long@x', now() - interval '31 days');
+INSERT INTO roles (tenant_id, name, code, deleted_at) VALUES
+    ('{tenant}', 'live', 'live', NULL), ('{tenant}', 'old', 'old', now() - interval '31 days');
+INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
+    SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
+    AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';
+INSERT INTO sessions (tenant_id, user_id, refresh_hash, expires_at, revoked_at)
+    SELECT '{tenant}', id, hash, now() + expires, now() - revoked FROM users, (VALUES
+        ('good', interval '1 day', NULL), ('just expired', interval '-1 day', NULL),
+        ('old', interval '-8 days', NULL), ('old revoked', interval '1 day', interval '8 days')
+    ) AS v (hash, expires, revoked) WHERE tenant_id = '{tenant}' AND username = 'live';
+INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
+    VALUES ('{tenant}', '{tenant}', 'm', 'good', 'h', 'done', now() + interval '1 hour'),
+           ('{tenant}', '{tenant}', 'm', 'old', 'h', 'done', now());
+INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
+    VALUES ('{tenant}', '192.0.2.1', now()), ('{tenant}', '192.0.2.2', now() - interval '2 days');
+INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
+    SELECT '{tenant}', id, 'verify_email', hash, now() + expires FROM users, (VALUES
+        ('good', interval '1 hour'), ('old', interval '-2 days')
+    ) AS v (hash, expires) WHERE tenant_id = '{tenant}' AND username = 'live'
+"""
+
+
+@pytest.fixture
+async def upkeep(database: Database, scratch: Scratch, admin: Any) -> Upkeep:
+    await admin.execute(_TENANTS, ADA, GRACE, GONE, KEPT)
+    for tenant in (ADA, GRACE, GONE, KEPT):
+        await admin.execute(_ROWS.format(tenant=tenant))
+    return _upkeep(database, scratch.settings())
+
+
+def _upkeep(database: Database, settings: Settings) -> Upkeep:
+    audit = AuditLog(database)
+    purge = TenantPurge(database, settings.admin_database_url, audit)
+    return Upkeep(TenantStanding(database), Expiry(database, audit), purge)
+
+
+RUN = Run(1, b"", 1, uuid4())
+
+
+async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admin: Any) -> None:
+    await upkeep(RUN)
+
+    for tenant in (ADA, GRACE, KEPT):
+        left = {
+            table: [
+                row[0]
+                for row in await admin.fetch(f"SELECT {name} FROM {table} WHERE tenant_id = $1 ORDER BY 1", tenant)
+            ]
+            for table, name in (
+                ("users", "username"),
+                ("roles", "code"),
+                ("sessions", "refresh_hash"),
+                ("idempotency_keys", "key"),
+                ("sign_in_throttle", "host(address)"),
+                ("one_time_tokens", "token_hash"),
+                ("user_roles", "granted_by::text"),
+            )
+        }
+        assert left == {
+            "users": ["fresh", "live"],
+            "roles": ["live"],
+            "sessions": ["good", "just expired"],
+            "idempotency_keys": ["good"],
+            "sign_in_throttle": ["192.0.2.1"],
+            "one_time_tokens": ["good"],
+            "user_roles": [None],
+        }, tenant
+
+
+async def test_a_tenant_deleted_longer_ago_than_it_keeps_is_purged(upkeep: Upkeep, admin: Any) -> None:
+    await upkeep(RUN)
+
+    slugs = {row[0] for row in await admin.fetch("SELECT slug FROM tenants")}
+    assert slugs == {"platform", "ada", "grace", "kept"}
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", GONE) == 0
+
+
+async def test_a_tenants_own_retention_counts(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute("UPDATE tenant_configs SET soft_delete_retention_days = 1 WHERE tenant_id = $1", ADA)
+    await admin.execute("UPDATE tenant_configs SET soft_delete_retention_days = 100 WHERE tenant_id = $1", GRACE)
+
+    await upkeep(RUN)
+
+    counts = dict(await admin.fetch("SELECT tenant_id, count(*) FROM users GROUP BY tenant_id"))
+    assert (counts[ADA], counts[GRACE]) == (1, 3)
+
+
+async def test_without_the_owner_no_tenant_is_purged_and_the_rest_is_done(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    await _upkeep(database, scratch.settings(admin_database_url=None))(RUN)
+
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE slug = 'gone'") == 1
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+
+
+async def test_each_purge_is_audited_as_the_systems(upkeep: Upkeep, admin: Any) -> None:
+    await upkeep(RUN)
+
+    rows = await admin.fetch(
+        "SELECT action, actor_kind, old_value->>'username' AS who FROM audit_logs "
+        "WHERE tenant_id = $1 AND action = 'users.purge'",
+        ADA,
+    )
+    assert [tuple(row) for row in rows] == [("users.purge", "system", "long ago")]
+
+
+async def test_many_rows_go_in_batches(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute(
+        "INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at) "
+        "SELECT $1, $1, 'm', 'n' || n, 'h', 'done', now() FROM generate_series(1, 2500) n",
+        ADA,
+    )
+
+    await upkeep(RUN)
+
+    assert await admin.fetchval("SELECT count(*) FROM idempotency_keys WHERE tenant_id = $1", ADA) == 1
