@@ -36,8 +36,10 @@ from server.identity.service.recovery import RecoveryService
 from server.identity.service.repeats import Repeats
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
+from server.identity.service.signing import SigningKeys
 from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
+from server.identity.signing_keys import KeyRing, SigningKey
 from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
@@ -105,16 +107,28 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     async with Database.open(settings) as database:
         audit = AuditLog(database)
         standing = TenantStanding(database)
-        tokens = await _access_tokens(database, settings)
+        signing = _signing_keys(settings, database, audit)
+        ring = await _key_ring(signing)
+        tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
         access = AccessCache(
             tokens,
+            partial(signing.seek, ring),
             partial(sessions.access, database),
             partial(api_keys.access, database),
             lambda tenant_id, key_id: _note(background, keys_of_programs, tenant_id, key_id),
         )
         changed = partial(_access_changed, access)
         database.hear(sessions.CHANGED, changed)
+
+        def keys_changed(_: str = "") -> None:
+            background.start(signing.refresh(ring), "signing keys")
+
+        def listening_changed(connected: bool) -> None:
+            access.listening(connected)
+            if connected:
+                keys_changed()
+
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
@@ -135,7 +149,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             tokens,
             standing,
             audit,
-            access_life=timedelta(minutes=settings.access_token_minutes),
+            access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_key=hmac.digest(settings.master_key_bytes, b"atrium refresh token", "sha256"),
         )
@@ -177,7 +191,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, {sessions.CHANGED: changed}, access.listening),
+            listening(settings, {sessions.CHANGED: changed, keys.CHANGED: keys_changed}, listening_changed),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             working(settings, database) if process == 0 and settings.worker else nullcontext(),
@@ -208,17 +222,24 @@ async def _first_administrator(settings: Settings) -> tuple[str, str] | None:
             passwords.close()
 
 
-async def _access_tokens(database: Database, settings: Settings) -> AccessTokens:
+async def rotated(settings: Settings, *, compromised: bool) -> SigningKey:
+    """A new signing key, which every running server hears of. Raises the refusals of `Database.open`."""
+    async with Database.open(settings) as database:
+        return await _signing_keys(settings, database, AuditLog(database)).rotate(compromised=compromised)
+
+
+def _signing_keys(settings: Settings, database: Database, audit: AuditLog) -> SigningKeys:
+    return SigningKeys(database, audit, settings.master_key_bytes, settings.access_life)
+
+
+async def _key_ring(signing: SigningKeys) -> KeyRing:
     try:
-        async with database.global_tx() as tx:
-            found = await keys.load_or_create(tx, settings.master_key_bytes)
+        return KeyRing(await signing.load())
     except InvalidTag:
         raise SettingsError(
             "ATRIUM_MASTER_KEY: is not the one that the keys in this database are kept under: give it the same key "
             "as before"
         ) from None
-    by_kid = {key.kid: key for key in found}
-    return AccessTokens(by_kid, found[-1].kid, settings.token_issuer, settings.token_audience)
 
 
 def _mailer(settings: Settings) -> Mailer | None:

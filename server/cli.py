@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from server import demo as tour
-from server.app import first_administrator
+from server.app import first_administrator, rotated
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.errors import DatabaseRefused
@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 migrate = typer.Typer(help="Bring a database of your own to the schema that this version needs.", no_args_is_help=True)
 app.add_typer(migrate, name="migrate")
+signing_key = typer.Typer(help="See to the key that access tokens are signed with.", no_args_is_help=True)
+app.add_typer(signing_key, name="signing-key")
 partitions = typer.Typer(help="See to the months of the tables that grow.", no_args_is_help=True)
 app.add_typer(partitions, name="partitions")
 
@@ -147,6 +149,18 @@ def ensure(
     with _explained() as settings:
         asyncio.run(ensure_months(_owner(settings), first.date(), last.date()))
         _out.print(f"Every month from {first:%Y-%m} to {last:%Y-%m} is there.")
+
+
+@signing_key.command()
+def rotate(
+    *, compromised: Annotated[bool, typer.Option(help="refuse every token of the old keys from now on")] = False
+) -> None:
+    """Replace the key before its time: the old one's tokens stay good until they expire."""
+    with _explained() as settings:
+        if settings.database_url is None:
+            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
+        key = asyncio.run(rotated(settings, compromised=compromised))
+        _out.print(f"The key {key.kid} signs from {key.not_before:%Y-%m-%d %H:%M:%S} UTC on.")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import ssl
+from datetime import timedelta
 from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     token_issuer: Annotated[str, Field(min_length=1, description="`iss` of access tokens")] = "atrium"
     token_audience: Annotated[str, Field(min_length=1, description="`aud` of access tokens")] = "atrium"
     access_token_minutes: Annotated[int, Field(ge=1, le=60, description="life of an access token")] = 15
+    signing_key_days: Annotated[int, Field(ge=1, le=3650, description="age at which the signing key is replaced")] = 90
     refresh_token_days: Annotated[int, Field(ge=1, le=365, description="life of a session without use")] = 30
 
     openai_api_key: Annotated[SecretStr | None, Field(description="key of the models of provider openai")] = None
@@ -227,6 +229,11 @@ class Settings(BaseSettings):
     @property
     def serves_reflection(self) -> bool:
         return self.environment == "development" if self.reflection is None else self.reflection
+
+    @property
+    def access_life(self) -> timedelta:
+        """How long an access token is good for."""
+        return timedelta(minutes=self.access_token_minutes)
 
     @cached_property
     def master_key_bytes(self) -> bytes:

@@ -6,15 +6,17 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import structlog
 
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.expiry import Expiry
+from server.identity.service.signing import SigningKeys
 from server.jobs.queue import prune, waking
 from server.jobs.runs import Run
-from server.jobs.worker import Cron, Worker
+from server.jobs.worker import Cron, Handler, Worker
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -24,6 +26,7 @@ _log = structlog.get_logger("atrium.work")
 SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
     Cron("prune/1", "43 3 * * *"),
+    Cron("rotate_signing_key/1", "11 4 * * *"),
 )
 """By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
 
@@ -50,10 +53,16 @@ def worker(settings: Settings, database: Database) -> Worker:
     purge = TenantPurge(database, settings.admin_database_url, audit)
     upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge)
 
+    signing = SigningKeys(database, audit, settings.master_key_bytes, settings.access_life)
+
     async def pruning(_: Run) -> None:
         await prune(database)
 
-    return Worker(settings, database, {"upkeep/1": upkeep, "prune/1": pruning}, SCHEDULE)
+    async def rotating(_: Run) -> None:
+        await signing.rotate_after(timedelta(days=settings.signing_key_days))
+
+    handlers: dict[str, Handler] = {"upkeep/1": upkeep, "prune/1": pruning, "rotate_signing_key/1": rotating}
+    return Worker(settings, database, handlers, SCHEDULE)
 
 
 @asynccontextmanager

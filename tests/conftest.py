@@ -1,3 +1,18 @@
-"""What every test can ask for."""
+"""What every test can ask for, and what each starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
 
 pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams"]
+
+
+@pytest.fixture(autouse=True)
+def _no_logging_of_others() -> Iterator[None]:
+    """Whatever level a server of an earlier test in this process logged from, and to wherever."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from time import monotonic, time
 from uuid import UUID
 
-from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenExpired
-from server.identity.tokens import AccessTokens, Claims, KeySecret
+from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
+from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
 from server.kernel.principal import Principal
 
 # A change is told by notification within milliseconds; the life of an entry only bounds what a lost one could cost.
@@ -24,6 +24,9 @@ ReadSession = Callable[[UUID, UUID], Awaitable[Access | None]]
 
 ReadKey = Callable[[UUID, str, str], Awaitable[Access | None]]
 """The same of a tenant's API key, by its prefix and the hash of its secret."""
+
+SeekKeys = Callable[[], Awaitable[None]]
+"""Looks whether there are signing keys that this process has yet to hear of."""
 
 Used = Callable[[UUID, UUID], None]
 """Told that a tenant's API key was used, each time that it is read anew."""
@@ -44,8 +47,11 @@ class AccessCache:
     live under a second, so that a revocation holds everywhere within one.
     """
 
-    def __init__(self, tokens: AccessTokens, read_session: ReadSession, read_key: ReadKey, used: Used) -> None:
+    def __init__(
+        self, tokens: AccessTokens, seek_keys: SeekKeys, read_session: ReadSession, read_key: ReadKey, used: Used
+    ) -> None:
         self._tokens = tokens
+        self._seek_keys = seek_keys
         self._read_session = read_session
         self._read_key = read_key
         self._used = used
@@ -62,7 +68,7 @@ class AccessCache:
         if claims is None:
             access = self._remembered(digest)
             return None if access is None else access.principal
-        if claims.expires_at <= time():
+        if not self._tokens.accepts(claims):
             return None
         access = self._remembered(claims.session_id)
         return None if access is None or access.epoch != claims.epoch else access.principal
@@ -73,10 +79,10 @@ class AccessCache:
         Raises TokenInvalid, TokenExpired or SessionRevoked.
         """
         digest = _digest(token)
-        claims = self._claims.get(digest) or self._tokens.read(token)
-        if claims.expires_at <= time():
+        claims = self._claims.get(digest)
+        if claims is None or not self._tokens.accepts(claims):
             self._claims.pop(digest, None)
-            raise TokenExpired
+            claims = await self._read_token(token)
         principal = await self._session(claims)
         self._claims[digest] = claims
         if len(self._claims) > _MOST:
@@ -104,6 +110,16 @@ class AccessCache:
         if access is None:
             raise SessionRevoked
         return access.principal
+
+    async def _read_token(self, token: str) -> Claims:
+        try:
+            return self._tokens.read(token)
+        except SigningKeyUnknown:
+            await self._seek_keys()
+        try:
+            return self._tokens.read(token)
+        except SigningKeyUnknown:
+            raise TokenInvalid from None
 
     async def _session(self, claims: Claims) -> Principal:
         access = await self._read_session_of(claims.tenant_id, claims.session_id)

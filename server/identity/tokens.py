@@ -8,24 +8,31 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import time
 from typing import Any
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.identity.domain import ApiKeyInvalid, OneTimeTokenInvalid, RefreshTokenInvalid, TokenExpired, TokenInvalid
+from server.identity.domain import (
+    ApiKeyInvalid,
+    OneTimeTokenInvalid,
+    RefreshTokenInvalid,
+    TokenExpired,
+    TokenInvalid,
+)
+from server.identity.signing_keys import ALGORITHM, KeyRing
 
-ALGORITHM = "EdDSA"
 HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
 
 _REQUIRED = ["iss", "aud", "exp", "iat", "sub", "tid", "sid", "epoch"]
 _NUMBERS = ("exp", "iat", "epoch")
-_NONCE_BYTES = 12
+
+
+class SigningKeyUnknown(Exception):
+    """A token names a key that is not on the ring: there is none, or this process has yet to hear of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,50 +44,14 @@ class Claims:
     session_id: UUID
     epoch: int
     expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A key pair that access tokens are signed with. `public_key`: 32 raw bytes (RFC 8032)."""
-
     kid: str
-    private_key: Ed25519PrivateKey
-    public_key: Ed25519PublicKey
-
-    @classmethod
-    def generate(cls) -> SigningKey:
-        private_key = Ed25519PrivateKey.generate()
-        return cls(secrets.token_urlsafe(12), private_key, private_key.public_key())
-
-    @classmethod
-    def unwrap(cls, kid: str, wrapped: bytes, master_key: bytes) -> SigningKey:
-        """The key pair out of the bytes that `wrap` gave. Raises cryptography's InvalidTag for another master key."""
-        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
-        raw = AESGCM(master_key).decrypt(nonce, ciphertext, _wrap_context(kid))
-        private_key = Ed25519PrivateKey.from_private_bytes(raw)
-        return cls(kid, private_key, private_key.public_key())
-
-    def wrap(self, master_key: bytes) -> bytes:
-        """The private key under the master key (AES-256-GCM, bound to the kid): nonce, then ciphertext."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(master_key).encrypt(nonce, self.private_key.private_bytes_raw(), _wrap_context(self.kid))
-
-    def jwk(self) -> dict[str, str]:
-        """The public key as a JSON Web Key (RFC 8037)."""
-        x = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
-        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "x": x}
-
-
-def _wrap_context(kid: str) -> bytes:
-    return b"atrium signing key\0" + kid.encode()
 
 
 class AccessTokens:
-    """Signs access tokens with the newest key and reads those of every key it is given."""
+    """Signs access tokens with the newest key and reads those of every key on the ring."""
 
-    def __init__(self, keys: Mapping[str, SigningKey], signing_kid: str, issuer: str, audience: str) -> None:
-        self._keys = keys
-        self._signing = keys[signing_kid]
+    def __init__(self, ring: KeyRing, issuer: str, audience: str) -> None:
+        self._ring = ring
         self._issuer = issuer
         self._audience = audience
 
@@ -98,18 +69,23 @@ class AccessTokens:
             "sid": str(session_id),
             "epoch": epoch,
         }
-        headers = {"kid": self._signing.kid, "typ": HEADER_TYPE}
-        return jwt.encode(claims, self._signing.private_key, algorithm=ALGORITHM, headers=headers)
+        key = self._ring.signing()
+        headers = {"kid": key.kid, "typ": HEADER_TYPE}
+        return jwt.encode(claims, key.private_key, algorithm=ALGORITHM, headers=headers)
 
     def read(self, token: str) -> Claims:
-        """The token's claims, every one of them checked. Raises TokenInvalid or TokenExpired."""
+        """The token's claims, every one of them checked. Raises SigningKeyUnknown, TokenInvalid or TokenExpired."""
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("typ") != HEADER_TYPE or not isinstance(header.get("kid"), str):
+            kid = header.get("kid")
+            if header.get("typ") != HEADER_TYPE or not isinstance(kid, str):
                 raise TokenInvalid
+            key = self._ring.find(kid)
+            if key is None:
+                raise SigningKeyUnknown
             claims = jwt.decode(
                 token,
-                self._keys[header["kid"]].public_key,
+                key.public_key,
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
@@ -125,15 +101,20 @@ class AccessTokens:
                 UUID(claims["sid"]),
                 claims["epoch"],
                 claims["exp"],
+                kid,
             )
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
         except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
             raise TokenInvalid from None
 
+    def accepts(self, claims: Claims) -> bool:
+        """Whether claims that were read before are still good: not expired, nor their key withdrawn."""
+        return claims.expires_at > time() and self._ring.find(claims.kid) is not None
+
     def jwks(self) -> list[dict[str, str]]:
         """Every key whose tokens are accepted, as JSON Web Keys."""
-        return [key.jwk() for key in self._keys.values()]
+        return [key.jwk() for key in self._ring.accepted()]
 
 
 @dataclass(frozen=True, slots=True)

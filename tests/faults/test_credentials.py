@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
 from server.db.database import Database
+from server.identity.signing_keys import SigningKey
 from server.identity.store import keys
-from server.identity.tokens import SigningKey
+from server.kernel.clock import now
 from tests.databases import MASTER_KEY, Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.servers import serving
@@ -91,7 +92,7 @@ def _with_other_algorithms(good: Token) -> Iterator[str]:
 
 
 def _with_other_keys(good: Token) -> Iterator[str]:
-    forger = SigningKey.generate()
+    forger = SigningKey.generate(now())
     for kid in (..., None, "", "other", 1, True, [good.key.kid], {"kid": good.key.kid}, good.key.kid + " ", forger.kid):
         yield good.headed(kid=kid).text()
     forged = replace(good, key=forger)
@@ -149,7 +150,7 @@ def _of_other_form(text: str, refresh_token: str) -> Iterator[str]:
 async def test_no_mutant_of_a_token_is_good(world: World, database: Database) -> None:
     ann, other = await world.tenant(), await world.tenant()
     async with database.global_tx() as tx:
-        (key,) = await keys.load_or_create(tx, base64.b64decode(MASTER_KEY.get_secret_value()))
+        (key,) = await keys.live(tx, base64.b64decode(MASTER_KEY.get_secret_value()))
     text = ann.tokens.access_token
     good = Token(key, *(json.loads(_decode(part)) for part in text.split(".")[:2]))
     await world.identity.WhoAmI(WHO, metadata=_bearing(good.text()))  # and is remembered from here on

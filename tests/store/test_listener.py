@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from server.db.database import Database
@@ -110,7 +109,6 @@ async def test_it_waits_for_a_server_that_does_not_let_it_in(scratch: Scratch, a
         refused.set()
         return entry
 
-    structlog.reset_defaults()  # whatever level a server in this process logs from
     with capture_logs(processors=[note]) as logs:
         async with listening(scratch.settings(), {CHANNEL: told.put}, told.put):
             async with asyncio.timeout(BOUND):

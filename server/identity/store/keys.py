@@ -2,44 +2,85 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, insert, or_, select
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from server.db.database import Tx
 from server.db.statements import Statement
+from server.identity.signing_keys import SigningKey
 from server.identity.tables import signing_keys
-from server.identity.tokens import SigningKey
 
-# Two processes that start on an empty table would each make a key; the second waits here and finds the first's.
+CHANGED = "atrium_signing_keys"
+"""Channel that says that there are other keys than before; its payload is empty."""
+
+# Two that would each make a key take turns, and the second finds the first's.
 _HOLD = Statement(select(func.pg_advisory_xact_lock(func.hashtext("atrium signing keys"))))
 _LIVE = Statement(
-    select(signing_keys.c.kid, signing_keys.c.wrapped_private_key)
+    select(
+        signing_keys.c.kid,
+        signing_keys.c.wrapped_private_key,
+        signing_keys.c.not_before,
+        signing_keys.c.retires_at,
+    )
     .where(or_(signing_keys.c.retires_at.is_(None), signing_keys.c.retires_at > func.now()))
     .order_by(signing_keys.c.not_before)
+)
+_NEWEST = Statement(select(func.max(signing_keys.c.not_before)))
+_RETIRE = Statement(
+    update(signing_keys)
+    .values(retires_at=bindparam("moment"))
+    .where(or_(signing_keys.c.retires_at.is_(None), signing_keys.c.retires_at > bindparam("moment")))
 )
 _ADD = Statement(
     insert(signing_keys).values(
         kid=bindparam("kid"),
         public_key=bindparam("public_key"),
         wrapped_private_key=bindparam("wrapped_private_key"),
-        not_before=func.now(),
+        not_before=bindparam("not_before"),
     )
 )
 
 
-async def load_or_create(tx: Tx, master_key: bytes) -> list[SigningKey]:
-    """The keys whose tokens are accepted, the one to sign with last; made and stored where there is none.
+async def hold(tx: Tx) -> None:
+    """Whoever else would change the keys waits until the transaction ends."""
+    await tx.execute(_HOLD)
+
+
+async def live(tx: Tx, master_key: bytes) -> list[SigningKey]:
+    """The keys whose tokens are accepted, oldest first.
 
     Raises cryptography's InvalidTag where the master key is not the one that wrapped them.
     """
-    await tx.execute(_HOLD)
-    rows = await tx.fetch(_LIVE)
-    if rows:
-        return [SigningKey.unwrap(row["kid"], row["wrapped_private_key"], master_key) for row in rows]
-    key = SigningKey.generate()
+    return [
+        SigningKey.unwrap(row["kid"], row["wrapped_private_key"], row["not_before"], row["retires_at"], master_key)
+        for row in await tx.fetch(_LIVE)
+    ]
+
+
+async def newest(tx: Tx) -> datetime | None:
+    """From when the newest key signs, or will; None where there is no key."""
+    moment: datetime | None = (await tx.fetchone(_NEWEST))[0]
+    return moment
+
+
+async def retire(tx: Tx, moment: datetime) -> None:
+    """No key is accepted after that moment; those to be refused sooner are refused then."""
+    await tx.execute(_RETIRE, moment=moment)
+
+
+async def add(tx: Tx, key: SigningKey, master_key: bytes) -> SigningKey:
+    """Stores the key, wrapped under the master key."""
     await tx.execute(
         _ADD,
         kid=key.kid,
         public_key=key.public_key.public_bytes_raw(),
         wrapped_private_key=key.wrap(master_key),
+        not_before=key.not_before,
     )
-    return [key]
+    return key
+
+
+async def tell_changed(tx: Tx) -> None:
+    """Has every process read the keys again on commit."""
+    await tx.notify(CHANGED, "")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import perf_counter
 
 import grpc
 import pytest
-import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -16,15 +14,6 @@ from server.kernel.principal import Call, Principal
 from server.rpc.steps.observe import Observe
 
 METHOD = "/s/M"
-
-
-@pytest.fixture(autouse=True)
-def _every_level() -> Iterator[None]:
-    """Whatever level a server in this process logs from."""
-    configured = structlog.get_config()
-    structlog.reset_defaults()
-    yield
-    structlog.configure(**configured)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""The signing keys that all processes share: made, read, rotated."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import monotonic
+
+from server.db.database import Database, Tx
+from server.identity.ports import AuditLog
+from server.identity.signing_keys import KeyRing, SigningKey
+from server.identity.store import keys as store
+from server.kernel.audit import Change
+from server.kernel.clock import Clock, now
+from server.kernel.ids import PLATFORM_TENANT_ID
+
+# From when a key is told of until it signs: for those who check our tokens themselves and keep GetJwks' answer a while.
+LEAD = timedelta(hours=1)
+# How far the clocks of two machines may be apart.
+_SKEW = timedelta(minutes=5)
+_SEEK_SECONDS = 1.0
+
+
+class SigningKeys:
+    """Reads the keys for the processes that sign and check, and puts new ones in their place."""
+
+    def __init__(
+        self, database: Database, audit: AuditLog, master_key: bytes, access_life: timedelta, clock: Clock = now
+    ) -> None:
+        """`access_life`: how long a token is good for that any process signs."""
+        self._database = database
+        self._audit = audit
+        self._master_key = master_key
+        self._access_life = access_life
+        self._clock = clock
+        self._sought = -_SEEK_SECONDS
+
+    async def load(self) -> list[SigningKey]:
+        """The keys whose tokens are accepted; the first one is made here.
+
+        Raises cryptography's InvalidTag where the master key is not the one that wrapped them.
+        """
+        async with self._database.global_tx() as tx:
+            await store.hold(tx)
+            return await store.live(tx, self._master_key) or [await self._add(tx, timedelta(0))]
+
+    async def refresh(self, ring: KeyRing) -> None:
+        """Puts the keys on the ring as they are now."""
+        async with self._database.global_tx() as tx:
+            ring.replace(await store.live(tx, self._master_key))
+
+    async def seek(self, ring: KeyRing) -> None:
+        """The same for a token of a key that is not on the ring; once a second, since anybody can make such a token."""
+        if monotonic() - self._sought >= _SEEK_SECONDS:
+            self._sought = monotonic()
+            await self.refresh(ring)
+
+    async def rotate(self, *, compromised: bool = False) -> SigningKey:
+        """A new key, which signs in an hour; the others are accepted until their last token has expired.
+
+        `compromised`: it signs at once, and no token of the others is accepted from now on: whoever is signed in goes
+        on with their refresh token.
+        """
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await store.hold(tx)
+            return await self._rotate(tx, compromised=compromised)
+
+    async def rotate_after(self, age: timedelta) -> SigningKey | None:
+        """The same where the newest key is as old, however many ask at once; None where it is not."""
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await store.hold(tx)
+            newest = await store.newest(tx)
+            if newest is None or self._clock() - newest < age:
+                return None
+            return await self._rotate(tx, compromised=False)
+
+    async def _rotate(self, tx: Tx, *, compromised: bool) -> SigningKey:
+        lead = timedelta(0) if compromised else LEAD
+        accepted = timedelta(0) if compromised else lead + self._access_life + _SKEW
+        await store.retire(tx, self._clock() + accepted)
+        key = await self._add(tx, lead)
+        await store.tell_changed(tx)
+        details = {"not_before": key.not_before.isoformat(), "compromised": compromised}
+        await self._audit.record(tx, Change("signing_keys.rotate", "signing_key", key.kid, details=details))
+        return key
+
+    async def _add(self, tx: Tx, lead: timedelta) -> SigningKey:
+        return await store.add(tx, SigningKey.generate(self._clock() + lead), self._master_key)

@@ -1,0 +1,97 @@
+"""The keys that access tokens are signed with, and which of them holds when."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.kernel.clock import Clock, now
+
+ALGORITHM = "EdDSA"
+
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key pair that access tokens are signed with.
+
+    `public_key`: 32 raw bytes (RFC 8032). `not_before`: from when it signs. `retires_at`: from when its tokens are
+    refused; None: not yet known.
+    """
+
+    kid: str
+    private_key: Ed25519PrivateKey
+    public_key: Ed25519PublicKey
+    not_before: datetime
+    retires_at: datetime | None = None
+
+    @classmethod
+    def generate(cls, not_before: datetime) -> SigningKey:
+        private_key = Ed25519PrivateKey.generate()
+        return cls(secrets.token_urlsafe(12), private_key, private_key.public_key(), not_before)
+
+    @classmethod
+    def unwrap(
+        cls, kid: str, wrapped: bytes, not_before: datetime, retires_at: datetime | None, master_key: bytes
+    ) -> SigningKey:
+        """The key pair out of the bytes that `wrap` gave. Raises cryptography's InvalidTag for another master key."""
+        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        raw = AESGCM(master_key).decrypt(nonce, ciphertext, _wrap_context(kid))
+        private_key = Ed25519PrivateKey.from_private_bytes(raw)
+        return cls(kid, private_key, private_key.public_key(), not_before, retires_at)
+
+    def wrap(self, master_key: bytes) -> bytes:
+        """The private key under the master key (AES-256-GCM, bound to the kid): nonce, then ciphertext."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(master_key).encrypt(nonce, self.private_key.private_bytes_raw(), _wrap_context(self.kid))
+
+    def jwk(self) -> dict[str, str]:
+        """The public key as a JSON Web Key (RFC 8037)."""
+        x = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
+        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "x": x}
+
+
+class KeyRing:
+    """The signing keys as this process knows them: which one signs now, and whose tokens are accepted.
+
+    A new key is known before it signs, and an old one is accepted until the last token that it signed has expired: at
+    no moment is there a token that another process would refuse.
+    """
+
+    def __init__(self, keys: Iterable[SigningKey], clock: Clock = now) -> None:
+        self._clock = clock
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[SigningKey]) -> None:
+        """These are the keys from now on."""
+        self._keys = {key.kid: key for key in keys}
+
+    def signing(self) -> SigningKey:
+        """The newest key that may sign."""
+        moment = self._clock()
+        by_age = sorted(self.accepted(), key=lambda key: key.not_before)
+        # None may where this clock is behind that of the machine which made the first key: that one does.
+        return next((key for key in reversed(by_age) if key.not_before <= moment), by_age[0])
+
+    def find(self, kid: str) -> SigningKey | None:
+        """The key of that name, while its tokens are accepted."""
+        key = self._keys.get(kid)
+        return None if key is None or self._retired(key) else key
+
+    def accepted(self) -> list[SigningKey]:
+        """Every key whose tokens are accepted, those to come too: whoever keeps the list knows them in time."""
+        return [key for key in self._keys.values() if not self._retired(key)]
+
+    def _retired(self, key: SigningKey) -> bool:
+        return key.retires_at is not None and key.retires_at <= self._clock()
+
+
+def _wrap_context(kid: str) -> bytes:
+    return b"atrium signing key\0" + kid.encode()
