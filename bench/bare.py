@@ -35,7 +35,7 @@ async def _run(handlers: dict[str, Any], ready: Callable[[int], None]) -> None:
 
 
 async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
-    """`Echo` gives back a message; `GetUser` reads the same columns by the same key, past row security."""
+    """`Echo`, `EchoCheck`: give a message back. `GetUser`: reads the same columns by the same key, as the owner."""
     pool = await asyncpg.create_pool(dsn, min_size=10, max_size=10)
 
     async def echo(request: Any, _context: Any) -> Any:
@@ -48,6 +48,9 @@ async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
     handlers = {
         "Echo": grpc.unary_unary_rpc_method_handler(
             echo, identity.WhoAmIResponse.FromString, identity.WhoAmIResponse.SerializeToString
+        ),
+        "EchoCheck": grpc.unary_unary_rpc_method_handler(
+            echo, identity.CheckPermissionResponse.FromString, identity.CheckPermissionResponse.SerializeToString
         ),
         "GetUser": grpc.unary_unary_rpc_method_handler(
             get_user, identity.GetUserRequest.FromString, identity.GetUserResponse.SerializeToString

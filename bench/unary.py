@@ -1,4 +1,5 @@
-"""Unary calls: WhoAmI against a bare echo, and GetUser against a bare handler that runs the same SELECT."""
+"""Unary calls: WhoAmI and CheckPermission against bare echoes, and GetUser against a bare handler that runs the same
+SELECT."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from bench.stage import Stage, process, staged
 from server.db.statements import Statement
 from server.identity.store import users
 
-_SLICES = 8
+_SLICES = 12
 _SECONDS = 1.0
 _CALLERS = 32
 
 
 def run() -> list[Figure]:
-    """About forty seconds."""
+    """About a minute."""
     read = Statement(select(*users.COLUMNS).where(users.THIS, users.LIVE))
     with staged() as stage, process(bare.unary, stage.settings.admin_database_url, read.sql) as (port, pid):
         return asyncio.run(_measure(stage, port, pid))
@@ -39,6 +40,13 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
         echo = bare_channel.unary_unary(
             bare.path("Echo"), identity.WhoAmIResponse.SerializeToString, identity.WhoAmIResponse.FromString
         )
+        check = identity.CheckPermissionRequest(permissions=["users:read"])
+        checked = await stub.CheckPermission(check, metadata=metadata)
+        echo_check = bare_channel.unary_unary(
+            bare.path("EchoCheck"),
+            identity.CheckPermissionResponse.SerializeToString,
+            identity.CheckPermissionResponse.FromString,
+        )
         bare_get = bare_channel.unary_unary(
             bare.path("GetUser"), identity.GetUserRequest.SerializeToString, identity.GetUserResponse.FromString
         )
@@ -49,6 +57,14 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
 
         async def bare_echo() -> int:
             await echo(me)
+            return 1
+
+        async def check_permission() -> int:
+            await stub.CheckPermission(check, metadata=metadata)
+            return 1
+
+        async def bare_echo_check() -> int:
+            await echo_check(checked)
             return 1
 
         async def get_user() -> int:
@@ -62,6 +78,7 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
         figures: list[Figure] = []
         for name, goal, ours, theirs in (
             ("WhoAmI", 0.75, who_am_i, bare_echo),
+            ("CheckPermission", 0.7, check_permission, bare_echo_check),
             ("GetUser", 0.7, get_user, bare_get_user),
         ):
             mine, other = Side(ours, stage.pid), Side(theirs, pid)

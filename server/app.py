@@ -28,6 +28,8 @@ from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.identity.access import AccessCache
 from server.identity.changes import AccessChanges
+from server.identity.domain import Access, Standing
+from server.identity.memory import Memory
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
 from server.identity.service.api_keys import ApiKeyService
@@ -111,21 +113,29 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         ring = await _key_ring(signing)
         tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
+        accesses, standings = Memory[Access](), Memory[Standing]()
         access = AccessCache(
             tokens,
             partial(signing.seek, ring),
+            accesses,
             partial(sessions.access, database),
             partial(api_keys.access, database),
             lambda tenant_id, key_id: _note(background, keys_of_programs, tenant_id, key_id),
         )
-        changed = partial(_access_changed, access)
+
+        def changed(payload: str) -> None:
+            tenant, _, user = payload.partition("/")
+            for memory in (accesses, standings):
+                memory.changed(UUID(tenant), UUID(user) if user else None)
+
         database.hear(sessions.CHANGED, changed)
 
         def keys_changed(_: str = "") -> None:
             background.start(signing.refresh(ring), "signing keys")
 
         def listening_changed(connected: bool) -> None:
-            access.listening(connected)
+            for memory in (accesses, standings):
+                memory.listening(connected)
             if connected:
                 keys_changed()
 
@@ -174,7 +184,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 IdentityServicer(
                     session_service,
                     UserService(database, passwords, TenantQuotas(), audit, standing),
-                    RoleService(database, audit),
+                    RoleService(database, audit, standings),
                     keys_of_programs,
                     RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
                     pages,
@@ -251,8 +261,3 @@ def _mailer(settings: Settings) -> Mailer | None:
 
 def _note(background: Background, api_keys: ApiKeyService, tenant_id: UUID, key_id: UUID) -> None:
     background.start(api_keys.used(tenant_id, key_id), "last use of a key")
-
-
-def _access_changed(access: AccessCache, payload: str) -> None:
-    tenant, _, user = payload.partition("/")
-    access.changed(UUID(tenant), UUID(user) if user else None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -17,19 +19,10 @@ def configure_logging(settings: Settings) -> None:
     """Sends every log line, ours and the libraries', to standard error in the chosen format, above the chosen level."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     console = settings.log_format == "console"
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if console
-        else structlog.processors.JSONRenderer(serializer=orjson.dumps, default=str)
-    )
+    renderer: Any = _console_renderer() if console else _json
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[_complete, renderer],
+        wrapper_class=_logger_class(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr)
         if console
         else structlog.BytesLoggerFactory(sys.stderr.buffer),
@@ -38,12 +31,53 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)],
+            foreign_pre_chain=[_complete],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _as_text(renderer)],
         )
     )
     # Libraries speak at their own length; what they say below a warning is for debugging them.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _logger_class(level: int) -> type[Any]:
+    """structlog's own, with a shorter way for what every call does: to write one line of what it is given."""
+    usual: Any = structlog.make_filtering_bound_logger(level)
+    if level > logging.INFO:
+        return usual  # type: ignore[no-any-return]
+
+    class Logger(usual):  # type: ignore[misc]
+        def info(self, event: str, **fields: Any) -> None:
+            fields["event"] = event
+            if self._context:
+                fields = {**self._context, **fields}
+            line: Any = fields
+            for processor in self._processors:
+                line = processor(self._logger, "info", line)
+            self._logger.info(line)
+
+    return Logger
+
+
+def _complete(logger: Any, level: str, event: Any) -> Any:
+    """With the level, the moment and the trace of an exception: one step, since every call is a line of the log."""
+    event["level"] = level
+    event["timestamp"] = datetime.now(UTC)
+    return structlog.processors.format_exc_info(logger, level, event) if "exc_info" in event else event
+
+
+def _json(_logger: Any, _name: str, event: Any) -> bytes:
+    """Moments and ids as they are: orjson writes them, at a fifth of what making texts of them costs."""
+    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
+
+
+def _console_renderer() -> Any:
+    render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+    def as_texts(logger: Any, name: str, event: Any) -> Any:
+        texts = {key: str(value) if isinstance(value, UUID | datetime) else value for key, value in event.items()}
+        return render(logger, name, texts)
+
+    return as_texts
 
 
 def _as_text(renderer: Any) -> Any:

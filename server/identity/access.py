@@ -5,19 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from time import monotonic, time
 from uuid import UUID
 
 from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
+from server.identity.memory import Memory
 from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
 from server.kernel.principal import Principal
 
-# A change is told by notification within milliseconds; the life of an entry only bounds what a lost one could cost.
-_LIFE_SECONDS = 30.0
-_LIFE_SECONDS_UNNOTIFIED = 0.9
-_MOST = 50_000
-
+_MOST_TOKENS = 50_000
 
 ReadSession = Callable[[UUID, UUID], Awaitable[Access | None]]
 """What a tenant's session gives at this moment; None where it, its user or the tenant is gone, ended or not active."""
@@ -32,45 +27,40 @@ Used = Callable[[UUID, UUID], None]
 """Told that a tenant's API key was used, each time that it is read anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    access: Access
-    read_at: float
-    good_until: float
-
-
 class AccessCache:
     """The verifier of the request path.
 
-    A token is read and checked once; the session behind it, or a key, once in every `_LIFE_SECONDS`, and again as soon
-    as the database tells that its user, its roles or its tenant changed. While that telling is interrupted, entries
-    live under a second, so that a revocation holds everywhere within one.
+    A token is read and checked once; the session behind it, or a key, whenever it is not remembered.
     """
 
     def __init__(
-        self, tokens: AccessTokens, seek_keys: SeekKeys, read_session: ReadSession, read_key: ReadKey, used: Used
+        self,
+        tokens: AccessTokens,
+        seek_keys: SeekKeys,
+        memory: Memory[Access],
+        read_session: ReadSession,
+        read_key: ReadKey,
+        used: Used,
     ) -> None:
+        """`memory`: of sessions by their ids, and of keys by their digests: each secret of one stands for itself."""
         self._tokens = tokens
         self._seek_keys = seek_keys
         self._read_session = read_session
         self._read_key = read_key
         self._used = used
         self._claims: OrderedDict[bytes, Claims] = OrderedDict()
-        self._known: dict[UUID | bytes, _Known] = {}
-        """What a session gives, by its id, and a key, by its digest: each secret of a key stands for itself."""
-        self._life = _LIFE_SECONDS
-        self._changes = 0
+        self._memory = memory
 
     def recall(self, credential: str) -> Principal | None:
         """The caller, where both the credential and what is behind it are remembered and still good."""
         digest = _digest(credential)
         claims = self._claims.get(digest)
         if claims is None:
-            access = self._remembered(digest)
+            access = self._memory.recall(digest)
             return None if access is None else access.principal
         if not self._tokens.accepts(claims):
             return None
-        access = self._remembered(claims.session_id)
+        access = self._memory.recall(claims.session_id)
         return None if access is None or access.epoch != claims.epoch else access.principal
 
     async def verify_token(self, token: str) -> Principal:
@@ -85,14 +75,16 @@ class AccessCache:
             claims = await self._read_token(token)
         principal = await self._session(claims)
         self._claims[digest] = claims
-        if len(self._claims) > _MOST:
+        if len(self._claims) > _MOST_TOKENS:
             self._claims.popitem(last=False)
         return principal
 
     async def verify_key(self, key: str) -> Principal:
         """The caller, from the key as the database has it now. Raises ApiKeyInvalid."""
         secret = KeySecret.parse(key)
-        access = await self._read(_digest(key), lambda: self._read_key(secret.tenant_id, secret.prefix, secret.hash))
+        access = await self._memory.read(
+            _digest(key), lambda: self._read_key(secret.tenant_id, secret.prefix, secret.hash)
+        )
         if access is None:
             raise ApiKeyInvalid
         assert access.principal.api_key_id is not None
@@ -105,7 +97,7 @@ class AccessCache:
         Raises SessionRevoked.
         """
         assert principal.session_id is not None
-        known = self._remembered(principal.session_id)
+        known = self._memory.recall(principal.session_id)
         access = known or await self._read_session_of(principal.home, principal.session_id)
         if access is None:
             raise SessionRevoked
@@ -128,37 +120,7 @@ class AccessCache:
         return access.principal
 
     async def _read_session_of(self, tenant_id: UUID, session_id: UUID) -> Access | None:
-        return await self._read(session_id, lambda: self._read_session(tenant_id, session_id))
-
-    def _remembered(self, name: UUID | bytes) -> Access | None:
-        known = self._known.get(name)
-        if known is None or monotonic() - known.read_at > self._life or known.good_until <= time():
-            return None
-        return known.access
-
-    async def _read(self, name: UUID | bytes, read: Callable[[], Awaitable[Access | None]]) -> Access | None:
-        # What changes while it is read may or may not be in it: it is used for this call and not remembered.
-        changes, read_at = self._changes, monotonic()
-        access = await read()
-        if access is not None and changes == self._changes:
-            if len(self._known) > _MOST:
-                self._known.clear()
-            self._known[name] = _Known(access, read_at, access.good_until.timestamp())
-        return access
-
-    def changed(self, tenant_id: UUID, user_id: UUID | None) -> None:
-        """Something about this user changed, or (None) about everyone in the tenant."""
-        self._changes += 1
-        for name, known in list(self._known.items()):
-            principal = known.access.principal
-            if principal.tenant_id == tenant_id and user_id in (None, principal.user_id):
-                del self._known[name]
-
-    def listening(self, connected: bool) -> None:
-        """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
-        self._changes += 1
-        self._known.clear()
-        self._life = _LIFE_SECONDS if connected else _LIFE_SECONDS_UNNOTIFIED
+        return await self._memory.read(session_id, lambda: self._read_session(tenant_id, session_id))
 
 
 def _digest(credential: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -121,7 +121,7 @@ def role_changes(request: pb.UpdateRoleRequest) -> dict[str, Any]:
 def entries(request: pb.SetRolePermissionsRequest) -> list[RoleEntry]:
     return [
         RoleEntry(
-            permission_named(entry.permission, f"permissions[{index}].permission"),
+            permission_named(entry.permission, "permissions[{}].permission", index),
             entry.effect == role_pb2.EFFECT_ALLOW,
         )
         for index, entry in enumerate(request.permissions)
@@ -138,22 +138,26 @@ def permission(value: tuple[Permission, str]) -> role_pb2.Permission:
     return role_pb2.Permission(name=code, resource=code.resource, action=code.action, description=description)
 
 
-def permission_named(name: str, field: str) -> Permission:
-    """Raises InvalidRequest that names the field."""
-    try:
-        return Permission(name)
-    except ValueError:
-        raise InvalidRequest([(field, "is not a permission")]) from None
+_PERMISSIONS: Mapping[str, Permission] = {permission.value: permission for permission in Permission}
+
+
+def permission_named(name: str, field: str, index: int) -> Permission:
+    """Raises InvalidRequest that names the field. `field`: a template for the index."""
+    found = _PERMISSIONS.get(name)
+    if found is None:
+        raise InvalidRequest([(field.format(index), "is not a permission")])
+    return found
 
 
 def wanted(request: pb.CheckPermissionRequest) -> list[Permission]:
-    return [permission_named(name, f"permissions[{index}]") for index, name in enumerate(request.permissions)]
+    return [permission_named(name, "permissions[{}]", index) for index, name in enumerate(request.permissions)]
 
 
-def decision(value: Decision) -> pb.CheckPermissionResponse.Result:
-    return pb.CheckPermissionResponse.Result(
-        permission=value.permission, allowed=value.allowed, role_code=value.role_code or ""
-    )
+def decisions(values: Sequence[Decision]) -> pb.CheckPermissionResponse:
+    reply = pb.CheckPermissionResponse()
+    for permission, allowed, role_code in values:
+        reply.results.add(permission=permission, allowed=allowed, role_code=role_code or "")
+    return reply
 
 
 def session(value: Session, current: UUID | None) -> session_pb2.Session:
@@ -172,7 +176,7 @@ def session(value: Session, current: UUID | None) -> session_pb2.Session:
 
 
 def scopes(request: api_key_pb2.CreateApiKeyRequest) -> list[Permission]:
-    return [permission_named(name, f"scopes[{index}]") for index, name in enumerate(request.scopes)]
+    return [permission_named(name, "scopes[{}]", index) for index, name in enumerate(request.scopes)]
 
 
 def api_key(value: ApiKey) -> api_key_pb2.ApiKey:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from server.kernel.errors import (
@@ -19,7 +19,7 @@ from server.kernel.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from server.kernel.permissions import Permission
+from server.kernel.permissions import Decided, Permission
 from server.kernel.principal import Principal
 
 UserStatus = Literal["active", "inactive", "locked"]
@@ -277,6 +277,20 @@ class Access:
     epoch: int
     good_until: datetime
 
+    @property
+    def user(self) -> tuple[UUID, UUID]:
+        """The tenant and the user that it is of."""
+        return self.principal.home, self.principal.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the roles of a user come to. `user`: the tenant, the user. `good_until`: when one of the roles ends next."""
+
+    user: tuple[UUID, UUID]
+    decided: Decided
+    good_until: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
@@ -289,8 +303,7 @@ class TokenPair:
     user: User
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether a user has a permission, and the role that decided it (None: no role speaks of it)."""
 
     permission: Permission

@@ -111,7 +111,7 @@ class IdentityServicer:
 
     async def CheckPermission(self, request: pb.CheckPermissionRequest, context: Context) -> pb.CheckPermissionResponse:
         decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
-        return pb.CheckPermissionResponse(results=[convert.decision(decision) for decision in decisions])
+        return convert.decisions(decisions)
 
     async def RequestPasswordReset(
         self, request: pb.RequestPasswordResetRequest, context: Context

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
+from typing import TypeAlias
 
 
 class Permission(StrEnum):
@@ -59,11 +60,12 @@ class Grant:
     priority: int
 
 
-def decide(grants: Iterable[Grant]) -> dict[Permission, Grant]:
-    """The entry that decides each permission: the role of the highest priority wins, and at equal priority deny.
+Decided: TypeAlias = Mapping[Permission, Grant]
+"""The entry that decides each permission; one that no entry speaks of is absent, which means no."""
 
-    A permission that no entry speaks of is absent, which means no.
-    """
+
+def decide(grants: Iterable[Grant]) -> Decided:
+    """What the entries come to: the role of the highest priority wins, and at equal priority deny."""
     decided: dict[Permission, Grant] = {}
     for grant in sorted(grants, key=attrgetter("priority", "role_code"), reverse=True):
         for permission in grant.permission.implied:
@@ -73,6 +75,6 @@ def decide(grants: Iterable[Grant]) -> dict[Permission, Grant]:
     return decided
 
 
-def allowed(grants: Iterable[Grant]) -> frozenset[Permission]:
-    """The permissions that the entries together give."""
-    return frozenset(permission for permission, grant in decide(grants).items() if grant.allow)
+def allowed(decided: Decided) -> frozenset[Permission]:
+    """The permissions that are given."""
+    return frozenset(permission for permission, grant in decided.items() if grant.allow)

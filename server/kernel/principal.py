@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from server.kernel.ids import PLATFORM_TENANT_ID
-from server.kernel.permissions import Permission
+from server.kernel.permissions import Decided, Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Principal:
     allowed_models: frozenset[str] | None = None
     """The names of the models that their key is limited to; None: every model."""
     unverified: bool = False
+    decided: Decided = field(default_factory=dict, compare=False, repr=False)
+    """What their roles say of each permission, before a key's scopes take some away."""
 
     @property
     def home(self) -> UUID:

@@ -27,9 +27,11 @@ class Ceiling:
         self._running: dict[_Limited, None] = {}
         self._looking = False
 
-    def __call__(self) -> _Limited:
-        """A context manager around one call; raises CeilingReached out of it when its time has run out."""
-        return _Limited(self)
+    def __call__(self, task: asyncio.Task[object]) -> _Limited:
+        """A context manager around one call, which the task runs; raises CeilingReached out of it when its time has
+        run out.
+        """
+        return _Limited(self, task)
 
     def _enter(self, call: _Limited) -> None:
         self._running[call] = None
@@ -56,18 +58,15 @@ class _Limited:
 
     __slots__ = ("_cancelling", "_ceiling", "_expired", "deadline", "task")
 
-    task: asyncio.Task[object]
     deadline: float
 
-    def __init__(self, ceiling: Ceiling) -> None:
+    def __init__(self, ceiling: Ceiling, task: asyncio.Task[object]) -> None:
         self._ceiling = ceiling
+        self.task = task
         self._expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self._cancelling = task.cancelling()
+        self._cancelling = self.task.cancelling()
         self.deadline = monotonic() + self._ceiling.seconds
         self._ceiling._enter(self)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
@@ -73,11 +73,19 @@ class Chain:
         self._draining = False
 
     def wrap(
-        self, path: str, rule: Rule, handler: Handler, response_class: Any, *, requests: bool, responses: bool
+        self,
+        path: str,
+        rule: Rule,
+        handler: Handler,
+        request_fields: Container[str],
+        response_class: Any,
+        *,
+        requests: bool,
+        responses: bool,
     ) -> Handler:
         """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
         steps = self._steps
-        act = self._act(handler, response_class, requests=requests)
+        act = self._act(handler, request_fields, response_class, requests=requests)
         limited = Ceiling(rule.ceiling or self._ceiling)
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -98,8 +106,11 @@ class Chain:
                     response = await act(request, context)
                 else:
                     # Before any work is done for the call: refusing must stay cheaper than serving.
-                    with steps.shed, limited():
-                        call.principal = await steps.authenticate(rule, credentials)
+                    with steps.shed, limited(task):
+                        # Mostly they are known already, and a coroutine more would be a part of what a call costs.
+                        call.principal = steps.authenticate.recall(rule, credentials) or await steps.authenticate(
+                            rule, credentials
+                        )
                         # Before validation: what a request must look like is only for those who may make it.
                         await steps.authorize(rule, call)
                         try:
@@ -132,27 +143,38 @@ class Chain:
 
         return handle
 
-    def _act(self, handler: Handler, response_class: Any, *, requests: bool) -> Handler:
+    def _act(self, handler: Handler, request_fields: Container[str], response_class: Any, *, requests: bool) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
         validate, repeat = self._steps.validate, self._steps.repeat
-        generates = inspect.isasyncgenfunction(handler)
 
         async def act(request: Any, context: Context) -> Any:
+            validate(request)
+            return await handler(request, context)
+
+        async def act_once(request: Any, context: Context) -> Any:
+            validate(request)
+            if getattr(request, KEY_FIELD):
+                return await repeat(request, lambda: handler(request, context), response_class)
+            return await handler(request, context)
+
+        async def act_on_stream(request: Any, context: Context) -> Any:
+            return await handler(_validated(request, validate), context)
+
+        async def generate(request: Any, context: Context) -> None:
             if requests:
                 request = _validated(request, validate)
             else:
                 validate(request)
-            if not generates:
-                if getattr(request, KEY_FIELD, ""):
-                    return await repeat(request, lambda: handler(request, context), response_class)
-                return await handler(request, context)
             # Closed here and now however this ends, so that what the generator holds is let go at once.
             async with aclosing(handler(request, context)) as replies:
                 async for reply in replies:
                     await context.write(reply)
-            return None
 
-        return act
+        if inspect.isasyncgenfunction(handler):
+            return generate
+        if requests:
+            return act_on_stream
+        return act_once if KEY_FIELD in request_fields else act
 
     async def drain(self) -> None:
         """Ends every running stream with UNAVAILABLE, and every later one; unary calls are let finish."""

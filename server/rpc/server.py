@@ -112,6 +112,7 @@ def _method_handler(chain: Chain, method: MethodDescriptor, rule: Rule, servicer
         _path(method),
         rule,
         getattr(servicer, method.name),
+        method.input_type.fields_by_name,
         response_class,
         requests=requests,
         responses=responses,

@@ -56,6 +56,16 @@ async def test_a_key_allows_what_its_scopes_and_its_user_both_allow(world: World
     assert (out_of_scope.code, not_held.code) == (Code.PERMISSION_DENIED, Code.PERMISSION_DENIED)
 
 
+async def test_a_program_that_asks_what_it_may_do_is_told_of_its_key(world: World) -> None:
+    administrator = await world.tenant()
+    key = await _key(world, administrator, "roles:read", "call_logs:read")
+    request = identity.CheckPermissionRequest(permissions=["roles:read", "users:read"])
+
+    reply = await world.identity.CheckPermission(request, metadata=_with(key.secret))
+
+    assert [(result.allowed, result.role_code) for result in reply.results] == [(True, "admin"), (False, "")]
+
+
 async def test_nobody_puts_more_on_a_key_than_they_hold(world: World) -> None:
     administrator = await world.tenant()
     user = await world.user(administrator, "users:read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import role_pb2, user_pb2
+from server.identity.store.sessions import CHANGED
 from tests.factories.world import PASSWORD, World, refused
 
 ALLOW, DENY = role_pb2.EFFECT_ALLOW, role_pb2.EFFECT_DENY
@@ -328,7 +330,11 @@ async def test_an_assignment_ends_when_it_was_said_to(world: World, admin: Any) 
     assert (await world.identity.CheckPermission(check, metadata=person.metadata)).results[0].allowed
 
     await admin.execute("UPDATE user_roles SET expires_at = now() - interval '1 second' WHERE role_id = $1", role.id)
+    await admin.execute("SELECT pg_notify($1, $2)", CHANGED, f"{person.tenant_id}/{person.id}")
 
+    async with asyncio.timeout(10):
+        while (await world.identity.CheckPermission(check, metadata=person.metadata)).results[0].allowed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert not (await world.identity.CheckPermission(check, metadata=person.metadata)).results[0].allowed
 
 
@@ -405,6 +411,29 @@ async def test_another_users_permissions_are_for_those_who_may_read_roles(world:
 
     assert refusal.detail(error_details_pb2.ErrorInfo).metadata["permission"] == "roles:read"
     assert (reply.results[0].allowed, reply.results[0].role_code) == (True, "admin")
+
+
+async def test_what_is_remembered_of_another_user_is_forgotten_when_it_changes(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    role = await world.role(administrator, "call_logs:read")
+    check = pb.CheckPermissionRequest(user_id=person.id, permissions=["call_logs:read"])
+
+    async def allowed() -> bool:
+        reply = await world.identity.CheckPermission(check, metadata=administrator.metadata)
+        return bool(reply.results[0].allowed)
+
+    assert [await allowed(), await allowed()] == [False, False]
+    await world.identity.AssignRole(
+        pb.AssignRoleRequest(user_id=person.id, role_id=role.id), metadata=administrator.metadata
+    )
+    assert [await allowed(), await allowed()] == [True, True]
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=administrator.metadata)
+    assert not await allowed()
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
+    assert (await refused(world.identity.CheckPermission(check, metadata=administrator.metadata))).reason == (
+        "USER_NOT_FOUND"
+    )
 
 
 async def test_every_permission_is_listed_sorted(world: World) -> None:

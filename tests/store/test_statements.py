@@ -17,7 +17,7 @@ from server.db.connect import connect
 from server.db.database import Database
 from server.db.statements import HotStatement
 from server.identity.domain import UserNotFound
-from server.identity.store import api_keys, sessions, users
+from server.identity.store import api_keys, roles, sessions, users
 from server.identity.tables import users as users_table
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted
@@ -96,6 +96,7 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         *users._GET.values(),
         sessions._ACCESS,
         api_keys._ACCESS,
+        roles._STANDING,
         tenant_store._READ_CONFIG,
         tenant_store._READ_SLUG,
         tenant_store._READ_STATUS,

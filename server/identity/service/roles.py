@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,11 @@ from server.identity.domain import (
     Role,
     RoleEntry,
     RoleNotAssignable,
+    Standing,
     SystemRoleImmutable,
+    UserNotFound,
 )
+from server.identity.memory import Memory
 from server.identity.ports import AuditLog
 from server.identity.service.standing import ADMINISTRATOR_ROLES, hold, keep_an_administrator
 from server.identity.service.values import entry_values, role_values
@@ -27,7 +31,7 @@ from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import PermissionMissing, check_etag
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
-from server.kernel.permissions import Permission, decide
+from server.kernel.permissions import Decided, Permission
 from server.kernel.principal import current_call
 
 RoleWithEntries = tuple[Role, Sequence[RoleEntry]]
@@ -36,9 +40,10 @@ RoleWithEntries = tuple[Role, Sequence[RoleEntry]]
 class RoleService:
     """Creates, finds, changes and gives roles of the caller's tenant. Nobody gives more than they hold."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, audit: AuditLog, standings: Memory[Standing]) -> None:
         self._database = database
         self._audit = audit
+        self._standings = standings
 
     async def create(self, values: Mapping[str, Any]) -> RoleWithEntries:
         """A new role that allows nothing yet. Raises RoleCodeTaken."""
@@ -194,20 +199,28 @@ class RoleService:
         """
         caller = current_call().caller
         user_id = user_id or caller.user_id
-        if user_id != caller.user_id and Permission.ROLES_READ not in caller.permissions:
+        if user_id == caller.user_id:
+            return [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
+        if Permission.ROLES_READ not in caller.permissions:
             raise PermissionMissing(permission=Permission.ROLES_READ)
-        # Of oneself it is asked at home, wherever one acts.
-        async with self._database.tenant_tx(caller.home if user_id == caller.user_id else caller.tenant_id) as tx:
-            await user_store.require(tx, user_id)
-            decided = decide(await role_store.grants(tx, user_id))
-        return [
-            Decision(permission, grant is not None and grant.allow, None if grant is None else grant.role_code)
-            for permission in wanted
-            for grant in [decided.get(permission)]
-        ]
+        name = (caller.tenant_id, user_id)
+        standing = self._standings.recall(name) or await self._standings.read(
+            name, partial(role_store.standing, self._database, *name)
+        )
+        if standing is None:
+            raise UserNotFound(user_id)
+        return [_decision(permission, standing.decided) for permission in wanted]
 
     async def _with_entries(self, tx: Tx, role: Role) -> RoleWithEntries:
         return role, (await role_store.entries(tx, [role.id]))[role.id]
+
+
+def _decision(permission: Permission, decided: Decided, held: frozenset[Permission] | None = None) -> Decision:
+    """`held`: what remains of it where a key takes some away."""
+    grant = decided.get(permission)
+    if grant is None or (grant.allow and held is not None and permission not in held):
+        return Decision(permission, allowed=False, role_code=None)
+    return Decision(permission, grant.allow, grant.role_code)
 
 
 def _mutable(role: Role) -> None:

@@ -15,7 +15,7 @@ from server.identity.domain import (
     User,
 )
 from server.identity.store import roles as role_store
-from server.kernel.permissions import Permission, allowed
+from server.kernel.permissions import Permission, allowed, decide
 from server.kernel.principal import Principal
 
 ADMINISTRATOR_ROLES = (ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE)
@@ -29,7 +29,7 @@ def hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
 async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
     """Raises EscalationRefused where the user holds what the caller does not: who changes another can become them."""
     if user_id != caller.user_id:
-        _hold(caller, allowed(await role_store.grants(tx, user_id)))
+        _hold(caller, allowed(decide(await role_store.grants(tx, user_id))))
 
 
 def _hold(caller: Principal, needed: Iterable[Permission]) -> None:

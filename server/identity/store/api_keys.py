@@ -12,10 +12,11 @@ from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import Access, ApiKey, ApiKeyNotFound
-from server.identity.store.sessions import GRANTS, NEXT_EXPIRY, UNVERIFIED, permissions_of
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
+from server.identity.store.sessions import UNVERIFIED
 from server.identity.tables import api_keys, users
 from server.kernel.paging import Page, PageRequest
-from server.kernel.permissions import Permission
+from server.kernel.permissions import Permission, allowed
 from server.kernel.principal import Principal
 
 _COLUMNS = tuple(api_keys.c[name] for name in ApiKey.__dataclass_fields__)
@@ -98,11 +99,13 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
     scopes = frozenset(implied for scope in known for implied in scope.implied)
     models = row["allowed_models"]
     unverified = row["unverified"]
+    decided = {} if unverified else decided_by(row["grants"])
     principal = Principal(
         tenant_id,
         row["id"],
         None,
-        frozenset() if unverified else permissions_of(row["grants"]) & scopes,
+        allowed(decided) & scopes,
+        decided=decided,
         api_key_id=row["key_id"],
         allowed_models=None if models is None else frozenset(models),
         unverified=unverified,

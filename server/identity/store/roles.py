@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args
 from uuid import UUID
@@ -12,10 +12,18 @@ from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, column, delete, func,
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.base import among
-from server.db.database import Tx
+from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
-from server.db.statements import Statement
-from server.identity.domain import Role, RoleCodeTaken, RoleDeleted, RoleEntry, RoleNotFound
+from server.db.statements import HotStatement, Statement
+from server.identity.domain import (
+    Role,
+    RoleCodeTaken,
+    RoleDeleted,
+    RoleEntry,
+    RoleNotFound,
+    Standing,
+)
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
 from server.identity.tables import permissions, role_permissions, roles, user_roles, users
 from server.kernel.deletion import Deleted
 from server.kernel.paging import Page, PageRequest
@@ -87,6 +95,12 @@ _GRANTS = Statement(
     .join(permissions, permissions.c.id == role_permissions.c.permission_id)
     .where(user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED, _LIVE)
 )
+_STANDING = HotStatement(
+    select(GRANTS.label("grants"), NEXT_EXPIRY.label("good_until")).where(
+        users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None)
+    )
+)
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 _PERMISSIONS = Statement(select(_CODE, permissions.c.description).order_by(_CODE))
 _SET_ENTRIES = Statement(
     insert(role_permissions).from_select(
@@ -265,6 +279,14 @@ async def grants(tx: Tx, user_id: UUID) -> list[Grant]:
         Grant(Permission(permission), effect == "allow", code, priority)
         for permission, effect, code, priority in await tx.fetch(_GRANTS, user_id=user_id)
     ]
+
+
+async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standing | None:
+    """What the roles of the user come to now, in one round trip; None where there is no such user."""
+    row = await database.hot(tenant_id, _STANDING, user_id=user_id)
+    if row is None:
+        return None
+    return Standing((tenant_id, user_id), decided_by(row["grants"]), row["good_until"] or _FOREVER)
 
 
 async def other_administrators(tx: Tx, user_id: UUID, codes: Sequence[str]) -> bool | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, not_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import Access, Session, SessionNotFound, StoredSession
-from server.identity.tables import permissions, role_permissions, roles, sessions, user_roles, users
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
+from server.identity.tables import sessions, users
 from server.kernel.paging import Page, PageRequest
-from server.kernel.permissions import Grant, Permission, allowed
+from server.kernel.permissions import allowed
 from server.kernel.principal import Principal
 
 CHANGED = "atrium_access_changed"
@@ -82,39 +81,6 @@ _LIST = Statement(
     .limit(bindparam("most"))
 )
 
-GRANTS = (
-    select(
-        func.json_agg(
-            func.json_build_array(
-                permissions.c.resource + ":" + permissions.c.action,
-                role_permissions.c.effect == "allow",
-                roles.c.code,
-                roles.c.priority,
-            )
-        )
-    )
-    .select_from(user_roles)
-    .join(roles, roles.c.id == user_roles.c.role_id)
-    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
-    .join(permissions, permissions.c.id == role_permissions.c.permission_id)
-    .where(
-        user_roles.c.user_id == users.c.id,
-        or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now()),
-        roles.c.deleted_at.is_(None),
-    )
-    .correlate(users)
-    .scalar_subquery()
-)
-"""The entries of every role that the user of a surrounding query holds now, as JSON."""
-
-NEXT_EXPIRY = (
-    select(func.min(user_roles.c.expires_at))
-    .where(user_roles.c.user_id == users.c.id, user_roles.c.expires_at > func.now())
-    .correlate(users)
-    .scalar_subquery()
-)
-"""When a role that such a user holds for a time ends next; NULL: none does."""
-
 # The tenant and its settings are looked at by functions of the schema: their tables are another slice's.
 # A service account reads no mail.
 UNVERIFIED = and_(not_(users.c.email_verified), users.c.kind == "person", func.atrium_verified_email_required())
@@ -146,17 +112,9 @@ async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Acces
     if row is None:
         return None
     unverified = row["unverified"]
-    permissions = frozenset[Permission]() if unverified else permissions_of(row["grants"])
-    return Access(
-        Principal(tenant_id, row["id"], session_id, permissions, unverified=unverified),
-        row["token_epoch"],
-        row["good_until"],
-    )
-
-
-def permissions_of(found: Sequence[Any] | None) -> frozenset[Permission]:
-    """What the entries of GRANTS add up to."""
-    return allowed(Grant(Permission(code), *rest) for code, *rest in found or ())
+    decided = {} if unverified else decided_by(row["grants"])
+    principal = Principal(tenant_id, row["id"], session_id, allowed(decided), decided=decided, unverified=unverified)
+    return Access(principal, row["token_epoch"], row["good_until"])
 
 
 async def create(

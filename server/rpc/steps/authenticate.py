@@ -45,6 +45,14 @@ class Authenticate:
         self._verifier = verifier
         self._door = door
 
+    def recall(self, rule: Rule, credentials: Credentials) -> Principal | None:
+        """The caller, where they are known at once; else (None) it takes the whole step."""
+        authorization, api_key, tenant = credentials
+        if authorization is None or api_key is not None or tenant is not None or rule.access == "public":
+            return None
+        scheme, _, token = authorization.partition(" ")
+        return self._verifier.recall(token) if scheme.lower() == "bearer" else None
+
     async def __call__(self, rule: Rule, credentials: Credentials) -> Principal | None:
         if rule.access == "public":
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from random import getrandbits
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -48,18 +49,20 @@ class Trace:
                 trace_id = parent[1]
             elif key == "user-agent" and isinstance(value, str):
                 user_agent = value[:500]
+        # Names to find things by, no secrets: the system's own randomness would cost a call into it.
+        made = f"{getrandbits(320):080x}"
         call = Call(
-            method=method,
-            # Names to find things by, no secrets: the system's own randomness would cost a call into it each.
-            request_id=request_id or f"{getrandbits(128):032x}",
-            trace_id=trace_id or f"{getrandbits(128):032x}",
-            span_id=f"{getrandbits(64) or 1:016x}",
-            address=address_of(peer),
-            user_agent=user_agent,
+            method,
+            request_id or made[:32],
+            trace_id or made[32:64],
+            made[64:],
+            address_of(peer),
+            user_agent,
         )
         return call, Credentials(authorization, api_key, tenant)
 
 
+@lru_cache(maxsize=4096)  # it is one of a connection, for all its calls
 def address_of(peer: str) -> str | None:
     """The IP address in gRPC's name of a peer (`ipv4:1.2.3.4:567`, `ipv6:%5B::1%5D:567`); None for a socket file."""
     kind, _, rest = peer.partition(":")

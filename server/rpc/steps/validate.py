@@ -66,10 +66,17 @@ class Validate:
 
     def __init__(self) -> None:
         self._collect = protovalidate.Validator().collect_violations
+        self._empty: set[type] = set()
+        """Messages without a field, which break no rule."""
 
     def __call__(self, request: Message | Undecodable) -> None:
+        if type(request) in self._empty:
+            return
         if isinstance(request, Undecodable):
             raise InvalidRequest(request.violations)
+        if not request.DESCRIPTOR.fields:
+            self._empty.add(type(request))
+            return
         violations = self._collect(request)
         if violations:
             raise InvalidRequest([(_path(violation), violation.proto.message) for violation in violations])

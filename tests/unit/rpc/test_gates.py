@@ -160,6 +160,26 @@ async def test_two_credentials_are_none(authorization: str | None, api_key: str)
     assert verifier.verified == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "credentials", "known"),
+    [
+        (Rule("authenticated"), Credentials("Bearer good"), True),
+        (Rule("authenticated"), Credentials("bearer good"), True),
+        (Rule("authenticated"), Credentials("Basic good"), False),
+        (Rule("authenticated"), Credentials("Bearer bad"), False),
+        (Rule("authenticated"), Credentials(None), False),
+        (Rule("authenticated"), Credentials("Bearer good", "good"), False),
+        (Rule("authenticated"), Credentials("Bearer good", tenant=""), False),
+        (Rule("public"), Credentials("Bearer good"), False),
+    ],
+    ids=repr,
+)
+def test_who_is_known_at_once_has_nothing_to_be_looked_up(rule: Rule, credentials: Credentials, known: bool) -> None:
+    verifier = Verifier("good", _principal(), remembered=True)
+
+    assert Authenticate(verifier, Door()).recall(rule, credentials) == (verifier._known["good"] if known else None)
+
+
 async def test_a_platform_administrator_acts_inside_the_tenant_they_name() -> None:
     verifier, door, inside = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID)), Door(), uuid7()
 

@@ -37,8 +37,8 @@ def test_a_call_that_ends_is_one_line_and_one_count(code: str, level: str) -> No
         "reason": "REASON",
         "request_id": "request",
         "trace_id": "trace",
-        "tenant_id": str(principal.tenant_id),
-        "user_id": str(principal.user_id),
+        "tenant_id": principal.tenant_id,
+        "user_id": principal.user_id,
     }
     assert registry.get_sample_value("atrium_rpc_calls_total", {"method": METHOD, "code": code}) == 1
     buckets = {

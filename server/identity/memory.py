@@ -1,0 +1,81 @@
+"""What was read of people, remembered until something about them changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic, time
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+# A change is told by notification within milliseconds; the life of an entry only bounds what a lost one could cost.
+_LIFE_SECONDS = 30.0
+_LIFE_SECONDS_UNNOTIFIED = 0.9
+_MOST = 50_000
+
+
+class Perishable(Protocol):
+    """Something that is so until then, unless it changes before."""
+
+    @property
+    def user(self) -> tuple[UUID, UUID]:
+        """The tenant and the user that it is of."""
+
+    @property
+    def good_until(self) -> datetime:
+        """When something that it is made of expires next."""
+
+
+T = TypeVar("T", bound=Perishable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known(Generic[T]):
+    what: T
+    read_at: float
+    good_until: float
+
+
+class Memory(Generic[T]):
+    """Remembers by name, for `_LIFE_SECONDS` and never past a change that the database tells of.
+
+    While that telling is interrupted, entries live under a second, so that a revocation holds everywhere within one.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, _Known[T]] = {}
+        self._life = _LIFE_SECONDS
+        self._changes = 0
+
+    def recall(self, name: Hashable) -> T | None:
+        """What is remembered under that name and still good."""
+        known = self._known.get(name)
+        if known is None or monotonic() - known.read_at > self._life or known.good_until <= time():
+            return None
+        return known.what
+
+    async def read(self, name: Hashable, read: Callable[[], Awaitable[T | None]]) -> T | None:
+        """What is read now, to be remembered under that name. Raises what `read` raises."""
+        # What changes while it is read may or may not be in it: it is used for this call and not remembered.
+        changes, read_at = self._changes, monotonic()
+        what = await read()
+        if what is not None and changes == self._changes:
+            if len(self._known) > _MOST:
+                self._known.clear()
+            self._known[name] = _Known(what, read_at, what.good_until.timestamp())
+        return what
+
+    def changed(self, tenant_id: UUID, user_id: UUID | None) -> None:
+        """Something about this user changed, or (None) about everyone in the tenant."""
+        self._changes += 1
+        for name, known in list(self._known.items()):
+            tenant, user = known.what.user
+            if tenant == tenant_id and user_id in (None, user):
+                del self._known[name]
+
+    def listening(self, connected: bool) -> None:
+        """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
+        self._changes += 1
+        self._known.clear()
+        self._life = _LIFE_SECONDS if connected else _LIFE_SECONDS_UNNOTIFIED

@@ -1,0 +1,49 @@
+"""What the roles of a user say, as a part of a query about that user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, or_, select
+
+from server.identity.tables import permissions, role_permissions, roles, user_roles, users
+from server.kernel.permissions import Decided, Grant, Permission, decide
+
+GRANTS = (
+    select(
+        func.json_agg(
+            func.json_build_array(
+                permissions.c.resource + ":" + permissions.c.action,
+                role_permissions.c.effect == "allow",
+                roles.c.code,
+                roles.c.priority,
+            )
+        )
+    )
+    .select_from(user_roles)
+    .join(roles, roles.c.id == user_roles.c.role_id)
+    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
+    .join(permissions, permissions.c.id == role_permissions.c.permission_id)
+    .where(
+        user_roles.c.user_id == users.c.id,
+        or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now()),
+        roles.c.deleted_at.is_(None),
+    )
+    .correlate(users)
+    .scalar_subquery()
+)
+"""The entries of every role that the user of a surrounding query holds now, as JSON."""
+
+NEXT_EXPIRY = (
+    select(func.min(user_roles.c.expires_at))
+    .where(user_roles.c.user_id == users.c.id, user_roles.c.expires_at > func.now())
+    .correlate(users)
+    .scalar_subquery()
+)
+"""When a role that such a user holds for a time ends next; NULL: none does."""
+
+
+def decided_by(found: Sequence[Any] | None) -> Decided:
+    """What the entries of GRANTS come to."""
+    return decide(Grant(Permission(code), *rest) for code, *rest in found or ())
