@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import memory, streaming, unary
+from bench import jobs, memory, streaming, unary
 from bench.figures import Figure
 
-BENCHES = {"unary": unary.run, "streaming": streaming.run, "memory": memory.run}
+BENCHES = {"unary": unary.run, "streaming": streaming.run, "memory": memory.run, "jobs": jobs.run}
 OUT = Path(__file__).parent / "out"
 
 

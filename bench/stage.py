@@ -45,18 +45,25 @@ class Stage:
 
 
 @contextmanager
-def staged(provider: str | None = None) -> Iterator[Stage]:
-    """The server as it is served, logs and metrics included. `provider`: an endpoint of models."""
+def databased(provider: str | None = None) -> Iterator[Settings]:
+    """An embedded database with the schema, and the settings to serve from it. `provider`: an endpoint of models."""
     with tempfile.TemporaryDirectory(prefix="atrium-bench-") as directory:
         keys = {} if provider is None else {provider: SecretStr("")}
         settings = Settings(address="127.0.0.1:0", data_dir=Path(directory), provider_keys=keys)
         with prepared(settings) as ready:
-            administrator = first_administrator(ready)
-            assert administrator is not None
-            with running(ready) as port:
-                (child,) = multiprocessing.active_children()
-                assert child.pid is not None
-                yield Stage(port, child.pid, administrator, ready)
+            yield ready
+
+
+@contextmanager
+def staged(provider: str | None = None) -> Iterator[Stage]:
+    """The server as it is served, logs and metrics included. `provider`: an endpoint of models."""
+    with databased(provider) as ready:
+        administrator = first_administrator(ready)
+        assert administrator is not None
+        with running(ready) as port:
+            (child,) = multiprocessing.active_children()
+            assert child.pid is not None
+            yield Stage(port, child.pid, administrator, ready)
 
 
 @contextmanager

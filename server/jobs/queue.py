@@ -27,7 +27,7 @@ _log = structlog.get_logger("atrium.jobs")
 CHANNEL = Channel("atrium_jobs")
 _ENQUEUED = "atrium_jobs_enqueued"
 
-# Of a burst of commits one notification tells: each would otherwise wait for the others' (they are made one by one).
+# Of a burst of commits the first one is told of, and the rest together: commits that notify are made one by one.
 _GATHER_SECONDS = 0.01
 _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
@@ -131,9 +131,9 @@ async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
             try:
                 while True:
                     await enqueued.wait()
-                    await asyncio.sleep(_GATHER_SECONDS)
                     enqueued.clear()
                     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
+                    await asyncio.sleep(_GATHER_SECONDS)
             finally:
                 connection.terminate()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

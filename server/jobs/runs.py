@@ -20,9 +20,10 @@ from pgqueuer.domain.types import JOB_STATUS, JobId
 from server.db.database import Database, Tx
 
 _BEGIN = """
-INSERT INTO jobs.runs AS run (job_id, attempts, run_token) VALUES ($1, 1, $2)
+INSERT INTO jobs.runs AS run (job_id, attempts, run_token)
+SELECT job_id, 1, run_token FROM unnest($1::bigint[], $2::uuid[]) AS begun (job_id, run_token) ORDER BY job_id
 ON CONFLICT (job_id) DO UPDATE SET attempts = run.attempts + 1, run_token = excluded.run_token, begun_at = now()
-RETURNING attempts
+RETURNING job_id, attempts
 """
 _HOLD = "SELECT job_id FROM jobs.runs WHERE job_id = $1 AND run_token = $2 FOR UPDATE"
 _FINISH = """
@@ -59,12 +60,15 @@ class Run:
         await tx.run(_FINISH, self.job_id, self.token)
 
 
-async def begin(database: Database, job: Job) -> Run:
-    """Counts a run, before it does anything: one that ends with its process was one too."""
-    token = uuid4()
+async def begin(database: Database, jobs: Sequence[Job]) -> list[Run]:
+    """Counts a run of each, before it does anything: one that ends with its process was one too. `jobs`: each once."""
+    tokens = {int(job.id): uuid4() for job in jobs}
     async with database.global_tx() as tx:
-        (row,) = await tx.run(_BEGIN, job.id, token)
-    return Run(int(job.id), job.payload or b"", row["attempts"], token)
+        rows = await tx.run(_BEGIN, list(tokens), list(tokens.values()))
+    attempts: dict[int, int] = {row["job_id"]: row["attempts"] for row in rows}
+    return [
+        Run(number, job.payload or b"", attempts[number], tokens[number]) for job in jobs for number in [int(job.id)]
+    ]
 
 
 class FencedQueries(Queries):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from pgqueuer.domain.errors import FailingListenerError, RetryRequested
 from pgqueuer.domain.models import Job, Schedule
 
 from server.db.database import Database
+from server.db.together import Together
 from server.jobs.queue import CHANNEL, engine, enqueue
 from server.jobs.runs import FencedQueries, Overtaken, Run, begin
 from server.settings import Settings
@@ -75,6 +77,7 @@ class Worker:
         self._schedule = schedule
         self._first_delay = first_delay
         self._stopping = asyncio.Event()
+        self._begin = Together(partial(begin, database))
 
     def stop(self) -> None:
         """Takes no more jobs; `run` returns when those that run are done."""
@@ -148,7 +151,7 @@ class Worker:
 
     def _fenced(self, handler: Handler, tokens: dict[int, UUID]) -> Callable[[Job], Awaitable[None]]:
         async def run(job: Job) -> None:
-            this = await begin(self._database, job)
+            this = await self._begin(job)
             tokens[this.job_id] = this.token
             told = {"entrypoint": job.entrypoint, "job": this.job_id, "attempts": this.attempts}
             if this.attempts > MOST_ATTEMPTS:

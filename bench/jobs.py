@@ -1,0 +1,155 @@
+"""Jobs: how many a worker does that do nothing, and how soon one begins, beside the bare engine."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
+
+from bench.figures import Figure
+from bench.stage import databased
+from server.db.database import Database
+from server.jobs.queue import enqueue, waking
+from server.jobs.runs import Run
+from server.jobs.worker import Worker
+from server.settings import Settings
+
+_SLICES = 4
+_JOBS = 1_000
+_SINGLE = 60
+_BATCH = 10
+_AT_ONCE = 40
+
+
+@dataclass
+class _Side:
+    """One engine. `ask`: asks for so many jobs, in one transaction."""
+
+    ask: Callable[[int], Awaitable[None]]
+    did: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    rates: list[float] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+
+    async def many(self) -> None:
+        await self.ask(_JOBS)
+        began = perf_counter()
+        for _ in range(_JOBS):
+            await self.did.acquire()
+        self.rates.append(_JOBS / (perf_counter() - began))
+
+    async def one(self) -> None:
+        await self.ask(1)
+        asked = perf_counter()
+        await self.did.acquire()
+        self.delays.append((perf_counter() - asked) * 1000)
+
+
+def run() -> list[Figure]:
+    """About half a minute."""
+    with databased() as settings:
+        return asyncio.run(_measure(settings))
+
+
+async def _measure(settings: Settings) -> list[Figure]:
+    async with _ours(settings) as ours, _bare(settings) as bare:
+        for side in (ours, bare) * 2:  # whatever is made at first use
+            await side.one()
+            await side.many()
+        for side in (ours, bare):
+            side.rates.clear()
+            side.delays.clear()
+        for _ in range(_SLICES):
+            for side in (ours, bare):
+                await side.many()
+        for _ in range(_SINGLE):
+            for side in (ours, bare):
+                await side.one()
+        ratio = statistics.median(a / b for a, b in zip(ours.rates, bare.rates, strict=True))
+        return [
+            Figure("jobs / bare", ratio, "of its rate"),
+            Figure("jobs", statistics.median(ours.rates), "jobs/s"),
+            Figure("jobs, bare", statistics.median(bare.rates), "jobs/s"),
+            Figure("from commit to start", statistics.median(ours.delays), "ms at the median"),
+            Figure("from commit to start, bare", statistics.median(bare.delays), "ms at the median"),
+        ]
+
+
+@asynccontextmanager
+async def _ours(settings: Settings) -> AsyncIterator[_Side]:
+    async with Database.open(settings) as database, waking(settings, database):
+
+        async def ask(number: int) -> None:
+            async with database.global_tx() as tx:
+                for _ in range(number):
+                    await enqueue(tx, "noop")
+
+        side = _Side(ask)
+
+        async def noop(_: Run) -> None:
+            side.did.release()
+
+        worker = Worker(settings, database, {"noop": noop})
+        task = asyncio.create_task(worker.run())
+        try:
+            yield side
+        finally:
+            worker.stop()
+            await task
+
+
+@asynccontextmanager
+async def _bare(settings: Settings) -> AsyncIterator[_Side]:
+    """The engine as it is installed by itself, in a schema of its own."""
+    own = DBSettings(db_schema="bare", channel=Channel("bare"))
+
+    def queries(driver: Any) -> Queries:
+        return Queries(
+            driver,
+            QueryBuilderEnvironment(settings=own),
+            QueryQueueBuilder(settings=own),
+            QuerySchedulerBuilder(settings=own),
+        )
+
+    async with asyncpg.create_pool(settings.admin_database_url, min_size=2, max_size=4) as pool:
+        await pool.execute("CREATE SCHEMA bare")
+        asking = queries(AsyncpgPoolDriver(pool))
+        await asking.install()
+
+        async def ask(number: int) -> None:
+            await asking.enqueue(["noop"] * number, [None] * number, [0] * number)
+
+        side = _Side(ask)
+        connection = await asyncpg.connect(settings.admin_database_url)
+        manager = QueueManager(queries(AsyncpgDriver(connection)), own.channel)
+
+        @manager.entrypoint("noop")
+        async def noop(_: Any) -> None:
+            side.did.release()
+
+        task = asyncio.create_task(
+            manager.run(
+                dequeue_timeout=timedelta(seconds=5),
+                batch_size=_BATCH,
+                max_concurrent_tasks=_AT_ONCE,
+                log_aggregation_interval=timedelta(),
+            )
+        )
+        try:
+            yield side
+        finally:
+            manager.shutdown.set()
+            await task
+            await connection.close()

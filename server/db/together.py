@@ -1,0 +1,51 @@
+"""Commits that are made for many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Together(Generic[In, Out]):
+    """Does for all who wait at one moment what would cost each of them a commit: `out = await together(item)`.
+
+    While one batch is under way the next one gathers, so nobody waits for company.
+    """
+
+    def __init__(self, act: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], most: int = 100) -> None:
+        """`act`: takes up to `most` items, gives as many results in their order; what it raises, all of them get."""
+        self._act = act
+        self._most = most
+        self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
+        self._acting: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: In) -> Out:
+        done: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._acting is None:
+            self._acting = asyncio.create_task(self._go_on(), name="together")
+        return await done
+
+    async def _go_on(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._do(batch)
+        finally:
+            self._acting = None
+
+    async def _do(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
+        try:
+            results = await self._act([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it is theirs
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        for (_, done), result in zip(batch, results, strict=True):
+            if not done.done():  # whoever waited may have been cancelled
+                done.set_result(result)
