@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import jobs, memory, streaming, unary
+from bench import jobs, lists, logins, memory, streaming, unary
 from bench.figures import Figure
 
-BENCHES = {"unary": unary.run, "streaming": streaming.run, "memory": memory.run, "jobs": jobs.run}
+BENCHES = {module.__name__.rpartition(".")[2]: module.run for module in (unary, streaming, memory, jobs, logins, lists)}
 OUT = Path(__file__).parent / "out"
 
 

@@ -100,6 +100,17 @@ async def test_a_connection_has_so_many_calls_at_once_and_another_is_not_held_up
             call.cancel()
 
 
+async def test_more_callers_than_a_connection_takes_at_once_wait_and_none_is_lost(scratch: Scratch) -> None:
+    async with _world_of(scratch, max_streams_per_connection=10) as (world, _, _):
+        ann = await world.tenant()
+
+        async def call() -> None:
+            for _ in range(20):
+                await world.identity.WhoAmI(WHO, metadata=ann.metadata)
+
+        await asyncio.gather(*(call() for _ in range(60)))
+
+
 async def test_a_call_ends_at_the_servers_ceiling_and_gives_its_place_back(world: World, scratch: Scratch) -> None:
     administrator = await world.tenant()
     settings = scratch.settings(ceiling_seconds=0.5, max_in_flight=1)
