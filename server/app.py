@@ -197,7 +197,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 ),
             ),
         ]
-        chain = Chain(steps, settings.ceiling_seconds)
+        chain = Chain(steps, settings.ceiling_seconds, mutual_tls=settings.tls_client_ca_file is not None)
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atrium.identity.v1 import api_key_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from atrium.model.v1 import call_log_pb2, chat_pb2
@@ -70,6 +71,9 @@ class Tour:
         await self.two_tenants(platform, slugs)
         ada, grace = [await self.sign_in(slug, "admin", PASSWORD) for slug in slugs]
         await self.people(ada)
+        await self.deleted_and_restored(ada)
+        await self.key_of_a_program(ada)
+        await self.limits(platform)
         await self.models(ada)
         await self.embeddings(ada)
         trace_id = await self.conversation(ada)
@@ -111,6 +115,75 @@ class Tour:
         for result in answer.results:
             verdict = f"yes, as {result.role_code}" if result.allowed else "no"
             self._out.print(f"  may lin {result.permission}? {verdict}")
+
+    async def deleted_and_restored(self, session: Session) -> None:
+        self.chapter("Nothing is lost by a delete")
+        people, who = self._identity, {"metadata": session.metadata}
+        lin = (await people.ListUsers(identity.ListUsersRequest(page_size=1), **who)).users[0]
+        await people.DeleteUser(user_pb2.DeleteUserRequest(id=lin.id), **who)
+        gone = await _refusal(people.GetUser(identity.GetUserRequest(id=lin.id), **who))
+        self._out.print(f"  lin is deleted, and whoever asks for them is told {gone.code().name}: {gone.details()}")
+        request = identity.CreateUserRequest(username="lin", email="another.lin@northwind.example")
+        another = (await people.CreateUser(request, **who)).user
+        taken = await _refusal(people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who))
+        self._out.print(
+            f"  their name is free; once another has it, restoring is {taken.code().name}: {taken.details()}"
+        )
+        await people.DeleteUser(user_pb2.DeleteUserRequest(id=another.id), **who)
+        back = (await people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who)).user
+        roles = (await people.ListRoles(identity.ListRolesRequest(user_id=back.id), **who)).roles
+        self._out.print(f"  restored, they are {', '.join(role.code for role in roles)} as before")
+        _hold(bool(roles), "a restored user holds the roles of before")
+
+    async def key_of_a_program(self, session: Session) -> None:
+        self.chapter("A program gets a key, for what it needs and no more")
+        request = api_key_pb2.CreateApiKeyRequest(
+            name="search", scopes=["models:execute"], allowed_models=["local-embedding"]
+        )
+        made = await self._identity.CreateApiKey(request, metadata=session.metadata)
+        key = (("x-api-key", made.secret),)
+        self._out.print(f"  {made.secret[:12]}…{made.secret[-4:]}  shown this once, kept as a hash", highlight=False)
+        embed = model.EmbedRequest(model="local-embedding", inputs=SENTENCES[:1])
+        await self._models.Embed(embed, metadata=key)
+        self._out.print("  it embeds: yes")
+        chat = model.ChatRequest(
+            model="local-chat", messages=[chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
+        )
+        for what, call in (
+            ("chats", self._models.Chat(chat, metadata=key)),
+            ("lists people", self._identity.ListUsers(identity.ListUsersRequest(), metadata=key)),
+        ):
+            self._out.print(f"  it {what}: {(await _refusal(call)).details()}")
+        revoke = api_key_pb2.RevokeApiKeyRequest(id=made.api_key.id)
+        await self._identity.RevokeApiKey(revoke, metadata=session.metadata)
+        refused = await _refusal(self._models.Embed(embed, metadata=key))
+        self._out.print(f"  revoked, at once: {refused.code().name}, {refused.details()}")
+
+    async def limits(self, platform: Session) -> None:
+        self.chapter("A plan has its limits, however many ask at once")
+        who = tenant.CreateTenantRequest.Administrator(
+            username="admin", email="admin@initech.example", password=PASSWORD
+        )
+        request = tenant.CreateTenantRequest(slug="initech", name="Initech", administrator=who)  # on the free plan
+        await self._tenants.CreateTenant(request, metadata=platform.metadata)
+        admin = await self.sign_in("initech", "admin", PASSWORD)
+
+        async def add(number: int) -> bool:
+            name = f"user-{number}"
+            asked = identity.CreateUserRequest(username=name, email=f"{name}@initech.example")
+            try:
+                await self._identity.CreateUser(asked, metadata=admin.metadata)
+            except grpc.aio.AioRpcError as error:
+                _hold(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "what is too much is said to be")
+                return False
+            return True
+
+        made = await asyncio.gather(*(add(number) for number in range(20)))
+        usage = await self._tenants.GetUsage(tenant.GetUsageRequest(), metadata=admin.metadata)
+        (users,) = (entry for entry in usage.usage if entry.resource == "users")
+        self._out.print(f"  20 ask for an account at once: {made.count(True)} get one, {made.count(False)} are refused")
+        self._out.print(f"  the tenant has {users.used} users of {users.limit}")
+        _hold(users.used == users.limit, "a limit is reached and never passed")
 
     async def models(self, session: Session) -> None:
         self.chapter("The models it can call")
@@ -194,6 +267,14 @@ class Tour:
         reply = await self._models.ListCallLogs(model.ListCallLogsRequest(trace_id=trace_id), metadata=session.metadata)
         logs: Sequence[call_log_pb2.CallLog] = reply.call_logs
         return logs
+
+
+async def _refusal(call: Any) -> grpc.aio.AioRpcError:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise TourFailed("does not hold: a call is refused")
 
 
 def _hold(holds: bool, what: str) -> None:

@@ -11,7 +11,7 @@ from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.errors import PermissionDenied
 from server.kernel.ids import uuid7
-from server.kernel.principal import Call, Principal, call_or_none
+from server.kernel.principal import Call, call_or_none
 
 
 class AuditLog:
@@ -35,7 +35,7 @@ class AuditLog:
             "resource_id": None if change.resource_id is None else str(change.resource_id),
             "old_value": change.old,
             "new_value": change.new,
-            "details": _details(change, principal),
+            "details": _details(change, call),
             "ip_address": call and call.address,
             "user_agent": call and call.user_agent,
             "request_id": call and call.request_id,
@@ -64,11 +64,14 @@ def _actor_kind(call: Call | None) -> str:
     return "api_key" if call.principal is not None and call.principal.api_key_id is not None else "user"
 
 
-def _details(change: Change, principal: Principal | None) -> Mapping[str, Any] | None:
-    """With the key that a program called with, which is no column of its own."""
-    if principal is None or principal.api_key_id is None:
-        return change.details
-    return {**(change.details or {}), "api_key_id": str(principal.api_key_id)}
+def _details(change: Change, call: Call | None) -> Mapping[str, Any] | None:
+    """With the key and the certificate that a program called with, which are no columns of their own."""
+    programs: dict[str, Any] = {}
+    if call is not None and call.principal is not None and call.principal.api_key_id is not None:
+        programs["api_key_id"] = str(call.principal.api_key_id)
+    if call is not None and call.service is not None:
+        programs["service"] = call.service
+    return {**(change.details or {}), **programs} if programs else change.details
 
 
 def _acting_for(tenant_id: UUID, home: UUID | None) -> UUID | None:

@@ -62,6 +62,8 @@ class Call:
     address: str | None = None
     user_agent: str | None = None
     principal: Principal | None = None
+    service: str | None = None
+    """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
 
     @property
     def caller(self) -> Principal:

@@ -66,9 +66,11 @@ class Chain:
     its throughput (docs/adr/0001-chain-at-registration.md).
     """
 
-    def __init__(self, steps: Steps, ceiling: float) -> None:
+    def __init__(self, steps: Steps, ceiling: float, *, mutual_tls: bool = False) -> None:
+        """`mutual_tls`: every connection comes with a certificate."""
         self._steps = steps
         self._ceiling = ceiling
+        self._mutual_tls = mutual_tls
         self._streams: dict[asyncio.Task[Any], _Stream] = {}
         self._draining = False
 
@@ -92,6 +94,8 @@ class Chain:
             started = perf_counter()
             # First, so that every answer, a refusal too, carries the ids by which it can be found.
             call, credentials = steps.trace.begin(path, context.invocation_metadata() or (), context.peer())
+            if self._mutual_tls:
+                call.service = _service(context)
             begin_call(call)
             trailers = ((REQUEST_ID_KEY, call.request_id), (TRACE_ID_KEY, call.trace_id))
             context.set_trailing_metadata(trailers)
@@ -205,6 +209,11 @@ class Chain:
         if stream is not None and stream.ending is None:
             stream.ending = error
             task.cancel()
+
+
+def _service(context: Context) -> str | None:
+    names = context.auth_context().get("x509_common_name")
+    return names[0].decode(errors="replace")[:255] if names else None
 
 
 async def _validated(requests: AsyncIterator[Any], validate: Validate) -> AsyncIterator[Any]:

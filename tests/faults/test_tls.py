@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from atrium.identity.v1 import identity_service_pb2 as identity
 from tests.databases import Scratch
 from tests.factories.certificates import Certificate, authority, signed_by
+from tests.factories.world import World, refused
+from tests.rpc.requests import GOOD
+from tests.rpc.test_every_method import PRIVATE
 from tests.servers import serving
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -78,3 +83,32 @@ async def test_with_authorities_for_clients_those_without_a_certificate_of_their
         assert await _code(port, _trusting(ours)) is UNAVAILABLE
         assert await _code(port, _trusting(ours, signed_by(theirs, tmp_path, "stranger"))) is UNAVAILABLE
         assert await _code(port, None) is UNAVAILABLE
+
+
+async def test_a_service_carries_its_users_token_and_is_nobody_without_one(
+    scratch: Scratch, tmp_path: Path, ours: Certificate, admin: Any
+) -> None:
+    own = signed_by(ours, tmp_path, "server")
+    settings = scratch.settings(
+        tls_certificate_file=own.certificate_file,
+        tls_private_key_file=own.key_file,
+        tls_client_ca_file=ours.certificate_file,
+    )
+    async with (
+        serving(settings) as (app, port),
+        grpc.aio.secure_channel(f"127.0.0.1:{port}", _trusting(ours, signed_by(ours, tmp_path, "billing"))) as channel,
+    ):
+        administrator = await app.founding.first_platform_administrator()
+        assert administrator is not None
+        world = World(channel, administrator)
+        ann = await world.tenant()
+
+        for path in PRIVATE:
+            refusal = await refused(world.method(path)(GOOD[path], metadata=(("x-tenant-id", ann.tenant_id),)))
+            assert (path, refusal.code) == (path, grpc.StatusCode.UNAUTHENTICATED)
+        made = await world.identity.CreateUser(
+            identity.CreateUserRequest(username="lin", email="lin@example.com"), metadata=ann.metadata
+        )
+
+    entry = await admin.fetchrow("SELECT user_id, details FROM audit_logs WHERE resource_id = $1", made.user.id)
+    assert (str(entry["user_id"]), json.loads(entry["details"])["service"]) == (ann.id, "billing")
