@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -13,7 +12,6 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from cryptography.exceptions import InvalidTag
 from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
@@ -47,11 +45,13 @@ from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
 from server.kernel.paging import PageTokens
+from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
 from server.llm.registry import Registry
 from server.mail.console import ConsoleMailer
 from server.mail.smtp import SmtpMailer
 from server.model.calls import CallService
+from server.model.credentials import CredentialService, Vault
 from server.model.service import ModelService
 from server.model.servicer import ModelServicer
 from server.rpc.chain import Chain, Steps
@@ -139,18 +139,19 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             if connected:
                 keys_changed()
 
+        vault = Vault(settings.master_keys)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
             Trace(),
             shed,
             Authenticate(access, standing),
-            Authorize(audit),
+            Authorize(audit, standing),
             Validate(),
             Repeat(Repeats(database)),
             Observe(registry),
         )
-        pages = Pages(PageTokens(settings.master_key_bytes))
+        pages = Pages(PageTokens(settings.master_keys.derived(b"atrium page token")))
         in_flight = Gauge("atrium_rpc_in_flight", "Calls in flight in this process.", registry=registry)
         in_flight.set_function(lambda: shed.in_flight)
         session_service = SessionService(
@@ -161,7 +162,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             audit,
             access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
-            refresh_key=hmac.digest(settings.master_key_bytes, b"atrium refresh token", "sha256"),
+            refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
         services = [
             Service(
@@ -193,7 +194,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(
                 model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
                 ModelServicer(
-                    ModelService(database, audit), CallService(database, models, standing, background), pages
+                    ModelService(database, audit),
+                    CallService(database, models, vault, standing, background),
+                    CredentialService(database, vault, audit),
+                    pages,
                 ),
             ),
         ]
@@ -238,14 +242,27 @@ async def rotated(settings: Settings, *, compromised: bool) -> SigningKey:
         return await _signing_keys(settings, database, AuditLog(database)).rotate(compromised=compromised)
 
 
+async def rewrapped(settings: Settings) -> int:
+    """Keeps every key in the database under the current master key; how many there are. Raises MasterKeyUnknown, and
+    the refusals of `Database.open`.
+    """
+    async with Database.open(settings) as database:
+        audit, vault = AuditLog(database), Vault(settings.master_keys)
+        count = await _signing_keys(settings, database, audit).rewrap()
+        async for tenant, _ in TenantStanding(database).everyone():
+            async with database.tenant_tx(tenant.id) as tx:
+                count += await vault.rewrap(tx, tenant.id)
+    return count
+
+
 def _signing_keys(settings: Settings, database: Database, audit: AuditLog) -> SigningKeys:
-    return SigningKeys(database, audit, settings.master_key_bytes, settings.access_life)
+    return SigningKeys(database, audit, settings.master_keys, settings.access_life)
 
 
 async def _key_ring(signing: SigningKeys) -> KeyRing:
     try:
         return KeyRing(await signing.load())
-    except InvalidTag:
+    except MasterKeyUnknown:
         raise SettingsError(
             "ATRIUM_MASTER_KEY: is not the one that the keys in this database are kept under: give it the same key "
             "as before"

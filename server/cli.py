@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from server import demo as tour
-from server.app import first_administrator, rotated
+from server.app import first_administrator, rewrapped, rotated
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
 from server.health import local_address, serving
+from server.kernel.sealing import MasterKeyUnknown
 from server.launch import serve as serve_until_stopped
 from server.prepare import prepared
 from server.rpc.policy import PolicyError
@@ -37,6 +38,8 @@ migrate = typer.Typer(help="Bring a database of your own to the schema that this
 app.add_typer(migrate, name="migrate")
 signing_key = typer.Typer(help="See to the key that access tokens are signed with.", no_args_is_help=True)
 app.add_typer(signing_key, name="signing-key")
+master_key = typer.Typer(help="See to the key that all other keys are kept under.", no_args_is_help=True)
+app.add_typer(master_key, name="master-key")
 partitions = typer.Typer(help="See to the months of the tables that grow.", no_args_is_help=True)
 app.add_typer(partitions, name="partitions")
 
@@ -161,6 +164,19 @@ def rotate(
             raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
         key = asyncio.run(rotated(settings, compromised=compromised))
         _out.print(f"The key {key.kid} signs from {key.not_before:%Y-%m-%d %H:%M:%S} UTC on.")
+
+
+@master_key.command()
+def rewrap() -> None:
+    """Keep every key in the database under ATRIUM_MASTER_KEY, those too that are under one of the others."""
+    with _explained() as settings:
+        if settings.database_url is None:
+            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
+        try:
+            count = asyncio.run(rewrapped(settings))
+        except MasterKeyUnknown:
+            raise SettingsError("ATRIUM_OTHER_MASTER_KEYS: lacks a master key that something is kept under") from None
+        _out.print(f"Every key, {count} in all, is kept under the master key {settings.master_keys.key_id}.")
 
 
 @app.command()

@@ -17,7 +17,7 @@ import orjson
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-MASTER_KEY_BYTES = 32
+from server.kernel.sealing import KEY_BYTES, MasterKeys
 
 _HIGHEST_PORT = 65_535
 
@@ -83,6 +83,10 @@ class Settings(BaseSettings):
             description="32 bytes, base64: wraps the keys kept in the database; needed with ATRIUM_DATABASE_URL",
         ),
     ] = None
+    other_master_keys: Annotated[
+        tuple[SecretStr, ...],
+        Field(description="JSON list: the next master key, or the one before, while the master key is replaced"),
+    ] = ()
 
     max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
     max_metadata_bytes: Annotated[int, Field(ge=4_096, le=65_536, description="largest request metadata")] = 16_384
@@ -175,13 +179,12 @@ class Settings(BaseSettings):
                     "`head -c 32 /dev/urandom | base64` gives; every process on that database takes the same"
                 )
             return None
-        try:
-            size = len(base64.b64decode(value.get_secret_value(), validate=True))
-        except ValueError:
-            size = 0
-        if size != MASTER_KEY_BYTES:
-            raise ValueError(f"must be {MASTER_KEY_BYTES} bytes in base64")
-        return value
+        return _checked_key(value)
+
+    @field_validator("other_master_keys")
+    @classmethod
+    def _each_thirty_two_bytes(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return tuple(_checked_key(key) for key in value)
 
     @field_validator("provider_keys", mode="before")
     @classmethod
@@ -236,6 +239,12 @@ class Settings(BaseSettings):
         return timedelta(minutes=self.access_token_minutes)
 
     @cached_property
+    def master_keys(self) -> MasterKeys:
+        """What every key in the database is kept under."""
+        others = [base64.b64decode(key.get_secret_value()) for key in self.other_master_keys]
+        return MasterKeys(self.master_key_bytes, others)
+
+    @cached_property
     def master_key_bytes(self) -> bytes:
         """The master key: the given one, or for the embedded database one made at first use and kept beside it."""
         if self.master_key is not None:
@@ -244,10 +253,20 @@ class Settings(BaseSettings):
         path = self.data_dir / "master.key"
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)))
+                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
         except FileExistsError:
             pass  # made at an earlier start
         return base64.b64decode(path.read_bytes())
+
+
+def _checked_key(value: SecretStr) -> SecretStr:
+    try:
+        size = len(base64.b64decode(value.get_secret_value(), validate=True))
+    except ValueError:
+        size = 0
+    if size != KEY_BYTES:
+        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+    return value
 
 
 def load_settings(**overrides: object) -> Settings:

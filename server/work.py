@@ -53,7 +53,7 @@ def worker(settings: Settings, database: Database) -> Worker:
     purge = TenantPurge(database, settings.admin_database_url, audit)
     upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge)
 
-    signing = SigningKeys(database, audit, settings.master_key_bytes, settings.access_life)
+    signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
 
     async def pruning(_: Run) -> None:
         await prune(database)

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server.kernel.clock import Clock, now
+from server.kernel.sealing import MasterKeys
 
 ALGORITHM = "EdDSA"
-
-_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +37,15 @@ class SigningKey:
 
     @classmethod
     def unwrap(
-        cls, kid: str, wrapped: bytes, not_before: datetime, retires_at: datetime | None, master_key: bytes
+        cls, kid: str, wrapped: bytes, not_before: datetime, retires_at: datetime | None, master_keys: MasterKeys
     ) -> SigningKey:
-        """The key pair out of the bytes that `wrap` gave. Raises cryptography's InvalidTag for another master key."""
-        nonce, ciphertext = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
-        raw = AESGCM(master_key).decrypt(nonce, ciphertext, _wrap_context(kid))
-        private_key = Ed25519PrivateKey.from_private_bytes(raw)
+        """The key pair out of the bytes that `wrap` gave. Raises MasterKeyUnknown."""
+        private_key = Ed25519PrivateKey.from_private_bytes(master_keys.unwrap(wrapped, _place(kid)))
         return cls(kid, private_key, private_key.public_key(), not_before, retires_at)
 
-    def wrap(self, master_key: bytes) -> bytes:
-        """The private key under the master key (AES-256-GCM, bound to the kid): nonce, then ciphertext."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(master_key).encrypt(nonce, self.private_key.private_bytes_raw(), _wrap_context(self.kid))
+    def wrap(self, master_keys: MasterKeys) -> bytes:
+        """The private key under the master key, bound to the kid."""
+        return master_keys.wrap(self.private_key.private_bytes_raw(), _place(self.kid))
 
     def jwk(self) -> dict[str, str]:
         """The public key as a JSON Web Key (RFC 8037)."""
@@ -93,5 +88,5 @@ class KeyRing:
         return key.retires_at is not None and key.retires_at <= self._clock()
 
 
-def _wrap_context(kid: str) -> bytes:
+def _place(kid: str) -> bytes:
     return b"atrium signing key\0" + kid.encode()

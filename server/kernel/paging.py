@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,8 +51,9 @@ class PageRequest:
 class PageTokens:
     """Makes and reads page tokens: the cursor and a keyed MAC over it and over what the list was asked for."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = hashlib.sha256(b"atrium page token\0" + key).digest()
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """`keys`: the one to sign with first, then those whose tokens are good too."""
+        self._keys = keys
 
     def request(self, size: int, token: str, scope: bytes) -> PageRequest:
         """The page asked for. `scope`: the tenant, the method and the other arguments, which the token is bound to.
@@ -66,7 +66,7 @@ class PageTokens:
         """The token of the page behind `cursor`; empty where nothing follows."""
         if cursor is None:
             return ""
-        return base64.urlsafe_b64encode(cursor.bytes + self._mac(cursor.bytes, scope)).decode()
+        return base64.urlsafe_b64encode(cursor.bytes + _mac(self._keys[0], cursor.bytes, scope)).decode()
 
     def _read(self, token: str, scope: bytes) -> UUID | None:
         if not token:
@@ -75,9 +75,10 @@ class PageTokens:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
             raise PageTokenInvalid from None
-        if not hmac.compare_digest(raw[16:], self._mac(raw[:16], scope)):
+        if not any(hmac.compare_digest(raw[16:], _mac(key, raw[:16], scope)) for key in self._keys):
             raise PageTokenInvalid
         return UUID(bytes=raw[:16])
 
-    def _mac(self, cursor: bytes, scope: bytes) -> bytes:
-        return hmac.digest(self._key, cursor + scope, "sha256")[:_MAC_BYTES]
+
+def _mac(key: bytes, cursor: bytes, scope: bytes) -> bytes:
+    return hmac.digest(key, cursor + scope, "sha256")[:_MAC_BYTES]

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     API_KEYS_MANAGE = "api_keys:manage"
     AUDIT_LOGS_READ = "audit_logs:read"
     CALL_LOGS_READ = "call_logs:read"
+    CREDENTIALS_MANAGE = "credentials:manage"
     DELETED_READ = "deleted:read"
     KNOWLEDGE_BASES_MANAGE = "knowledge_bases:manage"
     MODELS_EXECUTE = "models:execute"

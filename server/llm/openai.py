@@ -65,12 +65,21 @@ def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS) ->
         event_hooks={"response": [_check]},
     )
     key = api_key or "none"
-    # Named here, since the SDK lets OPENAI_CUSTOM_HEADERS replace what is only derived from the key.
-    authorization = {"Authorization": f"Bearer {key}"}
-    client = AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=http, default_headers=authorization)
+    client = AsyncOpenAI(
+        base_url=base_url,
+        api_key=key,
+        max_retries=0,
+        http_client=http,
+        # Named here, since the SDK lets OPENAI_CUSTOM_HEADERS replace what is only derived from the key.
+        default_headers=_authorization(key),
+    )
     # What the SDK takes from OPENAI_ORG_ID and OPENAI_PROJECT_ID is for OpenAI, and this may be somebody else.
     client.organization = client.project = None
     return client
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 class _Http(openai.DefaultAsyncHttpxClient):
@@ -104,11 +113,12 @@ class _Trace:
 
 
 class OpenAIChat:
-    """A chat model. `extra`: what the endpoint understands beyond the protocol."""
+    """A chat model. `extra`: what the endpoint understands beyond the protocol. `key`: in place of the client's."""
 
-    def __init__(self, client: AsyncOpenAI, extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, client: AsyncOpenAI, extra: Mapping[str, Any] | None = None, key: str | None = None) -> None:
         self._client = client
         self._extra = dict(extra or {})
+        self._authorization = _authorization(key)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
@@ -129,7 +139,7 @@ class OpenAIChat:
             response: Any = await self._client.post(
                 "/chat/completions",
                 body={**body, "stream": True, "stream_options": {"include_usage": True}, **self._extra},
-                options={"headers": dict(request.headers)},
+                options={"headers": {**request.headers, **self._authorization}},
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=AsyncStream[Any],
@@ -178,17 +188,21 @@ class _Meter:
 
 
 class OpenAIEmbedding:
-    """An embedding model."""
+    """An embedding model. `key`: in place of the client's."""
 
-    def __init__(self, client: AsyncOpenAI, model: str) -> None:
+    def __init__(self, client: AsyncOpenAI, model: str, key: str | None = None) -> None:
         self._client = client
         self._model = model
+        self._authorization = _authorization(key)
 
     async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
         with _failures(self._model, "inputs"):
             async with self._client.embeddings.with_streaming_response.create(
-                model=self._model, input=list(texts), encoding_format="base64", extra_headers=dict(headers)
+                model=self._model,
+                input=list(texts),
+                encoding_format="base64",
+                extra_headers={**headers, **self._authorization},
             ) as response:
                 content, whole = await _read(response.iter_bytes(), _MOST_VECTOR_BYTES * len(texts))
         try:

@@ -35,23 +35,26 @@ class Registry:
         for client in self._clients.values():
             await client.close()
 
-    def chat(self, provider: str, name: str, base_url: str | None) -> ChatModel:
-        """The chat model of that name. Raises ModelNotConfigured."""
+    def chat(self, provider: str, name: str, base_url: str | None, own_key: str | None = None) -> ChatModel:
+        """The chat model of that name. `own_key`: the caller's, in place of the server's. Raises ModelNotConfigured."""
         if base_url is None and name in self._chats:
             return self._chats[name]
-        return OpenAIChat(self._client(provider, name, base_url))
+        return OpenAIChat(self._client(provider, name, base_url, own_key), key=own_key)
 
-    def embedding(self, provider: str, name: str, base_url: str | None) -> EmbeddingModel:
-        """The embedding model of that name. Raises ModelNotConfigured."""
+    def embedding(self, provider: str, name: str, base_url: str | None, own_key: str | None = None) -> EmbeddingModel:
+        """The embedding model of that name, and the same. Raises ModelNotConfigured."""
         if base_url is None and name in self._embeddings:
             return self._embeddings[name]
-        return OpenAIEmbedding(self._client(provider, name, base_url), name)
+        return OpenAIEmbedding(self._client(provider, name, base_url, own_key), name, own_key)
 
-    def _client(self, provider: str, name: str, base_url: str | None) -> AsyncOpenAI:
-        """The connections to the model's endpoint. A key goes to the address it was given for, and to no other."""
+    def _client(self, provider: str, name: str, base_url: str | None, own_key: str | None) -> AsyncOpenAI:
+        """The connections to the model's endpoint, which all share, whatever their key.
+
+        A key goes to the address it was given for, and to no other.
+        """
         address = (base_url or _ADDRESSES.get(provider, "")).rstrip("/")
-        if address not in self._keys:
+        if not address or (own_key is None and address not in self._keys):
             raise ModelNotConfigured(name)
         if address not in self._clients:
-            self._clients[address] = connect(address, self._keys[address])
+            self._clients[address] = connect(address, self._keys.get(address, ""))
         return self._clients[address]

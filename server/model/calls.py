@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from uuid import UUID
 
+import structlog
+from cryptography.exceptions import InvalidTag
+
 from server.db.database import Database
 from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.kernel.principal import Call, current_call
+from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
-from server.llm.port import ChatChunk, ChatRequest, Message, Usage
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelNotConfigured, Usage
 from server.llm.registry import Registry
 from server.model import store
+from server.model.credentials import Vault
 from server.model.domain import (
     CallDefaults,
     CallKind,
@@ -28,9 +33,12 @@ from server.model.domain import (
     ModelKindMismatch,
     ModelNotAllowed,
     ModelNotNamed,
+    SealedCredential,
 )
 from server.model.ports import TenantSettings
 from server.model.relay import relay
+
+_log = structlog.get_logger("atrium.model")
 
 HEARTBEAT_SECONDS = 10.0
 _READ_AHEAD_CHARACTERS = 262_144
@@ -157,6 +165,7 @@ class CallService:
         self,
         database: Database,
         registry: Registry,
+        vault: Vault,
         settings: TenantSettings,
         background: Background,
         heartbeat: float = HEARTBEAT_SECONDS,
@@ -164,6 +173,7 @@ class CallService:
         """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
         self._database = database
         self._registry = registry
+        self._vault = vault
         self._settings = settings
         self._background = background
         self._heartbeat = heartbeat
@@ -174,8 +184,8 @@ class CallService:
         Raises what is wrong before the model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the record written with what was used until then.
         """
-        model, request = await self._resolve_chat(asked)
-        source = self._registry.chat(model.provider, model.name, model.base_url).stream(request)
+        model, request, own_key = await self._resolve_chat(asked)
+        source = self._registry.chat(model.provider, model.name, model.base_url, own_key).stream(request)
         meter = _Meter(current_call(), model, "chat")
         try:
             async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size) as batches:
@@ -219,8 +229,8 @@ class CallService:
 
     async def embed(self, name: str, inputs: Sequence[str]) -> Embeddings:
         """A vector for each input. Raises what is wrong with the call, and what the provider fails with."""
-        model, _ = await self._resolve(name, "embedding")
-        embedder = self._registry.embedding(model.provider, model.name, model.base_url)
+        model, _, own_key = await self._resolve(name, "embedding")
+        embedder = self._registry.embedding(model.provider, model.name, model.base_url, own_key)
         meter = _Meter(current_call(), model, "embedding")
         try:
             result = await embedder.embed(inputs, _carried(meter.call))
@@ -238,11 +248,11 @@ class CallService:
         await self._write(log)
         return Embeddings(result.vectors, model.name, log)
 
-    async def _resolve_chat(self, asked: ChatCall) -> tuple[Model, ChatRequest]:
-        model, defaults = await self._resolve(asked.model, "chat")
+    async def _resolve_chat(self, asked: ChatCall) -> tuple[Model, ChatRequest, str | None]:
+        model, defaults, own_key = await self._resolve(asked.model, "chat")
         call = current_call()
         ceiling = min(filter(None, (defaults.max_tokens, model.max_tokens)))
-        return model, ChatRequest(
+        request = ChatRequest(
             model=model.name,
             messages=asked.messages,
             temperature=defaults.temperature if asked.temperature is None else asked.temperature,
@@ -251,20 +261,21 @@ class CallService:
             seed=asked.seed,
             headers=_carried(call),
         )
+        return model, request, own_key
 
-    async def _resolve(self, name: str, kind: CallKind) -> tuple[Model, CallDefaults]:
-        """The model that the call names, by name or id, or else the tenant's default one."""
+    async def _resolve(self, name: str, kind: CallKind) -> tuple[Model, CallDefaults, str | None]:
+        """The model that the call names, by name or id, or else the tenant's default one; and the tenant's own key."""
         tenant_id = current_call().caller.tenant_id
         settings = self._settings.model_defaults(tenant_id)
         if name:  # then neither read waits for the other: the first token is what the caller waits for
-            told, model = await asyncio.gather(settings, store.find(self._database, tenant_id, name))
+            told, (model, sealed) = await asyncio.gather(settings, store.find(self._database, tenant_id, name))
             defaults = CallDefaults(*told)
         else:
             defaults = CallDefaults(*await settings)
             named = defaults.model if kind == "chat" else defaults.embedding_model
             if not named:
                 raise ModelNotNamed
-            model = await store.find(self._database, tenant_id, named)
+            model, sealed = await store.find(self._database, tenant_id, named)
         allowed = current_call().caller.allowed_models
         if allowed is not None and model.name not in allowed:
             raise ModelNotAllowed(model=model.name)
@@ -272,7 +283,15 @@ class CallService:
             raise ModelDisabled(model.name)
         if model.model_type != kind:
             raise ModelKindMismatch(model.name)
-        return model, defaults
+        return model, defaults, None if sealed is None else self._opened(tenant_id, sealed, model.name)
+
+    def _opened(self, tenant_id: UUID, sealed: SealedCredential, model: str) -> str:
+        try:
+            return self._vault.open(tenant_id, sealed)
+        except (InvalidTag, MasterKeyUnknown):
+            # Never the server's own key in its place: who brings a key pays with it.
+            _log.error("a credential does not open", credential_id=sealed.id, tenant_id=tenant_id)
+            raise ModelNotConfigured(model) from None
 
     async def _write(self, log: CallLog) -> None:
         """Returns when the record is there; it is written even if the caller leaves meanwhile."""

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
+from atrium.model.v1 import call_log_pb2, chat_pb2, credential_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
+from server.kernel.errors import etag_of
 from server.llm.port import Message
 from server.model.calls import ChatAnswer, ChatCall, ChatEvent, Delta, Embeddings, Ended, Heartbeat, Started
-from server.model.domain import CallLog, Model, NewModel, Price
+from server.model.domain import CallLog, Credential, Model, NewCredential, NewModel, Price
 from server.rpc.wire import EnumMap, duration_ms, moment, money, present, timestamp, uuid_or_none
 
 PROVIDERS = EnumMap(
@@ -207,3 +208,20 @@ def log_filters(request: pb.ListCallLogsRequest) -> dict[str, Any]:
 
 def log_window(request: pb.ListCallLogsRequest) -> dict[str, Any]:
     return {"since": moment(request, "create_time_from"), "until": moment(request, "create_time_until")}
+
+
+def new_credential(request: credential_pb2.CreateCredentialRequest) -> NewCredential:
+    return NewCredential(PROVIDERS.word[request.provider], request.name, request.base_url or None)
+
+
+def credential(value: Credential) -> credential_pb2.Credential:
+    return credential_pb2.Credential(
+        id=str(value.id),
+        etag=etag_of(value.revision),
+        create_time=timestamp(value.created_at),
+        update_time=timestamp(value.updated_at),
+        provider=PROVIDERS.number[value.provider],
+        name=value.name,
+        base_url=value.base_url or "",
+        last_four=value.last_four,
+    )

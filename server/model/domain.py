@@ -40,6 +40,16 @@ class ModelKindMismatch(FailedPrecondition):
     """The model {subject} is of another kind: it cannot do this."""
 
 
+class CredentialNotFound(NotFound):
+    """No credential with this id."""
+
+    resource = "credential"
+
+
+class CredentialNameTaken(AlreadyExists):
+    """The provider's credential name {name} is taken."""
+
+
 class ModelNotNamed(InvalidArgument):
     """The call names no model and the tenant has no default one."""
 
@@ -100,6 +110,41 @@ class NewModel:
     supports_function_calling: bool
     base_url: str | None
     price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A tenant's own key to a provider, as it may be shown."""
+
+    id: UUID
+    provider: str
+    name: str
+    base_url: str | None
+    last_four: str
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewCredential:
+    """What a tenant says of a key that it brings. `base_url`: the only address that it is sent to; None: the
+    provider's own.
+    """
+
+    provider: str
+    name: str
+    base_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCredential:
+    """A credential as it lies, with the data key that it lies under. Never leaves the slice."""
+
+    id: UUID
+    ciphertext: bytes
+    nonce: bytes
+    wrapped_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

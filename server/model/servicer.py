@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+from atrium.model.v1 import credential_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.principal import current_call
 from server.model import convert
 from server.model.calls import CallService
+from server.model.credentials import CredentialService
 from server.model.service import ModelService
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
@@ -18,9 +20,10 @@ from server.rpc.pages import Pages
 class ModelServicer:
     """Models, and calls to them."""
 
-    def __init__(self, models: ModelService, calls: CallService, pages: Pages) -> None:
+    def __init__(self, models: ModelService, calls: CallService, credentials: CredentialService, pages: Pages) -> None:
         self._models = models
         self._calls = calls
+        self._credentials = credentials
         self._pages = pages
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
@@ -60,6 +63,33 @@ class ModelServicer:
         return pb.ListCallLogsResponse(
             call_logs=[convert.call_log(log) for log in page.items], next_page_token=self._pages.next(request, page)
         )
+
+    async def CreateCredential(
+        self, request: credential_pb2.CreateCredentialRequest, context: Context
+    ) -> credential_pb2.CreateCredentialResponse:
+        made = await self._credentials.create(convert.new_credential(request), request.secret)
+        return credential_pb2.CreateCredentialResponse(credential=convert.credential(made))
+
+    async def ListCredentials(
+        self, request: credential_pb2.ListCredentialsRequest, context: Context
+    ) -> credential_pb2.ListCredentialsResponse:
+        page = await self._credentials.page(self._pages.read(request))
+        return credential_pb2.ListCredentialsResponse(
+            credentials=[convert.credential(found) for found in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def RotateCredential(
+        self, request: credential_pb2.RotateCredentialRequest, context: Context
+    ) -> credential_pb2.RotateCredentialResponse:
+        changed = await self._credentials.rotate(UUID(request.id), request.secret, request.etag)
+        return credential_pb2.RotateCredentialResponse(credential=convert.credential(changed))
+
+    async def DeleteCredential(
+        self, request: credential_pb2.DeleteCredentialRequest, context: Context
+    ) -> credential_pb2.DeleteCredentialResponse:
+        await self._credentials.delete(UUID(request.id), request.etag)
+        return credential_pb2.DeleteCredentialResponse()
 
 
 def _platform() -> bool:

@@ -15,8 +15,8 @@ from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
 from server.kernel.ids import uuid7, uuid7_floor
 from server.kernel.paging import Page, PageRequest
-from server.model.domain import CallLog, Model, ModelNameTaken, ModelNotFound, NewModel, Price
-from server.model.tables import model_call_logs, model_prices, models
+from server.model.domain import CallLog, Model, ModelNameTaken, ModelNotFound, NewModel, Price, SealedCredential
+from server.model.tables import model_call_logs, model_prices, models, provider_credentials, tenant_keys
 
 _MODEL = (
     models.c.id,
@@ -43,8 +43,27 @@ _price = (
 _PRICED = select(*_MODEL, *_price.c).select_from(models.outerjoin(_price, true()))
 
 _GET = Statement(_PRICED.where(models.c.id == bindparam("model_id")))
-_FIND = HotStatement(_PRICED.where(models.c.name == bindparam("name")))
-_FIND_BY_ID = HotStatement(_PRICED.where(models.c.id == bindparam("model_id")))
+_credential = (
+    select(
+        provider_credentials.c.id.label("credential_id"),
+        provider_credentials.c.ciphertext,
+        provider_credentials.c.nonce,
+        tenant_keys.c.wrapped_key,
+    )
+    .join_from(provider_credentials, tenant_keys, tenant_keys.c.tenant_id == provider_credentials.c.tenant_id)
+    .where(
+        provider_credentials.c.provider == models.c.provider,
+        provider_credentials.c.base_url.is_not_distinct_from(models.c.base_url),
+    )
+    .order_by(provider_credentials.c.id.desc())
+    .limit(1)
+    .lateral("credential")
+)
+_REACHED = select(*_MODEL, *_price.c, *_credential.c).select_from(
+    models.outerjoin(_price, true()).outerjoin(_credential, true())
+)
+_FIND = HotStatement(_REACHED.where(models.c.name == bindparam("name")))
+_FIND_BY_ID = HotStatement(_REACHED.where(models.c.id == bindparam("model_id")))
 _CREATE = Statement(
     insert(models).values(
         {
@@ -125,13 +144,17 @@ async def get(tx: Tx, model_id: UUID) -> Model:
     return _model(await tx.fetchrow(_GET, model_id=model_id), model_id)
 
 
-async def find(database: Database, tenant_id: UUID, named: str) -> Model:
-    """The model of that name or id, in one round trip. Raises ModelNotFound."""
+async def find(database: Database, tenant_id: UUID, named: str) -> tuple[Model, SealedCredential | None]:
+    """The model of that name or id, and the tenant's own key to it, in one round trip. Raises ModelNotFound."""
     try:
         row = await database.hot(tenant_id, _FIND_BY_ID, model_id=UUID(named))
     except ValueError:
         row = await database.hot(tenant_id, _FIND, name=named)
-    return _model(row, named)
+    if row is None:
+        raise ModelNotFound(named)
+    *model, credential_id, ciphertext, nonce, wrapped_key = row
+    sealed = None if credential_id is None else SealedCredential(credential_id, ciphertext, nonce, wrapped_key)
+    return _model(model, named), sealed
 
 
 async def page(tx: Tx, request: PageRequest, filters: Mapping[str, Any]) -> Page[Model]:

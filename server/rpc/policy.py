@@ -9,6 +9,7 @@ from typing import Any, Literal
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from atrium.options.v1 import options_pb2
+from server.kernel.features import Feature
 from server.kernel.permissions import Permission
 
 Access = Literal["public", "authenticated"] | Permission
@@ -32,6 +33,8 @@ class Rule:
     ceiling: float | None = None
     unverified: bool = False
     """Open to callers who have yet to verify their e-mail address, where their tenant asks for that."""
+    feature: Feature | None = None
+    """What the tier of the tenant that is acted in must give."""
     unlimited: bool = False
     """Exempt from shedding and ceilings: the standard services, which an orchestrator must reach under load."""
 
@@ -68,14 +71,17 @@ def _read(method: MethodDescriptor) -> Rule:
         raise PolicyError(f"declares a ceiling of {ceiling} s, within which nothing can run")
     if rule.unverified and not rule.authenticated:
         raise PolicyError("opens to unverified callers what is for everyone, or for roles that they do not have")
+    if rule.feature and rule.feature not in set(Feature):
+        raise PolicyError(f"asks for {rule.feature!r}, which is not a feature")
+    feature = Feature(rule.feature) if rule.feature else None
     match rule.WhichOneof("access"):
         case "permission":
             if rule.permission not in set(Permission):
                 raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
-            return Rule(Permission(rule.permission), rule.platform_only, ceiling)
+            return Rule(Permission(rule.permission), rule.platform_only, ceiling, feature=feature)
         case "authenticated" if rule.authenticated:
-            return Rule("authenticated", rule.platform_only, ceiling, rule.unverified)
-        case "public" if rule.public and not rule.platform_only:
+            return Rule("authenticated", rule.platform_only, ceiling, rule.unverified, feature)
+        case "public" if rule.public and not rule.platform_only and feature is None:
             return Rule("public", ceiling=ceiling)
         case _:
             raise PolicyError("declares a rule that names no access")

@@ -45,10 +45,6 @@ class OwnerUnknown(FailedPrecondition):
     """The {subject} needs ATRIUM_ADMIN_DATABASE_URL to be set on the server."""
 
 
-class FeatureMissing(FailedPrecondition):
-    """The tenant's tier does not give it {subject}."""
-
-
 class SlugTaken(AlreadyExists):
     """The slug {slug} is taken."""
 

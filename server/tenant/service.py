@@ -13,13 +13,13 @@ from server.kernel.audit import Change, plain
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted, check_deleted
 from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
+from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.tenant import store
 from server.tenant.domain import (
     PLATFORM_FIELDS,
-    FeatureMissing,
     PlatformTenantImmutable,
     Tenant,
     TenantConfig,
@@ -30,7 +30,6 @@ from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, Peop
 from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (
     FEATURES,
-    LONGER_RETENTION,
     RESOURCES,
     USUAL_RETENTION_DAYS,
     Resource,
@@ -191,8 +190,8 @@ class TenantService:
             check_etag(etag, old.revision, "tenant config")
             if any(values.get(name, 0) > usual for name, usual in USUAL_RETENTION_DAYS.items()):
                 tier = tier_now(await store.hold_entitlement(tx), now())
-                if LONGER_RETENTION not in FEATURES[tier]:
-                    raise FeatureMissing(LONGER_RETENTION)
+                if Feature.LONGER_RETENTION not in FEATURES[tier]:
+                    raise FeatureMissing(Feature.LONGER_RETENTION)
             new = await store.change_config(tx, tenant_id, values) if values else old
             if new.require_verified_email != old.require_verified_email:
                 if new.require_verified_email and not await self._may_require(tx):

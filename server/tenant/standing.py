@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from server.db.database import Database, Tx
+from server.kernel.clock import now
+from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import PageRequest
 from server.tenant import store
 from server.tenant.domain import Tenant, TenantNotActive, TenantNotFound
+from server.tenant.tiers import FEATURES, tier_now
 
 _PAGE = 500
 
@@ -45,6 +48,12 @@ class TenantStanding:
             raise TenantNotFound(tenant_id)
         if status != "active":
             raise TenantNotActive(str(tenant_id))
+
+    async def require(self, tenant_id: UUID, feature: Feature) -> None:
+        """Raises FeatureMissing where the tenant's tier does not give it."""
+        entitlement = await store.read_entitlement(self._database, tenant_id)
+        if feature not in FEATURES[tier_now(entitlement, now())]:
+            raise FeatureMissing(feature)
 
     async def is_active(self, tx: Tx) -> bool:
         """Whether the transaction's tenant is active."""

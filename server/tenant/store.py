@@ -31,9 +31,9 @@ _GET = {
 }
 _LOCK = Statement(select(*_TENANT).where(_THIS).with_for_update())
 # Not against those who only refer to the tenant: every row of it does.
-_HOLD_ENTITLEMENT = Statement(
-    select(*(tenants.c[name] for name in Entitlement.__dataclass_fields__)).with_for_update(key_share=True)
-)
+_ENTITLED = select(*(tenants.c[name] for name in Entitlement.__dataclass_fields__))
+_ENTITLEMENT = HotStatement(_ENTITLED)
+_HOLD_ENTITLEMENT = Statement(_ENTITLED.with_for_update(key_share=True))
 _DELETE = Statement(
     update(tenants)
     .where(_THIS)
@@ -119,6 +119,14 @@ async def lock_deleted(tx: Tx, tenant_id: UUID) -> Tenant:
     if tenant.deleted_at is None:
         raise NotDeleted(f"tenant {tenant.slug}")
     return tenant
+
+
+async def read_entitlement(database: Database, tenant_id: UUID) -> Entitlement:
+    """What the tier of a tenant that is there follows from, in one round trip. Raises TenantNotFound."""
+    row = await database.hot(tenant_id, _ENTITLEMENT)
+    if row is None:
+        raise TenantNotFound(tenant_id)
+    return Entitlement(*row)
 
 
 async def hold_entitlement(tx: Tx) -> Entitlement:

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from server.kernel.features import Feature
 from server.kernel.quota import Limit
 from server.tenant.domain import Entitlement, Tier
 
@@ -22,12 +23,11 @@ LIMITS: Mapping[Tier, Mapping[Resource, int] | None] = MappingProxyType(
 )
 """The most of each by tier; None: no limit."""
 
-LONGER_RETENTION = "longer_retention"
-FEATURES: Mapping[Tier, frozenset[str]] = MappingProxyType(
+FEATURES: Mapping[Tier, frozenset[Feature]] = MappingProxyType(
     {
         "free": frozenset(),
-        "pro": frozenset({"custom_models", "own_credentials"}),
-        "enterprise": frozenset({"audit_export", "custom_models", LONGER_RETENTION, "own_credentials"}),
+        "pro": frozenset({Feature.CUSTOM_MODELS, Feature.OWN_CREDENTIALS}),
+        "enterprise": frozenset(Feature),
     }
 )
 """What a tier gives beyond limits."""

@@ -29,6 +29,7 @@ CHAT = {"messages": [{"role": 1, "content": "Be brief."}, {"role": 2, "content":
 USER = {"username": "ada", "email": "ada@acme.test"}
 KEY = {"name": "ci", "scopes": ["users:read"]}
 RETAINED = ("soft_delete", "audit", "call_log")
+CREDENTIAL = {"provider": 1, "name": "production", "secret": "sk-12345678"}
 ROLE = {"name": "Reviewer", "code": "reviewer"}
 PAGE: list[tuple[dict[str, Any], str]] = [({"page_size": -1}, "page_size"), ({"page_token": "x" * 513}, "page_token")]
 PERIOD: list[tuple[dict[str, Any], str]] = [
@@ -206,6 +207,22 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({"id": ID}, locale=["", "zh_CN"], timezone=["", "a b"]),
         ],
     ),
+    "CreateCredentialRequest": (
+        [CREDENTIAL, {**CREDENTIAL, "provider": 3, "base_url": "https://a.example/v1", "idempotency_key": "k"}],
+        [
+            *odd(CREDENTIAL, provider=[0, 9], name=["", " n", "n" * 101], base_url=["a b", "ftp://a/b"]),
+            ({**CREDENTIAL, "provider": 3}, "base_url"),
+            *odd(CREDENTIAL, secret=["", "short", "with space", "é" * 8, "s" * 1001], idempotency_key=["k" * 129]),
+        ],
+    ),
+    "ListCredentialsRequest": ([{}], PAGE),
+    "RotateCredentialRequest": (
+        [{"id": ID, "secret": "sk-12345678"}],
+        [
+            *(({**case, "secret": "sk-12345678"}, field) for case, field in ids("id")),
+            *odd({"id": ID, "secret": "sk-12345678"}, secret=["", "short"], etag=["e" * 65]),
+        ],
+    ),
     "CreateRoleRequest": (
         [ROLE, {**ROLE, "description": "d", "default": True, "priority": 1000}],
         [
@@ -224,7 +241,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     },
     **{
         f"Delete{name}Request": ([{"id": ID, "etag": "1"}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")])
-        for name in ("User", "Role", "Tenant")
+        for name in ("User", "Role", "Tenant", "Credential")
     },
     **{
         f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])

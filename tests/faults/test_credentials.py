@@ -23,7 +23,7 @@ from server.db.database import Database
 from server.identity.signing_keys import SigningKey
 from server.identity.store import keys
 from server.kernel.clock import now
-from tests.databases import MASTER_KEY, Scratch
+from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.servers import serving
 
@@ -147,10 +147,10 @@ def _of_other_form(text: str, refresh_token: str) -> Iterator[str]:
     yield from (refresh_token, f"{refresh_token}.x", refresh_token.split(".")[2])
 
 
-async def test_no_mutant_of_a_token_is_good(world: World, database: Database) -> None:
+async def test_no_mutant_of_a_token_is_good(world: World, database: Database, scratch: Scratch) -> None:
     ann, other = await world.tenant(), await world.tenant()
     async with database.global_tx() as tx:
-        (key,) = await keys.live(tx, base64.b64decode(MASTER_KEY.get_secret_value()))
+        (key,) = await keys.live(tx, scratch.settings().master_keys)
     text = ann.tokens.access_token
     good = Token(key, *(json.loads(_decode(part)) for part in text.split(".")[:2]))
     await world.identity.WhoAmI(WHO, metadata=_bearing(good.text()))  # and is remembered from here on

@@ -88,6 +88,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0009": {"sign_in_throttle": {**_OF_TENANT, "address": "192.0.2.1"}},
     "0010": {},
     "0011": {},
+    "0012": {},
 }
 
 

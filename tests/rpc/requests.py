@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.model.v1 import chat_pb2, model_pb2
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
@@ -89,6 +89,17 @@ MALFORMED: dict[str, Malformed] = {
     IDENTITY + "ListApiKeys": Malformed(
         api_key_pb2.ListApiKeysRequest(page_size=-1, user_id="1"), ("page_size", "user_id")
     ),
+    MODEL + "ListCredentials": Malformed(credential_pb2.ListCredentialsRequest(page_size=-1), ("page_size",)),
+    MODEL + "CreateCredential": Malformed(
+        credential_pb2.CreateCredentialRequest(name=" ", base_url="x", secret="short", idempotency_key="x" * 129),
+        ("provider", "name", "base_url", "secret", "idempotency_key"),
+    ),
+    MODEL + "RotateCredential": Malformed(
+        credential_pb2.RotateCredentialRequest(id="1", etag="x" * 65), ("id", "secret", "etag")
+    ),
+    MODEL + "DeleteCredential": Malformed(
+        credential_pb2.DeleteCredentialRequest(id="1", etag="x" * 65), ("id", "etag")
+    ),
     IDENTITY + "CreateApiKey": Malformed(
         api_key_pb2.CreateApiKeyRequest(name=" ", user_id="1", expire_time={"seconds": 1}, idempotency_key="x" * 129),
         ("name", "user_id", "scopes", "expire_time", "idempotency_key"),
@@ -148,6 +159,10 @@ BY_KEY: dict[str, Callable[[str], Message]] = {
     IDENTITY + "RotateApiKey": lambda it: api_key_pb2.RotateApiKeyRequest(id=it),
     IDENTITY + "RevokeApiKey": lambda it: api_key_pb2.RevokeApiKeyRequest(id=it),
 }
+BY_CREDENTIAL: dict[str, Callable[[str], Message]] = {
+    MODEL + "RotateCredential": lambda it: credential_pb2.RotateCredentialRequest(id=it, secret="sk-of-a-test"),
+    MODEL + "DeleteCredential": lambda it: credential_pb2.DeleteCredentialRequest(id=it),
+}
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
     TENANT + "UpdateTenant": lambda it: tenant.UpdateTenantRequest(id=it, name="Mine"),
@@ -194,7 +209,14 @@ GOOD: dict[str, Message] = {
     MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": model.ListCallLogsRequest(),
-    **{path: make(SOME_ID) for path, make in (BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_TENANT).items()},
+    **{
+        path: make(SOME_ID)
+        for path, make in (BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT).items()
+    },
+    MODEL + "ListCredentials": credential_pb2.ListCredentialsRequest(),
+    MODEL + "CreateCredential": credential_pb2.CreateCredentialRequest(
+        provider=model_pb2.Model.PROVIDER_OPENAI, name="test", secret="sk-of-a-test"
+    ),
     IDENTITY + "PurgeUser": user_pb2.PurgeUserRequest(id=SOME_ID),
     IDENTITY + "PurgeRole": role_pb2.PurgeRoleRequest(id=SOME_ID),
     **{TENANT + name: make(id=SOME_ID) for name, make in _TENANT_BY_ID.items()},

@@ -14,7 +14,18 @@ from atrium.tenant.v1 import tenant_service_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
 from tests.factories.world import Person, World, refused
-from tests.rpc.requests import BY_KEY, BY_ROLE, BY_SESSION, BY_TENANT, BY_USER, GOOD, MALFORMED, SOME_ID
+from tests.rpc.requests import (
+    BY_CREDENTIAL,
+    BY_KEY,
+    BY_ROLE,
+    BY_SESSION,
+    BY_TENANT,
+    BY_USER,
+    GOOD,
+    MALFORMED,
+    MODEL,
+    SOME_ID,
+)
 
 SERVICES = [
     tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -104,6 +115,11 @@ async def _key(world: World, owner: Person) -> str:
     return str((await world.identity.CreateApiKey(request, metadata=owner.metadata)).api_key.id)
 
 
+async def _credential(world: World, owner: Person) -> str:
+    made = await world.models.CreateCredential(GOOD[MODEL + "CreateCredential"], metadata=owner.metadata)
+    return str(made.credential.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -114,8 +130,15 @@ async def _tenant(world: World, owner: Person) -> str:
 
 @pytest.mark.parametrize(
     ("by", "make_one"),
-    [(BY_USER, _user), (BY_ROLE, _role), (BY_SESSION, _session), (BY_KEY, _key), (BY_TENANT, _tenant)],
-    ids=["user", "role", "session", "key", "tenant"],
+    [
+        (BY_USER, _user),
+        (BY_ROLE, _role),
+        (BY_SESSION, _session),
+        (BY_KEY, _key),
+        (BY_CREDENTIAL, _credential),
+        (BY_TENANT, _tenant),
+    ],
+    ids=["user", "role", "session", "key", "credential", "tenant"],
 )
 async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
     world: World, by: dict[str, Any], make_one: Any

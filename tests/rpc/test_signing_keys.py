@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ BOUND_SECONDS = 20
 @pytest.fixture
 def signing(database: Database, scratch: Scratch) -> SigningKeys:
     settings = scratch.settings()
-    return SigningKeys(database, AuditLog(database), settings.master_key_bytes, settings.access_life)
+    return SigningKeys(database, AuditLog(database), settings.master_keys, settings.access_life)
 
 
 @asynccontextmanager
@@ -149,7 +150,7 @@ async def test_a_server_that_has_not_heard_of_a_key_finds_it(
     settings = scratch.settings()
     key = SigningKey.generate(now())
     async with database.global_tx() as tx:
-        await store.add(tx, key, settings.master_key_bytes)  # and nobody is told
+        await store.add(tx, key, settings.master_keys)  # and nobody is told
 
     tokens = AccessTokens(KeyRing([key]), settings.token_issuer, settings.token_audience)
     claims = jwt.decode(ann.tokens.access_token, options={"verify_signature": False})
@@ -165,9 +166,7 @@ def test_the_newest_key_signs_that_may_and_none_that_is_withdrawn() -> None:
     moment = now()
     old, new, withdrawn = (SigningKey.generate(moment - timedelta(hours=age)) for age in (3, 2, 1))
     coming = SigningKey.generate(moment + timedelta(hours=1))
-    gone = SigningKey.unwrap(
-        withdrawn.kid, withdrawn.wrap(bytes(32)), withdrawn.not_before, moment - timedelta(seconds=1), bytes(32)
-    )
+    gone = replace(withdrawn, retires_at=moment - timedelta(seconds=1))
 
     ring = KeyRing([old, new, gone, coming], lambda: moment)
 

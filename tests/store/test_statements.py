@@ -57,9 +57,9 @@ async def test_a_hot_read_finds_its_tenants_row_and_no_others(times: int, scratc
 @pytest.mark.parametrize("times", [1, MANY])
 async def test_what_a_call_to_a_model_asks_first_is_read_hot(times: int, database: Database) -> None:
     for _ in range(times):
-        by_name = await model_store.find(database, PLATFORM_TENANT_ID, "local-chat")
+        by_name, _ = await model_store.find(database, PLATFORM_TENANT_ID, "local-chat")
         status = await tenant_store.read_status(database, PLATFORM_TENANT_ID)
-        by_id = await model_store.find(database, PLATFORM_TENANT_ID, str(by_name.id))
+        by_id, _ = await model_store.find(database, PLATFORM_TENANT_ID, str(by_name.id))
         config = await tenant_store.read_config(database, PLATFORM_TENANT_ID)
 
         assert by_id == by_name
@@ -97,6 +97,7 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         sessions._ACCESS,
         api_keys._ACCESS,
         roles._STANDING,
+        tenant_store._ENTITLEMENT,
         tenant_store._READ_CONFIG,
         tenant_store._READ_SLUG,
         tenant_store._READ_STATUS,

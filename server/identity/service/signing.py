@@ -12,6 +12,7 @@ from server.identity.store import keys as store
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
 from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.sealing import MasterKeys
 
 # From when a key is told of until it signs: for those who check our tokens themselves and keep GetJwks' answer a while.
 LEAD = timedelta(hours=1)
@@ -24,29 +25,26 @@ class SigningKeys:
     """Reads the keys for the processes that sign and check, and puts new ones in their place."""
 
     def __init__(
-        self, database: Database, audit: AuditLog, master_key: bytes, access_life: timedelta, clock: Clock = now
+        self, database: Database, audit: AuditLog, master_keys: MasterKeys, access_life: timedelta, clock: Clock = now
     ) -> None:
         """`access_life`: how long a token is good for that any process signs."""
         self._database = database
         self._audit = audit
-        self._master_key = master_key
+        self._master_keys = master_keys
         self._access_life = access_life
         self._clock = clock
         self._sought = -_SEEK_SECONDS
 
     async def load(self) -> list[SigningKey]:
-        """The keys whose tokens are accepted; the first one is made here.
-
-        Raises cryptography's InvalidTag where the master key is not the one that wrapped them.
-        """
+        """The keys whose tokens are accepted; the first one is made here. Raises MasterKeyUnknown."""
         async with self._database.global_tx() as tx:
             await store.hold(tx)
-            return await store.live(tx, self._master_key) or [await self._add(tx, timedelta(0))]
+            return await store.live(tx, self._master_keys) or [await self._add(tx, timedelta(0))]
 
     async def refresh(self, ring: KeyRing) -> None:
         """Puts the keys on the ring as they are now."""
         async with self._database.global_tx() as tx:
-            ring.replace(await store.live(tx, self._master_key))
+            ring.replace(await store.live(tx, self._master_keys))
 
     async def seek(self, ring: KeyRing) -> None:
         """The same for a token of a key that is not on the ring; once a second, since anybody can make such a token."""
@@ -73,6 +71,15 @@ class SigningKeys:
                 return None
             return await self._rotate(tx, compromised=False)
 
+    async def rewrap(self) -> int:
+        """Keeps the keys under the current master key; how many there are. Raises MasterKeyUnknown."""
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await store.hold(tx)
+            count = await store.rewrap(tx, self._master_keys)
+            details = {"master_key": self._master_keys.key_id, "signing_keys": count}
+            await self._audit.record(tx, Change("master_key.rewrap", "master_key", details=details))
+        return count
+
     async def _rotate(self, tx: Tx, *, compromised: bool) -> SigningKey:
         lead = timedelta(0) if compromised else LEAD
         accepted = timedelta(0) if compromised else lead + self._access_life + _SKEW
@@ -84,4 +91,4 @@ class SigningKeys:
         return key
 
     async def _add(self, tx: Tx, lead: timedelta) -> SigningKey:
-        return await store.add(tx, SigningKey.generate(self._clock() + lead), self._master_key)
+        return await store.add(tx, SigningKey.generate(self._clock() + lead), self._master_keys)

@@ -10,6 +10,7 @@ from server.db.database import Tx
 from server.db.statements import Statement
 from server.identity.signing_keys import SigningKey
 from server.identity.tables import signing_keys
+from server.kernel.sealing import MasterKeys
 
 CHANGED = "atrium_signing_keys"
 """Channel that says that there are other keys than before; its payload is empty."""
@@ -32,6 +33,11 @@ _RETIRE = Statement(
     .values(retires_at=bindparam("moment"))
     .where(or_(signing_keys.c.retires_at.is_(None), signing_keys.c.retires_at > bindparam("moment")))
 )
+_REWRAP = Statement(
+    update(signing_keys)
+    .values(wrapped_private_key=bindparam("wrapped_private_key"))
+    .where(signing_keys.c.kid == bindparam("kid"))
+)
 _ADD = Statement(
     insert(signing_keys).values(
         kid=bindparam("kid"),
@@ -47,14 +53,11 @@ async def hold(tx: Tx) -> None:
     await tx.execute(_HOLD)
 
 
-async def live(tx: Tx, master_key: bytes) -> list[SigningKey]:
-    """The keys whose tokens are accepted, oldest first.
-
-    Raises cryptography's InvalidTag where the master key is not the one that wrapped them.
-    """
+async def live(tx: Tx, master_keys: MasterKeys) -> list[SigningKey]:
+    """The keys whose tokens are accepted, oldest first. Raises MasterKeyUnknown."""
     return [
-        SigningKey.unwrap(row["kid"], row["wrapped_private_key"], row["not_before"], row["retires_at"], master_key)
-        for row in await tx.fetch(_LIVE)
+        SigningKey.unwrap(kid, wrapped, not_before, retires_at, master_keys)
+        for kid, wrapped, not_before, retires_at in await tx.fetch(_LIVE)
     ]
 
 
@@ -69,16 +72,24 @@ async def retire(tx: Tx, moment: datetime) -> None:
     await tx.execute(_RETIRE, moment=moment)
 
 
-async def add(tx: Tx, key: SigningKey, master_key: bytes) -> SigningKey:
+async def add(tx: Tx, key: SigningKey, master_keys: MasterKeys) -> SigningKey:
     """Stores the key, wrapped under the master key."""
     await tx.execute(
         _ADD,
         kid=key.kid,
         public_key=key.public_key.public_bytes_raw(),
-        wrapped_private_key=key.wrap(master_key),
+        wrapped_private_key=key.wrap(master_keys),
         not_before=key.not_before,
     )
     return key
+
+
+async def rewrap(tx: Tx, master_keys: MasterKeys) -> int:
+    """Keeps the keys under the current master key; how many there are. Raises MasterKeyUnknown."""
+    keys = await live(tx, master_keys)
+    for key in keys:
+        await tx.execute(_REWRAP, kid=key.kid, wrapped_private_key=key.wrap(master_keys))
+    return len(keys)
 
 
 async def tell_changed(tx: Tx) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.features import Feature
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
 from server.rpc.policy import Rule
@@ -20,11 +22,19 @@ class AccessLog(Protocol):
         """Records that the caller acts inside a tenant that is not theirs, in a transaction of its own."""
 
 
+class Tiers(Protocol):
+    """What a tenant's tier gives it. The tenant slice knows."""
+
+    async def require(self, tenant_id: UUID, feature: Feature) -> None:
+        """Raises FeatureMissing where the tenant's tier, as it is now, does not give it."""
+
+
 class Authorize:
     """Holds the caller against the method's rule, and has every refusal audited, a service's later one too."""
 
-    def __init__(self, log: AccessLog) -> None:
+    def __init__(self, log: AccessLog, tiers: Tiers) -> None:
         self._log = log
+        self._tiers = tiers
 
     async def __call__(self, rule: Rule, call: Call) -> None:
         principal = call.principal
@@ -35,6 +45,8 @@ class Authorize:
         except PermissionDenied as error:
             await self.refused(call, error)
             raise
+        if rule.feature is not None:
+            await self._tiers.require(principal.tenant_id, rule.feature)
         if principal.home_tenant_id is not None:
             await self._log.entered(call)
 

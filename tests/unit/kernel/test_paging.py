@@ -11,7 +11,7 @@ from server.kernel.errors import PageTokenInvalid
 from server.kernel.ids import uuid7
 from server.kernel.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, PageTokens
 
-TOKENS = PageTokens(b"key")
+TOKENS = PageTokens([b"key"])
 
 
 @given(st.uuids(), st.binary())
@@ -22,7 +22,7 @@ def test_a_token_gives_its_cursor_back_in_its_own_scope(cursor: UUID, scope: byt
 def test_another_scope_or_another_key_refuses_it() -> None:
     token = TOKENS.token(uuid7(), b"tenant a")
 
-    for tokens, scope in ((TOKENS, b"tenant b"), (PageTokens(b"other"), b"tenant a")):
+    for tokens, scope in ((TOKENS, b"tenant b"), (PageTokens([b"other"]), b"tenant a")):
         with pytest.raises(PageTokenInvalid):
             tokens.request(1, token, scope)
 

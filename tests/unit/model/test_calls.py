@@ -13,10 +13,12 @@ import pytest
 from server.db.database import Database, Tx
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.principal import Call, Principal, begin_call
+from server.kernel.sealing import MasterKeys
 from server.kernel.tasks import Background
 from server.llm.port import ChatChunk, ChatRequest, Message, ModelUnavailable, Usage
 from server.llm.registry import Registry
 from server.model.calls import CallService, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
+from server.model.credentials import Vault
 from server.settings import Settings
 from tests.databases import Scratch
 
@@ -86,7 +88,7 @@ async def caller(admin: Any) -> Call:
 @pytest.fixture
 def calls(database: Database, script: Script, background: Background, caller: Call) -> CallService:
     registry = Registry(Settings(), {"scripted": script}, {})
-    return CallService(database, registry, Defaults(), background, heartbeat=AT_ONCE)
+    return CallService(database, registry, Vault(MasterKeys(bytes(32))), Defaults(), background, heartbeat=AT_ONCE)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from server.kernel.errors import (
     PermissionMissing,
     PlatformOnly,
 )
+from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
@@ -231,6 +232,17 @@ class Denials:
         self.inside = call
 
 
+class Given:
+    """The tiers: which features a tenant's gives it."""
+
+    def __init__(self, *features: Feature) -> None:
+        self._features = features
+
+    async def require(self, tenant_id: UUID, feature: Feature) -> None:
+        if feature not in self._features:
+            raise FeatureMissing(feature)
+
+
 READ, MANAGE = Permission.USERS_READ, Permission.USERS_MANAGE
 
 
@@ -261,11 +273,11 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
     call = Call("/s/M", "request", "trace", "span", principal=principal)
 
     if error is None:
-        await Authorize(denials)(rule, call)
+        await Authorize(denials, Given())(rule, call)
         assert denials.found == []
     else:
         with pytest.raises(error) as refused:
-            await Authorize(denials)(rule, call)
+            await Authorize(denials, Given())(rule, call)
         assert denials.found == [(call, refused.value)]
         assert refused.value.fields == ({"permission": "users:read"} if error is PermissionMissing else {})
 
@@ -286,10 +298,10 @@ async def test_an_unverified_caller_passes_only_where_the_rule_says_so(rule: Rul
     call = Call("/s/M", "request", "trace", "span", principal=principal)
 
     if passes:
-        await Authorize(denials)(rule, call)
+        await Authorize(denials, Given())(rule, call)
     else:
         with pytest.raises(EmailNotVerified) as refused:
-            await Authorize(denials)(rule, call)
+            await Authorize(denials, Given())(rule, call)
         assert denials.found == [(call, refused.value)]
 
 
@@ -302,13 +314,13 @@ async def test_a_refusal_that_cannot_be_audited_is_no_permission() -> None:
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        await Authorize(Broken())(Rule(READ), Call("/s/M", "request", "trace", "span", principal=_principal()))
+        await Authorize(Broken(), Given())(Rule(READ), Call("/s/M", "request", "trace", "span", principal=_principal()))
 
 
 async def test_a_public_call_has_nobody_to_hold_against_anything() -> None:
     denials = Denials()
 
-    await Authorize(denials)(Rule("public"), Call("/s/M", "request", "trace", "span"))
+    await Authorize(denials, Given())(Rule("public"), Call("/s/M", "request", "trace", "span"))
 
     assert denials.found == []
 
@@ -317,6 +329,24 @@ async def test_whoever_acts_inside_another_tenant_is_noted_before_they_do() -> N
     log = Denials()
     call = Call("/s/M", "request", "trace", "span", principal=_principal(READ).inside(uuid7()))
 
-    await Authorize(log)(Rule(READ), call)
+    await Authorize(log, Given())(Rule(READ), call)
 
     assert log.inside is call
+
+
+async def test_a_method_may_ask_for_what_the_tenants_tier_gives() -> None:
+    rule = Rule(READ, feature=Feature.OWN_CREDENTIALS)
+    call = Call("/s/M", "request", "trace", "span", principal=_principal(READ))
+
+    await Authorize(Denials(), Given(Feature.OWN_CREDENTIALS))(rule, call)
+    with pytest.raises(FeatureMissing) as refused:
+        await Authorize(Denials(), Given(Feature.CUSTOM_MODELS))(rule, call)
+
+    assert refused.value.subject == "own_credentials"
+
+
+async def test_what_the_tier_gives_is_only_for_those_who_may_call() -> None:
+    rule, denials = Rule(READ, feature=Feature.OWN_CREDENTIALS), Denials()
+
+    with pytest.raises(PermissionMissing):
+        await Authorize(denials, Given())(rule, Call("/s/M", "request", "trace", "span", principal=_principal()))

@@ -3,6 +3,7 @@ import datetime
 from atrium.errors.v1 import error_reason_pb2 as _error_reason_pb2
 from atrium.model.v1 import call_log_pb2 as _call_log_pb2
 from atrium.model.v1 import chat_pb2 as _chat_pb2
+from atrium.model.v1 import credential_pb2 as _credential_pb2
 from atrium.model.v1 import model_pb2 as _model_pb2
 from atrium.options.v1 import options_pb2 as _options_pb2
 from buf.validate import validate_pb2 as _validate_pb2

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from atrium.model.v1 import credential_pb2 as atrium_dot_model_dot_v1_dot_credential__pb2
 from atrium.model.v1 import model_service_pb2 as atrium_dot_model_dot_v1_dot_model__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -69,6 +70,26 @@ class ModelServiceStub:
                 '/atrium.model.v1.ModelService/ListCallLogs',
                 request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.FromString,
+                _registered_method=True)
+        self.CreateCredential = channel.unary_unary(
+                '/atrium.model.v1.ModelService/CreateCredential',
+                request_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialResponse.FromString,
+                _registered_method=True)
+        self.ListCredentials = channel.unary_unary(
+                '/atrium.model.v1.ModelService/ListCredentials',
+                request_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsResponse.FromString,
+                _registered_method=True)
+        self.RotateCredential = channel.unary_unary(
+                '/atrium.model.v1.ModelService/RotateCredential',
+                request_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialResponse.FromString,
+                _registered_method=True)
+        self.DeleteCredential = channel.unary_unary(
+                '/atrium.model.v1.ModelService/DeleteCredential',
+                request_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.FromString,
                 _registered_method=True)
 
 
@@ -195,6 +216,66 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateCredential(self, request, context):
+        """Keeps a key of the tenant's own to a provider. Calls to that provider's models are made with it from now on.
+
+        Permission: `credentials:manage`; the tenant's tier must give it `own_credentials`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it own credentials (`FEATURE_MISSING`).
+        - `ALREADY_EXISTS`: the provider's credential name is taken (`CREDENTIAL_NAME_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCredentials(self, request, context):
+        """Lists the tenant's credentials, the newest first. Of models that several are for, the newest is used.
+
+        Permission: `credentials:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateCredential(self, request, context):
+        """Puts another key in a credential's place. Calls that have begun end with the old one.
+
+        Permission: `credentials:manage`; the tenant's tier must give it `own_credentials`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it own credentials (`FEATURE_MISSING`).
+        - `NOT_FOUND`: the tenant has no such credential (`CREDENTIAL_NOT_FOUND`).
+        - `ABORTED`: the credential was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCredential(self, request, context):
+        """Removes a credential for good. Calls are made with the server's own key again, where it has one.
+
+        Permission: `credentials:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such credential (`CREDENTIAL_NOT_FOUND`).
+        - `ABORTED`: the credential was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -232,6 +313,26 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListCallLogs,
                     request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.SerializeToString,
+            ),
+            'CreateCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCredential,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialResponse.SerializeToString,
+            ),
+            'ListCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCredentials,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsResponse.SerializeToString,
+            ),
+            'RotateCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCredential,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialResponse.SerializeToString,
+            ),
+            'DeleteCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCredential,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -424,6 +525,114 @@ class ModelService:
             '/atrium.model.v1.ModelService/ListCallLogs',
             atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/CreateCredential',
+            atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_credential__pb2.CreateCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/ListCredentials',
+            atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_credential__pb2.ListCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/RotateCredential',
+            atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_credential__pb2.RotateCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/DeleteCredential',
+            atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.FromString,
             options,
             channel_credentials,
             insecure,

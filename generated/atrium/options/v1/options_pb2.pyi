@@ -12,17 +12,19 @@ RULE_FIELD_NUMBER: _ClassVar[int]
 rule: _descriptor.FieldDescriptor
 
 class Rule(_message.Message):
-    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified")
+    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified", "feature")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     AUTHENTICATED_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_ONLY_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
     UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
     permission: str
     authenticated: bool
     public: bool
     platform_only: bool
     ceiling: _duration_pb2.Duration
     unverified: bool
-    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ...) -> None: ...
+    feature: str
+    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ..., feature: _Optional[str] = ...) -> None: ...
