@@ -310,6 +310,72 @@ async def test_the_last_administrator_stays(world: World, end: str) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
 
 
+@pytest.mark.parametrize("how", ["assign", "set", "raise", "restore"])
+async def test_nor_is_the_last_administrator_denied_what_it_takes(world: World, how: str) -> None:
+    administrator = await world.tenant()
+    person, who = world.identity, {"metadata": administrator.metadata}
+    role = await world.role(administrator, "users:manage", priority=0 if how == "raise" else 500, allow=False)
+    assign = pb.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
+    if how == "set":
+        await person.SetRolePermissions(pb.SetRolePermissionsRequest(role_id=role.id), **who)
+        await person.AssignRole(assign, **who)
+    elif how == "raise":
+        await person.AssignRole(assign, **who)
+    elif how == "restore":
+        deputy = await world.user(administrator)
+        roles = (await person.ListRoles(pb.ListRolesRequest(), **who)).roles
+        admin_role = next(role.id for role in roles if role.code == "admin")
+        await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
+        await person.AssignRole(assign, **who)
+        await person.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=deputy.metadata)
+        await person.UnassignRole(pb.UnassignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
+    entry = role_pb2.RolePermission(permission="users:manage", effect=role_pb2.EFFECT_DENY)
+    call = {
+        "assign": lambda: person.AssignRole(assign, **who),
+        "set": lambda: person.SetRolePermissions(
+            pb.SetRolePermissionsRequest(role_id=role.id, permissions=[entry]), **who
+        ),
+        "raise": lambda: person.UpdateRole(pb.UpdateRoleRequest(id=role.id, priority=500), **who),
+        "restore": lambda: person.RestoreRole(role_pb2.RestoreRoleRequest(id=role.id), **who),
+    }[how]
+
+    refusal = await refused(call())
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
+    await person.ListUsers(pb.ListUsersRequest(), **who)
+
+
+async def test_an_administrator_who_is_denied_it_does_not_count_as_another(world: World) -> None:
+    administrator = await world.tenant()
+    person, who = world.identity, {"metadata": administrator.metadata}
+    deputy = await world.user(administrator)
+    roles = (await person.ListRoles(pb.ListRolesRequest(), **who)).roles
+    admin_role = next(role.id for role in roles if role.code == "admin")
+    await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
+    role = await world.role(administrator, "users:manage", priority=500, allow=False)
+    await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=role.id), **who)
+
+    refusal = await refused(_end(world, administrator, administrator.id, admin_role, "delete"))
+
+    assert refusal.reason == "LAST_ADMINISTRATOR"
+
+
+async def test_nobody_denies_what_they_do_not_hold_nor_to_those_who_hold_more(world: World) -> None:
+    administrator = await world.tenant()
+    person = world.identity
+    manager = await world.user(administrator, "roles:manage", "users:read")
+    role = await world.role(administrator, "users:read", priority=500, allow=False)
+    entry = role_pb2.RolePermission(permission="users:manage", effect=role_pb2.EFFECT_DENY)
+
+    denying = pb.SetRolePermissionsRequest(role_id=role.id, permissions=[entry])
+    assigning = pb.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
+    for call in (
+        person.SetRolePermissions(denying, metadata=manager.metadata),
+        person.AssignRole(assigning, metadata=manager.metadata),
+    ):
+        assert (await refused(call)).reason == "ESCALATION_REFUSED"
+
+
 def _end(world: World, by: Person, user_id: str, role_id: str, how: str) -> Any:
     match how:
         case "delete":

@@ -21,7 +21,13 @@ from server.identity.domain import (
 )
 from server.identity.memory import Memory
 from server.identity.ports import AuditLog
-from server.identity.service.standing import ADMINISTRATOR_ROLES, hold, keep_an_administrator
+from server.identity.service.standing import (
+    ADMINISTRATOR_ROLES,
+    hold,
+    hold_all_of,
+    keep_administered,
+    keep_an_administrator,
+)
 from server.identity.service.values import entry_values, role_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
@@ -72,7 +78,9 @@ class RoleService:
         return Page([(role, entries[role.id]) for role in page.items], page.next_cursor)
 
     async def update(self, role_id: UUID, values: Mapping[str, Any], etag: str) -> RoleWithEntries:
-        """Changes the given fields. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused."""
+        """Changes the given fields. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused,
+        LastAdministrator.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await role_store.lock(tx, role_id)
@@ -82,6 +90,7 @@ class RoleService:
             if values.get("priority", old.priority) != old.priority:
                 hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             new = await role_store.change(tx, role_id, values) if values else old
+            await keep_administered(tx)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             change = Change("roles.update", "role", role_id, old=role_values(old), new=role_values(new))
             await self._audit.record(tx, change)
@@ -95,7 +104,7 @@ class RoleService:
     async def set_permissions(self, role_id: UUID, entries: Sequence[RoleEntry], etag: str) -> RoleWithEntries:
         """The role says this and nothing else.
 
-        Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused.
+        Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused, LastAdministrator.
         """
         caller = current_call().caller
         hold(caller, entries)
@@ -105,9 +114,10 @@ class RoleService:
             check_etag(etag, role.revision, "role")
             old = (await role_store.entries(tx, [role_id]))[role_id]
             # Taking a denial away gives too.
-            hold(caller, [RoleEntry(entry.permission, allow=True) for entry in old if not entry.allow])
+            hold(caller, [entry for entry in old if not entry.allow])
             await role_store.set_entries(tx, caller.tenant_id, role_id, entries)
             role = await role_store.revise(tx, role_id)
+            await keep_administered(tx)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             change = Change("roles.set_permissions", "role", role_id, old=entry_values(old), new=entry_values(entries))
             await self._audit.record(tx, change)
@@ -125,10 +135,16 @@ class RoleService:
             role = await role_store.lock_referred(tx, role_id)
             if role.code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_platform:
                 raise RoleNotAssignable(role.code)
-            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            entries = (await role_store.entries(tx, [role_id]))[role_id]
+            hold(caller, entries)
+            denies = not all(entry.allow for entry in entries)
+            if denies:  # which takes from the user, as a change of theirs does
+                await hold_all_of(tx, caller, user_id)
             if expires_at is not None and role.code in ADMINISTRATOR_ROLES:
                 await keep_an_administrator(tx, user)
             await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.member_id, expires_at)
+            if denies:
+                await keep_administered(tx)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             new = {"role": role.code, "expires_at": expires_at and expires_at.isoformat()}
             await self._audit.record(tx, Change("users.assign_role", "user", user_id, new=new))
@@ -160,7 +176,7 @@ class RoleService:
             check_etag(etag, old.revision, "role")
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             # A denial goes with it.
-            hold(caller, [RoleEntry(entry.permission, allow=True) for entry in entries if not entry.allow])
+            hold(caller, [entry for entry in entries if not entry.allow])
             await role_store.mark_deleted(tx, role_id, caller.user_id)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._audit.record(tx, Change("roles.delete", "role", role_id, old=role_values(old)))
@@ -168,13 +184,14 @@ class RoleService:
     async def restore(self, role_id: UUID) -> RoleWithEntries:
         """Brings the role back; whoever held it holds it again.
 
-        Raises RoleNotFound, NotDeleted, RoleCodeTaken, EscalationRefused.
+        Raises RoleNotFound, NotDeleted, RoleCodeTaken, EscalationRefused, LastAdministrator.
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             await self._require_deleted(tx, role_id)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             role = await role_store.restore(tx, role_id)
+            await keep_administered(tx)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._audit.record(tx, Change("roles.restore", "role", role_id, new=role_values(role)))
             return await self._with_entries(tx, role)

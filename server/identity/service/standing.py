@@ -15,15 +15,17 @@ from server.identity.domain import (
     User,
 )
 from server.identity.store import roles as role_store
+from server.identity.store import users as user_store
 from server.kernel.permissions import Permission, allowed, decide
 from server.kernel.principal import Principal
 
 ADMINISTRATOR_ROLES = (ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE)
+_ADMINISTERS = {Permission.USERS_MANAGE, Permission.ROLES_MANAGE}
 
 
 def hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
-    """Raises EscalationRefused where the entries allow what the caller does not hold."""
-    _hold(caller, {implied for entry in entries if entry.allow for implied in entry.permission.implied})
+    """Raises EscalationRefused where the entries speak of what the caller does not hold: to deny it is power too."""
+    _hold(caller, {implied for entry in entries for implied in entry.permission.implied})
 
 
 async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
@@ -40,5 +42,26 @@ def _hold(caller: Principal, needed: Iterable[Permission]) -> None:
 
 async def keep_an_administrator(tx: Tx, user: User) -> None:
     """Raises LastAdministrator where the tenant has no administrator for good besides this one."""
-    if await role_store.other_administrators(tx, user.id, ADMINISTRATOR_ROLES) is False:
+    is_one = False
+    for holder in await role_store.holders(tx, ADMINISTRATOR_ROLES):
+        if await _administers(tx, holder):
+            if holder != user.id:
+                return
+            is_one = True
+    if is_one:
         raise LastAdministrator(user.username)
+
+
+async def keep_administered(tx: Tx) -> None:
+    """Raises LastAdministrator where a denial that was just made leaves the tenant without one who administers it."""
+    holders = await role_store.holders(tx, ADMINISTRATOR_ROLES)
+    for holder in holders:
+        if await _administers(tx, holder):
+            return
+    for holder in holders[:1]:
+        raise LastAdministrator((await user_store.lock(tx, holder)).username)
+
+
+async def _administers(tx: Tx, user_id: UUID) -> bool:
+    """Whether the user can manage people and roles: another role of theirs may deny it."""
+    return allowed(decide(await role_store.grants(tx, user_id))) >= _ADMINISTERS

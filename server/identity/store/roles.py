@@ -289,14 +289,13 @@ async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standi
     return Standing((tenant_id, user_id), decided_by(row["grants"]), row["good_until"] or _FOREVER)
 
 
-async def other_administrators(tx: Tx, user_id: UUID, codes: Sequence[str]) -> bool | None:
-    """Whether someone besides the user holds one of these roles for good; None where the user themselves does not.
+async def holders(tx: Tx, codes: Sequence[str]) -> list[UUID]:
+    """The active users who hold one of these roles for good.
 
     The roles are held until the transaction ends, so that two who would each take the last but one wait for each other.
     """
     await tx.fetch(_HOLD_CODES, codes=list(codes))
-    holders = {row["user_id"] for row in await tx.fetch(_HOLDERS, codes=list(codes))}
-    return bool(holders - {user_id}) if user_id in holders else None
+    return [row["user_id"] for row in await tx.fetch(_HOLDERS, codes=list(codes))]
 
 
 async def all_permissions(tx: Tx) -> list[tuple[Permission, str]]:

@@ -370,6 +370,8 @@ class IdentityServiceServicer:
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator and would be made inactive
+        (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -428,7 +430,8 @@ class IdentityServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: it is a system role (`SYSTEM_ROLE_IMMUTABLE`).
+        - `FAILED_PRECONDITION`: it is a system role (`SYSTEM_ROLE_IMMUTABLE`), or nobody could administer the tenant any more
+        (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -448,15 +451,16 @@ class IdentityServiceServicer:
     def SetRolePermissions(self, request, context):
         """Replaces what a role says of permissions. It holds for the role's users at once.
 
-        Permission: `roles:manage`, and every permission that the role is to give.
+        Permission: `roles:manage`, and every permission that the role speaks of.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role is to give
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role speaks of
         (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or there is no such permission.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: it is a system role (`SYSTEM_ROLE_IMMUTABLE`).
+        - `FAILED_PRECONDITION`: it is a system role (`SYSTEM_ROLE_IMMUTABLE`), or nobody could administer the tenant any more
+        (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -465,14 +469,16 @@ class IdentityServiceServicer:
     def AssignRole(self, request, context):
         """Gives a role to a user, or changes until when they have it.
 
-        Permission: `roles:manage`, and every permission that the role gives.
+        Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that the user
+        holds too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role gives
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold what is needed
         (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user or role (`USER_NOT_FOUND`, `ROLE_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the role cannot be given to this user (`ROLE_NOT_ASSIGNABLE`).
+        - `FAILED_PRECONDITION`: the role cannot be given to this user (`ROLE_NOT_ASSIGNABLE`), either is deleted
+        (`USER_DELETED`, `ROLE_DELETED`), or nobody could administer the tenant any more (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -484,9 +490,11 @@ class IdentityServiceServicer:
         Permission: `roles:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role speaks of
+        (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user or role (`USER_NOT_FOUND`, `ROLE_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -589,7 +597,8 @@ class IdentityServiceServicer:
         Permission: `roles:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold what the role denies
+        (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
@@ -605,10 +614,11 @@ class IdentityServiceServicer:
         Permission: `roles:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or the role gives more than they hold (`ESCALATION_REFUSED`).
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the role speaks of more than they hold (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`).
+        - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`), or nobody could administer the tenant any more
+        (`LAST_ADMINISTRATOR`).
         - `ALREADY_EXISTS`: the code is taken meanwhile (`ROLE_CODE_TAKEN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
