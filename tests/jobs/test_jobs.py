@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import asyncpg
 import pytest
 
 from server.db.bootstrap import bootstrap
@@ -270,9 +271,10 @@ async def test_a_worker_outlives_a_crash_of_the_database(own: Scratch) -> None:
         await _ask(asking)
         await done.next()
 
-        async with own.connect() as connection:
-            # Of a backend that is killed the server cannot know what it left in memory: it ends all and starts anew.
-            os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+        connection: Any = await asyncpg.connect(own.admin_url)
+        # Of a backend that is killed the server cannot know what it left in memory: it ends all and starts anew.
+        os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+        connection.terminate()  # nobody is there to say goodbye to
 
         async with asyncio.timeout(NOT_FOR_EVER):
             while not await _asked(asking):  # noqa: ASYNC110 - what it waits for is another process
