@@ -26,7 +26,6 @@ def path(method: str) -> str:
 
 async def _run(handlers: dict[str, Any], ready: Callable[[int], None]) -> None:
     server = grpc.aio.server()
-    server.add_registered_method_handlers(SERVICE, handlers)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
