@@ -34,9 +34,10 @@ INTRODUCTION = """\
 
 <!-- Made from the comments in proto/ by `make docs`. -->
 
-Every call carries `authorization: Bearer <access token>` in its metadata, but for the methods marked public. The tenant
-comes from the token and from nowhere else. `x-request-id` (made if absent) and W3C `traceparent` are taken up and come
-back as trailing metadata `x-request-id` and `x-trace-id`.
+Every call carries `authorization: Bearer <access token>` or `x-api-key: <key>` in its metadata, but for the methods
+marked public. The tenant comes from the credential and from nowhere else; the platform's administrators alone act
+inside another one, which they name with `x-tenant-id`. `x-request-id` (made if absent) and W3C `traceparent` are
+taken up and come back as trailing metadata `x-request-id` and `x-trace-id`.
 
 A failed call has one of the status codes listed with its method, and a `google.rpc.Status` in its details whose
 `google.rpc.ErrorInfo` names the [reason](#errorreason). Any method may also fail with:
@@ -46,6 +47,12 @@ A failed call has one of the status codes listed with its method, and a `google.
   (`SERVER_SHUTTING_DOWN`).
 - `DEADLINE_EXCEEDED`: the caller's deadline has passed, or the server's own ceiling is reached (`CEILING_REACHED`).
 - `INTERNAL`: something unforeseen went wrong (`INTERNAL`).
+
+and for a platform administrator who names a tenant with `x-tenant-id`:
+
+- `INVALID_ARGUMENT`: it is not the id of a tenant (`INVALID_REQUEST`).
+- `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
+- `FAILED_PRECONDITION`: the tenant is suspended or deleted (`TENANT_NOT_ACTIVE`).
 
 Lists come in pages, without total counts. Updates change the fields that their mask names. Amounts of money are
 decimal strings in US dollars.

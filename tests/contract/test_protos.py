@@ -50,6 +50,16 @@ def test_a_method_has_a_request_and_a_response_of_its_own(method: Method) -> Non
     assert [method.proto.input_type, method.proto.output_type] == expected
 
 
+def test_a_create_takes_an_idempotency_key_and_whatever_takes_one_says_how_it_is_refused(
+    contract: Contract, method: Method
+) -> None:
+    request = contract.messages[method.proto.input_type.removeprefix(".")]
+    keyed = "idempotency_key" in {field.name for field in request.field}
+
+    assert keyed or not method.proto.name.startswith("Create")
+    assert keyed == any("`IDEMPOTENCY_KEY_REUSED`" in text for _, text in status_lines(method.comment))
+
+
 def test_a_methods_comment_says_first_what_it_does_in_the_third_person(method: Method) -> None:
     assert re.match(r"[A-Z][a-z]*s\b", method.comment)
 

@@ -340,7 +340,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [MODEL, EMBEDDER, {**MODEL, "provider": 3, "base_url": "http://10.0.0.7:8000/v1", "max_tokens": 1}],
         [
             *odd(MODEL, name=["", " m", "a b", "m" * 101], provider=[0, 9], type=[0, 9], price=[None]),
-            *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256]),
+            *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256], idempotency_key=["k" * 129]),
             *odd(MODEL, base_url=["", "10.0.0.7", "file:///etc/passwd", f"https://a/{'a' * 2048}"]),
             *odd(EMBEDDER, dimensions=[0, 4001, None]),
             ({**MODEL, "provider": 3}, "base_url"),

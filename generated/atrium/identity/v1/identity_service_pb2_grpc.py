@@ -326,7 +326,9 @@ class IdentityServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the password is easily guessed (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
-        - `RESOURCE_EXHAUSTED`: too many passwords are being hashed (`LOGIN_BUSY`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        - `RESOURCE_EXHAUSTED`: the tenant has as many users as it may (`QUOTA_EXCEEDED`), or too many passwords are being
+        hashed (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -386,6 +388,7 @@ class IdentityServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `ALREADY_EXISTS`: the code is taken (`ROLE_CODE_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
 class CreateModelRequest(_message.Message):
-    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price")
+    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "idempotency_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class CreateModelRequest(_message.Message):
     SUPPORTS_FUNCTION_CALLING_FIELD_NUMBER: _ClassVar[int]
     BASE_URL_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: _model_pb2.Model.Provider
     type: _model_pb2.Model.Type
@@ -73,7 +74,8 @@ class CreateModelRequest(_message.Message):
     supports_function_calling: bool
     base_url: str
     price: _model_pb2.ModelPrice
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CreateModelResponse(_message.Message):
     __slots__ = ("model",)

@@ -133,6 +133,7 @@ class ModelServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `ALREADY_EXISTS`: the name is taken (`MODEL_NAME_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -120,6 +120,7 @@ class TenantServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, the slug is reserved, or the password is easily guessed
         (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the slug is taken (`SLUG_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being hashed (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -195,6 +196,7 @@ class TenantServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         - `ABORTED`: the settings were changed since the etag was read (`ETAG_MISMATCH`).
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it what is asked for (`FEATURE_MISSING`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
