@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from atrium.tenant.v1 import tenant_service_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.listener import listening
+from server.db.memory import Memory
 from server.db.upkeep import months_kept
 from server.embedded import chat, embedding
 from server.embedded.chat import LocalChat
@@ -27,7 +28,6 @@ from server.embedded.embedding import LocalEmbedding
 from server.identity.access import AccessCache
 from server.identity.changes import AccessChanges
 from server.identity.domain import Access, Standing
-from server.identity.memory import Memory
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
 from server.identity.service.api_keys import ApiKeyService
@@ -50,10 +50,16 @@ from server.kernel.tasks import Background
 from server.llm.registry import Registry
 from server.mail.console import ConsoleMailer
 from server.mail.smtp import SmtpMailer
-from server.model.calls import CallService
-from server.model.credentials import CredentialService, Vault
-from server.model.service import ModelService
+from server.model.breakers import Breakers
+from server.model.catalogue import Catalogues
+from server.model.service.calls import CallService
+from server.model.service.credentials import CredentialService, Vault
+from server.model.service.models import ModelService
+from server.model.service.reach import Reach
+from server.model.service.routes import RouteService
+from server.model.service.tenant_models import TenantModelService
 from server.model.servicer import ModelServicer
+from server.model.store import models as model_store
 from server.rpc.chain import Chain, Steps
 from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
@@ -114,6 +120,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
+        catalogues, breakers = Catalogues(database, standing), Breakers()
         access = AccessCache(
             tokens,
             partial(signing.seek, ring),
@@ -127,14 +134,23 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             tenant, _, user = payload.partition("/")
             for memory in (accesses, standings):
                 memory.changed(UUID(tenant), UUID(user) if user else None)
+            if not user:
+                catalogues.changed(tenant)
 
         database.hear(sessions.CHANGED, changed)
+        database.hear(model_store.CHANGED, catalogues.changed)
 
         def keys_changed(_: str = "") -> None:
             background.start(signing.refresh(ring), "signing keys")
 
+        heard: dict[str, Callable[[str], None]] = {
+            sessions.CHANGED: changed,
+            keys.CHANGED: keys_changed,
+            model_store.CHANGED: catalogues.changed,
+        }
+
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings):
+            for memory in (accesses, standings, catalogues):
                 memory.listening(connected)
             if connected:
                 keys_changed()
@@ -195,7 +211,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
                 ModelServicer(
                     ModelService(database, audit),
-                    CallService(database, models, vault, standing, background),
+                    TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
+                    RouteService(database, catalogues, breakers, audit),
+                    CallService(database, catalogues, Reach(models, vault), breakers, background),
                     CredentialService(database, vault, audit),
                     pages,
                 ),
@@ -205,7 +223,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, {sessions.CHANGED: changed, keys.CHANGED: keys_changed}, listening_changed),
+            listening(settings, heard, listening_changed),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             working(settings, database) if process == 0 and settings.worker else nullcontext(),

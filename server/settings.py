@@ -112,6 +112,14 @@ class Settings(BaseSettings):
         Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
     ] = Field(default_factory=dict)
 
+    private_model_addresses: Annotated[
+        bool,
+        Field(
+            description="call tenants' own models at addresses of this machine and of private networks too; "
+            "without it no tenant can reach into the server's network"
+        ),
+    ] = False
+
     smtp_url: Annotated[
         SecretStr | None,
         Field(

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from server.db.memory import Memory
 from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
-from server.identity.memory import Memory
 from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
 from server.kernel.principal import Principal
 

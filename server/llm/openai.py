@@ -20,10 +20,13 @@ import orjson
 from openai import AsyncOpenAI, AsyncStream
 
 from server.kernel.errors import DomainError
+from server.llm.addresses import AddressRefused, public_address
 from server.llm.port import (
     ChatChunk,
     ChatRequest,
     EmbeddingResult,
+    ModelContentFiltered,
+    ModelContextExceeded,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -43,6 +46,10 @@ DRAIN_SECONDS = 0.05
 _BYTES_PER_TOKEN = 4
 """What a token is taken to be where the provider does not count: about four bytes of English."""
 
+# What OpenAI's API, Azure's, vLLM's and llama.cpp's call these failures.
+_TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
+_FILTERED = frozenset({"content_filter", "content_policy_violation"})
+
 _MOST_ERROR_BYTES = 65_536
 _MOST_ANSWER_CHARACTERS = 16 * 1_048_576
 _MOST_VECTOR_BYTES = 262_144
@@ -52,8 +59,13 @@ _LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, 
 """What is on this machine is reached directly, whatever HTTP_PROXY says."""
 
 
-def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS) -> AsyncOpenAI:
-    """A client of one endpoint, to be closed. `silence`: seconds that the endpoint may say nothing.
+NO_KEY = "none"
+"""What an endpoint is given that asks for no key: the protocol has no request without one."""
+
+
+def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> AsyncOpenAI:
+    """A client of one endpoint, to be closed. `silence`: seconds that the endpoint may say nothing. `guarded`: it is
+    called at a public address only.
 
     It does not try again: the one retry loop is not the SDK's. It does not follow to other addresses: neither the key
     nor the conversation is for them.
@@ -62,9 +74,9 @@ def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS) ->
         timeout=httpx2.Timeout(silence, connect=CONNECT_SECONDS),
         follow_redirects=False,
         mounts=_LOOPBACK,
-        event_hooks={"response": [_check]},
+        event_hooks={"request": [_guard] if guarded else [], "response": [_check]},
     )
-    key = api_key or "none"
+    key = api_key or NO_KEY
     client = AsyncOpenAI(
         base_url=base_url,
         api_key=key,
@@ -255,7 +267,24 @@ class _Refused(Exception):
                 return ModelNotConfigured(model)
             case status if status >= 500 or status in (408, 425):
                 return ModelUnavailable(self.retry_after)
+        if self.code in _TOO_LONG:
+            return ModelContextExceeded([(field, "is longer than the model takes")])
+        if self.code in _FILTERED:
+            return ModelContentFiltered([(field, "is refused by the provider's filter")])
         return ModelRequestRejected([(field, "the model's provider refuses the request")])
+
+
+async def _guard(request: httpx2.Request) -> None:
+    """Sends the request to the address that was looked at. Raises _Refused for one that is not public."""
+    host = request.extensions.get("sni_hostname") or request.url.host  # it may be sent a second time
+    try:
+        address = await public_address(host, request.url.port or 443)
+    except AddressRefused:
+        raise _Refused(403, "", 0.0) from None
+    except OSError as error:
+        raise httpx2.ConnectError(str(error)) from error
+    request.extensions = {**request.extensions, "sni_hostname": host}
+    request.url = request.url.copy_with(host=address)
 
 
 async def _check(response: httpx2.Response) -> None:
@@ -265,7 +294,10 @@ async def _check(response: httpx2.Response) -> None:
     content, _ = await _read(response.aiter_bytes(), _MOST_ERROR_BYTES)
     code = ""
     with suppress(ValueError, LookupError, TypeError):  # many a refusal has no such form
-        code = str(orjson.loads(content)["error"]["code"])
+        error = orjson.loads(content)["error"]
+        code = str(error["code"])
+        if not code.isidentifier():  # llama.cpp repeats the status there, and says it in the type
+            code = str(error["type"])
     raise _Refused(response.status_code, code, _retry_after(response.headers))
 
 

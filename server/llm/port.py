@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from server.kernel.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
@@ -24,6 +24,14 @@ class ModelResponseInvalid(Unavailable):
 
 class ModelRequestRejected(InvalidArgument):
     """The model's provider refuses the request: it may be too long, or ask for what the model cannot do."""
+
+
+class ModelContextExceeded(InvalidArgument):
+    """The conversation is longer than the model takes."""
+
+
+class ModelContentFiltered(InvalidArgument):
+    """The provider's filter refuses the conversation."""
 
 
 class ModelRateLimited(ResourceExhausted):
@@ -73,6 +81,11 @@ class ChatRequest:
     stop: Sequence[str] = ()
     seed: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def with_answer(self, begun: Message, tokens: int) -> ChatRequest:
+        """The same, of which so much has been written already, in about so many tokens."""
+        left = max(1, self.max_tokens - tokens)
+        return replace(self, messages=[*self.messages, begun], max_tokens=left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2, credential_pb2, model_pb2
+from atrium.model.v1 import call_log_pb2, chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
+from server.kernel.clock import now
 from server.kernel.errors import etag_of
+from server.kernel.masks import masked
 from server.llm.port import Message
-from server.model.calls import ChatAnswer, ChatCall, ChatEvent, Delta, Embeddings, Ended, Heartbeat, Started
+from server.model.breakers import Health
 from server.model.domain import CallLog, Credential, Model, NewCredential, NewModel, Price
-from server.rpc.wire import EnumMap, duration_ms, moment, money, present, timestamp, uuid_or_none
+from server.model.routes import (
+    BACKOFF_SECONDS,
+    COOLDOWN_AFTER,
+    COOLDOWN_SECONDS,
+    FAILURES,
+    MAX_ATTEMPTS,
+    Failure,
+    NewRoute,
+    Retry,
+    Target,
+)
+from server.model.service.calls import (
+    ChatAnswer,
+    ChatCall,
+    ChatEvent,
+    Delta,
+    Deprecated,
+    Embeddings,
+    Ended,
+    Heartbeat,
+    Started,
+    Switched,
+)
+from server.model.service.routes import RouteWithHealth
+from server.rpc.wire import (
+    EnumMap,
+    changes,
+    duration_ms,
+    moment,
+    money,
+    present,
+    timestamp,
+    uuid_or_none,
+)
 
 PROVIDERS = EnumMap(
     {
@@ -68,8 +104,11 @@ def model(value: Model, *, platform: bool) -> model_pb2.Model:
         dimensions=value.dimensions,
         supports_streaming=value.supports_streaming,
         supports_function_calling=value.supports_function_calling,
-        base_url=value.base_url if platform else None,
+        base_url=value.base_url if platform or value.own else None,
         price=None if value.price is None else _price(value.price),
+        etag=etag_of(value.revision),
+        deprecate_time=timestamp(value.deprecates_at),
+        replacement=value.replacement,
     )
 
 
@@ -81,18 +120,44 @@ def _price(value: Price) -> model_pb2.ModelPrice:
     )
 
 
-def new_model(request: pb.CreateModelRequest) -> NewModel:
-    price = request.price
-    cached = Decimal(price.cached_input_cost_per_1k) if price.HasField("cached_input_cost_per_1k") else None
+def price(value: model_pb2.ModelPrice) -> Price:
+    cached = Decimal(value.cached_input_cost_per_1k) if value.HasField("cached_input_cost_per_1k") else None
+    return Price(Decimal(value.input_cost_per_1k), Decimal(value.output_cost_per_1k), cached)
+
+
+def new_model(request: pb.CreateModelRequest | tenant_model_pb2.CreateTenantModelRequest) -> NewModel:
     return NewModel(
         name=request.name,
         provider=PROVIDERS.word[request.provider],
         model_type=TYPES.word[request.type],
         supports_streaming=request.supports_streaming,
         supports_function_calling=request.supports_function_calling,
-        price=Price(Decimal(price.input_cost_per_1k), Decimal(price.output_cost_per_1k), cached),
+        price=price(request.price),
         **present(request, "description", "max_tokens", "dimensions", "base_url"),
     )
+
+
+_CHANGEABLE = ("description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time")
+
+
+def model_changes(request: pb.UpdateModelRequest) -> dict[str, Any]:
+    return _columns(request, changes(request, *_CHANGEABLE, "replacement"))
+
+
+def tenant_model_changes(request: tenant_model_pb2.UpdateTenantModelRequest) -> dict[str, Any]:
+    values = _columns(request, changes(request, *_CHANGEABLE, "price"))
+    if "price" in values:
+        values["price"] = price(request.price)
+    return values
+
+
+def _columns(request: Any, values: dict[str, Any]) -> dict[str, Any]:
+    if "state" in values:
+        values["status"] = STATES.word[values.pop("state")]
+    if "deprecate_time" in values:
+        del values["deprecate_time"]
+        values["deprecates_at"] = moment(request, "deprecate_time")
+    return values
 
 
 def model_filters(request: pb.ListModelsRequest) -> dict[str, Any]:
@@ -109,6 +174,7 @@ def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
         model=request.model,
         messages=[Message(ROLES.word[message.role], message.content) for message in request.messages],
         stop=list(request.stop),
+        continue_on_failure=isinstance(request, pb.StreamChatRequest) and request.continue_on_failure,
         **present(request, "temperature", "max_tokens", "seed"),
     )
 
@@ -135,7 +201,13 @@ def chat_answer(value: ChatAnswer) -> pb.ChatResponse:
         model=value.model,
         latency=duration_ms(value.log.latency_ms),
         call_log_id=str(value.log.id),
+        deprecation=_deprecation(value.deprecated),
+        route=value.log.route,
     )
+
+
+def _deprecation(value: Deprecated | None) -> model_pb2.Deprecation | None:
+    return None if value is None else model_pb2.Deprecation(model=value.model, replacement=value.replacement)
 
 
 def chat_events(event: ChatEvent, seq: int) -> Sequence[pb.StreamChatResponse]:
@@ -143,9 +215,14 @@ def chat_events(event: ChatEvent, seq: int) -> Sequence[pb.StreamChatResponse]:
     match event:
         case Delta(text):
             return (pb.StreamChatResponse(seq=seq, delta=pb.StreamChatResponse.Delta(text=text)),)
-        case Started(name, log_id):
-            started = pb.StreamChatResponse.Started(model=name, call_log_id=str(log_id))
+        case Started(name, log_id, route, deprecated):
+            started = pb.StreamChatResponse.Started(
+                model=name, call_log_id=str(log_id), route=route or "", deprecation=_deprecation(deprecated)
+            )
             return (pb.StreamChatResponse(seq=seq, started=started),)
+        case Switched(name, log_id, error):
+            switched = pb.StreamChatResponse.Switched(model=name, call_log_id=str(log_id), reason=reason(error.reason))
+            return (pb.StreamChatResponse(seq=seq, switched=switched),)
         case Heartbeat():
             return (pb.StreamChatResponse(seq=seq, heartbeat=pb.StreamChatResponse.Heartbeat()),)
         case Ended(log, error):
@@ -175,6 +252,7 @@ def embeddings(value: Embeddings) -> pb.EmbedResponse:
         model=value.model,
         latency=duration_ms(value.log.latency_ms),
         call_log_id=str(value.log.id),
+        deprecation=_deprecation(value.deprecated),
     )
 
 
@@ -193,6 +271,9 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
         time_to_first_token=duration_ms(value.time_to_first_token_ms),
         trace_id=value.trace_id,
         request_id=value.request_id,
+        route=value.route or "",
+        attempts=value.attempts,
+        api_key_id=str(value.api_key_id or ""),
     )
 
 
@@ -224,4 +305,91 @@ def credential(value: Credential) -> credential_pb2.Credential:
         name=value.name,
         base_url=value.base_url or "",
         last_four=value.last_four,
+    )
+
+
+_HEALTH = {
+    "healthy": route_pb2.TargetHealth.STATE_HEALTHY,
+    "cooling": route_pb2.TargetHealth.STATE_COOLING,
+    "trial": route_pb2.TargetHealth.STATE_TRIAL,
+}
+
+
+def new_route(request: route_pb2.CreateRouteRequest) -> NewRoute:
+    return NewRoute(
+        alias=request.alias,
+        targets=_targets(request),
+        fallbacks=_fallbacks(request.fallbacks),
+        retry=_retry(request.retry),
+        cooldown_seconds=_seconds(request, "cooldown", COOLDOWN_SECONDS),
+        cooldown_after=request.cooldown_after or COOLDOWN_AFTER,
+        cache_ttl_seconds=_seconds(request, "cache_ttl", None),
+    )
+
+
+def route_changes(request: route_pb2.UpdateRouteRequest) -> dict[str, Any]:
+    """The fields to change; one that the mask names and that is unset becomes what it is by default."""
+    given = present(request, "alias", "fallbacks", "retry", "cooldown", "cooldown_after", "cache_ttl")
+    given["targets"] = request.targets or None
+    values = {
+        "alias": request.alias,
+        "targets": _targets(request),
+        "fallbacks": _fallbacks(request.fallbacks),
+        "retry": _retry(request.retry),
+        "cooldown": _seconds(request, "cooldown", COOLDOWN_SECONDS),
+        "cooldown_after": request.cooldown_after or COOLDOWN_AFTER,
+        "cache_ttl": _seconds(request, "cache_ttl", None),
+    }
+    columns = {"cooldown": "cooldown_seconds", "cache_ttl": "cache_ttl_seconds"}
+    return {columns.get(name, name): values[name] for name in masked(given, request.update_mask.paths)}
+
+
+def _targets(request: route_pb2.CreateRouteRequest | route_pb2.UpdateRouteRequest) -> list[Target]:
+    return [Target(target.model, target.weight or 1, target.priority) for target in request.targets]
+
+
+def _fallbacks(value: route_pb2.RouteFallbacks) -> dict[Failure, Sequence[str]]:
+    return {failure: list(names) for failure in FAILURES if (names := getattr(value, failure))}
+
+
+def _retry(value: route_pb2.RouteRetry) -> Retry:
+    backoff = value.backoff.ToTimedelta().total_seconds() if value.HasField("backoff") else BACKOFF_SECONDS
+    return Retry(value.max_attempts or MAX_ATTEMPTS, backoff)
+
+
+def _seconds(request: Any, field: str, default: Any) -> Any:
+    """Whole seconds of a duration, at least one where it is any."""
+    if not request.HasField(field):
+        return default
+    duration = getattr(request, field)
+    return duration.seconds or int(duration.nanos > 0)
+
+
+def route(value: RouteWithHealth) -> route_pb2.Route:
+    said, health = value
+    return route_pb2.Route(
+        id=str(said.id),
+        etag=etag_of(said.revision),
+        create_time=timestamp(said.created_at),
+        update_time=timestamp(said.updated_at),
+        alias=said.alias,
+        targets=[
+            route_pb2.RouteTarget(model=target.model, weight=target.weight, priority=target.priority)
+            for target in said.targets
+        ],
+        fallbacks=route_pb2.RouteFallbacks(**{str(failure): names for failure, names in said.fallbacks.items()}),
+        retry=route_pb2.RouteRetry(max_attempts=said.retry.max_attempts, backoff=timedelta(seconds=said.retry.backoff)),
+        cooldown=timedelta(seconds=said.cooldown_seconds),
+        cooldown_after=said.cooldown_after,
+        cache_ttl=None if said.cache_ttl_seconds is None else timedelta(seconds=said.cache_ttl_seconds),
+        health=[_health(name, found) for name, found in health.items()],
+    )
+
+
+def _health(model: str, value: Health) -> route_pb2.TargetHealth:
+    return route_pb2.TargetHealth(
+        model=model,
+        state=_HEALTH[value.state],
+        failures=value.failures,
+        cooling_until=timestamp(now() + timedelta(seconds=value.cooling)) if value.cooling else None,
     )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from server.kernel.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from server.kernel.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+)
 
 ModelType = Literal["chat", "embedding"]
 ModelStatus = Literal["active", "deprecated", "disabled"]
@@ -48,6 +56,31 @@ class CredentialNotFound(NotFound):
 
 class CredentialNameTaken(AlreadyExists):
     """The provider's credential name {name} is taken."""
+
+
+class ModelReplacementUnknown(InvalidArgument):
+    """No other model of that name."""
+
+    def __init__(self) -> None:
+        super().__init__([("replacement", "is no other model that every tenant can call")])
+
+
+class ModelAddressRefused(InvalidArgument):
+    """The server does not call that address for tenants."""
+
+    def __init__(self) -> None:
+        super().__init__([("base_url", "is an address of this machine or of a private network")])
+
+
+class PriceInThePast(InvalidArgument):
+    """A price cannot be set for the past."""
+
+    def __init__(self) -> None:
+        super().__init__([("effective_time", "has passed")])
+
+
+class PriceExists(AlreadyExists):
+    """The model has a price from that very moment."""
 
 
 class ModelNotNamed(InvalidArgument):
@@ -91,14 +124,24 @@ class Model:
     supports_function_calling: bool
     base_url: str | None
     status: ModelStatus
+    deprecates_at: datetime | None
+    replacement: str | None
+    """The name of the model to use in its place."""
+    revision: int
     created_at: datetime
     updated_at: datetime
     price: Price | None
+    own: bool = False
+    """Whether it is a tenant's own: reached with that tenant's credential, and never with the server's."""
+
+    def is_deprecated(self, moment: datetime) -> bool:
+        """Whether callers are told to use another."""
+        return self.status == "deprecated" or (self.deprecates_at is not None and self.deprecates_at <= moment)
 
 
 @dataclass(frozen=True, slots=True)
 class NewModel:
-    """What an administrator says of a new global model."""
+    """What is said of a new model, the platform's or a tenant's own."""
 
     name: str
     provider: str
@@ -110,6 +153,12 @@ class NewModel:
     supports_function_calling: bool
     base_url: str | None
     price: Price
+
+
+def check_reachable(provider: str, values: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for a change that leaves a custom model without an address."""
+    if provider == "custom" and values.get("base_url", "") is None:
+        raise InvalidRequest([("base_url", "a custom model needs a base_url")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +208,11 @@ class CallDefaults:
 
 @dataclass(frozen=True, slots=True)
 class CallLog:
-    """The record of one finished, failed or cancelled call. `total_cost`: USD at the price in force when it ran."""
+    """The record of one finished, failed or cancelled call of one model.
+
+    `total_cost`: USD at the price in force when it ran. `route`: the alias that was called. `attempts`: how often the
+    model was asked.
+    """
 
     id: UUID
     user_id: UUID | None
@@ -178,3 +231,6 @@ class CallLog:
     trace_id: str | None
     request_id: str | None
     created_at: datetime
+    api_key_id: UUID | None
+    route: str | None
+    attempts: int

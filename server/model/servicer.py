@@ -6,22 +6,35 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.model.v1 import credential_pb2
+from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.principal import current_call
 from server.model import convert
-from server.model.calls import CallService
-from server.model.credentials import CredentialService
-from server.model.service import ModelService
+from server.model.service.calls import CallService
+from server.model.service.credentials import CredentialService
+from server.model.service.models import ModelService
+from server.model.service.routes import RouteService
+from server.model.service.tenant_models import TenantModelService
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
+from server.rpc.wire import moment
 
 
 class ModelServicer:
     """Models, and calls to them."""
 
-    def __init__(self, models: ModelService, calls: CallService, credentials: CredentialService, pages: Pages) -> None:
+    def __init__(
+        self,
+        models: ModelService,
+        tenant_models: TenantModelService,
+        routes: RouteService,
+        calls: CallService,
+        credentials: CredentialService,
+        pages: Pages,
+    ) -> None:
         self._models = models
+        self._tenant_models = tenant_models
+        self._routes = routes
         self._calls = calls
         self._credentials = credentials
         self._pages = pages
@@ -40,6 +53,16 @@ class ModelServicer:
     async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> pb.CreateModelResponse:
         model = await self._models.create(convert.new_model(request))
         return pb.CreateModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def UpdateModel(self, request: pb.UpdateModelRequest, context: Context) -> pb.UpdateModelResponse:
+        model = await self._models.update(UUID(request.id), convert.model_changes(request), request.etag)
+        return pb.UpdateModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def SetModelPrice(self, request: pb.SetModelPriceRequest, context: Context) -> pb.SetModelPriceResponse:
+        model = await self._models.set_price(
+            UUID(request.model_id), convert.price(request.price), moment(request, "effective_time")
+        )
+        return pb.SetModelPriceResponse(model=convert.model(model, platform=_platform()))
 
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:
         return convert.chat_answer(await self._calls.chat(convert.chat_call(request)))
@@ -90,6 +113,66 @@ class ModelServicer:
     ) -> credential_pb2.DeleteCredentialResponse:
         await self._credentials.delete(UUID(request.id), request.etag)
         return credential_pb2.DeleteCredentialResponse()
+
+    async def CreateTenantModel(
+        self, request: tenant_model_pb2.CreateTenantModelRequest, context: Context
+    ) -> tenant_model_pb2.CreateTenantModelResponse:
+        model = await self._tenant_models.create(convert.new_model(request))
+        return tenant_model_pb2.CreateTenantModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def GetTenantModel(
+        self, request: tenant_model_pb2.GetTenantModelRequest, context: Context
+    ) -> tenant_model_pb2.GetTenantModelResponse:
+        model = await self._tenant_models.get(UUID(request.id))
+        return tenant_model_pb2.GetTenantModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def ListTenantModels(
+        self, request: tenant_model_pb2.ListTenantModelsRequest, context: Context
+    ) -> tenant_model_pb2.ListTenantModelsResponse:
+        page = await self._tenant_models.page(self._pages.read(request))
+        return tenant_model_pb2.ListTenantModelsResponse(
+            models=[convert.model(model, platform=_platform()) for model in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def UpdateTenantModel(
+        self, request: tenant_model_pb2.UpdateTenantModelRequest, context: Context
+    ) -> tenant_model_pb2.UpdateTenantModelResponse:
+        model = await self._tenant_models.update(UUID(request.id), convert.tenant_model_changes(request), request.etag)
+        return tenant_model_pb2.UpdateTenantModelResponse(model=convert.model(model, platform=_platform()))
+
+    async def DeleteTenantModel(
+        self, request: tenant_model_pb2.DeleteTenantModelRequest, context: Context
+    ) -> tenant_model_pb2.DeleteTenantModelResponse:
+        await self._tenant_models.delete(UUID(request.id), request.etag)
+        return tenant_model_pb2.DeleteTenantModelResponse()
+
+    async def CreateRoute(
+        self, request: route_pb2.CreateRouteRequest, context: Context
+    ) -> route_pb2.CreateRouteResponse:
+        route = await self._routes.create(convert.new_route(request))
+        return route_pb2.CreateRouteResponse(route=convert.route(route))
+
+    async def GetRoute(self, request: route_pb2.GetRouteRequest, context: Context) -> route_pb2.GetRouteResponse:
+        return route_pb2.GetRouteResponse(route=convert.route(await self._routes.get(UUID(request.id))))
+
+    async def ListRoutes(self, request: route_pb2.ListRoutesRequest, context: Context) -> route_pb2.ListRoutesResponse:
+        page = await self._routes.page(self._pages.read(request))
+        return route_pb2.ListRoutesResponse(
+            routes=[convert.route(route) for route in page.items], next_page_token=self._pages.next(request, page)
+        )
+
+    async def UpdateRoute(
+        self, request: route_pb2.UpdateRouteRequest, context: Context
+    ) -> route_pb2.UpdateRouteResponse:
+        route = await self._routes.update(UUID(request.id), convert.route_changes(request), request.etag)
+        return route_pb2.UpdateRouteResponse(route=convert.route(route))
+
+    async def DeleteRoute(
+        self, request: route_pb2.DeleteRouteRequest, context: Context
+    ) -> route_pb2.DeleteRouteResponse:
+        await self._routes.delete(UUID(request.id), request.etag)
+        return route_pb2.DeleteRouteResponse()
 
 
 def _platform() -> bool:

@@ -106,6 +106,7 @@ models = global_table(
     "models",
     id_(),
     *_description(),
+    revision(),
     *timestamps(),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("name", name="uq_models_name"),
@@ -113,6 +114,7 @@ models = global_table(
     *_description_checks(),
     index("ix_models_replacement_model_id", "replacement_model_id", serves="what a model replaces"),
     comment="The models that every tenant can call.",
+    revised=tuple(column.name for column in _description()),
 )
 
 model_prices = global_table(
@@ -159,6 +161,13 @@ model_routes = tenant_table(
         server_default=_ZERO,
         comment="How long a failed target is left alone.",
     ),
+    Column(
+        "cooldown_after",
+        Integer,
+        nullable=False,
+        server_default=text("3"),
+        comment="After how many failures in a row a target is left alone.",
+    ),
     Column("cache_ttl_seconds", Integer, comment="How long an answer may be used again; NULL: never."),
     revision(),
     *timestamps(),
@@ -166,9 +175,10 @@ model_routes = tenant_table(
     belongs_to_tenant(),
     UniqueConstraint("tenant_id", "alias", name="uq_model_routes_alias"),
     CheckConstraint("cooldown_seconds >= 0", name="cooldown_seconds"),
+    CheckConstraint("cooldown_after > 0", name="cooldown_after"),
     CheckConstraint("cache_ttl_seconds >= 0", name="cache_ttl_seconds"),
     comment="Names behind which several models stand.",
-    revised=("alias", "targets", "fallbacks", "retry", "cooldown_seconds", "cache_ttl_seconds"),
+    revised=("alias", "targets", "fallbacks", "retry", "cooldown_seconds", "cooldown_after", "cache_ttl_seconds"),
 )
 
 tenant_keys = tenant_table(
@@ -229,6 +239,8 @@ model_call_logs = tenant_table(
     Column("trace_id", String(100), comment="The trace that it was a part of."),
     Column("request_id", String(100), comment="The request that it was made for."),
     created_at(),
+    Column("route", String(100), comment="The alias that was called; NULL: the model itself was."),
+    Column("attempts", Integer, nullable=False, server_default=text("1"), comment="How often the model was asked."),
     tenant_key(),
     belongs_to_tenant(),
     one_of("request_kind", "chat", "embedding"),
@@ -243,6 +255,7 @@ model_call_logs = tenant_table(
             "total_cost",
             "latency_ms",
             "time_to_first_token_ms",
+            "attempts",
         )
     ),
     index("ix_model_call_logs_user_id", "tenant_id", "user_id", "id DESC", serves="its list, of one person"),

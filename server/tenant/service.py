@@ -193,10 +193,10 @@ class TenantService:
                 if Feature.LONGER_RETENTION not in FEATURES[tier]:
                     raise FeatureMissing(Feature.LONGER_RETENTION)
             new = await store.change_config(tx, tenant_id, values) if values else old
-            if new.require_verified_email != old.require_verified_email:
-                if new.require_verified_email and not await self._may_require(tx):
-                    raise EmailNotVerified
-                await self._access.tenant_changed(tx, tenant_id)  # it holds for the sessions there are
+            verified = new.require_verified_email and not old.require_verified_email
+            if verified and not await self._may_require(tx):
+                raise EmailNotVerified
+            await self._access.tenant_changed(tx, tenant_id)  # it holds for the sessions there are, and the next call
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
 

@@ -31,6 +31,7 @@ KEY = {"name": "ci", "scopes": ["users:read"]}
 RETAINED = ("soft_delete", "audit", "call_log")
 CREDENTIAL = {"provider": 1, "name": "production", "secret": "sk-12345678"}
 ROLE = {"name": "Reviewer", "code": "reviewer"}
+ROUTE = {"alias": "fast", "targets": [{"model": "m"}]}
 PAGE: list[tuple[dict[str, Any], str]] = [({"page_size": -1}, "page_size"), ({"page_token": "x" * 513}, "page_token")]
 PERIOD: list[tuple[dict[str, Any], str]] = [
     ({"create_time_from": Timestamp(seconds=-1)}, "create_time_from"),
@@ -73,6 +74,39 @@ def odd(good: dict[str, Any], **fields: list[Any]) -> list[tuple[dict[str, Any],
 def mask(*paths: str) -> dict[str, list[str]]:
     return {"paths": list(paths)}
 
+
+NEW_MODEL: tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]] = (
+    [MODEL, EMBEDDER, {**MODEL, "provider": 3, "base_url": "http://10.0.0.7:8000/v1", "max_tokens": 1}],
+    [
+        *odd(MODEL, name=["", " m", "a b", "m" * 101], provider=[0, 9], type=[0, 9], price=[None]),
+        *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256], idempotency_key=["k" * 129]),
+        *odd(MODEL, base_url=["", "10.0.0.7", "file:///etc/passwd", f"https://a/{'a' * 2048}"]),
+        *odd(EMBEDDER, dimensions=[0, 4001, None]),
+        ({**MODEL, "provider": 3}, "base_url"),
+        *(
+            ({**MODEL, "price": {**MODEL["price"], field: text}}, f"price.{field}")
+            for field in ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
+            for text in ("", "-1", "1e-3", ".5", "01", "0.0123456789", "1234567890", "NaN", "1\n")
+        ),
+    ],
+)
+CHANGED_MODEL = [
+    *ids("id"),
+    *odd({"id": ID}, etag=["e" * 65], description=["", "d" * 2001], max_tokens=[0], state=[0, 9]),
+    *odd({"id": ID}, base_url=["", "ftp://a/b", "a b"]),
+]
+ROUTED: list[tuple[dict[str, Any], str]] = [
+    ({**ROUTE, "targets": [{"model": "m"}] * 21}, "targets"),
+    ({**ROUTE, "targets": [{"model": ""}]}, "targets[0].model"),
+    ({**ROUTE, "targets": [{"model": "m", "weight": 1001}]}, "targets[0].weight"),
+    ({**ROUTE, "targets": [{"model": "m", "priority": -1}]}, "targets[0].priority"),
+    ({**ROUTE, "fallbacks": {"outage": ["m"] * 11}}, "fallbacks.outage"),
+    ({**ROUTE, "fallbacks": {"content_filter": [""]}}, "fallbacks.content_filter[0]"),
+    ({**ROUTE, "retry": {"max_attempts": 6}}, "retry.max_attempts"),
+    ({**ROUTE, "retry": {"backoff": Duration(seconds=6)}}, "retry.backoff"),
+    ({**ROUTE, "cooldown": Duration(seconds=3601)}, "cooldown"),
+    ({**ROUTE, "cache_ttl": Duration()}, "cache_ttl"),
+]
 
 CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] = {
     "CreateTenantRequest": (
@@ -223,6 +257,67 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({"id": ID, "secret": "sk-12345678"}, secret=["", "short"], etag=["e" * 65]),
         ],
     ),
+    "UpdateModelRequest": (
+        [{"id": ID}, {"id": ID, "state": 2, "etag": "1", "deprecate_time": FUTURE, "replacement": "m"}],
+        [
+            *CHANGED_MODEL,
+            *odd({"id": ID}, replacement=["", "r" * 101]),
+            ({"id": ID, "update_mask": mask("name")}, "update_mask"),
+        ],
+    ),
+    "SetModelPriceRequest": (
+        [
+            {"model_id": ID, "price": MODEL["price"]},
+            {"model_id": ID, "price": MODEL["price"], "effective_time": FUTURE},
+        ],
+        [
+            *(({**case, "price": MODEL["price"]}, field) for case, field in ids("model_id")),
+            ({"model_id": ID}, "price"),
+            (
+                {"model_id": ID, "price": {"input_cost_per_1k": "-1", "output_cost_per_1k": "0"}},
+                "price.input_cost_per_1k",
+            ),
+            *odd({"model_id": ID, "price": MODEL["price"]}, idempotency_key=["k" * 129]),
+        ],
+    ),
+    "UpdateTenantModelRequest": (
+        [{"id": ID}, {"id": ID, "price": MODEL["price"], "update_mask": mask("price", "base_url")}],
+        [
+            *CHANGED_MODEL,
+            ({"id": ID, "update_mask": mask("price")}, "price"),
+            ({"id": ID, "update_mask": mask("name")}, "update_mask"),
+        ],
+    ),
+    **{f"List{name}Request": ([{}], PAGE) for name in ("TenantModels", "Routes")},
+    **{f"Get{name}Request": ([{"id": ID}], ids("id")) for name in ("TenantModel", "Route")},
+    "CreateRouteRequest": (
+        [
+            ROUTE,
+            {
+                **ROUTE,
+                "targets": [{"model": "m", "weight": 1000}, {"model": "n", "priority": 1000}],
+                "fallbacks": {"outage": ["a"], "context_length": ["a", "b"]},
+                "retry": {"max_attempts": 5, "backoff": Duration(seconds=5)},
+                "cooldown": Duration(),
+                "cooldown_after": 100,
+                "cache_ttl": Duration(seconds=1),
+            },
+        ],
+        [
+            *ROUTED,
+            *odd(ROUTE, alias=["", "a b", "a" * 101], idempotency_key=["k" * 129], cooldown_after=[-1, 101]),
+            ({**ROUTE, "targets": []}, "targets"),
+        ],
+    ),
+    "UpdateRouteRequest": (
+        [{"id": ID}, {"id": ID, "update_mask": mask("fallbacks", "retry", "cooldown", "cooldown_after", "cache_ttl")}],
+        [
+            *ids("id"),
+            *(({**case, "id": ID}, field) for case, field in ROUTED),
+            *odd({"id": ID}, alias=["", "a b"], etag=["e" * 65], cooldown_after=[0, 101]),
+            ({"id": ID, "update_mask": mask("health")}, "update_mask"),
+        ],
+    ),
     "CreateRoleRequest": (
         [ROLE, {**ROLE, "description": "d", "default": True, "priority": 1000}],
         [
@@ -241,7 +336,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     },
     **{
         f"Delete{name}Request": ([{"id": ID, "etag": "1"}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")])
-        for name in ("User", "Role", "Tenant", "Credential")
+        for name in ("User", "Role", "Tenant", "Credential", "TenantModel", "Route")
     },
     **{
         f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])
@@ -336,21 +431,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [*PAGE, *odd({}, provider=[9], type=[9], state=[9])],
     ),
     "GetModelRequest": ([{"id": ID}], ids("id")),
-    "CreateModelRequest": (
-        [MODEL, EMBEDDER, {**MODEL, "provider": 3, "base_url": "http://10.0.0.7:8000/v1", "max_tokens": 1}],
-        [
-            *odd(MODEL, name=["", " m", "a b", "m" * 101], provider=[0, 9], type=[0, 9], price=[None]),
-            *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256], idempotency_key=["k" * 129]),
-            *odd(MODEL, base_url=["", "10.0.0.7", "file:///etc/passwd", f"https://a/{'a' * 2048}"]),
-            *odd(EMBEDDER, dimensions=[0, 4001, None]),
-            ({**MODEL, "provider": 3}, "base_url"),
-            *(
-                ({**MODEL, "price": {**MODEL["price"], field: text}}, f"price.{field}")
-                for field in ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
-                for text in ("", "-1", "1e-3", ".5", "01", "0.0123456789", "1234567890", "NaN", "1\n")
-            ),
-        ],
-    ),
+    "CreateModelRequest": NEW_MODEL,
+    "CreateTenantModelRequest": NEW_MODEL,
     "ChatRequest": (TALK, SPEECH),
     "StreamChatRequest": (TALK, SPEECH),
     "EmbedRequest": (

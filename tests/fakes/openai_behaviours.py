@@ -46,6 +46,8 @@ class Exchange:
     headers: dict[str, str]
     body: dict[str, Any]
     connection: Connection
+    number: int = 1
+    """How many requests for this model there have been with it."""
     tokens: int = 0
     """Tokens sent so far."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -329,6 +331,27 @@ async def redirect(exchange: Exchange, count: int) -> None:
 async def too_long(exchange: Exchange, count: int) -> None:
     """A refusal, because the conversation is longer than the model's context."""
     await exchange.refuse("400 Bad Request", "context_length_exceeded")
+
+
+@behaviour
+async def filtered(exchange: Exchange, count: int) -> None:
+    """A refusal, because of what the conversation is about."""
+    await exchange.refuse("400 Bad Request", "content_filter")
+
+
+@behaviour
+async def flaky(exchange: Exchange, count: int) -> None:
+    """An outage for the first so many who ask, whatever for, and an answer for the next."""
+    if exchange.number <= count:
+        await exchange.refuse("503 Unavailable", "stub_error", f"{_JSON}\r\nretry-after: 0")
+    else:
+        await fast(exchange, 3)
+
+
+@behaviour
+async def limited(exchange: Exchange, count: int) -> None:
+    """A rate limit that asks for so many seconds."""
+    await exchange.refuse("429 Too Many Requests", "rate_limit", f"{_JSON}\r\nretry-after: {count}")
 
 
 @behaviour

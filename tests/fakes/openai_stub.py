@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import sys
+from collections import Counter
 from time import perf_counter
 from types import TracebackType
 from typing import cast
@@ -30,6 +31,7 @@ class OpenAIStub:
         self.exchanges: list[Exchange] = []
         self.connections: set[_Connection] = set()
         self.connections_made = 0
+        self._asked: Counter[str | None] = Counter()
 
     @property
     def base_url(self) -> str:
@@ -44,6 +46,9 @@ class OpenAIStub:
         return await self.arrivals.get()
 
     def arrived(self, exchange: Exchange) -> None:
+        name = exchange.body.get("model")
+        self._asked[name] += 1
+        exchange.number = self._asked[name]
         self.exchanges.append(exchange)
         self.arrivals.put_nowait(exchange)
 

@@ -138,7 +138,8 @@ REFUSALS = [
     ("stub-404", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
     ("stub-redirect-9", Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED"),
     ("stub-400", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
-    ("stub-too-long", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),
+    ("stub-too-long", Code.INVALID_ARGUMENT, "MODEL_CONTEXT_EXCEEDED"),
+    ("stub-filtered", Code.INVALID_ARGUMENT, "MODEL_CONTENT_FILTERED"),
     ("stub-429", Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED"),
     ("stub-no-credit", Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED"),
     ("stub-500", Code.UNAVAILABLE, "MODEL_UNAVAILABLE"),
@@ -489,14 +490,15 @@ async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:
 
 
 async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
-    async with upstream.scratch.connect() as connection:
-        await connection.execute(
-            "INSERT INTO model_prices"
-            " (id, model_id, input_cost_per_1k, output_cost_per_1k, cached_input_cost_per_1k, effective_from)"
-            " SELECT gen_random_uuid(), id, $2, $3, $4, now() FROM models WHERE name = $1",
-            model,
-            *usd,
-        )
+    platform = await upstream.world.platform()
+    found = (await upstream.world.models.ListModels(pb.ListModelsRequest(), metadata=platform.metadata)).models
+    price = dict(
+        zip(("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k"), map(str, usd), strict=True)
+    )
+    request = pb.SetModelPriceRequest(
+        model_id=next(one.id for one in found if one.name == model), price=model_pb2.ModelPrice(**price)
+    )
+    await upstream.world.models.SetModelPrice(request, metadata=platform.metadata)
 
 
 async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
@@ -19,6 +19,7 @@ TENANT = "/atrium.tenant.v1.TenantService/"
 MODEL = "/atrium.model.v1.ModelService/"
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
 
 
@@ -123,6 +124,33 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "ListModels": Malformed(model.ListModelsRequest(page_size=-1, type=9), ("page_size", "type")),
     MODEL + "GetModel": Malformed(model.GetModelRequest(id="1"), ("id",)),
     MODEL + "CreateModel": Malformed(model.CreateModelRequest(name="?"), ("name", "provider", "type", "price")),
+    MODEL + "UpdateModel": Malformed(
+        model.UpdateModelRequest(id="1", max_tokens=0, etag="x" * 65), ("id", "etag", "max_tokens")
+    ),
+    MODEL + "SetModelPrice": Malformed(
+        model.SetModelPriceRequest(model_id="1", idempotency_key="x" * 129), ("model_id", "price", "idempotency_key")
+    ),
+    MODEL + "CreateTenantModel": Malformed(
+        tenant_model_pb2.CreateTenantModelRequest(name="?"), ("name", "provider", "type", "price")
+    ),
+    MODEL + "GetTenantModel": Malformed(tenant_model_pb2.GetTenantModelRequest(id="1"), ("id",)),
+    MODEL + "ListTenantModels": Malformed(tenant_model_pb2.ListTenantModelsRequest(page_size=-1), ("page_size",)),
+    MODEL + "UpdateTenantModel": Malformed(
+        tenant_model_pb2.UpdateTenantModelRequest(id="1", base_url="x"), ("id", "base_url")
+    ),
+    MODEL + "DeleteTenantModel": Malformed(
+        tenant_model_pb2.DeleteTenantModelRequest(id="1", etag="x" * 65), ("id", "etag")
+    ),
+    MODEL + "CreateRoute": Malformed(
+        route_pb2.CreateRouteRequest(alias="?", cooldown={"seconds": 9999}, idempotency_key="x" * 129),
+        ("alias", "targets", "cooldown", "idempotency_key"),
+    ),
+    MODEL + "GetRoute": Malformed(route_pb2.GetRouteRequest(id="1"), ("id",)),
+    MODEL + "ListRoutes": Malformed(route_pb2.ListRoutesRequest(page_size=-1), ("page_size",)),
+    MODEL + "UpdateRoute": Malformed(
+        route_pb2.UpdateRouteRequest(id="1", targets=[{"model": ""}]), ("id", "targets[0].model")
+    ),
+    MODEL + "DeleteRoute": Malformed(route_pb2.DeleteRouteRequest(id="1", etag="x" * 65), ("id", "etag")),
     MODEL + "Chat": Malformed(model.ChatRequest(temperature=float("nan")), ("messages", "temperature")),
     MODEL + "StreamChat": Malformed(model.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
     MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
@@ -162,6 +190,16 @@ BY_KEY: dict[str, Callable[[str], Message]] = {
 BY_CREDENTIAL: dict[str, Callable[[str], Message]] = {
     MODEL + "RotateCredential": lambda it: credential_pb2.RotateCredentialRequest(id=it, secret="sk-of-a-test"),
     MODEL + "DeleteCredential": lambda it: credential_pb2.DeleteCredentialRequest(id=it),
+}
+BY_TENANT_MODEL: dict[str, Callable[[str], Message]] = {
+    MODEL + "GetTenantModel": lambda it: tenant_model_pb2.GetTenantModelRequest(id=it),
+    MODEL + "UpdateTenantModel": lambda it: tenant_model_pb2.UpdateTenantModelRequest(id=it, description="Mine"),
+    MODEL + "DeleteTenantModel": lambda it: tenant_model_pb2.DeleteTenantModelRequest(id=it),
+}
+BY_ROUTE: dict[str, Callable[[str], Message]] = {
+    MODEL + "GetRoute": lambda it: route_pb2.GetRouteRequest(id=it),
+    MODEL + "UpdateRoute": lambda it: route_pb2.UpdateRouteRequest(id=it, alias="mine"),
+    MODEL + "DeleteRoute": lambda it: route_pb2.DeleteRouteRequest(id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
@@ -203,15 +241,25 @@ GOOD: dict[str, Message] = {
         name="new",
         provider=model_pb2.Model.PROVIDER_OPENAI,
         type=model_pb2.Model.TYPE_CHAT,
-        price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+        price=FREE,
     ),
+    MODEL + "UpdateModel": model.UpdateModelRequest(id=SOME_ID, description="New"),
+    MODEL + "SetModelPrice": model.SetModelPriceRequest(model_id=SOME_ID, price=FREE),
+    MODEL + "ListTenantModels": tenant_model_pb2.ListTenantModelsRequest(),
+    MODEL + "CreateTenantModel": tenant_model_pb2.CreateTenantModelRequest(
+        name="new", provider=model_pb2.Model.PROVIDER_OPENAI, type=model_pb2.Model.TYPE_CHAT, price=FREE
+    ),
+    MODEL + "ListRoutes": route_pb2.ListRoutesRequest(),
+    MODEL + "CreateRoute": route_pb2.CreateRouteRequest(alias="new", targets=[{"model": "gpt-4"}]),
     MODEL + "Chat": model.ChatRequest(model="none", messages=[HELLO]),
     MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": model.ListCallLogsRequest(),
     **{
         path: make(SOME_ID)
-        for path, make in (BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT).items()
+        for path, make in (
+            BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT_MODEL | BY_ROUTE | BY_TENANT
+        ).items()
     },
     MODEL + "ListCredentials": credential_pb2.ListCredentialsRequest(),
     MODEL + "CreateCredential": credential_pb2.CreateCredentialRequest(

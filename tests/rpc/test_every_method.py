@@ -18,8 +18,10 @@ from tests.rpc.requests import (
     BY_CREDENTIAL,
     BY_KEY,
     BY_ROLE,
+    BY_ROUTE,
     BY_SESSION,
     BY_TENANT,
+    BY_TENANT_MODEL,
     BY_USER,
     GOOD,
     MALFORMED,
@@ -120,6 +122,15 @@ async def _credential(world: World, owner: Person) -> str:
     return str(made.credential.id)
 
 
+async def _tenant_model(world: World, owner: Person) -> str:
+    made = await world.models.CreateTenantModel(GOOD[MODEL + "CreateTenantModel"], metadata=owner.metadata)
+    return str(made.model.id)
+
+
+async def _route(world: World, owner: Person) -> str:
+    return str((await world.models.CreateRoute(GOOD[MODEL + "CreateRoute"], metadata=owner.metadata)).route.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -136,9 +147,11 @@ async def _tenant(world: World, owner: Person) -> str:
         (BY_SESSION, _session),
         (BY_KEY, _key),
         (BY_CREDENTIAL, _credential),
+        (BY_TENANT_MODEL, _tenant_model),
+        (BY_ROUTE, _route),
         (BY_TENANT, _tenant),
     ],
-    ids=["user", "role", "session", "key", "credential", "tenant"],
+    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "tenant"],
 )
 async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
     world: World, by: dict[str, Any], make_one: Any

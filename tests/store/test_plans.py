@@ -17,7 +17,7 @@ from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
-from server.model import store as models
+from server.model.store import logs
 from tests.databases import Scratch
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -60,9 +60,9 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         "SELECT key FROM idempotency_keys WHERE expires_at < now() - interval '3000 minutes'",
         [],
     ),
-    "ix_model_call_logs_user_id": _store(models._list_logs(("user_id",)), user_id=TENANT, **_PAGE),
-    "ix_model_call_logs_model_id": _store(models._list_logs(("model_id",)), model_id=TENANT, **_PAGE),
-    "ix_model_call_logs_trace_id": _store(models._list_logs(("trace_id",)), trace_id="trace-7", **_PAGE),
+    "ix_model_call_logs_user_id": _store(logs._list_logs(("user_id",)), user_id=TENANT, **_PAGE),
+    "ix_model_call_logs_model_id": _store(logs._list_logs(("model_id",)), model_id=TENANT, **_PAGE),
+    "ix_model_call_logs_trace_id": _store(logs._list_logs(("trace_id",)), trace_id="trace-7", **_PAGE),
     "ix_model_call_logs_workflow_execution_id": (
         "SELECT id FROM model_call_logs WHERE workflow_execution_id = $1",
         [TENANT],
@@ -166,7 +166,7 @@ async def test_the_owner_is_served_by(index: str, busy: Scratch) -> None:
 async def test_a_time_filter_looks_at_its_months_alone(busy: Scratch) -> None:
     month = now().date().replace(day=1)
     first, after = bounds(month)
-    query, arguments = _store(models._list_logs(("from_id",)), from_id=first, before=after, most=51)
+    query, arguments = _store(logs._list_logs(("from_id",)), from_id=first, before=after, most=51)
     async with busy.connect(busy.url) as app, app.transaction():
         await app.execute("SELECT set_config('app.tenant_id', $1, true)", str(TENANT))
 

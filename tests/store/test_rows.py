@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from server.db.revision import SCHEMA_REVISION
 from server.kernel.clock import now
-from server.kernel.ids import uuid7
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from tests.databases import Scratch
 from tests.migration.rows import TENANT, fill_over
 
@@ -55,11 +55,12 @@ async def test_a_revision_is_raised_by_a_change_of_each_column_named_and_by_no_o
     table: Table, filled: Any
 ) -> None:
     checks = await filled.fetch(
-        "SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'c'", table.name
+        "SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype IN ('c', 'f')", table.name
     )
     for check in checks:  # which a made up value would violate
         await filled.execute(f"ALTER TABLE {table.name} DROP CONSTRAINT {check['conname']}")
-    this = f"{'id' if table.name == 'tenants' else 'tenant_id'} = '{TENANT}'"
+    column = "tenant_id" if "tenant_id" in table.c else "id"
+    this = f"{column} = (SELECT {column} FROM {table.name} WHERE {column} <> '{PLATFORM_TENANT_ID}')"
 
     raised = {}
     for column in table.info["revised"]:

@@ -22,7 +22,6 @@ from server.identity.tables import users as users_table
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
-from server.model import store as model_store
 from server.tenant import store as tenant_store
 from server.tenant.domain import TenantNotFound
 from tests.databases import Scratch
@@ -57,12 +56,9 @@ async def test_a_hot_read_finds_its_tenants_row_and_no_others(times: int, scratc
 @pytest.mark.parametrize("times", [1, MANY])
 async def test_what_a_call_to_a_model_asks_first_is_read_hot(times: int, database: Database) -> None:
     for _ in range(times):
-        by_name, _ = await model_store.find(database, PLATFORM_TENANT_ID, "local-chat")
         status = await tenant_store.read_status(database, PLATFORM_TENANT_ID)
-        by_id, _ = await model_store.find(database, PLATFORM_TENANT_ID, str(by_name.id))
         config = await tenant_store.read_config(database, PLATFORM_TENANT_ID)
 
-        assert by_id == by_name
         assert status == "active"
         assert await tenant_store.read_status(database, OTHER) is None
         assert config.max_tokens_per_request == 4096
@@ -101,8 +97,6 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         tenant_store._READ_CONFIG,
         tenant_store._READ_SLUG,
         tenant_store._READ_STATUS,
-        model_store._FIND,
-        model_store._FIND_BY_ID,
     }
 
 

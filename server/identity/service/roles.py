@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from server.db.database import Database, Tx
+from server.db.memory import Memory
 from server.identity.domain import (
     PLATFORM_ADMINISTRATOR_ROLE,
     Decision,
@@ -19,7 +20,6 @@ from server.identity.domain import (
     SystemRoleImmutable,
     UserNotFound,
 )
-from server.identity.memory import Memory
 from server.identity.ports import AuditLog
 from server.identity.service.standing import (
     ADMINISTRATOR_ROLES,

@@ -14,7 +14,7 @@ from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.llm.openai import OpenAIEmbedding
 from server.llm.port import ChatRequest, Message, ModelNotConfigured
-from server.llm.registry import Registry
+from server.llm.registry import Endpoint, Registry
 from server.settings import Settings
 from tests.fakes.openai_stub import OpenAIStub
 
@@ -40,8 +40,14 @@ async def opened() -> AsyncIterator[Any]:
         yield open_registry
 
 
+def _at(
+    provider: str, name: str, base_url: str | None, own_key: str | None = None, *, tenants: bool = False
+) -> Endpoint:
+    return Endpoint(provider, name, base_url, own_key, tenants)
+
+
 async def _call(registry: Registry, provider: str, base_url: str | None) -> None:
-    model = registry.chat(provider, "stub-fast", base_url)
+    model = registry.chat(_at(provider, "stub-fast", base_url))
     request = ChatRequest("stub-fast", [Message("user", "Hi")], temperature=0, max_tokens=9)
     async with aclosing(model.stream(request)) as batches:
         async for _ in batches:
@@ -76,9 +82,9 @@ async def test_an_endpoint_that_no_key_was_given_for_is_not_called(
             known.base_url.replace("127.0.0.1", "localhost"),
         ):
             with pytest.raises(ModelNotConfigured):
-                registry.chat(provider, "stub-fast", base_url)
+                registry.chat(_at(provider, "stub-fast", base_url))
             with pytest.raises(ModelNotConfigured):
-                registry.embedding(provider, "stub-embed", base_url)
+                registry.embedding(_at(provider, "stub-embed", base_url))
     assert (known.exchanges, unknown.exchanges) == ([], [])
 
 
@@ -113,13 +119,13 @@ async def test_a_provider_without_its_key_is_not_configured(
     opened: Any, provider: str, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(ModelNotConfigured) as refusal:
-        opened(**settings).chat(provider, "gpt-4", None)
+        opened(**settings).chat(_at(provider, "gpt-4", None))
 
     assert refusal.value.subject == "gpt-4"
 
 
 async def test_the_key_of_openai_goes_to_openai(opened: Any) -> None:
-    found = opened(openai_api_key=SecretStr("key")).embedding("openai", "text-embedding-3-large", None)
+    found = opened(openai_api_key=SecretStr("key")).embedding(_at("openai", "text-embedding-3-large", None))
 
     assert isinstance(found, OpenAIEmbedding)
     assert str(found._client.base_url) == "https://api.openai.com/v1/"
@@ -129,9 +135,9 @@ async def test_the_key_of_openai_goes_to_openai(opened: Any) -> None:
 async def test_the_local_models_need_no_endpoint_and_are_not_looked_for_at_one(opened: Any, stub: OpenAIStub) -> None:
     registry = opened(provider_keys={stub.base_url: SecretStr("")})
 
-    assert registry.chat("custom", "local-chat", None) is CHAT
-    assert registry.embedding("custom", "local-embedding", None) is EMBEDDING
-    assert registry.chat("custom", "local-chat", stub.base_url) is not CHAT
+    assert registry.chat(_at("custom", "local-chat", None)) is CHAT
+    assert registry.embedding(_at("custom", "local-embedding", None)) is EMBEDDING
+    assert registry.chat(_at("custom", "local-chat", stub.base_url)) is not CHAT
 
 
 async def test_a_closed_registry_leaves_no_connection(stub: OpenAIStub) -> None:

@@ -15,8 +15,8 @@ from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.llm.port import ModelUnavailable
 from server.model import convert
-from server.model.calls import ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.domain import CallLog
+from server.model.service.calls import ChatEvent, Delta, Ended, Heartbeat, Started
 
 LOG = CallLog(
     id=uuid7(),
@@ -36,12 +36,15 @@ LOG = CallLog(
     trace_id="ab" * 16,
     request_id="request-1",
     created_at=now(),
+    api_key_id=None,
+    route=None,
+    attempts=1,
 )
 
 
 @pytest.mark.parametrize(
     ("event", "kind"),
-    [(Started("m", LOG.id), "started"), (Delta("a"), "delta"), (Heartbeat(), "heartbeat")],
+    [(Started("m", LOG.id, "fast", None), "started"), (Delta("a"), "delta"), (Heartbeat(), "heartbeat")],
 )
 def test_an_event_is_one_message_with_its_number(event: ChatEvent, kind: str) -> None:
     (message,) = convert.chat_events(event, 4)

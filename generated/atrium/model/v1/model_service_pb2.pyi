@@ -5,9 +5,12 @@ from atrium.model.v1 import call_log_pb2 as _call_log_pb2
 from atrium.model.v1 import chat_pb2 as _chat_pb2
 from atrium.model.v1 import credential_pb2 as _credential_pb2
 from atrium.model.v1 import model_pb2 as _model_pb2
+from atrium.model.v1 import route_pb2 as _route_pb2
+from atrium.model.v1 import tenant_model_pb2 as _tenant_model_pb2
 from atrium.options.v1 import options_pb2 as _options_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -83,6 +86,54 @@ class CreateModelResponse(_message.Message):
     model: _model_pb2.Model
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
+class UpdateModelRequest(_message.Message):
+    __slots__ = ("id", "update_mask", "etag", "description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time", "replacement")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_FUNCTION_CALLING_FIELD_NUMBER: _ClassVar[int]
+    BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DEPRECATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    description: str
+    max_tokens: int
+    supports_function_calling: bool
+    base_url: str
+    state: _model_pb2.Model.State
+    deprecate_time: _timestamp_pb2.Timestamp
+    replacement: str
+    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replacement: _Optional[str] = ...) -> None: ...
+
+class UpdateModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
+class SetModelPriceRequest(_message.Message):
+    __slots__ = ("model_id", "price", "effective_time", "idempotency_key")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    price: _model_pb2.ModelPrice
+    effective_time: _timestamp_pb2.Timestamp
+    idempotency_key: str
+    def __init__(self, model_id: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class SetModelPriceResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
 class ChatRequest(_message.Message):
     __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -100,46 +151,65 @@ class ChatRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
-    __slots__ = ("message", "finish_reason", "usage", "model", "latency", "call_log_id")
+    __slots__ = ("message", "finish_reason", "usage", "model", "latency", "call_log_id", "deprecation", "route")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    DEPRECATION_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     message: _chat_pb2.ChatMessage
     finish_reason: _chat_pb2.FinishReason
     usage: _chat_pb2.Usage
     model: str
     latency: _duration_pb2.Duration
     call_log_id: str
-    def __init__(self, message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+    deprecation: _model_pb2.Deprecation
+    route: str
+    def __init__(self, message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ..., route: _Optional[str] = ...) -> None: ...
 
 class StreamChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed")
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed", "continue_on_failure")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    CONTINUE_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
     temperature: float
     max_tokens: int
     stop: _containers.RepeatedScalarFieldContainer[str]
     seed: int
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
+    continue_on_failure: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., continue_on_failure: _Optional[bool] = ...) -> None: ...
 
 class StreamChatResponse(_message.Message):
-    __slots__ = ("seq", "started", "delta", "heartbeat", "usage", "completed", "failed")
+    __slots__ = ("seq", "started", "delta", "heartbeat", "usage", "completed", "failed", "switched")
     class Started(_message.Message):
-        __slots__ = ("model", "call_log_id")
+        __slots__ = ("model", "call_log_id", "route", "deprecation")
         MODEL_FIELD_NUMBER: _ClassVar[int]
         CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+        ROUTE_FIELD_NUMBER: _ClassVar[int]
+        DEPRECATION_FIELD_NUMBER: _ClassVar[int]
         model: str
         call_log_id: str
-        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+        route: str
+        deprecation: _model_pb2.Deprecation
+        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., route: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
+    class Switched(_message.Message):
+        __slots__ = ("model", "call_log_id", "reason")
+        MODEL_FIELD_NUMBER: _ClassVar[int]
+        CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        model: str
+        call_log_id: str
+        reason: _error_reason_pb2.ErrorReason
+        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ...) -> None: ...
     class Delta(_message.Message):
         __slots__ = ("text",)
         TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +241,7 @@ class StreamChatResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    SWITCHED_FIELD_NUMBER: _ClassVar[int]
     seq: int
     started: StreamChatResponse.Started
     delta: StreamChatResponse.Delta
@@ -178,7 +249,8 @@ class StreamChatResponse(_message.Message):
     usage: _chat_pb2.Usage
     completed: StreamChatResponse.Completed
     failed: StreamChatResponse.Failed
-    def __init__(self, seq: _Optional[int] = ..., started: _Optional[_Union[StreamChatResponse.Started, _Mapping]] = ..., delta: _Optional[_Union[StreamChatResponse.Delta, _Mapping]] = ..., heartbeat: _Optional[_Union[StreamChatResponse.Heartbeat, _Mapping]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., completed: _Optional[_Union[StreamChatResponse.Completed, _Mapping]] = ..., failed: _Optional[_Union[StreamChatResponse.Failed, _Mapping]] = ...) -> None: ...
+    switched: StreamChatResponse.Switched
+    def __init__(self, seq: _Optional[int] = ..., started: _Optional[_Union[StreamChatResponse.Started, _Mapping]] = ..., delta: _Optional[_Union[StreamChatResponse.Delta, _Mapping]] = ..., heartbeat: _Optional[_Union[StreamChatResponse.Heartbeat, _Mapping]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., completed: _Optional[_Union[StreamChatResponse.Completed, _Mapping]] = ..., failed: _Optional[_Union[StreamChatResponse.Failed, _Mapping]] = ..., switched: _Optional[_Union[StreamChatResponse.Switched, _Mapping]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
     __slots__ = ("model", "inputs")
@@ -189,7 +261,7 @@ class EmbedRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("embeddings", "usage", "model", "latency", "call_log_id")
+    __slots__ = ("embeddings", "usage", "model", "latency", "call_log_id", "deprecation")
     class Embedding(_message.Message):
         __slots__ = ("values",)
         VALUES_FIELD_NUMBER: _ClassVar[int]
@@ -200,12 +272,14 @@ class EmbedResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    DEPRECATION_FIELD_NUMBER: _ClassVar[int]
     embeddings: _containers.RepeatedCompositeFieldContainer[EmbedResponse.Embedding]
     usage: _chat_pb2.Usage
     model: str
     latency: _duration_pb2.Duration
     call_log_id: str
-    def __init__(self, embeddings: _Optional[_Iterable[_Union[EmbedResponse.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ...) -> None: ...
+    deprecation: _model_pb2.Deprecation
+    def __init__(self, embeddings: _Optional[_Iterable[_Union[EmbedResponse.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
 
 class ListCallLogsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until")

@@ -5,6 +5,8 @@ import warnings
 
 from atrium.model.v1 import credential_pb2 as atrium_dot_model_dot_v1_dot_credential__pb2
 from atrium.model.v1 import model_service_pb2 as atrium_dot_model_dot_v1_dot_model__service__pb2
+from atrium.model.v1 import route_pb2 as atrium_dot_model_dot_v1_dot_route__pb2
+from atrium.model.v1 import tenant_model_pb2 as atrium_dot_model_dot_v1_dot_tenant__model__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -51,6 +53,16 @@ class ModelServiceStub:
                 request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.FromString,
                 _registered_method=True)
+        self.UpdateModel = channel.unary_unary(
+                '/atrium.model.v1.ModelService/UpdateModel',
+                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.FromString,
+                _registered_method=True)
+        self.SetModelPrice = channel.unary_unary(
+                '/atrium.model.v1.ModelService/SetModelPrice',
+                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.FromString,
+                _registered_method=True)
         self.Chat = channel.unary_unary(
                 '/atrium.model.v1.ModelService/Chat',
                 request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ChatRequest.SerializeToString,
@@ -90,6 +102,56 @@ class ModelServiceStub:
                 '/atrium.model.v1.ModelService/DeleteCredential',
                 request_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.FromString,
+                _registered_method=True)
+        self.CreateTenantModel = channel.unary_unary(
+                '/atrium.model.v1.ModelService/CreateTenantModel',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelResponse.FromString,
+                _registered_method=True)
+        self.GetTenantModel = channel.unary_unary(
+                '/atrium.model.v1.ModelService/GetTenantModel',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelResponse.FromString,
+                _registered_method=True)
+        self.ListTenantModels = channel.unary_unary(
+                '/atrium.model.v1.ModelService/ListTenantModels',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsResponse.FromString,
+                _registered_method=True)
+        self.UpdateTenantModel = channel.unary_unary(
+                '/atrium.model.v1.ModelService/UpdateTenantModel',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenantModel = channel.unary_unary(
+                '/atrium.model.v1.ModelService/DeleteTenantModel',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelResponse.FromString,
+                _registered_method=True)
+        self.CreateRoute = channel.unary_unary(
+                '/atrium.model.v1.ModelService/CreateRoute',
+                request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteResponse.FromString,
+                _registered_method=True)
+        self.GetRoute = channel.unary_unary(
+                '/atrium.model.v1.ModelService/GetRoute',
+                request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.GetRouteRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.GetRouteResponse.FromString,
+                _registered_method=True)
+        self.ListRoutes = channel.unary_unary(
+                '/atrium.model.v1.ModelService/ListRoutes',
+                request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesResponse.FromString,
+                _registered_method=True)
+        self.UpdateRoute = channel.unary_unary(
+                '/atrium.model.v1.ModelService/UpdateRoute',
+                request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteResponse.FromString,
+                _registered_method=True)
+        self.DeleteRoute = channel.unary_unary(
+                '/atrium.model.v1.ModelService/DeleteRoute',
+                request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.FromString,
                 _registered_method=True)
 
 
@@ -139,6 +201,37 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateModel(self, request, context):
+        """Changes a model that every tenant can call. What is under way ends as it began.
+
+        Permission: `models:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed, or the replacement is no model (`MODEL_REPLACEMENT_UNKNOWN`).
+        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
+        - `ABORTED`: the model was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetModelPrice(self, request, context):
+        """Sets what a model costs, from now or from a later moment on. Calls that began before keep their price.
+
+        Permission: `models:manage`, for the platform's administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `INVALID_ARGUMENT`: a field is malformed, or the moment has passed (`PRICE_IN_THE_PAST`).
+        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
+        - `ALREADY_EXISTS`: the model has a price from that very moment (`PRICE_EXISTS`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Chat(self, request, context):
         """Has a model answer a conversation, and returns the whole answer.
 
@@ -164,9 +257,10 @@ class ModelServiceServicer:
         """Has a model answer a conversation, and streams the answer as it is written.
 
         The stream begins with `started`, and ends with `completed` or `failed`, of which there is exactly one; `usage`
-        comes before either. What is wrong before the model is asked is a status code and no event; a failure of the
-        provider after `started` is the event `failed`, and the status is then `OK`. A caller who cancels, or goes away,
-        ends the model's work with it.
+        comes before either. What is wrong before a model is asked is a status code and no event; a failure of the
+        provider is the event `failed`, and the status is then `OK`. A model that fails before its first token is asked again,
+        and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
+        who cancels, or goes away, ends the model's work with it.
 
         Permission: `models:execute`.
 
@@ -277,6 +371,156 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTenantModel(self, request, context):
+        """Creates a model of the tenant's own, which hides the platform's of the same name. It is called with the tenant's own
+        credential for its address, or without any, and never with one of the server's.
+
+        Permission: `tenant_models:manage`; the tenant's tier must give it `custom_models`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`).
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it custom models (`FEATURE_MISSING`).
+        - `ALREADY_EXISTS`: the name is taken (`MODEL_NAME_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTenantModel(self, request, context):
+        """Returns a model of the tenant's own.
+
+        Permission: `models:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenantModels(self, request, context):
+        """Lists the tenant's own models, the newest first.
+
+        Permission: `models:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTenantModel(self, request, context):
+        """Changes a model of the tenant's own. What is under way ends as it began.
+
+        Permission: `tenant_models:manage`; the tenant's tier must give it `custom_models`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`).
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it custom models (`FEATURE_MISSING`).
+        - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
+        - `ABORTED`: the model was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenantModel(self, request, context):
+        """Removes a model of the tenant's own for good. Its records stay.
+
+        Permission: `tenant_models:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
+        - `ABORTED`: the model was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRoute(self, request, context):
+        """Creates a route: a name behind which models stand.
+
+        Permission: `routes:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or a target or fallback is no chat model of the platform's or the tenant's own
+        (`ROUTE_TARGET_UNKNOWN`).
+        - `ALREADY_EXISTS`: the alias is taken (`ROUTE_ALIAS_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRoute(self, request, context):
+        """Returns a route, and how its models are doing.
+
+        Permission: `models:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such route (`ROUTE_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoutes(self, request, context):
+        """Lists the tenant's routes, the newest first.
+
+        Permission: `models:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRoute(self, request, context):
+        """Changes a route. What is under way ends as it began.
+
+        Permission: `routes:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or a target or fallback is no chat model of the platform's or the tenant's own
+        (`ROUTE_TARGET_UNKNOWN`).
+        - `NOT_FOUND`: the tenant has no such route (`ROUTE_NOT_FOUND`).
+        - `ALREADY_EXISTS`: the alias is taken (`ROUTE_ALIAS_TAKEN`).
+        - `ABORTED`: the route was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRoute(self, request, context):
+        """Removes a route for good.
+
+        Permission: `routes:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such route (`ROUTE_NOT_FOUND`).
+        - `ABORTED`: the route was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -294,6 +538,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.CreateModel,
                     request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.SerializeToString,
+            ),
+            'UpdateModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateModel,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.SerializeToString,
+            ),
+            'SetModelPrice': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModelPrice,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.SerializeToString,
             ),
             'Chat': grpc.unary_unary_rpc_method_handler(
                     servicer.Chat,
@@ -334,6 +588,56 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.DeleteCredential,
                     request_deserializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.SerializeToString,
+            ),
+            'CreateTenantModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTenantModel,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelResponse.SerializeToString,
+            ),
+            'GetTenantModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenantModel,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelResponse.SerializeToString,
+            ),
+            'ListTenantModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenantModels,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsResponse.SerializeToString,
+            ),
+            'UpdateTenantModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenantModel,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.SerializeToString,
+            ),
+            'DeleteTenantModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenantModel,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelResponse.SerializeToString,
+            ),
+            'CreateRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRoute,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteResponse.SerializeToString,
+            ),
+            'GetRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoute,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.GetRouteRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.GetRouteResponse.SerializeToString,
+            ),
+            'ListRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoutes,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesResponse.SerializeToString,
+            ),
+            'UpdateRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRoute,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteResponse.SerializeToString,
+            ),
+            'DeleteRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRoute,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -418,6 +722,60 @@ class ModelService:
             '/atrium.model.v1.ModelService/CreateModel',
             atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/UpdateModel',
+            atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModelPrice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/SetModelPrice',
+            atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -634,6 +992,276 @@ class ModelService:
             '/atrium.model.v1.ModelService/DeleteCredential',
             atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_credential__pb2.DeleteCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTenantModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/CreateTenantModel',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.CreateTenantModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenantModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/GetTenantModel',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.GetTenantModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenantModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/ListTenantModels',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.ListTenantModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTenantModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/UpdateTenantModel',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenantModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/DeleteTenantModel',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/CreateRoute',
+            atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_route__pb2.CreateRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/GetRoute',
+            atrium_dot_model_dot_v1_dot_route__pb2.GetRouteRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_route__pb2.GetRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/ListRoutes',
+            atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_route__pb2.ListRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/UpdateRoute',
+            atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_route__pb2.UpdateRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/DeleteRoute',
+            atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

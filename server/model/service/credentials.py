@@ -13,9 +13,10 @@ from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.kernel.sealing import KEY_BYTES, MasterKeys, seal, unseal
-from server.model import credential_store as store
 from server.model.domain import Credential, NewCredential, SealedCredential
 from server.model.ports import AuditLog
+from server.model.store import credentials as store
+from server.model.store import models
 
 _LAST = 4
 
@@ -105,6 +106,7 @@ class CredentialService:
     async def _record(
         self, tx: Tx, action: str, credential_id: UUID, *, old: Credential | None = None, new: Credential | None = None
     ) -> None:
+        await models.tell_changed(tx, tx.tenant_id)
         change = Change(action, "credential", credential_id, old=_values(old), new=_values(new))
         await self._audit.record(tx, change)
 

@@ -12,7 +12,13 @@ from server.db.database import Tx
 from server.db.errors import constraint_errors
 from server.db.statements import Statement
 from server.kernel.paging import Page, PageRequest
-from server.model.domain import Credential, CredentialNameTaken, CredentialNotFound, NewCredential
+from server.model.domain import (
+    Credential,
+    CredentialNameTaken,
+    CredentialNotFound,
+    NewCredential,
+    SealedCredential,
+)
 from server.model.tables import provider_credentials, tenant_keys
 
 _COLUMNS = tuple(provider_credentials.c[name] for name in Credential.__dataclass_fields__)
@@ -30,6 +36,18 @@ _LIST = Statement(
     .where(provider_credentials.c.id < bindparam("before"))
     .order_by(provider_credentials.c.id.desc())
     .limit(bindparam("most"))
+)
+_ALL = Statement(
+    select(
+        provider_credentials.c.provider,
+        provider_credentials.c.base_url,
+        provider_credentials.c.id,
+        provider_credentials.c.ciphertext,
+        provider_credentials.c.nonce,
+        tenant_keys.c.wrapped_key,
+    )
+    .join_from(provider_credentials, tenant_keys, tenant_keys.c.tenant_id == provider_credentials.c.tenant_id)
+    .order_by(provider_credentials.c.id)
 )
 _CHANGE = Statement(update(provider_credentials).where(_THIS).values(_SEALED).returning(*_COLUMNS))
 _REMOVE = Statement(delete(provider_credentials).where(_THIS))
@@ -77,6 +95,11 @@ async def page(tx: Tx, request: PageRequest) -> Page[Credential]:
     """Credentials, newest first."""
     rows = await tx.fetch(_LIST, before=request.before, most=request.size + 1)
     return Page.cut([Credential(*row) for row in rows], [row["id"] for row in rows], request.size)
+
+
+async def everything(tx: Tx) -> dict[tuple[str, str | None], SealedCredential]:
+    """The credential for each provider and address, the newest where there are several."""
+    return {(row[0], row[1]): SealedCredential(*row[2:]) for row in await tx.fetch(_ALL)}
 
 
 async def change(tx: Tx, credential_id: UUID, sealed: Sealed, last_four: str) -> Credential:

@@ -1,4 +1,4 @@
-"""What was read of people, remembered until something about them changes."""
+"""What was read, remembered until the database tells that it changed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Perishable(Protocol):
     """Something that is so until then, unless it changes before."""
 
     @property
-    def user(self) -> tuple[UUID, UUID]:
-        """The tenant and the user that it is of."""
+    def user(self) -> tuple[UUID, UUID | None]:
+        """The tenant and the user that it is of; None: of the tenant itself."""
 
     @property
     def good_until(self) -> datetime:
@@ -66,16 +66,20 @@ class Memory(Generic[T]):
             self._known[name] = _Known(what, read_at, what.good_until.timestamp())
         return what
 
-    def changed(self, tenant_id: UUID, user_id: UUID | None) -> None:
-        """Something about this user changed, or (None) about everyone in the tenant."""
+    def changed(self, tenant_id: UUID, user_id: UUID | None = None) -> None:
+        """Something about this user changed, or (None) about the tenant and everyone in it."""
         self._changes += 1
         for name, known in list(self._known.items()):
             tenant, user = known.what.user
             if tenant == tenant_id and user_id in (None, user):
                 del self._known[name]
 
-    def listening(self, connected: bool) -> None:
-        """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
+    def forget(self) -> None:
+        """Something about everything changed."""
         self._changes += 1
         self._known.clear()
+
+    def listening(self, connected: bool) -> None:
+        """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
+        self.forget()
         self._life = _LIFE_SECONDS if connected else _LIFE_SECONDS_UNNOTIFIED

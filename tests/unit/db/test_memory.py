@@ -1,4 +1,4 @@
-"""What is remembered of people: until it ends, until it changes, and not past what was missed."""
+"""What is remembered: until it ends, until it changes, and not past what was missed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from server.identity import memory as module
-from server.identity.memory import Memory
+from server.db import memory as module
+from server.db.memory import Memory
 from server.kernel.clock import now
 
 TENANT, OTHER, ADA, GRACE = (UUID(int=number) for number in range(1, 5))

@@ -1,0 +1,157 @@
+"""The one loop that tries again: the same target, the next one, and the fallbacks of a route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+from server.kernel.errors import DomainError
+from server.llm.port import ChatChunk, ChatModel, ChatRequest, Message, ModelNotConfigured, ModelUnavailable
+from server.model.breakers import Breakers
+from server.model.domain import Model
+from server.model.meter import Meter
+from server.model.routes import PASSING, Failure, Retry, failure_of
+
+_RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Whom a call may ask, in order. `fallbacks`: by how the one before failed. `continues`: whether another goes on in
+    the middle of an answer. Times in seconds; without a `cooldown`, nobody is left alone.
+    """
+
+    tenant_id: UUID
+    targets: Sequence[Model]
+    fallbacks: Mapping[Failure, Sequence[Model]]
+    retry: Retry
+    cooldown: float
+    cooldown_after: int
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A model begins to answer. `after`: what the one before broke off with; None: nobody had begun."""
+
+    meter: Meter
+    after: DomainError | None
+
+
+class Attempts:
+    """One call's way to its answer. `meters`: of each model that was asked, the last of which is not ended yet."""
+
+    def __init__(
+        self, plan: Plan, reach: Callable[[Model], ChatModel], metered: Callable[[Model], Meter], breakers: Breakers
+    ) -> None:
+        """Raises what is wrong before any model is asked: ModelNotConfigured, ModelUnavailable where all cool down."""
+        self._plan = plan
+        self._reach = reach
+        self._metered = metered
+        self._breakers = breakers
+        self._asked: set[UUID] = set()
+        self.meters: list[Meter] = []
+        self._first = self._choose("outage")
+
+    async def stream(
+        self, request: Callable[[Model], ChatRequest]
+    ) -> AsyncGenerator[Sequence[ChatChunk | Began], None]:
+        """What the models write, in batches of what came together: Began before the first of each one's, then chunks.
+
+        Raises what the last of them fails with, after its Began. `request`: what a model is asked.
+        """
+        model, chat = self._first
+        after: DomainError | None = None
+        written: list[str] = []
+        while True:
+            meter = self._metered(model)
+            self.meters.append(meter)
+            asked = _going_on(request(model), written)
+            while True:
+                meter.attempts += 1
+                try:
+                    begun = False
+                    async with aclosing(chat.stream(asked)) as source:
+                        async for batch in source:
+                            for chunk in batch:
+                                meter.take(chunk)
+                            if begun:
+                                yield batch
+                            elif meter.begun:
+                                begun = True
+                                yield (Began(meter, after), *batch)
+                            if self._plan.continues:
+                                written.extend(chunk.text for chunk in batch)
+                except DomainError as error:
+                    failed = error
+                else:
+                    self._breakers.succeeded(self._plan.tenant_id, model.id)
+                    return
+                failure = failure_of(failed)
+                wait = self._noted(model, failed, failure) if not meter.begun else None
+                if wait is None or (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
+                    break
+                await asyncio.sleep(pause)
+            following = self._following(failure) if not meter.begun or self._plan.continues else None
+            if following is None:
+                if not begun:
+                    yield (Began(meter, after),)
+                raise failed
+            if meter.begun:
+                after = failed
+            meter.end("error", failed.reason)
+            model, chat = following
+
+    def _noted(self, model: Model, error: DomainError, failure: Failure | None) -> float | None:
+        """Counts the failure; the seconds that the provider asks for, None where another try is of no use."""
+        if failure not in PASSING:
+            return None
+        retry_after: float | None = getattr(error, "retry_after", None)
+        self._breakers.failed(
+            self._plan.tenant_id,
+            model.id,
+            failure,
+            after=self._plan.cooldown_after,
+            cooldown=self._plan.cooldown,
+            retry_after=retry_after,
+        )
+        return None if isinstance(error, ModelNotConfigured) else retry_after or 0.0
+
+    def _following(self, failure: Failure | None) -> tuple[Model, ChatModel] | None:
+        if failure is None:
+            return None
+        try:
+            return self._choose(failure)
+        except (ModelNotConfigured, ModelUnavailable):
+            return None
+
+    def _choose(self, failure: Failure) -> tuple[Model, ChatModel]:
+        """The next model that may be asked after one that failed so. Raises why there is none."""
+        tenant_id, unset = self._plan.tenant_id, None
+        cooling = []
+        for model in self._candidates(failure):
+            if not self._breakers.allows(tenant_id, model.id):
+                cooling.append(self._breakers.health(tenant_id, model.id).cooling)
+                continue
+            self._asked.add(model.id)
+            try:
+                return model, self._reach(model)
+            except ModelNotConfigured as error:
+                unset = unset or error
+        raise unset or ModelUnavailable(min(cooling, default=1.0))
+
+    def _candidates(self, failure: Failure) -> Iterator[Model]:
+        if failure in PASSING:
+            yield from (model for model in self._plan.targets if model.id not in self._asked)
+        yield from (model for model in self._plan.fallbacks.get(failure, ()) if model.id not in self._asked)
+
+
+def _going_on(request: ChatRequest, written: Sequence[str]) -> ChatRequest:
+    """The request for a model that goes on where another broke off."""
+    if not written:
+        return request
+    return request.with_answer(Message("assistant", "".join(written)), len(written))

@@ -1,0 +1,95 @@
+"""Targets that failed, left alone for a while: a circuit breaker for each, as one process sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal
+from uuid import UUID
+
+from server.model.routes import Failure
+
+HealthState = Literal["healthy", "cooling", "trial"]
+
+_TRIAL_SECONDS = 30.0
+"""A trial that has not come to an end by then is nobody's, and the next call may make one."""
+
+
+@dataclass(slots=True)
+class _Circuit:
+    failures: int = 0
+    cooling_until: float = 0.0
+    trial_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a target is doing. `cooling`: seconds for which it is still left alone."""
+
+    state: HealthState
+    failures: int
+    cooling: float
+
+
+class Breakers:
+    """One circuit for each tenant's model: a tenant's own credential may fail where another's does not.
+
+    Closed, every call goes through. After a number of failures in a row it opens, and the target is left alone for its
+    cooldown; then one call tries it, and closes the circuit or opens it again.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """`clock`: seconds."""
+        self._clock = clock
+        self._circuits: dict[tuple[UUID, UUID], _Circuit] = {}
+
+    def allows(self, tenant_id: UUID, model_id: UUID) -> bool:
+        """Whether a call may ask the target now; a call that may ask one whose cooldown is over is its trial."""
+        circuit = self._circuits.get((tenant_id, model_id))
+        if circuit is None or not circuit.cooling_until:
+            return True
+        now = self._clock()
+        if now < circuit.cooling_until or now < circuit.trial_until:
+            return False
+        circuit.trial_until = now + _TRIAL_SECONDS
+        return True
+
+    def succeeded(self, tenant_id: UUID, model_id: UUID) -> None:
+        """It answers again: what it did before is forgotten."""
+        self._circuits.pop((tenant_id, model_id), None)
+
+    def failed(
+        self,
+        tenant_id: UUID,
+        model_id: UUID,
+        failure: Failure,
+        *,
+        after: int,
+        cooldown: float,
+        retry_after: float | None = None,
+    ) -> None:
+        """Counts an outage or a rate limit.
+
+        `after`: failures in a row that open the circuit. A rate limit does at once, for as long as the provider asks
+        for where that is longer.
+        """
+        if not cooldown:
+            return
+        circuit = self._circuits.setdefault((tenant_id, model_id), _Circuit())
+        circuit.failures += 1
+        limited = failure == "rate_limit"
+        if limited or circuit.trial_until or circuit.failures >= after:
+            seconds = max(cooldown, retry_after or 0.0) if limited else cooldown
+            circuit.cooling_until = self._clock() + seconds
+            circuit.trial_until = 0.0
+
+    def health(self, tenant_id: UUID, model_id: UUID) -> Health:
+        """How the target is doing."""
+        circuit = self._circuits.get((tenant_id, model_id))
+        if circuit is None:
+            return Health("healthy", 0, 0.0)
+        left = circuit.cooling_until - self._clock()
+        if left > 0:
+            return Health("cooling", circuit.failures, left)
+        return Health("trial" if circuit.cooling_until else "healthy", circuit.failures, 0.0)

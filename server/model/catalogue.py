@@ -1,0 +1,141 @@
+"""What a tenant's calls go by: its settings, routes, models and credentials, remembered until they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from server.db.database import Database
+from server.db.memory import Memory
+from server.kernel.clock import now
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.model.domain import (
+    CallDefaults,
+    CallKind,
+    Model,
+    ModelDisabled,
+    ModelKindMismatch,
+    ModelNotFound,
+    SealedCredential,
+)
+from server.model.ports import TenantSettings
+from server.model.routes import Route
+from server.model.store import credentials, models, routes, tenant_models
+
+_LIFE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What every tenant can call, by name and by id."""
+
+    models: Mapping[str, Model]
+    good_until: datetime
+
+    user = (PLATFORM_TENANT_ID, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What is one tenant's."""
+
+    tenant_id: UUID
+    defaults: CallDefaults
+    models: Mapping[str, Model]
+    routes: Mapping[str, Route]
+    credentials: Mapping[tuple[str, str | None], SealedCredential]
+    good_until: datetime
+
+    @property
+    def user(self) -> tuple[UUID, None]:
+        return self.tenant_id, None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What one tenant can call, as it was at one moment. A tenant's own model hides the platform's of that name."""
+
+    tenant_id: UUID
+    _shared: _Shared
+    _own: _Own
+
+    @property
+    def defaults(self) -> CallDefaults:
+        """What the tenant's settings say of a call that leaves things open."""
+        return self._own.defaults
+
+    def route(self, named: str) -> Route | None:
+        """The route of that alias."""
+        return self._own.routes.get(named)
+
+    def find(self, named: str) -> Model | None:
+        """The model of that name or id."""
+        return self._own.models.get(named) or self._shared.models.get(named)
+
+    def model(self, named: str, kind: CallKind) -> Model:
+        """The model of that name or id, to be called now. Raises ModelNotFound, ModelDisabled, ModelKindMismatch."""
+        model = self.find(named)
+        if model is None:
+            raise ModelNotFound(named)
+        if model.status == "disabled":
+            raise ModelDisabled(model.name)
+        if model.model_type != kind:
+            raise ModelKindMismatch(model.name)
+        return model
+
+    def credential(self, model: Model) -> SealedCredential | None:
+        """The tenant's own key to the model's provider, at the model's address."""
+        return self._own.credentials.get((model.provider, model.base_url))
+
+
+class Catalogues:
+    """The catalogues of the tenants that call, read once and again when something in them changes."""
+
+    def __init__(self, database: Database, settings: TenantSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._shared = Memory[_Shared]()
+        self._own = Memory[_Own]()
+
+    async def of(self, tenant_id: UUID) -> Catalogue:
+        """What the tenant can call now."""
+        shared = self._shared.recall("models") or await self._shared.read("models", self._read_shared)
+        own = self._own.recall(tenant_id) or await self._own.read(tenant_id, lambda: self._read_own(tenant_id))
+        assert shared is not None
+        assert own is not None
+        return Catalogue(tenant_id, shared, own)
+
+    def changed(self, payload: str = "") -> None:
+        """A tenant's changed, or (empty) what every tenant can call."""
+        if payload:
+            self._own.changed(UUID(payload))
+        else:
+            self._shared.forget()
+
+    def listening(self, connected: bool) -> None:
+        """Changes are told from now on, or not any more."""
+        self._shared.listening(connected)
+        self._own.listening(connected)
+
+    async def _read_shared(self) -> _Shared:
+        async with self._database.global_tx() as tx:
+            found, next_price = await models.everything(tx)
+        return _Shared(_named(found), next_price or now() + _LIFE)
+
+    async def _read_own(self, tenant_id: UUID) -> _Own:
+        defaults = CallDefaults(*await self._settings.model_defaults(tenant_id))
+        async with self._database.tenant_tx(tenant_id) as tx:
+            return _Own(
+                tenant_id,
+                defaults,
+                _named(await tenant_models.everything(tx)),
+                {route.alias: route for route in await routes.everything(tx)},
+                await credentials.everything(tx),
+                now() + _LIFE,
+            )
+
+
+def _named(found: Sequence[Model]) -> dict[str, Model]:
+    return {key: model for model in found for key in (model.name, str(model.id))}

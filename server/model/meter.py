@@ -1,0 +1,84 @@
+"""What one call of one model uses, as it becomes known, and the record of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from uuid import UUID
+
+from server.kernel.clock import now
+from server.kernel.ids import uuid7
+from server.kernel.principal import Call
+from server.llm.port import ChatChunk, Usage
+from server.model.domain import CallKind, CallLog, CallStatus, Model
+
+
+@dataclass(slots=True)
+class Meter:
+    """One model's part in a call. `route`: the alias that was called; None where the model was."""
+
+    call: Call
+    model: Model
+    kind: CallKind
+    route: str | None = None
+    id: UUID = field(default_factory=uuid7)
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    finish_reason: str | None = None
+    _started: float = field(default_factory=perf_counter)
+    _first_token: float | None = None
+    _log: CallLog | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the model has written anything, or said that it will not."""
+        return self._first_token is not None or self.finish_reason is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the record is made."""
+        return self._log is not None
+
+    def take(self, chunk: ChatChunk) -> None:
+        """Counts what came."""
+        if chunk.text and self._first_token is None:
+            self._first_token = perf_counter()
+        self.usage = chunk.usage or self.usage
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+
+    def end(self, status: CallStatus, error_code: str | None = None) -> CallLog:
+        """The record of the call as it ends now, at the price that was in force when it began; the first end counts."""
+        if self._log is None:
+            self._log = self._made(status, error_code)
+        return self._log
+
+    def _made(self, status: CallStatus, error_code: str | None) -> CallLog:
+        usage, price, first = self.usage, self.model.price, self._first_token
+        return CallLog(
+            id=self.id,
+            user_id=self.call.caller.user_id,
+            model_id=self.model.id,
+            kind=self.kind,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            total_tokens=usage.prompt_tokens + usage.completion_tokens,
+            total_cost=None
+            if price is None
+            else price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
+            latency_ms=_milliseconds(perf_counter() - self._started),
+            time_to_first_token_ms=None if first is None else _milliseconds(first - self._started),
+            status=status,
+            error_code=error_code,
+            finish_reason=self.finish_reason,
+            trace_id=self.call.trace_id,
+            request_id=self.call.request_id,
+            created_at=now(),
+            api_key_id=self.call.caller.api_key_id,
+            route=self.route,
+            attempts=self.attempts,
+        )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

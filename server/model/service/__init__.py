@@ -1,0 +1,1 @@
+"""The model slice's use cases, a module an object."""

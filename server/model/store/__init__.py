@@ -1,0 +1,1 @@
+"""The model slice's SQL, a module an object."""

@@ -1,0 +1,154 @@
+"""Tenants' own models: called with the tenant's own key, in its own price, and nowhere in the server's network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import tenant_model_pb2 as pb
+from atrium.tenant.v1 import tenant_pb2
+from tests.databases import Scratch
+from tests.factories.world import Person, World, refused
+from tests.fakes.openai_stub import OpenAIStub
+from tests.servers import serving
+
+Code = grpc.StatusCode
+CUSTOM, OPENAI = model_pb2.Model.PROVIDER_CUSTOM, model_pb2.Model.PROVIDER_OPENAI
+CHAT = model_pb2.Model.TYPE_CHAT
+PRICE = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="0")
+SERVERS, OWN = "sk-the-servers-own", "sk-the-tenants-own-1234"
+
+
+@asynccontextmanager
+async def _gateway(scratch: Scratch, stub: OpenAIStub, **settings: Any) -> AsyncIterator[World]:
+    keys = {stub.base_url: SecretStr(SERVERS)}
+    async with (
+        serving(scratch.settings(provider_keys=keys, **settings)) as (app, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield World(channel, await app.founding.first_platform_administrator() or ("", ""))
+
+
+@pytest.fixture
+async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
+    """A server that may call the stub for tenants, and has a key of its own to it."""
+    async with _gateway(scratch, stub, private_model_addresses=True) as world:
+        yield world
+
+
+async def _create(world: World, person: Person, base_url: str | None, **fields: Any) -> model_pb2.Model:
+    given = {"name": "stub-fast", "provider": CUSTOM, "type": CHAT, "price": PRICE, "base_url": base_url} | fields
+    request = pb.CreateTenantModelRequest(**given)
+    return (await world.models.CreateTenantModel(request, metadata=person.metadata)).model
+
+
+async def _chat(world: World, person: Person, name: str = "stub-fast") -> model.ChatResponse:
+    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello there")
+    return await world.models.Chat(model.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
+
+
+async def test_an_own_model_hides_the_platforms_and_costs_what_the_tenant_says(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann, other, platform = await gateway.tenant(), await gateway.tenant(), await gateway.platform()
+    shared = model.CreateModelRequest(
+        name="stub-fast",
+        provider=CUSTOM,
+        type=CHAT,
+        base_url=stub.base_url,
+        price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="0"),
+    )
+    await gateway.models.CreateModel(shared, metadata=platform.metadata)
+
+    own = await _create(gateway, ann, stub.base_url)
+    twin = await refused(_create(gateway, ann, stub.base_url))
+    mine, theirs = await _chat(gateway, ann), await _chat(gateway, other)
+    await gateway.models.DeleteTenantModel(pb.DeleteTenantModelRequest(id=own.id), metadata=ann.metadata)
+    after = await _chat(gateway, ann)
+
+    assert (twin.code, twin.reason) == (Code.ALREADY_EXISTS, "MODEL_NAME_TAKEN")
+    assert [answer.usage.cost_usd for answer in (mine, theirs, after)] == ["2", "0.002", "0.002"]
+    keys = [exchange.headers["authorization"] for exchange in stub.exchanges]
+    assert keys == ["Bearer none", f"Bearer {SERVERS}", f"Bearer {SERVERS}"], "the server's key is not for own models"
+
+
+async def test_an_own_model_is_called_with_the_tenants_key_for_its_address(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await _create(gateway, ann, stub.base_url)
+    await _create(gateway, ann, None, name="gpt-4", provider=OPENAI)
+    credential = credential_pb2.CreateCredentialRequest(provider=CUSTOM, name="own", base_url=stub.base_url, secret=OWN)
+    await gateway.models.CreateCredential(credential, metadata=ann.metadata)
+
+    await _chat(gateway, ann)
+    unset = await refused(_chat(gateway, ann, "gpt-4"))
+
+    assert stub.exchanges[0].headers["authorization"] == f"Bearer {OWN}"
+    assert (unset.code, unset.reason) == (Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED")
+
+
+async def test_an_own_model_is_changed_and_listed(gateway: World, stub: OpenAIStub) -> None:
+    ann, other = await gateway.tenant(), await gateway.tenant()
+    made = await _create(gateway, ann, stub.base_url, description="ours")
+
+    change = pb.UpdateTenantModelRequest(
+        id=made.id,
+        etag=made.etag,
+        state=model_pb2.Model.STATE_DEPRECATED,
+        price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="0"),
+    )
+    changed = (await gateway.models.UpdateTenantModel(change, metadata=ann.metadata)).model
+    stale = await refused(gateway.models.UpdateTenantModel(change, metadata=ann.metadata))
+    without = pb.UpdateTenantModelRequest(id=made.id, update_mask={"paths": ["base_url"]})
+    nowhere = await refused(gateway.models.UpdateTenantModel(without, metadata=ann.metadata))
+    listed = (await gateway.models.ListTenantModels(pb.ListTenantModelsRequest(), metadata=ann.metadata)).models
+    foreign = (await gateway.models.ListTenantModels(pb.ListTenantModelsRequest(), metadata=other.metadata)).models
+    answer = await _chat(gateway, ann)
+
+    assert (made.base_url, made.description, changed.price.input_cost_per_1k) == (stub.base_url, "ours", "1")
+    assert (stale.code, stale.reason) == (Code.ABORTED, "ETAG_MISMATCH")
+    assert nowhere.fields == ["base_url"]
+    assert (list(listed), list(foreign)) == ([changed], [])
+    assert (answer.usage.cost_usd, answer.deprecation.model) == ("0.002", "stub-fast")
+
+
+async def test_own_models_are_what_the_tier_gives(gateway: World, stub: OpenAIStub) -> None:
+    free = await gateway.tenant(tenant_pb2.Tenant.TIER_FREE)
+
+    refusal = await refused(_create(gateway, free, stub.base_url))
+
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "FEATURE_MISSING")
+
+
+INSIDE = (
+    *("http://127.0.0.1:9/v1", "http://localhost/v1", "http://a.localhost:80/v1", "http://169.254.169.254/latest"),
+    *("http://10.1.2.3/v1", "http://192.168.0.1/v1", "http://[::1]/v1", "http://[::ffff:10.0.0.1]/v1"),
+    *("http://0.0.0.0/v1", "http://[fd00::1]/v1", "http://224.0.0.1/v1", "http://[64:ff9b::7f00:1]/v1"),
+)
+
+
+async def test_a_tenant_cannot_have_the_server_call_into_its_own_network(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    async with _gateway(scratch, stub) as world:
+        ann = await world.tenant()
+        for address in INSIDE:
+            refusal = await refused(_create(world, ann, address))
+            assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "MODEL_ADDRESS_REFUSED"), address
+
+        made = await _create(world, ann, "http://models.example/v1")
+        # A name may lead anywhere, so what it leads to is looked at when it is called.
+        named = stub.base_url.replace("127.0.0.1", "localhost")
+        await admin.execute("UPDATE tenant_models SET base_url = $2 WHERE id = $1", made.id, named)
+        change = pb.UpdateTenantModelRequest(id=made.id, description="read anew")
+        await world.models.UpdateTenantModel(change, metadata=ann.metadata)
+        inside = await refused(_chat(world, ann))
+
+    assert (inside.code, inside.reason) == (Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED")
+    assert stub.connections_made == 0
