@@ -52,12 +52,15 @@ from server.mail.console import ConsoleMailer
 from server.mail.smtp import SmtpMailer
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
+from server.model.ledger import Ledger
+from server.model.service.books import Books
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService, Vault
 from server.model.service.models import ModelService
 from server.model.service.reach import Reach
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
+from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
 from server.model.store import models as model_store
 from server.rpc.chain import Chain, Steps
@@ -156,6 +159,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 keys_changed()
 
         vault = Vault(settings.master_keys)
+        ledger = Ledger(database, audit, background)
+        books = Books(database, ledger, background)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
@@ -213,7 +218,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     ModelService(database, audit),
                     TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
                     RouteService(database, catalogues, breakers, audit),
-                    CallService(database, catalogues, Reach(models, vault), breakers, background),
+                    CallService(catalogues, Reach(models, vault), breakers, ledger, books),
+                    UsageService(database, catalogues, audit),
                     CredentialService(database, vault, audit),
                     pages,
                 ),
@@ -226,6 +232,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             listening(settings, heard, listening_changed),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
+            ledger.keeping(),
             working(settings, database) if process == 0 and settings.worker else nullcontext(),
         ):
             watching = asyncio.create_task(chain.watch(), name="streams")

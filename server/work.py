@@ -17,6 +17,8 @@ from server.identity.service.signing import SigningKeys
 from server.jobs.queue import prune, waking
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.tasks import Background
+from server.model.ledger import Ledger
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -34,8 +36,9 @@ SCHEDULE = (
 class Upkeep:
     """Removes what has expired and what was deleted long ago, in every tenant."""
 
-    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge) -> None:
+    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge, ledger: Ledger) -> None:
         self._standing = standing
+        self._ledger = ledger
         self._expiry = expiry
         self._purge = purge
 
@@ -43,7 +46,9 @@ class Upkeep:
         async for tenant, retention_days in self._standing.everyone():
             if await self._purge.due(tenant, retention_days):
                 _log.info("tenant purged", tenant_id=tenant.id)
-            elif removed := await self._expiry.sweep(tenant.id, retention_days):
+                continue
+            await self._ledger.sweep(tenant.id)
+            if removed := await self._expiry.sweep(tenant.id, retention_days):
                 _log.info("upkeep", tenant_id=tenant.id, **removed)
 
 
@@ -51,7 +56,8 @@ def worker(settings: Settings, database: Database) -> Worker:
     """A worker for the jobs of every slice."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
-    upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge)
+    ledger = Ledger(database, audit, Background())
+    upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge, ledger)
 
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
 

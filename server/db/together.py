@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 In = TypeVar("In")
@@ -16,10 +17,19 @@ class Together(Generic[In, Out]):
     While one batch is under way the next one gathers, so nobody waits for company.
     """
 
-    def __init__(self, act: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], most: int = 100) -> None:
-        """`act`: takes up to `most` items, gives as many results in their order; what it raises, all of them get."""
+    def __init__(
+        self,
+        act: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
+        most: int = 100,
+        unclaimed: Callable[[Out], None] | None = None,
+    ) -> None:
+        """`act`: takes up to `most` items, gives as many results in their order; what it raises, all of them get.
+
+        It acts for many, and so in the context of none. `unclaimed`: is given the result of one who has left meanwhile.
+        """
         self._act = act
         self._most = most
+        self._unclaimed = unclaimed
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
         self._acting: asyncio.Task[None] | None = None
 
@@ -27,7 +37,7 @@ class Together(Generic[In, Out]):
         done: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._acting is None:
-            self._acting = asyncio.create_task(self._go_on(), name="together")
+            self._acting = asyncio.create_task(self._go_on(), name="together", context=Context())
         return await done
 
     async def _go_on(self) -> None:
@@ -47,5 +57,7 @@ class Together(Generic[In, Out]):
                     done.set_exception(error)
             return
         for (_, done), result in zip(batch, results, strict=True):
-            if not done.done():  # whoever waited may have been cancelled
+            if not done.done():
                 done.set_result(result)
+            elif self._unclaimed is not None:
+                self._unclaimed(result)

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     CREDENTIALS_MANAGE = "credentials:manage"
     DELETED_READ = "deleted:read"
     KNOWLEDGE_BASES_MANAGE = "knowledge_bases:manage"
+    LIMITS_MANAGE = "limits:manage"
     MODELS_EXECUTE = "models:execute"
     MODELS_MANAGE = "models:manage"
     MODELS_READ = "models:read"

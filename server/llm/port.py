@@ -52,21 +52,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used, in tokens. `cached_tokens` are among `prompt_tokens`. `estimated`: the provider did not say.
+    """What a call used, in tokens. `estimated`: the provider did not say.
 
-    Raises ValueError for numbers that cannot be.
+    `cached_tokens` are among `prompt_tokens`, and `reasoning_tokens`, of thoughts that the model does not show, among
+    `completion_tokens`. Raises ValueError for numbers that cannot be.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
     estimated: bool = False
 
     def __post_init__(self) -> None:
         # A provider's numbers go into the bill and the database, so what cannot be is stopped here.
         if not (0 <= self.cached_tokens <= self.prompt_tokens <= MOST_TOKENS):
             raise ValueError("impossible count of tokens read")
-        if not 0 <= self.completion_tokens <= MOST_TOKENS:
+        if not 0 <= self.reasoning_tokens <= self.completion_tokens <= MOST_TOKENS:
             raise ValueError("impossible count of tokens written")
 
 

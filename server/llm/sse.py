@@ -64,10 +64,11 @@ def _chunk(event: dict[str, Any]) -> ChatChunk | None:
 def usage_of(event: dict[str, Any]) -> Usage | None:
     """What the event says was used so far: in OpenAI's words, or in those of llama.cpp's running count."""
     if usage := event.get("usage"):
-        details = usage.get("prompt_tokens_details") or {}
-        prompt, cached = int(usage["prompt_tokens"]), int(details.get("cached_tokens") or 0)
-        # Some count what was cached beside the prompt and not in it; the answer is good all the same.
-        return Usage(prompt, int(usage.get("completion_tokens") or 0), min(cached, prompt))
+        read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+        prompt, completion = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+        cached, thought = int(read.get("cached_tokens") or 0), int(wrote.get("reasoning_tokens") or 0)
+        # Some count these beside the prompt and the answer, and not in them; the answer is good all the same.
+        return Usage(prompt, completion, min(cached, prompt), min(thought, completion))
     if timings := event.get("timings"):
         cached = int(timings.get("cache_n", 0))
         return Usage(int(timings["prompt_n"]) + cached, int(timings["predicted_n"]), cached)

@@ -16,6 +16,9 @@ from server.model.domain import Model
 from server.model.meter import Meter
 from server.model.routes import PASSING, Failure, Retry, failure_of
 
+MOST_SWITCHES = 2
+"""How often another model goes on with an answer at most: each reads all of it again."""
+
 _RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
 
@@ -32,6 +35,11 @@ class Plan:
     cooldown: float
     cooldown_after: int
     continues: bool = False
+
+    @property
+    def models(self) -> list[Model]:
+        """Everyone who may be asked."""
+        return [*self.targets, *(model for models in self.fallbacks.values() for model in models)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Attempts:
         model, chat = self._first
         after: DomainError | None = None
         written: list[str] = []
+        switches = 0
         while True:
             meter = self._metered(model)
             self.meters.append(meter)
@@ -96,13 +105,15 @@ class Attempts:
                 if wait is None or (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
                     break
                 await asyncio.sleep(pause)
-            following = self._following(failure) if not meter.begun or self._plan.continues else None
+            goes_on = not meter.begun or (self._plan.continues and switches < MOST_SWITCHES)
+            following = self._following(failure) if goes_on else None
             if following is None:
                 if not begun:
                     yield (Began(meter, after),)
                 raise failed
             if meter.begun:
                 after = failed
+                switches += 1
             meter.end("error", failed.reason)
             model, chat = following
 

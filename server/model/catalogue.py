@@ -12,7 +12,6 @@ from server.db.memory import Memory
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.domain import (
-    CallDefaults,
     CallKind,
     Model,
     ModelDisabled,
@@ -20,9 +19,10 @@ from server.model.domain import (
     ModelNotFound,
     SealedCredential,
 )
-from server.model.ports import TenantSettings
+from server.model.limits import Limits
+from server.model.ports import CallSettings, TenantSettings
 from server.model.routes import Route
-from server.model.store import credentials, models, routes, tenant_models
+from server.model.store import credentials, limits, models, routes, tenant_models
 
 _LIFE = timedelta(days=1)
 
@@ -42,7 +42,8 @@ class _Own:
     """What is one tenant's."""
 
     tenant_id: UUID
-    defaults: CallDefaults
+    settings: CallSettings
+    limits: Mapping[str, Limits]
     models: Mapping[str, Model]
     routes: Mapping[str, Route]
     credentials: Mapping[tuple[str, str | None], SealedCredential]
@@ -62,9 +63,14 @@ class Catalogue:
     _own: _Own
 
     @property
-    def defaults(self) -> CallDefaults:
+    def settings(self) -> CallSettings:
         """What the tenant's settings say of a call that leaves things open."""
-        return self._own.defaults
+        return self._own.settings
+
+    @property
+    def limits(self) -> Mapping[str, Limits]:
+        """The limits of the tenant, its users and its keys, of those who have any."""
+        return self._own.limits
 
     def route(self, named: str) -> Route | None:
         """The route of that alias."""
@@ -125,16 +131,28 @@ class Catalogues:
         return _Shared(_named(found), next_price or now() + _LIFE)
 
     async def _read_own(self, tenant_id: UUID) -> _Own:
-        defaults = CallDefaults(*await self._settings.model_defaults(tenant_id))
+        settings = await self._settings.model_settings(tenant_id)
         async with self._database.tenant_tx(tenant_id) as tx:
             return _Own(
                 tenant_id,
-                defaults,
+                settings,
+                {**_tenants(settings), **await limits.everything(tx)},
                 _named(await tenant_models.everything(tx)),
                 {route.alias: route for route in await routes.everything(tx)},
                 await credentials.everything(tx),
                 now() + _LIFE,
             )
+
+
+def _tenants(settings: CallSettings) -> dict[str, Limits]:
+    found = Limits(
+        settings.requests_per_minute,
+        settings.tokens_per_minute,
+        settings.monthly_token_quota,
+        settings.monthly_cost_quota_usd,
+        settings.max_parallel_calls,
+    )
+    return {} if found == Limits() else {"tenant": found}
 
 
 def _named(found: Sequence[Model]) -> dict[str, Model]:

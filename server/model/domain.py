@@ -197,16 +197,6 @@ class SealedCredential:
 
 
 @dataclass(frozen=True, slots=True)
-class CallDefaults:
-    """What the tenant's settings say of a call that leaves things open, and the ceiling for one that does not."""
-
-    model: str | None
-    embedding_model: str | None
-    temperature: float
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class CallLog:
     """The record of one finished, failed or cancelled call of one model.
 
@@ -234,3 +224,5 @@ class CallLog:
     api_key_id: UUID | None
     route: str | None
     attempts: int
+    reasoning_tokens: int
+    prompt_template_version_id: UUID | None

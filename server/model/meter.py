@@ -77,6 +77,8 @@ class Meter:
             api_key_id=self.call.caller.api_key_id,
             route=self.route,
             attempts=self.attempts,
+            reasoning_tokens=usage.reasoning_tokens,
+            prompt_template_version_id=None,
         )
 
 

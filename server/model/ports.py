@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
@@ -15,8 +16,31 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class CallSettings(Protocol):
+    """A tenant's settings for calls that leave things open, and the most that they may use; None: no limit."""
+
+    @property
+    def default_model(self) -> str | None: ...
+    @property
+    def default_embedding_model(self) -> str | None: ...
+    @property
+    def temperature(self) -> Decimal: ...
+    @property
+    def max_tokens_per_request(self) -> int: ...
+    @property
+    def requests_per_minute(self) -> int | None: ...
+    @property
+    def tokens_per_minute(self) -> int | None: ...
+    @property
+    def monthly_token_quota(self) -> int | None: ...
+    @property
+    def monthly_cost_quota_usd(self) -> Decimal | None: ...
+    @property
+    def max_parallel_calls(self) -> int | None: ...
+
+
 class TenantSettings(Protocol):
     """What the tenant's settings say of a call to a model."""
 
-    async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
-        """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""
+    async def model_settings(self, tenant_id: UUID) -> CallSettings:
+        """As they are now."""

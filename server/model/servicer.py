@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2
+from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.principal import current_call
-from server.model import convert
+from server.model.convert import calls, credentials, models, routes, usage
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService
 from server.model.service.models import ModelService
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
+from server.model.service.usage import UsageService
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
 from server.rpc.wire import moment
@@ -29,6 +30,7 @@ class ModelServicer:
         tenant_models: TenantModelService,
         routes: RouteService,
         calls: CallService,
+        usage: UsageService,
         credentials: CredentialService,
         pages: Pages,
     ) -> None:
@@ -36,69 +38,70 @@ class ModelServicer:
         self._tenant_models = tenant_models
         self._routes = routes
         self._calls = calls
+        self._usage = usage
         self._credentials = credentials
         self._pages = pages
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        page = await self._models.page(self._pages.read(request), convert.model_filters(request))
+        page = await self._models.page(self._pages.read(request), models.model_filters(request))
         return pb.ListModelsResponse(
-            models=[convert.model(model, platform=_platform()) for model in page.items],
+            models=[models.model(model, platform=_platform()) for model in page.items],
             next_page_token=self._pages.next(request, page),
         )
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         model = await self._models.get(UUID(request.id))
-        return pb.GetModelResponse(model=convert.model(model, platform=_platform()))
+        return pb.GetModelResponse(model=models.model(model, platform=_platform()))
 
     async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> pb.CreateModelResponse:
-        model = await self._models.create(convert.new_model(request))
-        return pb.CreateModelResponse(model=convert.model(model, platform=_platform()))
+        model = await self._models.create(models.new_model(request))
+        return pb.CreateModelResponse(model=models.model(model, platform=_platform()))
 
     async def UpdateModel(self, request: pb.UpdateModelRequest, context: Context) -> pb.UpdateModelResponse:
-        model = await self._models.update(UUID(request.id), convert.model_changes(request), request.etag)
-        return pb.UpdateModelResponse(model=convert.model(model, platform=_platform()))
+        model = await self._models.update(UUID(request.id), models.model_changes(request), request.etag)
+        return pb.UpdateModelResponse(model=models.model(model, platform=_platform()))
 
     async def SetModelPrice(self, request: pb.SetModelPriceRequest, context: Context) -> pb.SetModelPriceResponse:
         model = await self._models.set_price(
-            UUID(request.model_id), convert.price(request.price), moment(request, "effective_time")
+            UUID(request.model_id), models.price(request.price), moment(request, "effective_time")
         )
-        return pb.SetModelPriceResponse(model=convert.model(model, platform=_platform()))
+        return pb.SetModelPriceResponse(model=models.model(model, platform=_platform()))
 
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:
-        return convert.chat_answer(await self._calls.chat(convert.chat_call(request)))
+        return calls.chat_answer(await self._calls.chat(calls.chat_call(request)))
 
     async def StreamChat(self, request: pb.StreamChatRequest, context: Context) -> AsyncIterator[pb.StreamChatResponse]:
         seq = 1
-        async with aclosing(self._calls.stream_chat(convert.chat_call(request))) as batches:
+        async with aclosing(self._calls.stream_chat(calls.chat_call(request))) as batches:
             async for batch in batches:
                 for event in batch:
-                    for message in convert.chat_events(event, seq):
+                    for message in calls.chat_events(event, seq):
                         yield message
                         seq += 1
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        return convert.embeddings(await self._calls.embed(request.model, request.inputs))
+        return calls.embeddings(await self._calls.embed(request.model, request.inputs))
 
     async def ListCallLogs(self, request: pb.ListCallLogsRequest, context: Context) -> pb.ListCallLogsResponse:
         page = await self._models.logs(
-            self._pages.read(request), convert.log_filters(request), **convert.log_window(request)
+            self._pages.read(request), calls.log_filters(request), **calls.log_window(request)
         )
         return pb.ListCallLogsResponse(
-            call_logs=[convert.call_log(log) for log in page.items], next_page_token=self._pages.next(request, page)
+            call_logs=[calls.call_log(log) for log in page.items], next_page_token=self._pages.next(request, page)
         )
 
     async def CreateCredential(
         self, request: credential_pb2.CreateCredentialRequest, context: Context
     ) -> credential_pb2.CreateCredentialResponse:
-        made = await self._credentials.create(convert.new_credential(request), request.secret)
-        return credential_pb2.CreateCredentialResponse(credential=convert.credential(made))
+        made = await self._credentials.create(credentials.new_credential(request), request.secret)
+        return credential_pb2.CreateCredentialResponse(credential=credentials.credential(made))
 
     async def ListCredentials(
         self, request: credential_pb2.ListCredentialsRequest, context: Context
     ) -> credential_pb2.ListCredentialsResponse:
         page = await self._credentials.page(self._pages.read(request))
         return credential_pb2.ListCredentialsResponse(
-            credentials=[convert.credential(found) for found in page.items],
+            credentials=[credentials.credential(found) for found in page.items],
             next_page_token=self._pages.next(request, page),
         )
 
@@ -106,7 +109,7 @@ class ModelServicer:
         self, request: credential_pb2.RotateCredentialRequest, context: Context
     ) -> credential_pb2.RotateCredentialResponse:
         changed = await self._credentials.rotate(UUID(request.id), request.secret, request.etag)
-        return credential_pb2.RotateCredentialResponse(credential=convert.credential(changed))
+        return credential_pb2.RotateCredentialResponse(credential=credentials.credential(changed))
 
     async def DeleteCredential(
         self, request: credential_pb2.DeleteCredentialRequest, context: Context
@@ -117,29 +120,29 @@ class ModelServicer:
     async def CreateTenantModel(
         self, request: tenant_model_pb2.CreateTenantModelRequest, context: Context
     ) -> tenant_model_pb2.CreateTenantModelResponse:
-        model = await self._tenant_models.create(convert.new_model(request))
-        return tenant_model_pb2.CreateTenantModelResponse(model=convert.model(model, platform=_platform()))
+        model = await self._tenant_models.create(models.new_model(request))
+        return tenant_model_pb2.CreateTenantModelResponse(model=models.model(model, platform=_platform()))
 
     async def GetTenantModel(
         self, request: tenant_model_pb2.GetTenantModelRequest, context: Context
     ) -> tenant_model_pb2.GetTenantModelResponse:
         model = await self._tenant_models.get(UUID(request.id))
-        return tenant_model_pb2.GetTenantModelResponse(model=convert.model(model, platform=_platform()))
+        return tenant_model_pb2.GetTenantModelResponse(model=models.model(model, platform=_platform()))
 
     async def ListTenantModels(
         self, request: tenant_model_pb2.ListTenantModelsRequest, context: Context
     ) -> tenant_model_pb2.ListTenantModelsResponse:
         page = await self._tenant_models.page(self._pages.read(request))
         return tenant_model_pb2.ListTenantModelsResponse(
-            models=[convert.model(model, platform=_platform()) for model in page.items],
+            models=[models.model(model, platform=_platform()) for model in page.items],
             next_page_token=self._pages.next(request, page),
         )
 
     async def UpdateTenantModel(
         self, request: tenant_model_pb2.UpdateTenantModelRequest, context: Context
     ) -> tenant_model_pb2.UpdateTenantModelResponse:
-        model = await self._tenant_models.update(UUID(request.id), convert.tenant_model_changes(request), request.etag)
-        return tenant_model_pb2.UpdateTenantModelResponse(model=convert.model(model, platform=_platform()))
+        model = await self._tenant_models.update(UUID(request.id), models.tenant_model_changes(request), request.etag)
+        return tenant_model_pb2.UpdateTenantModelResponse(model=models.model(model, platform=_platform()))
 
     async def DeleteTenantModel(
         self, request: tenant_model_pb2.DeleteTenantModelRequest, context: Context
@@ -150,29 +153,62 @@ class ModelServicer:
     async def CreateRoute(
         self, request: route_pb2.CreateRouteRequest, context: Context
     ) -> route_pb2.CreateRouteResponse:
-        route = await self._routes.create(convert.new_route(request))
-        return route_pb2.CreateRouteResponse(route=convert.route(route))
+        route = await self._routes.create(routes.new_route(request))
+        return route_pb2.CreateRouteResponse(route=routes.route(route))
 
     async def GetRoute(self, request: route_pb2.GetRouteRequest, context: Context) -> route_pb2.GetRouteResponse:
-        return route_pb2.GetRouteResponse(route=convert.route(await self._routes.get(UUID(request.id))))
+        return route_pb2.GetRouteResponse(route=routes.route(await self._routes.get(UUID(request.id))))
 
     async def ListRoutes(self, request: route_pb2.ListRoutesRequest, context: Context) -> route_pb2.ListRoutesResponse:
         page = await self._routes.page(self._pages.read(request))
         return route_pb2.ListRoutesResponse(
-            routes=[convert.route(route) for route in page.items], next_page_token=self._pages.next(request, page)
+            routes=[routes.route(route) for route in page.items], next_page_token=self._pages.next(request, page)
         )
 
     async def UpdateRoute(
         self, request: route_pb2.UpdateRouteRequest, context: Context
     ) -> route_pb2.UpdateRouteResponse:
-        route = await self._routes.update(UUID(request.id), convert.route_changes(request), request.etag)
-        return route_pb2.UpdateRouteResponse(route=convert.route(route))
+        route = await self._routes.update(UUID(request.id), routes.route_changes(request), request.etag)
+        return route_pb2.UpdateRouteResponse(route=routes.route(route))
 
     async def DeleteRoute(
         self, request: route_pb2.DeleteRouteRequest, context: Context
     ) -> route_pb2.DeleteRouteResponse:
         await self._routes.delete(UUID(request.id), request.etag)
         return route_pb2.DeleteRouteResponse()
+
+    async def SetModelLimits(
+        self, request: usage_pb2.SetModelLimitsRequest, context: Context
+    ) -> usage_pb2.SetModelLimitsResponse:
+        limits = await self._usage.set_limits(*usage.subject(request), usage.limits(request), request.etag)
+        return usage_pb2.SetModelLimitsResponse(limits=usage.subject_limits(limits))
+
+    async def GetModelLimits(
+        self, request: usage_pb2.GetModelLimitsRequest, context: Context
+    ) -> usage_pb2.GetModelLimitsResponse:
+        limits, uses = await self._usage.get_limits(*usage.subject(request))
+        return usage.limits_in_use(limits, uses)
+
+    async def ListModelLimits(
+        self, request: usage_pb2.ListModelLimitsRequest, context: Context
+    ) -> usage_pb2.ListModelLimitsResponse:
+        page = await self._usage.page_limits(self._pages.read(request))
+        return usage_pb2.ListModelLimitsResponse(
+            limits=[usage.subject_limits(found) for found in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def DeleteModelLimits(
+        self, request: usage_pb2.DeleteModelLimitsRequest, context: Context
+    ) -> usage_pb2.DeleteModelLimitsResponse:
+        await self._usage.delete_limits(UUID(request.id), request.etag)
+        return usage_pb2.DeleteModelLimitsResponse()
+
+    async def GetModelUsage(
+        self, request: usage_pb2.GetModelUsageRequest, context: Context
+    ) -> usage_pb2.GetModelUsageResponse:
+        found = await self._usage.usage(*usage.usage_asked(request))
+        return usage_pb2.GetModelUsageResponse(usage=[usage.model_usage(one) for one in found])
 
 
 def _platform() -> bool:

@@ -33,6 +33,7 @@ from server.db.base import (
     id_,
     index,
     one_of,
+    part_of,
     revision,
     tenant_key,
     tenant_table,
@@ -241,6 +242,7 @@ model_call_logs = tenant_table(
     created_at(),
     Column("route", String(100), comment="The alias that was called; NULL: the model itself was."),
     Column("attempts", Integer, nullable=False, server_default=text("1"), comment="How often the model was asked."),
+    _tokens("reasoning_tokens", "Tokens of thoughts, among those written."),
     tenant_key(),
     belongs_to_tenant(),
     one_of("request_kind", "chat", "embedding"),
@@ -256,6 +258,7 @@ model_call_logs = tenant_table(
             "latency_ms",
             "time_to_first_token_ms",
             "attempts",
+            "reasoning_tokens",
         )
     ),
     index("ix_model_call_logs_user_id", "tenant_id", "user_id", "id DESC", serves="its list, of one person"),
@@ -274,6 +277,13 @@ model_call_logs = tenant_table(
 usage_rollups = tenant_table(
     "usage_rollups",
     id_(),
+    Column(
+        "grain",
+        String(20),
+        nullable=False,
+        server_default="model",
+        comment="By what beside day and model: model (nothing), user and so on.",
+    ),
     Column("day", Date, nullable=False, comment="The day, in UTC."),
     Column("model_id", Uuid, nullable=False, comment="What was called."),
     Column("user_id", Uuid, comment="Who called."),
@@ -283,6 +293,7 @@ usage_rollups = tenant_table(
     _tokens("prompt_tokens", "Tokens read.", BigInteger),
     _tokens("completion_tokens", "Tokens written.", BigInteger),
     _tokens("cached_tokens", "Tokens read from caches.", BigInteger),
+    _tokens("reasoning_tokens", "Tokens of thoughts, among those written.", BigInteger),
     Column("cost", USD, nullable=False, server_default=_ZERO, comment="USD."),
     _tokens("errors", "How many calls failed.", BigInteger),
     *timestamps(),
@@ -290,6 +301,7 @@ usage_rollups = tenant_table(
     belongs_to_tenant(),
     UniqueConstraint(
         "tenant_id",
+        "grain",
         "day",
         "model_id",
         "user_id",
@@ -298,17 +310,22 @@ usage_rollups = tenant_table(
         name="uq_usage_rollups_day",
         postgresql_nulls_not_distinct=True,
     ),
+    one_of("grain", "model", "user", "api_key", "prompt"),
     *(
         CheckConstraint(f"{name} >= 0", name=name)
-        for name in ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "cost", "errors")
+        for name in (
+            *("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost", "errors"),
+        )
     ),
-    comment="What was used, by day.",
+    comment="What was used, by day: each call counts once in every grain that it has a part in.",
 )
+
+_LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_tokens", "monthly_cost_usd", "parallel_calls")
 
 quota_ledger = tenant_table(
     "quota_ledger",
     Column("window_start", MOMENT, nullable=False, comment="When the window began."),
-    Column("window_kind", String(20), nullable=False, comment="minute or month."),
+    Column("window_kind", String(20), nullable=False, comment="minute, month, or none for what counts at any moment."),
     Column("subject", String(100), nullable=False, comment="Whose limit: the tenant's, a key's, a user's."),
     Column("kind", String(20), nullable=False, comment="requests, tokens, cost or parallel."),
     Column("reserved", Numeric(24, 9), nullable=False, server_default=_ZERO, comment="Held for calls under way."),
@@ -316,7 +333,7 @@ quota_ledger = tenant_table(
     *timestamps(),
     tenant_key("window_kind", "window_start", "subject", "kind"),
     belongs_to_tenant(),
-    one_of("window_kind", "minute", "month"),
+    one_of("window_kind", "minute", "month", "none"),
     one_of("kind", "requests", "tokens", "cost", "parallel"),
     CheckConstraint("reserved >= 0", name="reserved"),
     CheckConstraint("used >= 0", name="used"),
@@ -327,12 +344,11 @@ quota_reservations = tenant_table(
     "quota_reservations",
     id_(),
     Column("window_start", MOMENT, nullable=False, comment="When the window began."),
-    Column("window_kind", String(20), nullable=False, comment="minute or month."),
+    Column("window_kind", String(20), nullable=False, comment="minute, month, or none for what counts at any moment."),
     Column("subject", String(100), nullable=False, comment="Whose limit."),
     Column("kind", String(20), nullable=False, comment="requests, tokens, cost or parallel."),
     Column("amount", Numeric(24, 9), nullable=False, comment="How much is held."),
-    Column("expires_at", MOMENT, nullable=False, comment="When it is given up, should its process have died."),
-    Column("settled_at", MOMENT, comment="When the call was over; NULL: it is not."),
+    Column("expires_at", MOMENT, nullable=False, comment="When it is given up, unless its process keeps it."),
     created_at(),
     tenant_key(),
     belongs_to_tenant(),
@@ -351,8 +367,33 @@ quota_reservations = tenant_table(
     index(
         "ix_quota_reservations_expires_at",
         *("tenant_id", "expires_at"),
-        where="settled_at IS NULL",
         serves="the release of what a dead process held",
     ),
     comment="Amounts held for calls under way.",
+)
+
+model_limits = tenant_table(
+    "model_limits",
+    id_(),
+    Column("user_id", Uuid, comment="Whose limits; NULL: a key's."),
+    Column("api_key_id", Uuid, comment="Whose limits; NULL: a user's."),
+    Column("requests_per_minute", Integer, comment="The most calls a minute; NULL: no limit."),
+    Column("tokens_per_minute", BigInteger, comment="The most tokens a minute; NULL: no limit."),
+    Column("monthly_tokens", BigInteger, comment="The most tokens a month; NULL: no limit."),
+    Column("monthly_cost_usd", USD, comment="The most USD a month; NULL: no limit."),
+    Column("parallel_calls", Integer, comment="The most calls at once; NULL: no limit."),
+    revision(),
+    *timestamps(),
+    tenant_key(),
+    belongs_to_tenant(),
+    part_of("user_id", "users"),
+    part_of("api_key_id", "api_keys"),
+    UniqueConstraint(
+        "tenant_id", "user_id", "api_key_id", name="uq_model_limits_subject", postgresql_nulls_not_distinct=True
+    ),
+    index("ix_model_limits_api_key_id", "tenant_id", "api_key_id", serves="the end of a key"),
+    CheckConstraint("(user_id IS NULL) <> (api_key_id IS NULL)", name="subject"),
+    *(CheckConstraint(f"{name} >= 0", name=name) for name in _LIMITS),
+    comment="The limits of users and API keys; the tenant's own are among its settings.",
+    revised=_LIMITS,
 )

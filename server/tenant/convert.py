@@ -13,7 +13,7 @@ from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as pb
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
-from server.rpc.wire import EnumMap, changes, moment, present, timestamp
+from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
 from server.tenant.domain import Tenant, TenantConfig
 
 STATES = EnumMap(
@@ -33,6 +33,7 @@ TIERS = EnumMap(
 
 _LIMITS = ("max_users", "max_workflows", "max_knowledge_bases")
 _ENDS = {"trial_end_time": "trial_ends_at", "subscription_end_time": "subscription_ends_at"}
+_CALL_LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_token_quota", "max_parallel_calls")
 _RETENTIONS = ("soft_delete_retention_days", "audit_retention_days", "call_log_retention_days")
 _CONTACT = ("contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
 
@@ -114,6 +115,8 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         max_tokens_per_request=value.max_tokens_per_request,
         temperature=float(value.temperature),
         require_verified_email=value.require_verified_email,
+        monthly_cost_quota_usd=money(value.monthly_cost_quota_usd),
+        **{name: getattr(value, name) for name in _CALL_LIMITS},
         **{name: getattr(value, name) for name in _RETENTIONS},
     )
     if value.extra_config is not None:
@@ -123,7 +126,10 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
 
 def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
     names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
-    values = changes(request, *names, *_RETENTIONS, "require_verified_email")
+    limits = (*_CALL_LIMITS, "monthly_cost_quota_usd")
+    values = changes(request, *names, *_RETENTIONS, *limits, "require_verified_email")
+    if values.get("monthly_cost_quota_usd") is not None:
+        values["monthly_cost_quota_usd"] = Decimal(values["monthly_cost_quota_usd"])
     if values.get("temperature") is not None:
         values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))
     if isinstance(values.get("extra_config"), struct_pb2.Struct):

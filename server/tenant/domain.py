@@ -13,6 +13,17 @@ from server.kernel.errors import AlreadyExists, FailedPrecondition, NotFound
 TenantStatus = Literal["active", "suspended", "deleted"]
 Tier = Literal["free", "pro", "enterprise"]
 
+PLATFORM_SETTINGS = frozenset(
+    {
+        "requests_per_minute",
+        "tokens_per_minute",
+        "monthly_token_quota",
+        "monthly_cost_quota_usd",
+        "max_parallel_calls",
+    }
+)
+"""What only the platform's administrators may change of a tenant's settings."""
+
 PLATFORM_FIELDS = frozenset(
     {
         "tier",
@@ -92,7 +103,7 @@ class Entitlement:
 
 @dataclass(frozen=True, slots=True)
 class TenantConfig:
-    """The settings that a tenant decides about itself."""
+    """The settings that a tenant decides about itself, and its limits on calls to models, which the platform does."""
 
     default_model: str | None
     default_embedding_model: str | None
@@ -103,6 +114,11 @@ class TenantConfig:
     call_log_retention_days: int
     extra_config: dict[str, Any] | None
     require_verified_email: bool
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    monthly_token_quota: int | None
+    monthly_cost_quota_usd: Decimal | None
+    max_parallel_calls: int | None
     revision: int
     created_at: datetime
     updated_at: datetime

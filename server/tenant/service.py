@@ -20,6 +20,7 @@ from server.kernel.principal import current_call
 from server.tenant import store
 from server.tenant.domain import (
     PLATFORM_FIELDS,
+    PLATFORM_SETTINGS,
     PlatformTenantImmutable,
     Tenant,
     TenantConfig,
@@ -183,10 +184,14 @@ class TenantService:
             return await store.get_config(tx, tenant_id)
 
     async def update_config(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> TenantConfig:
-        """Changes the given settings. Raises TenantNotFound, EtagMismatch, FeatureMissing, EmailNotVerified."""
+        """Changes the given settings. Raises TenantNotFound, PlatformOnly, EtagMismatch, FeatureMissing,
+        EmailNotVerified.
+        """
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
             old = await store.get_config(tx, tenant_id, lock=True)
+            if PLATFORM_SETTINGS.intersection(values) and not current_call().caller.is_platform:
+                raise PlatformOnly
             check_etag(etag, old.revision, "tenant config")
             if any(values.get(name, 0) > usual for name, usual in USUAL_RETENTION_DAYS.items()):
                 tier = tier_now(await store.hold_entitlement(tx), now())

@@ -11,7 +11,7 @@ from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import PageRequest
 from server.tenant import store
-from server.tenant.domain import Tenant, TenantNotActive, TenantNotFound
+from server.tenant.domain import Tenant, TenantConfig, TenantNotActive, TenantNotFound
 from server.tenant.tiers import FEATURES, tier_now
 
 _PAGE = 500
@@ -63,12 +63,6 @@ class TenantStanding:
         """The slug of a tenant that is there, in one round trip. Raises TenantNotFound."""
         return await store.read_slug(self._database, tenant_id)
 
-    async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
-        """The default chat and embedding model, the default temperature and the ceiling of generated tokens."""
-        config = await store.read_config(self._database, tenant_id)
-        return (
-            config.default_model,
-            config.default_embedding_model,
-            float(config.temperature),
-            config.max_tokens_per_request,
-        )
+    async def model_settings(self, tenant_id: UUID) -> TenantConfig:
+        """What calls to models that leave things open are given, and the most that they may use."""
+        return await store.read_config(self._database, tenant_id)

@@ -124,6 +124,7 @@ _SETTINGS = (
     Column("monthly_cost_quota_usd", USD, comment="The most USD a month; NULL: no limit."),
     _count("requests_per_minute", None, "The most calls to models a minute; NULL: no limit."),
     _count("tokens_per_minute", None, "The most tokens a minute; NULL: no limit."),
+    _count("max_parallel_calls", None, "The most calls to models at once; NULL: no limit."),
     Column(
         "store_prompts",
         Boolean,
@@ -131,6 +132,7 @@ _SETTINGS = (
         server_default=text("false"),
         comment="Whether prompts and answers are kept.",
     ),
+    _count("prompt_retention_days", 30, "How long prompts and answers are kept."),
     Column("extra_config", JSONB, comment="Whatever else the tenant keeps here."),
 )
 
@@ -146,7 +148,9 @@ tenant_configs = tenant_table(
     *(
         CheckConstraint(f"{column.name} >= 0", name=column.name)
         for column in _SETTINGS
-        if column.name.endswith(("_days", "_seconds", "_quota", "_usd", "_minute", "_request", "_k", "_workflows"))
+        if column.name.endswith(
+            ("_days", "_seconds", "_quota", "_usd", "_minute", "_request", "_k", "_workflows", "_calls")
+        )
     ),
     comment="The settings of each tenant, one row a tenant.",
     revised=tuple(column.name for column in _SETTINGS),

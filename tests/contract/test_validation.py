@@ -90,6 +90,7 @@ NEW_MODEL: tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]] = (
         ),
     ],
 )
+COUNTED = ("requests_per_minute", "tokens_per_minute", "monthly_tokens", "parallel_calls")
 CHANGED_MODEL = [
     *ids("id"),
     *odd({"id": ID}, etag=["e" * 65], description=["", "d" * 2001], max_tokens=[0], state=[0, 9]),
@@ -174,7 +175,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({}, max_tokens_per_request=[0, -1, 1_000_001], temperature=[-0.1, 2.1, float("nan")]),
             ({"extra_config": {str(number): None for number in range(101)}}, "extra_config"),
             *odd({}, soft_delete_retention_days=[-1, 3651], audit_retention_days=[0, 3651]),
-            *odd({}, call_log_retention_days=[0, 3651]),
+            *odd({}, call_log_retention_days=[0, 3651], monthly_cost_quota_usd=["", "-1", "1e3"]),
+            *odd({}, **{name: [-1] for name in (*COUNTED[:2], "monthly_token_quota", "max_parallel_calls")}),
             *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
         ],
     ),
@@ -288,8 +290,38 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             ({"id": ID, "update_mask": mask("name")}, "update_mask"),
         ],
     ),
-    **{f"List{name}Request": ([{}], PAGE) for name in ("TenantModels", "Routes")},
+    **{f"List{name}Request": ([{}], PAGE) for name in ("TenantModels", "Routes", "ModelLimits")},
     **{f"Get{name}Request": ([{"id": ID}], ids("id")) for name in ("TenantModel", "Route")},
+    "SetModelLimitsRequest": (
+        [{"user_id": ID}, {"api_key_id": ID, "monthly_cost_usd": "0.5", "parallel_calls": 0}],
+        [
+            ({}, "user_id"),
+            ({"user_id": ID, "api_key_id": ID}, "user_id"),
+            ({"user_id": "ada"}, "user_id"),
+            ({"api_key_id": "ada"}, "api_key_id"),
+            *odd({"user_id": ID}, etag=["e" * 65], monthly_cost_usd=["", "-1", "1e3"]),
+            *odd({"user_id": ID}, **{name: [-1] for name in COUNTED}),
+        ],
+    ),
+    "GetModelLimitsRequest": (
+        [{}, {"user_id": ID}, {"api_key_id": ID}],
+        [
+            ({"user_id": ID, "api_key_id": ID}, "user_id"),
+            ({"user_id": "ada"}, "user_id"),
+            ({"api_key_id": "ada"}, "api_key_id"),
+        ],
+    ),
+    "GetModelUsageRequest": (
+        [{}, {"group_by": [1, 2, 3], "day_from": FUTURE, "day_until": FUTURE, "model_id": ID, "limit": 10_000}],
+        [
+            ({"group_by": [1, 1]}, "group_by"),
+            ({"group_by": [0]}, "group_by[0]"),
+            *odd({}, limit=[-1, 10_001]),
+            *odd({}, **{name: ["ada"] for name in ("model_id", "user_id", "api_key_id", "prompt_version_id")}),
+            ({"day_from": Timestamp(seconds=-1)}, "day_from"),
+            ({"day_until": Timestamp(seconds=10**12)}, "day_until"),
+        ],
+    ),
     "CreateRouteRequest": (
         [
             ROUTE,
@@ -336,7 +368,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     },
     **{
         f"Delete{name}Request": ([{"id": ID, "etag": "1"}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")])
-        for name in ("User", "Role", "Tenant", "Credential", "TenantModel", "Route")
+        for name in ("User", "Role", "Tenant", "Credential", "TenantModel", "Route", "ModelLimits")
     },
     **{
         f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])
@@ -450,7 +482,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [
             *PAGE,
             *PERIOD,
-            *odd({}, user_id=["ada"], model_id=["gpt-4"], trace_id=["0AF7651916CD43DD8448EB211C80319C", "7"]),
+            *odd({}, user_id=["ada"], api_key_id=["ada"], model_id=["gpt-4"]),
+            *odd({}, trace_id=["0AF7651916CD43DD8448EB211C80319C", "7"]),
             ({"status": 9}, "status"),
         ],
     ),

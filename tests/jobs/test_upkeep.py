@@ -11,6 +11,8 @@ from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.expiry import Expiry
 from server.jobs.runs import Run
+from server.kernel.tasks import Background
+from server.model.ledger import Ledger
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -63,7 +65,9 @@ async def upkeep(database: Database, scratch: Scratch, admin: Any) -> Upkeep:
 def _upkeep(database: Database, settings: Settings) -> Upkeep:
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
-    return Upkeep(TenantStanding(database), Expiry(database, audit), purge)
+    return Upkeep(
+        TenantStanding(database), Expiry(database, audit), purge, Ledger(database, AuditLog(database), Background())
+    )
 
 
 RUN = Run(1, b"", 1, uuid4())

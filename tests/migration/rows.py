@@ -90,6 +90,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0011": {},
     "0012": {},
     "0013": {},
+    "0014": {"model_limits": {**_OF_USER, "requests_per_minute": 5}},
 }
 
 

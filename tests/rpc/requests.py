@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
@@ -151,6 +151,15 @@ MALFORMED: dict[str, Malformed] = {
         route_pb2.UpdateRouteRequest(id="1", targets=[{"model": ""}]), ("id", "targets[0].model")
     ),
     MODEL + "DeleteRoute": Malformed(route_pb2.DeleteRouteRequest(id="1", etag="x" * 65), ("id", "etag")),
+    MODEL + "SetModelLimits": Malformed(
+        usage_pb2.SetModelLimitsRequest(user_id="1", parallel_calls=-1), ("user_id", "parallel_calls")
+    ),
+    MODEL + "GetModelLimits": Malformed(usage_pb2.GetModelLimitsRequest(user_id="1"), ("user_id",)),
+    MODEL + "ListModelLimits": Malformed(usage_pb2.ListModelLimitsRequest(page_size=-1), ("page_size",)),
+    MODEL + "DeleteModelLimits": Malformed(usage_pb2.DeleteModelLimitsRequest(id="1", etag="x" * 65), ("id", "etag")),
+    MODEL + "GetModelUsage": Malformed(
+        usage_pb2.GetModelUsageRequest(model_id="1", limit=10_001), ("model_id", "limit")
+    ),
     MODEL + "Chat": Malformed(model.ChatRequest(temperature=float("nan")), ("messages", "temperature")),
     MODEL + "StreamChat": Malformed(model.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
     MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
@@ -200,6 +209,9 @@ BY_ROUTE: dict[str, Callable[[str], Message]] = {
     MODEL + "GetRoute": lambda it: route_pb2.GetRouteRequest(id=it),
     MODEL + "UpdateRoute": lambda it: route_pb2.UpdateRouteRequest(id=it, alias="mine"),
     MODEL + "DeleteRoute": lambda it: route_pb2.DeleteRouteRequest(id=it),
+}
+BY_LIMITS: dict[str, Callable[[str], Message]] = {
+    MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
@@ -251,6 +263,10 @@ GOOD: dict[str, Message] = {
     ),
     MODEL + "ListRoutes": route_pb2.ListRoutesRequest(),
     MODEL + "CreateRoute": route_pb2.CreateRouteRequest(alias="new", targets=[{"model": "gpt-4"}]),
+    MODEL + "SetModelLimits": usage_pb2.SetModelLimitsRequest(user_id=SOME_ID),
+    MODEL + "GetModelLimits": usage_pb2.GetModelLimitsRequest(),
+    MODEL + "ListModelLimits": usage_pb2.ListModelLimitsRequest(),
+    MODEL + "GetModelUsage": usage_pb2.GetModelUsageRequest(),
     MODEL + "Chat": model.ChatRequest(model="none", messages=[HELLO]),
     MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
@@ -258,7 +274,7 @@ GOOD: dict[str, Message] = {
     **{
         path: make(SOME_ID)
         for path, make in (
-            BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT_MODEL | BY_ROUTE | BY_TENANT
+            BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT_MODEL | BY_ROUTE | BY_LIMITS | BY_TENANT
         ).items()
     },
     MODEL + "ListCredentials": credential_pb2.ListCredentialsRequest(),

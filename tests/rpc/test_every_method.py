@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import api_key_pb2, identity_service_pb2
-from atrium.model.v1 import model_service_pb2
+from atrium.model.v1 import model_service_pb2, usage_pb2
 from atrium.tenant.v1 import tenant_service_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
@@ -17,6 +17,7 @@ from tests.factories.world import Person, World, refused
 from tests.rpc.requests import (
     BY_CREDENTIAL,
     BY_KEY,
+    BY_LIMITS,
     BY_ROLE,
     BY_ROUTE,
     BY_SESSION,
@@ -131,6 +132,11 @@ async def _route(world: World, owner: Person) -> str:
     return str((await world.models.CreateRoute(GOOD[MODEL + "CreateRoute"], metadata=owner.metadata)).route.id)
 
 
+async def _limits(world: World, owner: Person) -> str:
+    request = usage_pb2.SetModelLimitsRequest(user_id=owner.id)
+    return str((await world.models.SetModelLimits(request, metadata=owner.metadata)).limits.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -149,9 +155,10 @@ async def _tenant(world: World, owner: Person) -> str:
         (BY_CREDENTIAL, _credential),
         (BY_TENANT_MODEL, _tenant_model),
         (BY_ROUTE, _route),
+        (BY_LIMITS, _limits),
         (BY_TENANT, _tenant),
     ],
-    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "tenant"],
+    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "limits", "tenant"],
 )
 async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
     world: World, by: dict[str, Any], make_one: Any

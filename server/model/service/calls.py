@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from random import Random
 from uuid import UUID
 
-from server.db.database import Database
 from server.kernel.clock import now
 from server.kernel.errors import DomainError, Unavailable
 from server.kernel.principal import Call, current_call
-from server.kernel.tasks import Background
 from server.llm.port import (
     ChatChunk,
     ChatModel,
@@ -23,7 +22,7 @@ from server.llm.port import (
     Message,
     ModelRateLimited,
 )
-from server.model.attempts import Attempts, Began, Plan
+from server.model.attempts import MOST_SWITCHES, Attempts, Began, Plan
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogue, Catalogues
 from server.model.domain import (
@@ -36,13 +35,18 @@ from server.model.domain import (
     ModelNotFound,
     ModelNotNamed,
 )
+from server.model.ledger import Ledger
+from server.model.limits import Claim, claims, subject_of
 from server.model.meter import Meter
 from server.model.relay import relay
 from server.model.routes import Retry, Route, shuffled
+from server.model.service.books import Books, Entry
 from server.model.service.reach import Reach
-from server.model.store import logs
 
 _RETRY = Retry()
+_AROUND_A_TEXT = 16
+"""Tokens that a provider's template adds to each message at most."""
+
 _RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
 HEARTBEAT_SECONDS = 10.0
@@ -140,19 +144,19 @@ class CallService:
 
     def __init__(
         self,
-        database: Database,
         catalogues: Catalogues,
         reach: Reach,
         breakers: Breakers,
-        background: Background,
+        ledger: Ledger,
+        books: Books,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
-        self._database = database
         self._catalogues = catalogues
         self._reach = reach
         self._breakers = breakers
-        self._background = background
+        self._ledger = ledger
+        self._books = books
         self._heartbeat = heartbeat
 
     async def stream_chat(self, asked: ChatCall) -> AsyncGenerator[Sequence[ChatEvent], None]:
@@ -161,7 +165,9 @@ class CallService:
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
-        attempts, request, route = await self._prepare(asked)
+        attempts, request, route, claims = await self._prepare(asked)
+        tenant_id = current_call().caller.tenant_id
+        hold = await self._ledger.reserve(tenant_id, claims)
         source = attempts.stream(request)
         try:
             async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size) as batches:
@@ -171,12 +177,12 @@ class CallService:
         except DomainError as error:
             failure, log = error, attempts.meters[-1].end("error", error.reason)
         except (asyncio.CancelledError, GeneratorExit):
-            self._write_later(_ended(attempts, "cancelled"))
+            self._books.enter_later(tenant_id, Entry(_ended(attempts, "cancelled"), hold))
             raise
         except Exception:
-            self._write_later(_ended(attempts, "error", _INTERNAL))
+            self._books.enter_later(tenant_id, Entry(_ended(attempts, "error", _INTERNAL), hold))
             raise
-        await self._write(_ended(attempts, log.status))
+        await self._books.enter(tenant_id, Entry(_ended(attempts, log.status), hold))
         yield (Ended(log, failure),)
 
     async def chat(self, asked: ChatCall) -> ChatAnswer:
@@ -198,24 +204,26 @@ class CallService:
 
     async def embed(self, name: str, inputs: Sequence[str]) -> Embeddings:
         """A vector for each input. Raises what is wrong with the call, and what the provider fails with."""
-        catalogue = await self._catalogues.of(current_call().caller.tenant_id)
-        model = catalogue.model(self._named(name or catalogue.defaults.embedding_model), "embedding")
+        tenant_id = current_call().caller.tenant_id
+        catalogue = await self._catalogues.of(tenant_id)
+        model = catalogue.model(self._named(name or catalogue.settings.default_embedding_model), "embedding")
         embedder = self._reach.embedding(catalogue, model)
         meter = Meter(current_call(), model, "embedding")
+        hold = await self._ledger.reserve(tenant_id, _claims(catalogue, lambda: (_most_tokens(inputs), 0), [model]))
         try:
             result = await self._embedded(meter, embedder, inputs)
         except DomainError as error:
-            await self._write([meter.end("error", error.reason)])
+            await self._books.enter(tenant_id, Entry([meter.end("error", error.reason)], hold))
             raise
         except asyncio.CancelledError:
-            self._write_later([meter.end("cancelled")])
+            self._books.enter_later(tenant_id, Entry([meter.end("cancelled")], hold))
             raise
         except Exception:
-            self._write_later([meter.end("error", _INTERNAL)])
+            self._books.enter_later(tenant_id, Entry([meter.end("error", _INTERNAL)], hold))
             raise
         meter.usage = result.usage
         log = meter.end("success")
-        await self._write([log])
+        await self._books.enter(tenant_id, Entry([log], hold))
         return Embeddings(result.vectors, model.name, log, _deprecated(model))
 
     async def _embedded(self, meter: Meter, embedder: EmbeddingModel, inputs: Sequence[str]) -> EmbeddingResult:
@@ -228,22 +236,24 @@ class CallService:
                     raise
             await asyncio.sleep(pause)
 
-    async def _prepare(self, asked: ChatCall) -> tuple[Attempts, Callable[[Model], ChatRequest], str | None]:
-        """Who is asked what, and the alias that was called."""
+    async def _prepare(
+        self, asked: ChatCall
+    ) -> tuple[Attempts, Callable[[Model], ChatRequest], str | None, Sequence[Claim]]:
+        """Who is asked what, the alias that was called, and what the call may use at most."""
         call = current_call()
         catalogue = await self._catalogues.of(call.caller.tenant_id)
-        defaults = catalogue.defaults
-        named = self._named(asked.model or defaults.model)
+        settings = catalogue.settings
+        named = self._named(asked.model or settings.default_model)
         route = catalogue.route(named)
         plan = _planned(catalogue, named) if route is None else _routed(catalogue, route, asked)
         alias = None if route is None else route.alias
 
         def request(model: Model) -> ChatRequest:
-            ceiling = min(filter(None, (defaults.max_tokens, model.max_tokens)))
+            ceiling = min(filter(None, (settings.max_tokens_per_request, model.max_tokens)))
             return ChatRequest(
                 model=model.name,
                 messages=asked.messages,
-                temperature=defaults.temperature if asked.temperature is None else asked.temperature,
+                temperature=float(settings.temperature) if asked.temperature is None else asked.temperature,
                 max_tokens=min(asked.max_tokens or ceiling, ceiling),
                 stop=asked.stop,
                 seed=asked.seed,
@@ -256,7 +266,14 @@ class CallService:
         def reach(model: Model) -> ChatModel:
             return self._reach.chat(catalogue, model)
 
-        return Attempts(plan, reach, metered, self._breakers), request, alias
+        def most() -> tuple[int, int]:
+            answers = 1 + (MOST_SWITCHES if plan.continues else 0)
+            prompt = _most_tokens([message.content for message in asked.messages])
+            written = max(request(model).max_tokens for model in plan.models)
+            # Whoever goes on reads what was written before it too.
+            return prompt * answers + written * (answers - 1), written
+
+        return Attempts(plan, reach, metered, self._breakers), request, alias, _claims(catalogue, most, plan.models)
 
     def _named(self, name: str | None) -> str:
         """What the call goes to. Raises ModelNotNamed, and ModelNotAllowed where its key is for others."""
@@ -267,17 +284,24 @@ class CallService:
             raise ModelNotAllowed(model=name)
         return name
 
-    async def _write(self, records: Sequence[CallLog]) -> None:
-        """Returns when the records are there; they are written even if the caller leaves meanwhile."""
-        await asyncio.shield(self._write_later(records))
 
-    def _write_later(self, records: Sequence[CallLog]) -> asyncio.Task[None]:
-        return self._background.start(self._add(records), "call log")
+def _claims(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: Sequence[Model]) -> Sequence[Claim]:
+    """What a call of one of these models may use of the limits that it counts in; `most`: tokens read and written."""
+    caller = current_call().caller
+    subjects = ("tenant", subject_of(caller.user_id, None), subject_of(None, caller.api_key_id))
+    limited = [
+        (subject, catalogue.limits[subject]) for subject in dict.fromkeys(subjects) if subject in catalogue.limits
+    ]
+    if not limited:
+        return ()
+    read, written = most()
+    costs = [model.price.cost(read, written) for model in models if model.price is not None]
+    return claims(limited, read + written, max(costs, default=Decimal(0)), now())
 
-    async def _add(self, records: Sequence[CallLog]) -> None:
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            for record in records:
-                await logs.add(tx, record)
+
+def _most_tokens(texts: Sequence[str]) -> int:
+    """No tokenizer that providers use makes more tokens than bytes; the rest is what they put around each text."""
+    return sum(len(text.encode()) + _AROUND_A_TEXT for text in texts)
 
 
 def _planned(catalogue: Catalogue, named: str) -> Plan:

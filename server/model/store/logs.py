@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, insert, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, column, func, insert, select
 
 from server.db.database import Tx
 from server.db.statements import Statement
@@ -37,9 +37,20 @@ _LOG_FIELDS = (
     "api_key_id",
     "route",
     "attempts",
+    "reasoning_tokens",
+    "prompt_template_version_id",
 )
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)
-_ADD_LOG = Statement(insert(model_call_logs).values({name: bindparam(name) for name in ("tenant_id", *_LOG_FIELDS)}))
+_rows = (
+    func.unnest(*(bindparam(name, type_=ARRAY(model_call_logs.c[name].type)) for name in _LOG_FIELDS))
+    .table_valued(*(column(name, model_call_logs.c[name].type) for name in _LOG_FIELDS))
+    .render_derived(name="added")
+)
+_ADD = Statement(
+    insert(model_call_logs).from_select(
+        ["tenant_id", *_LOG_FIELDS], select(bindparam("tenant_id", type_=Uuid), *_rows.c)
+    )
+)
 
 
 @cache
@@ -56,9 +67,11 @@ def _list_logs(filters: tuple[str, ...]) -> Statement:
     return Statement(statement.order_by(model_call_logs.c.id.desc()).limit(bindparam("most")))
 
 
-async def add(tx: Tx, log: CallLog) -> None:
-    values = {name: getattr(log, "kind" if name == "request_kind" else name) for name in _LOG_FIELDS}
-    await tx.execute(_ADD_LOG, tenant_id=tx.tenant_id, **values)
+async def add(tx: Tx, records: Sequence[CallLog]) -> None:
+    """Writes them down."""
+    columns = {name: "kind" if name == "request_kind" else name for name in _LOG_FIELDS}
+    values = {name: [getattr(record, field) for record in records] for name, field in columns.items()}
+    await tx.execute(_ADD, tenant_id=tx.tenant_id, **values)
 
 
 async def page(

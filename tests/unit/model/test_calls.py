@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from server.audit.service import AuditLog
 from server.db.database import Database
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.principal import Call, Principal, begin_call
@@ -20,10 +22,12 @@ from server.llm.port import ChatChunk, ChatRequest, Message, ModelUnavailable, U
 from server.llm.registry import Registry
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
+from server.model.ledger import Ledger
+from server.model.service.books import Books
 from server.model.service.calls import CallService, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.service.credentials import Vault
 from server.model.service.reach import Reach
-from server.settings import Settings
+from server.settings import Settings as ServerSettings
 from tests.databases import Scratch
 
 AT_ONCE = 0.01
@@ -51,11 +55,22 @@ class Script:
                     yield (step,)
 
 
-class Defaults:
-    """A tenant's settings."""
+@dataclass(frozen=True)
+class Settings:
+    """A tenant's settings, and where they are read."""
 
-    async def model_defaults(self, tenant_id: UUID) -> tuple[str | None, str | None, float, int]:
-        return "scripted", None, 0.7, 100
+    default_model: str | None = "scripted"
+    default_embedding_model: str | None = None
+    temperature: Decimal = Decimal("0.7")
+    max_tokens_per_request: int = 100
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    monthly_token_quota: int | None = None
+    monthly_cost_quota_usd: Decimal | None = None
+    max_parallel_calls: int | None = None
+
+    async def model_settings(self, tenant_id: UUID) -> Settings:
+        return self
 
 
 @pytest.fixture
@@ -91,9 +106,12 @@ async def caller(admin: Any) -> Call:
 
 @pytest.fixture
 def calls(database: Database, script: Script, background: Background, caller: Call) -> CallService:
-    registry = Registry(Settings(), {"scripted": script}, {})
+    registry = Registry(ServerSettings(), {"scripted": script}, {})
     reach = Reach(registry, Vault(MasterKeys(bytes(32))))
-    return CallService(database, Catalogues(database, Defaults()), reach, Breakers(), background, heartbeat=AT_ONCE)
+    ledger = Ledger(database, AuditLog(database), background)
+    books = Books(database, ledger, background)
+    catalogues = Catalogues(database, Settings())
+    return CallService(catalogues, reach, Breakers(), ledger, books, heartbeat=AT_ONCE)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.llm.port import ModelUnavailable
-from server.model import convert
+from server.model.convert import calls as convert
 from server.model.domain import CallLog
 from server.model.service.calls import ChatEvent, Delta, Ended, Heartbeat, Started
 
@@ -39,6 +39,8 @@ LOG = CallLog(
     api_key_id=None,
     route=None,
     attempts=1,
+    reasoning_tokens=0,
+    prompt_template_version_id=None,
 )
 
 

@@ -7,6 +7,7 @@ from atrium.model.v1 import credential_pb2 as _credential_pb2
 from atrium.model.v1 import model_pb2 as _model_pb2
 from atrium.model.v1 import route_pb2 as _route_pb2
 from atrium.model.v1 import tenant_model_pb2 as _tenant_model_pb2
+from atrium.model.v1 import usage_pb2 as _usage_pb2
 from atrium.options.v1 import options_pb2 as _options_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -282,7 +283,7 @@ class EmbedResponse(_message.Message):
     def __init__(self, embeddings: _Optional[_Iterable[_Union[EmbedResponse.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
 
 class ListCallLogsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until")
+    __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until", "api_key_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +292,7 @@ class ListCallLogsRequest(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     user_id: str
@@ -299,7 +301,8 @@ class ListCallLogsRequest(_message.Message):
     status: _call_log_pb2.CallLog.Status
     create_time_from: _timestamp_pb2.Timestamp
     create_time_until: _timestamp_pb2.Timestamp
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., status: _Optional[_Union[_call_log_pb2.CallLog.Status, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    api_key_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., status: _Optional[_Union[_call_log_pb2.CallLog.Status, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., api_key_id: _Optional[str] = ...) -> None: ...
 
 class ListCallLogsResponse(_message.Message):
     __slots__ = ("call_logs", "next_page_token")

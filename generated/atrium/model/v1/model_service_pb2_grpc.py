@@ -7,6 +7,7 @@ from atrium.model.v1 import credential_pb2 as atrium_dot_model_dot_v1_dot_creden
 from atrium.model.v1 import model_service_pb2 as atrium_dot_model_dot_v1_dot_model__service__pb2
 from atrium.model.v1 import route_pb2 as atrium_dot_model_dot_v1_dot_route__pb2
 from atrium.model.v1 import tenant_model_pb2 as atrium_dot_model_dot_v1_dot_tenant__model__pb2
+from atrium.model.v1 import usage_pb2 as atrium_dot_model_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -153,6 +154,31 @@ class ModelServiceStub:
                 request_serializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.FromString,
                 _registered_method=True)
+        self.SetModelLimits = channel.unary_unary(
+                '/atrium.model.v1.ModelService/SetModelLimits',
+                request_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsResponse.FromString,
+                _registered_method=True)
+        self.GetModelLimits = channel.unary_unary(
+                '/atrium.model.v1.ModelService/GetModelLimits',
+                request_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListModelLimits = channel.unary_unary(
+                '/atrium.model.v1.ModelService/ListModelLimits',
+                request_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsResponse.FromString,
+                _registered_method=True)
+        self.DeleteModelLimits = channel.unary_unary(
+                '/atrium.model.v1.ModelService/DeleteModelLimits',
+                request_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsResponse.FromString,
+                _registered_method=True)
+        self.GetModelUsage = channel.unary_unary(
+                '/atrium.model.v1.ModelService/GetModelUsage',
+                request_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -244,7 +270,8 @@ class ModelServiceServicer:
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), or its
         provider is not set up (`MODEL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: the provider limits the rate (`MODEL_RATE_LIMITED`).
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
+        limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 120 seconds.
@@ -270,6 +297,7 @@ class ModelServiceServicer:
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), or its
         provider is not set up (`MODEL_NOT_CONFIGURED`).
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.
         """
@@ -289,7 +317,8 @@ class ModelServiceServicer:
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not embed (`MODEL_KIND_MISMATCH`), or its
         provider is not set up (`MODEL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: the provider limits the rate (`MODEL_RATE_LIMITED`).
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
+        limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
         - `DEADLINE_EXCEEDED`: the vectors took longer than the caller's deadline, or than 60 seconds.
@@ -521,6 +550,75 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetModelLimits(self, request, context):
+        """Sets what a user or an API key may use of models, from the next call on, in place of any limits before. The tenant's own
+        are among its settings (`UpdateTenantConfig`).
+
+        Permission: `limits:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the user or key is not one of the tenant's (`LIMIT_SUBJECT_UNKNOWN`).
+        - `ABORTED`: the limits were changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModelLimits(self, request, context):
+        """Returns the limits of a user, of an API key or of the tenant, and what is used of each.
+
+        Permission: `limits:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelLimits(self, request, context):
+        """Lists the limits of the tenant's users and API keys, the newest first.
+
+        Permission: `limits:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModelLimits(self, request, context):
+        """Removes limits: the user or key is held by the tenant's alone.
+
+        Permission: `limits:manage`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such limits (`LIMITS_NOT_FOUND`).
+        - `ABORTED`: the limits were changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModelUsage(self, request, context):
+        """Returns what was used of models: calls, tokens and cost, by day, model, user, API key or version of a prompt.
+
+        Permission: `call_logs:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or two of user, API key and prompt version are named (`DIMENSIONS_EXCLUSIVE`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -638,6 +736,31 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.DeleteRoute,
                     request_deserializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.SerializeToString,
+            ),
+            'SetModelLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModelLimits,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsResponse.SerializeToString,
+            ),
+            'GetModelLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelLimits,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsResponse.SerializeToString,
+            ),
+            'ListModelLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelLimits,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsResponse.SerializeToString,
+            ),
+            'DeleteModelLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModelLimits,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsResponse.SerializeToString,
+            ),
+            'GetModelUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelUsage,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1262,6 +1385,141 @@ class ModelService:
             '/atrium.model.v1.ModelService/DeleteRoute',
             atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_route__pb2.DeleteRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModelLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/SetModelLimits',
+            atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_usage__pb2.SetModelLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/GetModelLimits',
+            atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_usage__pb2.GetModelLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModelLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/ListModelLimits',
+            atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_usage__pb2.ListModelLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModelLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/DeleteModelLimits',
+            atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_usage__pb2.DeleteModelLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/GetModelUsage',
+            atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_usage__pb2.GetModelUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

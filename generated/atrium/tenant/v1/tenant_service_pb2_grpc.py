@@ -191,8 +191,9 @@ class TenantServiceServicer:
         Permission: `tenants:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or would have their own tenant ask for verified e-mail
-        addresses while theirs is not (`EMAIL_NOT_VERIFIED`).
+        - `PERMISSION_DENIED`: the caller lacks the permission, changes a limit without being of the platform
+        (`PLATFORM_ONLY`), or would have their own tenant ask for verified e-mail addresses while theirs is not
+        (`EMAIL_NOT_VERIFIED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         - `ABORTED`: the settings were changed since the etag was read (`ETAG_MISMATCH`).

@@ -1,0 +1,67 @@
+"""The records of calls: written with what the calls used of their limits, and with the day's sums."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from server.db.database import Database
+from server.db.together import Together
+from server.kernel.tasks import Background
+from server.model.domain import CallLog
+from server.model.ledger import Hold, Ledger, Settlement
+from server.model.store import logs, rollups
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A call that is over: the record of each model it asked, and what it had reserved."""
+
+    records: Sequence[CallLog]
+    hold: Hold
+
+    @property
+    def settlement(self) -> Settlement:
+        tokens = sum(record.total_tokens for record in self.records)
+        return Settlement(
+            self.hold, tokens, sum((record.total_cost or Decimal(0) for record in self.records), Decimal(0))
+        )
+
+
+class Books:
+    """Writes calls down. Those of one tenant that end at one moment share a transaction."""
+
+    def __init__(self, database: Database, ledger: Ledger, background: Background) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._background = background
+        self._desks: WeakValueDictionary[UUID, Together[Entry, None]] = WeakValueDictionary()
+
+    async def enter(self, tenant_id: UUID, entry: Entry) -> None:
+        """Returns when it is written; it is even if the caller leaves meanwhile."""
+        await asyncio.shield(self.enter_later(tenant_id, entry))
+
+    def enter_later(self, tenant_id: UUID, entry: Entry) -> asyncio.Task[None]:
+        """Writes it without anybody's waiting."""
+        return self._background.start(self._enter(tenant_id, entry), "call log")
+
+    async def _enter(self, tenant_id: UUID, entry: Entry) -> None:
+        desk = self._desks.get(tenant_id)
+        if desk is None:
+            desk = self._desks[tenant_id] = Together(partial(self._write, tenant_id))
+        await desk(entry)
+
+    async def _write(self, tenant_id: UUID, entries: Sequence[Entry]) -> list[None]:
+        records = [record for entry in entries for record in entry.records]
+        async with self._database.tenant_tx(tenant_id) as tx:
+            if records:
+                await logs.add(tx, records)
+            # The rows that others wait for come last, and are held for the shortest time.
+            await rollups.add(tx, records)
+            await self._ledger.settle(tx, [entry.settlement for entry in entries])
+        return [None] * len(entries)

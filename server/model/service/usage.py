@@ -1,0 +1,101 @@
+"""What was used of models, and what may be: sums by day, and the limits of users and API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from server.db.database import Database, Tx
+from server.kernel.audit import Change, plain
+from server.kernel.clock import now
+from server.kernel.errors import check_etag
+from server.kernel.paging import Page, PageRequest
+from server.kernel.principal import current_call
+from server.model.catalogue import Catalogues
+from server.model.limits import Limits, SubjectLimits, Window, subject_of, windows
+from server.model.ports import AuditLog
+from server.model.store import ledger, models, rollups
+from server.model.store import limits as store
+from server.model.store.ledger import Balance
+from server.model.usage import Dimension, Usage, grain_of
+
+LimitUse = tuple[Window, Any, Balance]
+"""A limit's window, the limit, and what is reserved and used of it now."""
+
+
+class UsageService:
+    """Reads usage, and keeps the limits of the caller's tenant's users and keys."""
+
+    def __init__(self, database: Database, catalogues: Catalogues, audit: AuditLog) -> None:
+        self._database = database
+        self._catalogues = catalogues
+        self._audit = audit
+
+    async def usage(
+        self, by: Sequence[Dimension], since: date, until: date, filters: Mapping[str, Any], most: int
+    ) -> list[Usage]:
+        """Sums over the calls from `since` and before `until`. `filters`: model_id, user_id, api_key_id,
+        prompt_template_version_id. Raises DimensionsExclusive.
+        """
+        grain = grain_of(by, filters)
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            return await rollups.read(tx, grain, tuple(by), since, until, filters, most)
+
+    async def set_limits(
+        self, user_id: UUID | None, api_key_id: UUID | None, limits: Limits, etag: str
+    ) -> SubjectLimits:
+        """These limits and no others, from the next call on. Raises LimitSubjectUnknown, EtagMismatch."""
+        tenant_id = current_call().caller.tenant_id
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock(tx, user_id, api_key_id)
+            if old is not None:
+                check_etag(etag, old.revision, "model limits")
+            new = await store.put(tx, user_id, api_key_id, limits)
+            await models.tell_changed(tx, tenant_id)
+            await self._record(tx, "limits.set", new, old=None if old is None else old.limits, new=limits)
+        return new
+
+    async def get_limits(
+        self, user_id: UUID | None, api_key_id: UUID | None
+    ) -> tuple[SubjectLimits | None, list[LimitUse]]:
+        """The limits of a user or a key (None: it has none), and what is used of each; or, both None, the tenant's."""
+        tenant_id = current_call().caller.tenant_id
+        async with self._database.tenant_tx(tenant_id) as tx:
+            found = await store.find(tx, user_id, api_key_id)
+        subject = subject_of(user_id, api_key_id)
+        if found is not None:
+            limits = found.limits
+        else:
+            limits = (await self._catalogues.of(tenant_id)).limits.get(subject, Limits())
+        counted = dict(windows(subject, limits, now()))
+        async with self._database.tenant_tx(tenant_id) as tx:
+            balances = await ledger.read(tx, counted)
+        return found, [(window, limit, balances[window]) for window, limit in counted.items()]
+
+    async def page_limits(self, request: PageRequest) -> Page[SubjectLimits]:
+        """The limits of users and keys, newest first."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            return await store.page(tx, request)
+
+    async def delete_limits(self, limits_id: UUID, etag: str) -> None:
+        """Raises LimitsNotFound, EtagMismatch."""
+        tenant_id = current_call().caller.tenant_id
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock_by_id(tx, limits_id)
+            check_etag(etag, old.revision, "model limits")
+            await store.remove(tx, limits_id)
+            await models.tell_changed(tx, tenant_id)
+            await self._record(tx, "limits.delete", old, old=old.limits)
+
+    async def _record(
+        self, tx: Tx, action: str, whose: SubjectLimits, *, old: Limits | None = None, new: Limits | None = None
+    ) -> None:
+        change = Change(action, "model_limits", whose.subject, old=_values(old), new=_values(new))
+        await self._audit.record(tx, change)
+
+
+def _values(limits: Limits | None) -> dict[str, Any] | None:
+    return None if limits is None else plain(asdict(limits))

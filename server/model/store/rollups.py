@@ -1,0 +1,131 @@
+"""What was used, by day: added to with every record, so that it is asked in place of the records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Date, Numeric, Text, Uuid, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from server.db.database import Tx
+from server.db.statements import Statement
+from server.model.domain import CallLog
+from server.model.tables import usage_rollups
+from server.model.usage import DIMENSIONS, Dimension, Usage
+
+_KEY: dict[str, Any] = {
+    "grain": Text,
+    "day": Date,
+    "model_id": Uuid,
+    "user_id": Uuid,
+    "api_key_id": Uuid,
+    "prompt_template_version_id": Uuid,
+}
+_SUMS: dict[str, Any] = {
+    "calls": BigInteger,
+    "prompt_tokens": BigInteger,
+    "completion_tokens": BigInteger,
+    "cached_tokens": BigInteger,
+    "reasoning_tokens": BigInteger,
+    "cost": Numeric,
+    "errors": BigInteger,
+}
+_rows = (
+    func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in (_KEY | _SUMS).items()))
+    .table_valued(*(column(name, kind) for name, kind in (_KEY | _SUMS).items()))
+    .render_derived(name="added")
+)
+_insert = upsert(usage_rollups).from_select(
+    ["tenant_id", *_KEY, *_SUMS],
+    # In one order for all, so that two who add to the same rows wait for each other and never in a circle.
+    select(bindparam("tenant_id", type_=Uuid), *_rows.c).order_by(*(_rows.c[name] for name in _KEY)),
+)
+_ADD = Statement(
+    _insert.on_conflict_do_update(
+        constraint="uq_usage_rollups_day",
+        set_={name: usage_rollups.c[name] + _insert.excluded[name] for name in _SUMS},
+    )
+)
+
+Key = tuple[str, date, UUID, UUID | None, UUID | None, UUID | None]
+
+
+async def add(tx: Tx, records: Iterable[CallLog]) -> None:
+    """Counts the records in: by model, and by user, key and prompt of each model."""
+    sums: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0])
+    for record in records:
+        day = record.created_at.astimezone(UTC).date()
+        for key in _keys(day, record):
+            for place, amount in enumerate(_amounts(record)):
+                sums[key][place] += amount
+    if not sums:
+        return
+    columns = zip(*((*key, *amounts) for key, amounts in sums.items()), strict=True)
+    values = dict(zip((*_KEY, *_SUMS), map(list, columns), strict=True))
+    await tx.execute(_ADD, tenant_id=tx.tenant_id, **values)
+
+
+def _keys(day: date, record: CallLog) -> Iterable[Key]:
+    model, user, key, prompt = (
+        record.model_id,
+        record.user_id,
+        record.api_key_id,
+        record.prompt_template_version_id,
+    )
+    yield ("model", day, model, None, None, None)
+    if user is not None:
+        yield ("user", day, model, user, None, None)
+    if key is not None:
+        yield ("api_key", day, model, None, key, None)
+    if prompt is not None:
+        yield ("prompt", day, model, None, None, prompt)
+
+
+def _amounts(record: CallLog) -> tuple[Any, ...]:
+    return (
+        1,
+        record.prompt_tokens,
+        record.completion_tokens,
+        record.cached_tokens,
+        record.reasoning_tokens,
+        record.total_cost or Decimal(0),
+        int(record.status == "error"),
+    )
+
+
+@cache
+def _read(grain: str, by: tuple[Dimension, ...], filters: tuple[str, ...]) -> Statement:
+    table = usage_rollups.c
+    columns = [table[DIMENSIONS[dimension].column].label(dimension) for dimension in by]
+    sums = [func.coalesce(func.sum(table[name]), 0).cast(kind).label(name) for name, kind in _SUMS.items()]
+    statement = select(*columns, *sums).where(
+        table.grain == grain, table.day >= bindparam("since"), table.day < bindparam("until")
+    )
+    for name in filters:
+        statement = statement.where(table[name] == bindparam(name))
+    if by:
+        statement = statement.group_by(*columns).order_by(*columns).limit(bindparam("most"))
+    return Statement(statement)
+
+
+async def read(
+    tx: Tx,
+    grain: str,
+    by: tuple[Dimension, ...],
+    since: date,
+    until: date,
+    filters: Mapping[str, Any],
+    most: int,
+) -> list[Usage]:
+    """What was used from `since` and before `until`, by these dimensions, in their order."""
+    values = {**filters, "since": since, "until": until}
+    if by:
+        values["most"] = most
+    rows = await tx.fetch(_read(grain, by, tuple(sorted(filters))), **values)
+    return [Usage({name: row[name] for name in by}, **{name: row[name] for name in _SUMS}) for row in rows]

@@ -1,0 +1,193 @@
+"""The ledger of limits: what it admits, what it gives back, and what it writes down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from server.audit.service import AuditLog
+from server.db.database import Database
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.tasks import Background
+from server.model.ledger import Hold, Ledger, Settlement
+from server.model.limits import Claim, LimitReached, Limits, Window, claims, crossed
+from tests.databases import Scratch
+
+MONTH = Window("month", datetime(2030, 1, 1, tzinfo=UTC), "tenant", "tokens")
+MOMENT = datetime(2030, 1, 31, 23, 59, 30, tzinfo=UTC)
+NOT_FOR_EVER = 20.0
+
+
+@pytest.fixture
+async def background() -> AsyncIterator[Background]:
+    made = Background()
+    yield made
+    await made.close(NOT_FOR_EVER)
+
+
+@pytest.fixture
+def ledger(database: Database, background: Background) -> Ledger:
+    return Ledger(database, AuditLog(database), background)
+
+
+def _claim(limit: int, amount: int, window: Window = MONTH) -> Claim:
+    return Claim(window, Decimal(limit), Decimal(amount))
+
+
+async def _settle(database: Database, ledger: Ledger, hold: Hold, tokens: int) -> None:
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await ledger.settle(tx, [Settlement(hold, tokens, Decimal(0))])
+
+
+async def _row(admin: Any) -> tuple[int, int]:
+    row = await admin.fetchrow("SELECT reserved, used FROM quota_ledger WHERE kind = 'tokens'")
+    return int(row["reserved"]), int(row["used"])
+
+
+async def test_what_is_reserved_is_given_back_and_what_is_used_counts(
+    database: Database, ledger: Ledger, admin: Any
+) -> None:
+    first = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
+    assert await _row(admin) == (60, 0)
+    with pytest.raises(LimitReached) as refusal:
+        await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 50)])
+
+    await _settle(database, ledger, first, 20)
+
+    assert await _row(admin) == (0, 20)
+    assert (refusal.value.fields["reserved"], refusal.value.fields["needed"]) == ("60", "50")
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 80)])
+
+
+async def test_a_call_gets_all_that_it_needs_or_nothing(ledger: Ledger, admin: Any) -> None:
+    other = Window("none", datetime(1970, 1, 1, tzinfo=UTC), "tenant", "parallel")
+
+    with pytest.raises(LimitReached):
+        await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(0, 1, other)])
+
+    assert await _row(admin) == (0, 0)
+    assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+
+
+async def test_those_who_ask_together_are_let_in_as_far_as_they_fit(ledger: Ledger, admin: Any) -> None:
+    asked = [ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 30)]) for _ in range(10)]
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [isinstance(outcome, Hold) for outcome in outcomes].count(True) == 3
+    assert await _row(admin) == (90, 0)
+
+
+async def test_many_limits_in_every_order_lead_to_no_deadlock(scratch: Scratch, background: Background) -> None:
+    windows = [Window("minute", MOMENT + timedelta(minutes=n), f"user/{n % 3}", "tokens") for n in range(6)]
+
+    async def hammer(shift: int) -> None:
+        async with Database.open(scratch.settings(pool_size=2)) as database:
+            ledger = Ledger(database, AuditLog(database), background)
+            for turn in range(10):
+                mine = (windows[(turn + shift) % 6 :] + windows[: (turn + shift) % 6])[: 1 + turn % 4]
+                hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(10**9, 5, window) for window in mine])
+                await _settle(database, ledger, hold, 3)
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await asyncio.gather(*(hammer(shift) for shift in range(4)))
+
+    async with scratch.connect() as connection:
+        assert await connection.fetchval("SELECT sum(reserved) FROM quota_ledger") == 0
+        assert await connection.fetchval("SELECT sum(used) FROM quota_ledger") == 4 * 3 * sum(
+            1 + n % 4 for n in range(10)
+        )
+
+
+async def test_what_was_given_up_is_counted_and_not_given_back_twice(
+    database: Database, ledger: Ledger, admin: Any
+) -> None:
+    late = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
+    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90)])
+    assert await _row(admin) == (90, 0)
+    await _settle(database, ledger, late, 40)
+
+    assert await _row(admin) == (90, 40)
+
+
+async def test_the_sweep_gives_up_what_the_dead_held_and_forgets_old_minutes(
+    ledger: Ledger, admin: Any, database: Database
+) -> None:
+    minute = Window("minute", datetime(2020, 1, 1, tzinfo=UTC), "tenant", "tokens")
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(100, 60, minute)])
+    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+
+    await ledger.sweep(PLATFORM_TENANT_ID)
+
+    rows = await admin.fetch("SELECT window_kind, reserved FROM quota_ledger")
+    assert [(row["window_kind"], row["reserved"]) for row in rows] == [("month", 0)]
+    assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+
+
+@pytest.mark.parametrize(
+    ("steps", "warned"), [((50, 29), []), ((50, 30), [80]), ((50, 50), [80, 100]), ((80, 20), [80, 100]), ((79, 0), [])]
+)
+async def test_a_month_is_warned_of_at_eighty_and_at_a_hundred_percent(
+    database: Database, ledger: Ledger, admin: Any, steps: tuple[int, ...], warned: list[int]
+) -> None:
+    for used in steps:
+        hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, used)])
+        await _settle(database, ledger, hold, used)
+
+    rows = await admin.fetch("SELECT details FROM audit_logs WHERE action = 'limits.warning' ORDER BY id")
+    assert [json.loads(row["details"])["percent"] for row in rows] == warned
+
+
+def test_a_call_claims_of_each_limit_that_there_is_in_the_window_of_the_moment() -> None:
+    limits = Limits(requests_per_minute=5, monthly_cost_usd=Decimal("2.5"), parallel_calls=1)
+
+    found = claims([("tenant", limits), ("user/1", Limits())], 100, Decimal("0.25"), MOMENT)
+
+    assert [(claim.window.kind, claim.window.measure, claim.amount) for claim in found] == [
+        ("minute", "requests", 1),
+        ("month", "cost", Decimal("0.25")),
+        ("none", "parallel", 1),
+    ]
+    assert [claim.window.start for claim in found[:2]] == [MOMENT.replace(second=0), datetime(2030, 1, 1, tzinfo=UTC)]
+    refusal = found[1].refusal(Decimal(2), Decimal("0.3"), MOMENT)
+    assert refusal is not None
+    assert refusal.retry_after == 30.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parts"), [(0, 79, []), (79, 80, [Decimal("0.8")]), (80, 99, []), (99, 101, [Decimal(1)])]
+)
+def test_a_threshold_is_crossed_once(before: int, after: int, parts: list[Decimal]) -> None:
+    assert crossed(Decimal(100), Decimal(before), Decimal(after)) == parts
+
+
+async def test_a_reservation_whose_asker_has_gone_is_given_back(
+    ledger: Ledger, admin: Any, scratch: Scratch, background: Background
+) -> None:
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 1)])
+    async with scratch.connect() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("SELECT FROM quota_ledger FOR UPDATE")
+        asking = asyncio.create_task(ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 50)]))
+        here = await blocker.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not await blocker.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND (database = $1 OR database IS NULL)", here
+            ):
+                pass
+        asking.cancel()
+        await asyncio.wait([asking])
+        await transaction.rollback()
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while await _row(admin) != (1, 0) or await admin.fetchval("SELECT count(*) FROM quota_reservations") != 1:
+            pass
