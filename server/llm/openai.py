@@ -10,6 +10,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -25,6 +26,7 @@ from server.llm.port import (
     ChatChunk,
     ChatRequest,
     EmbeddingResult,
+    Message,
     ModelContentFiltered,
     ModelContextExceeded,
     ModelNotConfigured,
@@ -32,6 +34,9 @@ from server.llm.port import (
     ModelRequestRejected,
     ModelResponseInvalid,
     ModelUnavailable,
+    ResponseFormat,
+    Tool,
+    ToolChoice,
     Usage,
 )
 from server.llm.sse import ChunkReader
@@ -138,7 +143,7 @@ class OpenAIChat:
         meter = _Meter(request)
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            "messages": [_message(message) for message in request.messages],
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
         }
@@ -146,6 +151,11 @@ class OpenAIChat:
             body["stop"] = list(request.stop)
         if request.seed is not None:
             body["seed"] = request.seed
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tool_choice"] = _tool_choice(request.tool_choice)
+        if request.response_format is not None:
+            body["response_format"] = _response_format(request.response_format)
         with _failures(request.model, "messages"):
             # Not the method made for it: that walks over every message to transform it, a quarter of the SDK's time.
             response: Any = await self._client.post(
@@ -168,12 +178,40 @@ class OpenAIChat:
             raise ModelResponseInvalid
 
 
+def _message(message: Message) -> dict[str, Any]:
+    made: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        made["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        made["tool_call_id"] = message.tool_call_id
+    return made
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice | Tool) -> Any:
+    return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, Tool) else choice
+
+
+def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    schema = {"name": wanted.name, "schema": dict(wanted.schema), "strict": wanted.strict}
+    return {"type": "json_schema", "json_schema": schema}
+
+
 class _Meter:
     """Counts for a provider that does not, and holds one that does not stop to what it was asked for."""
 
     def __init__(self, request: ChatRequest) -> None:
         self._most = request.max_tokens
-        self._prompt = sum(len(message.content.encode()) for message in request.messages) // _BYTES_PER_TOKEN + 1
+        self._prompt = sum(len(message.text.encode()) for message in request.messages) // _BYTES_PER_TOKEN + 1
         self._parts = 0
         self._characters = 0
         self._told = False
@@ -186,8 +224,8 @@ class _Meter:
         not end.
         """
         for chunk in chunks:
-            self._parts += bool(chunk.text)
-            self._characters += len(chunk.text)
+            self._parts += bool(chunk.size)
+            self._characters += chunk.size
             self._told = self._told or chunk.usage is not None
             self.finished = self.finished or chunk.finish_reason is not None
         if self._parts > self._most + 1 or self._characters > _MOST_ANSWER_CHARACTERS:
@@ -196,7 +234,7 @@ class _Meter:
             return chunks
         last = chunks[-1]
         usage = Usage(self._prompt, self._parts, estimated=True)
-        return [*chunks[:-1], ChatChunk(last.text, last.finish_reason, usage)]
+        return [*chunks[:-1], replace(last, usage=usage)]
 
 
 class OpenAIEmbedding:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from server.kernel.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+ToolChoice = Literal["auto", "none", "required"]
 
 MOST_TOKENS = 1_000_000_000
 """More than any call can use: a larger count is a provider's mistake."""
@@ -43,11 +44,57 @@ class ModelNotConfigured(FailedPrecondition):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to have a tool called. `arguments`: JSON as the model wrote it, which may be malformed."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A part of a tool call. `index`: which of the answer's calls; the first part names `id` and `name`, and the
+    `arguments` of all parts make up the whole.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What the model may have called. `parameters`: a JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """What the answer must be: JSON that matches `schema`, or (None) any JSON object. `name`: what it is called."""
+
+    name: str = "answer"
+    schema: Mapping[str, Any] | None = None
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation. `tool_calls`: an assistant's; `tool_call_id`: which of them a tool's turn answers."""
 
     role: Role
     content: str
+    tool_calls: Sequence[ToolCall] = ()
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything in it that a model reads."""
+        return self.content + "".join(call.name + call.arguments for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +121,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A conversation to answer. `max_tokens`: the most to generate. `headers`: what is carried on to the provider."""
+    """A conversation to answer. `max_tokens`: the most to generate. `tool_choice`: a Tool must be called. `headers`: what
+    is carried on to the provider.
+    """
 
     model: str
     messages: Sequence[Message]
@@ -82,6 +131,9 @@ class ChatRequest:
     max_tokens: int
     stop: Sequence[str] = ()
     seed: int | None = None
+    tools: Sequence[Tool] = ()
+    tool_choice: ToolChoice | Tool = "auto"
+    response_format: ResponseFormat | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def with_answer(self, begun: Message, tokens: int) -> ChatRequest:
@@ -92,11 +144,20 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatChunk:
-    """A part of an answer: its text, why the answer ended, what is known to be used so far."""
+    """A part of an answer: its text, why the answer ended, what is known to be used so far.
+
+    `finish_reason`: stop, length, tool_calls or content_filter; other where the provider's own words are none of these.
+    """
 
     text: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None
+    tool_calls: Sequence[ToolCallDelta] = ()
+
+    @property
+    def size(self) -> int:
+        """Characters written."""
+        return len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from server.llm.port import ChatChunk, ModelResponseInvalid, Usage
+from server.llm.port import ChatChunk, ModelResponseInvalid, ToolCallDelta, Usage
 
 MOST_BYTES = 1_048_576
 """An event, or what should be one, that is longer than this is not one."""
@@ -46,19 +46,31 @@ def _chunk(event: dict[str, Any]) -> ChatChunk | None:
     if "error" in event:
         raise ModelResponseInvalid
     text, finish_reason = "", None
+    calls: tuple[ToolCallDelta, ...] = ()
     choices = event["choices"]
     if choices:
         choice = choices[0]
-        text = choice["delta"].get("content") or ""
+        delta = choice["delta"]
+        text = delta.get("content") or ""
         if not isinstance(text, str):
             raise ModelResponseInvalid
+        if wanted := delta.get("tool_calls"):
+            calls = tuple(_tool_call(call) for call in wanted)
         # Some say "" where they mean null.
         if finish_reason := choice.get("finish_reason") or None:
             finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
     used = usage_of(event)
-    if not text and finish_reason is None and used is None:
+    if not text and not calls and finish_reason is None and used is None:
         return None
-    return ChatChunk(text, finish_reason, used)
+    return ChatChunk(text, finish_reason, used, calls)
+
+
+def _tool_call(call: dict[str, Any]) -> ToolCallDelta:
+    function = call.get("function") or {}
+    parts = (call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+    if not all(isinstance(part, str) for part in parts):
+        raise ModelResponseInvalid
+    return ToolCallDelta(int(call.get("index") or 0), *parts)
 
 
 def usage_of(event: dict[str, Any]) -> Usage | None:

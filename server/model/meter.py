@@ -41,7 +41,7 @@ class Meter:
 
     def take(self, chunk: ChatChunk) -> None:
         """Counts what came."""
-        if chunk.text and self._first_token is None:
+        if chunk.size and self._first_token is None:
             self._first_token = perf_counter()
         self.usage = chunk.usage or self.usage
         self.finish_reason = chunk.finish_reason or self.finish_reason
