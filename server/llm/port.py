@@ -121,8 +121,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A conversation to answer. `max_tokens`: the most to generate. `tool_choice`: a Tool must be called. `headers`: what
-    is carried on to the provider.
+    """A conversation to answer. `max_tokens`: the most to generate. `tool_choice`: a Tool must be called.
+
+    `headers`: what is carried on to the provider.
     """
 
     model: str
