@@ -44,6 +44,7 @@ from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
+from server.kernel.errors import DomainError
 from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
@@ -52,11 +53,16 @@ from server.mail.console import ConsoleMailer
 from server.mail.smtp import SmtpMailer
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
+from server.model.convert.calls import failed
 from server.model.ledger import Ledger
 from server.model.service.books import Books
+from server.model.service.caches import Caches
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService, Vault
+from server.model.service.embedding import EmbedService
+from server.model.service.generations import Generations
 from server.model.service.models import ModelService
+from server.model.service.planning import Planner
 from server.model.service.reach import Reach
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
@@ -161,6 +167,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background)
         books = Books(database, ledger, background)
+        caches, reach = Caches(database), Reach(models, vault)
+        planner = Planner(catalogues, reach, breakers)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
@@ -218,7 +226,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     ModelService(database, audit),
                     TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
                     RouteService(database, catalogues, breakers, audit),
-                    CallService(catalogues, Reach(models, vault), breakers, ledger, books),
+                    CallService(planner, ledger, books, caches),
+                    EmbedService(planner, reach, ledger, books, caches),
+                    Generations(database, background, _failed),
                     UsageService(database, catalogues, audit),
                     CredentialService(database, vault, audit),
                     pages,
@@ -299,6 +309,11 @@ def _mailer(settings: Settings) -> Mailer | None:
     if settings.smtp_url is not None and settings.mail_from is not None:
         return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
     return ConsoleMailer() if settings.environment == "development" else None
+
+
+def _failed(seq: int, error: DomainError) -> bytes:
+    """The last event of a stream that its server could not end."""
+    return failed(seq, error).SerializeToString()
 
 
 def _note(background: Background, api_keys: ApiKeyService, tenant_id: UUID, key_id: UUID) -> None:

@@ -19,6 +19,7 @@ from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
+from server.model.service.upkeep import ModelUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -36,9 +37,9 @@ SCHEDULE = (
 class Upkeep:
     """Removes what has expired and what was deleted long ago, in every tenant."""
 
-    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge, ledger: Ledger) -> None:
+    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge, models: ModelUpkeep) -> None:
         self._standing = standing
-        self._ledger = ledger
+        self._models = models
         self._expiry = expiry
         self._purge = purge
 
@@ -47,7 +48,7 @@ class Upkeep:
             if await self._purge.due(tenant, retention_days):
                 _log.info("tenant purged", tenant_id=tenant.id)
                 continue
-            await self._ledger.sweep(tenant.id)
+            await self._models.sweep(tenant.id)
             if removed := await self._expiry.sweep(tenant.id, retention_days):
                 _log.info("upkeep", tenant_id=tenant.id, **removed)
 
@@ -56,8 +57,9 @@ def worker(settings: Settings, database: Database) -> Worker:
     """A worker for the jobs of every slice."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
-    ledger = Ledger(database, audit, Background())
-    upkeep = Upkeep(TenantStanding(database), Expiry(database, audit), purge, ledger)
+    standing = TenantStanding(database)
+    models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
+    upkeep = Upkeep(standing, Expiry(database, audit), purge, models)
 
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
 

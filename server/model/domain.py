@@ -10,12 +10,14 @@ from typing import Literal
 from uuid import UUID
 
 from server.kernel.errors import (
+    Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     InvalidRequest,
     NotFound,
     PermissionDenied,
+    Unavailable,
 )
 
 ModelType = Literal["chat", "embedding"]
@@ -46,6 +48,30 @@ class ModelDisabled(FailedPrecondition):
 
 class ModelKindMismatch(FailedPrecondition):
     """The model {subject} is of another kind: it cannot do this."""
+
+
+class ModelWithoutTools(FailedPrecondition):
+    """The model {subject} calls no tools."""
+
+
+class CallLogNotFound(NotFound):
+    """No record of a call with this id."""
+
+    resource = "call log"
+
+
+class GenerationNotFound(NotFound):
+    """No stream with this id that can be taken up again."""
+
+    resource = "generation"
+
+
+class GenerationLost(Unavailable):
+    """The server that wrote the answer is gone."""
+
+
+class GenerationCancelled(Aborted):
+    """The answer was ended by its caller."""
 
 
 class CredentialNotFound(NotFound):
@@ -134,9 +160,19 @@ class Model:
     own: bool = False
     """Whether it is a tenant's own: reached with that tenant's credential, and never with the server's."""
 
-    def is_deprecated(self, moment: datetime) -> bool:
-        """Whether callers are told to use another."""
-        return self.status == "deprecated" or (self.deprecates_at is not None and self.deprecates_at <= moment)
+    def deprecated(self, moment: datetime) -> Deprecated | None:
+        """What callers are told who should use another."""
+        if self.status == "deprecated" or (self.deprecates_at is not None and self.deprecates_at <= moment):
+            return Deprecated(self.name, self.replacement)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecated:
+    """The model should not be used any more; `replacement`: the one to use in its place."""
+
+    model: str
+    replacement: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +262,4 @@ class CallLog:
     attempts: int
     reasoning_tokens: int
     prompt_template_version_id: UUID | None
+    cached: bool

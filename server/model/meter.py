@@ -15,12 +15,17 @@ from server.model.domain import CallKind, CallLog, CallStatus, Model
 
 @dataclass(slots=True)
 class Meter:
-    """One model's part in a call. `route`: the alias that was called; None where the model was."""
+    """One model's part in a call.
+
+    `route`: the alias that was called; None where the model was. `cached`: the answer was given before, and the model
+    is not asked.
+    """
 
     call: Call
     model: Model
     kind: CallKind
     route: str | None = None
+    cached: bool = False
     id: UUID = field(default_factory=uuid7)
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -79,6 +84,7 @@ class Meter:
             attempts=self.attempts,
             reasoning_tokens=usage.reasoning_tokens,
             prompt_template_version_id=None,
+            cached=self.cached,
         )
 
 

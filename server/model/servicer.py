@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
 from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as pb
+from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.model.convert import calls, credentials, models, routes, usage
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService
+from server.model.service.embedding import EmbedService
+from server.model.service.generations import Generations
 from server.model.service.models import ModelService
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import moment
+from server.rpc.wire import moment, whole_seconds
 
 
 class ModelServicer:
@@ -30,6 +33,8 @@ class ModelServicer:
         tenant_models: TenantModelService,
         routes: RouteService,
         calls: CallService,
+        embedding: EmbedService,
+        generations: Generations,
         usage: UsageService,
         credentials: CredentialService,
         pages: Pages,
@@ -38,6 +43,8 @@ class ModelServicer:
         self._tenant_models = tenant_models
         self._routes = routes
         self._calls = calls
+        self._embedding = embedding
+        self._generations = generations
         self._usage = usage
         self._credentials = credentials
         self._pages = pages
@@ -71,16 +78,56 @@ class ModelServicer:
         return calls.chat_answer(await self._calls.chat(calls.chat_call(request)))
 
     async def StreamChat(self, request: pb.StreamChatRequest, context: Context) -> AsyncIterator[pb.StreamChatResponse]:
+        if request.resumable or request.generation_id:
+            async with aclosing(self._resumable(request)) as kept:
+                async for data in kept:
+                    for message in data:
+                        yield pb.StreamChatResponse.FromString(message)
+            return
+        async with aclosing(self._numbered(request)) as batches:
+            async for batch in batches:
+                for numbered in batch:
+                    yield numbered
+
+    async def _resumable(self, request: pb.StreamChatRequest) -> AsyncGenerator[Sequence[bytes], None]:
+        generation_id = UUID(request.generation_id) if request.generation_id else uuid7()
+        if not request.generation_id:
+            await self._generations.start(generation_id, self._written(request, generation_id))
+        async with aclosing(self._generations.follow(generation_id, request.after_seq)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _written(
+        self, request: pb.StreamChatRequest, generation_id: UUID
+    ) -> AsyncGenerator[Sequence[bytes], None]:
+        async with aclosing(self._numbered(request, str(generation_id))) as batches:
+            async for batch in batches:
+                yield [message.SerializeToString() for message in batch]
+
+    async def _numbered(
+        self, request: pb.StreamChatRequest, generation_id: str = ""
+    ) -> AsyncGenerator[Sequence[pb.StreamChatResponse], None]:
         seq = 1
         async with aclosing(self._calls.stream_chat(calls.chat_call(request))) as batches:
             async for batch in batches:
+                messages: list[pb.StreamChatResponse] = []
                 for event in batch:
-                    for message in calls.chat_events(event, seq):
-                        yield message
-                        seq += 1
+                    messages.extend(calls.chat_events(event, seq + len(messages), generation_id))
+                seq += len(messages)
+                yield messages
+
+    async def CancelGeneration(
+        self, request: pb.CancelGenerationRequest, context: Context
+    ) -> pb.CancelGenerationResponse:
+        await self._generations.cancel(UUID(request.generation_id))
+        return pb.CancelGenerationResponse()
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        return calls.embeddings(await self._calls.embed(request.model, request.inputs))
+        found = await self._embedding.embed(request.model, request.inputs, whole_seconds(request, "cache_ttl"))
+        return calls.embeddings(found)
+
+    async def GetCallLog(self, request: pb.GetCallLogRequest, context: Context) -> pb.GetCallLogResponse:
+        return calls.kept_call(*await self._models.log(UUID(request.id)))
 
     async def ListCallLogs(self, request: pb.ListCallLogsRequest, context: Context) -> pb.ListCallLogsResponse:
         page = await self._models.logs(

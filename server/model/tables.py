@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -243,6 +244,7 @@ model_call_logs = tenant_table(
     Column("route", String(100), comment="The alias that was called; NULL: the model itself was."),
     Column("attempts", Integer, nullable=False, server_default=text("1"), comment="How often the model was asked."),
     _tokens("reasoning_tokens", "Tokens of thoughts, among those written."),
+    Column("cached", Boolean, nullable=False, server_default=_NO, comment="Whether the answer was given before."),
     tenant_key(),
     belongs_to_tenant(),
     one_of("request_kind", "chat", "embedding"),
@@ -396,4 +398,69 @@ model_limits = tenant_table(
     *(CheckConstraint(f"{name} >= 0", name=name) for name in _LIMITS),
     comment="The limits of users and API keys; the tenant's own are among its settings.",
     revised=_LIMITS,
+)
+
+call_contents = tenant_table(
+    "call_contents",
+    Column("call_log_id", Uuid, nullable=False, comment="Whose prompt and answer: a record of a call."),
+    Column("messages", JSONB, nullable=False, comment="What was asked."),
+    Column("answer", JSONB, comment="What was answered; NULL: nothing was."),
+    created_at(),
+    tenant_key("call_log_id"),
+    belongs_to_tenant(),
+    index("ix_call_contents_created_at", "tenant_id", "created_at", serves="the end of what was kept long enough"),
+    comment="Prompts and answers, of tenants that keep them.",
+)
+
+response_cache = tenant_table(
+    "response_cache",
+    Column("question_hash", LargeBinary, nullable=False, comment="SHA-256 of all that the answer depends on."),
+    Column("answer", JSONB, nullable=False, comment="The answer."),
+    Column("expires_at", MOMENT, nullable=False, comment="Until when it may be given again."),
+    created_at(),
+    tenant_key("question_hash"),
+    belongs_to_tenant(),
+    index("ix_response_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    comment="Answers that may be given again.",
+)
+
+embedding_cache = tenant_table(
+    "embedding_cache",
+    Column("model_id", Uuid, nullable=False, comment="Whose vector."),
+    Column("content_hash", LargeBinary, nullable=False, comment="SHA-256 of the text and the state of its model."),
+    Column("vector", LargeBinary, nullable=False, comment="Little-endian floats of 32 bits."),
+    Column("expires_at", MOMENT, nullable=False, comment="Until when it may be given again."),
+    created_at(),
+    tenant_key("model_id", "content_hash"),
+    belongs_to_tenant(),
+    index("ix_embedding_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    comment="Vectors that may be given again.",
+)
+
+generations = tenant_table(
+    "generations",
+    id_(),
+    Column("user_id", Uuid, nullable=False, comment="Whose it is."),
+    Column("cancelled", Boolean, nullable=False, server_default=_NO, comment="Whether it was asked to end."),
+    Column("ended", Boolean, nullable=False, server_default=_NO, comment="Whether its last event is written."),
+    Column("kept_until", MOMENT, nullable=False, comment="When its server counts as gone, unless it says otherwise."),
+    Column("expires_at", MOMENT, nullable=False, comment="Until when it can be read."),
+    created_at(),
+    tenant_key(),
+    belongs_to_tenant(),
+    index("ix_generations_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    comment="Streams that can be taken up again.",
+)
+
+generation_events = tenant_table(
+    "generation_events",
+    Column("generation_id", Uuid, nullable=False, comment="Whose events."),
+    Column("last_seq", BigInteger, nullable=False, comment="The last of them."),
+    Column("first_seq", BigInteger, nullable=False, comment="The first of them."),
+    Column("messages", ARRAY(LargeBinary), nullable=False, comment="The events as they are sent, one after the other."),
+    created_at(),
+    tenant_key("generation_id", "last_seq"),
+    belongs_to_tenant(),
+    part_of("generation_id", "generations"),
+    comment="The events of streams that can be taken up again, in runs of those that came together.",
 )

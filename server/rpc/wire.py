@@ -43,6 +43,14 @@ def duration_ms(milliseconds: int | None) -> Duration | None:
     return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
 
 
+def whole_seconds(request: Message, field: str) -> int | None:
+    """The request's duration in whole seconds, at least one where it is any; None where it is unset."""
+    if not request.HasField(field):
+        return None
+    duration: Duration = getattr(request, field)
+    return duration.seconds or int(duration.nanos > 0)
+
+
 def money(amount: Decimal | None) -> str | None:
     """USD as a decimal string without an exponent and without trailing zeros."""
     if amount is None:

@@ -119,6 +119,8 @@ class TenantConfig:
     monthly_token_quota: int | None
     monthly_cost_quota_usd: Decimal | None
     max_parallel_calls: int | None
+    store_prompts: bool
+    prompt_retention_days: int
     revision: int
     created_at: datetime
     updated_at: datetime

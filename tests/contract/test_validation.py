@@ -26,9 +26,10 @@ TENANT = {
     "administrator": {"username": "ada", "email": "ada@acme.test", "password": "correct horse"},
 }
 CHAT = {"messages": [{"role": 1, "content": "Be brief."}, {"role": 2, "content": "你好"}]}
+CALL = {"id": "c", "name": "t", "arguments": "{}"}
 USER = {"username": "ada", "email": "ada@acme.test"}
 KEY = {"name": "ci", "scopes": ["users:read"]}
-RETAINED = ("soft_delete", "audit", "call_log")
+RETAINED = ("soft_delete", "audit", "call_log", "prompt")
 CREDENTIAL = {"provider": 1, "name": "production", "secret": "sk-12345678"}
 ROLE = {"name": "Reviewer", "code": "reviewer"}
 ROUTE = {"alias": "fast", "targets": [{"model": "m"}]}
@@ -52,11 +53,27 @@ SPEECH: list[tuple[dict[str, Any], str]] = [
     ({**CHAT, "max_tokens": 0}, "max_tokens"),
     ({**CHAT, "stop": ["a"] * 5}, "stop"),
     ({**CHAT, "stop": ["a", ""]}, "stop[1]"),
+    ({**CHAT, "messages": [{"role": 4, "content": "5"}]}, "messages[0].tool_call_id"),
+    ({**CHAT, "messages": [{"role": 2, "content": "5", "tool_call_id": "c"}]}, "messages[0].tool_call_id"),
+    ({**CHAT, "messages": [{"role": 2, "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
+    ({**CHAT, "messages": [{"role": 3, "tool_calls": [{**CALL, "id": ""}]}]}, "messages[0].tool_calls[0].id"),
+    ({**CHAT, "tools": [{"name": "a b"}]}, "tools[0].name"),
+    ({**CHAT, "tools": [{"name": "t"}] * 129}, "tools"),
+    ({**CHAT, "tool_choice": {"mode": 9}}, "tool_choice.mode"),
+    ({**CHAT, "response_format": {"name": "a b"}}, "response_format.name"),
+    ({**CHAT, "cache_ttl": Duration()}, "cache_ttl"),
 ]
 TALK: list[dict[str, Any]] = [
     CHAT,
     {**CHAT, "model": "gpt-4", "temperature": 0, "max_tokens": 1, "stop": ["a"] * 4, "seed": -1},
     {**CHAT, "model": ID, "temperature": 2},
+    {**CHAT, "tools": [{"name": "t", "parameters": {"type": "object"}}], "tool_choice": {"tool": "t"}},
+    {
+        **CHAT,
+        "messages": [{"role": 3, "tool_calls": [CALL]}, {"role": 4, "content": "5", "tool_call_id": "c"}],
+        "response_format": {"schema": {"type": "object"}, "strict": False},
+        "cache_ttl": Duration(seconds=60),
+    },
 ]
 
 
@@ -178,6 +195,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd({}, call_log_retention_days=[0, 3651], monthly_cost_quota_usd=["", "-1", "1e3"]),
             *odd({}, **{name: [-1] for name in (*COUNTED[:2], "monthly_token_quota", "max_parallel_calls")}),
             *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
+            ({"update_mask": mask("store_prompts")}, "store_prompts"),
+            *odd({}, prompt_retention_days=[0, 3651]),
         ],
     ),
     "LoginRequest": (
@@ -291,7 +310,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         ],
     ),
     **{f"List{name}Request": ([{}], PAGE) for name in ("TenantModels", "Routes", "ModelLimits")},
-    **{f"Get{name}Request": ([{"id": ID}], ids("id")) for name in ("TenantModel", "Route")},
+    **{f"Get{name}Request": ([{"id": ID}], ids("id")) for name in ("TenantModel", "Route", "CallLog")},
     "SetModelLimitsRequest": (
         [{"user_id": ID}, {"api_key_id": ID, "monthly_cost_usd": "0.5", "parallel_calls": 0}],
         [
@@ -466,7 +485,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     "CreateModelRequest": NEW_MODEL,
     "CreateTenantModelRequest": NEW_MODEL,
     "ChatRequest": (TALK, SPEECH),
-    "StreamChatRequest": (TALK, SPEECH),
+    "StreamChatRequest": (
+        [*TALK, {**CHAT, "resumable": True}, {"generation_id": ID, "after_seq": 7}],
+        [*SPEECH, *odd(CHAT, generation_id=["7"], after_seq=[-1])],
+    ),
+    "CancelGenerationRequest": ([{"generation_id": ID}], ids("generation_id")),
     "EmbedRequest": (
         [{"inputs": ["a"] * 2048}, {"model": ID, "inputs": ["a" * 65_536]}],
         [
@@ -475,6 +498,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             ({"inputs": ["a", ""]}, "inputs[1]"),
             ({"inputs": ["é" * 32_769]}, "inputs[0]"),
             ({"inputs": ["a"], "model": "m" * 101}, "model"),
+            ({"inputs": ["a"], "cache_ttl": Duration()}, "cache_ttl"),
         ],
     ),
     "ListCallLogsRequest": (

@@ -349,6 +349,35 @@ async def flaky(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def tools(exchange: Exchange, count: int) -> None:
+    """Calls of the first tool that was offered, so many, each in three parts."""
+    name = exchange.body["tools"][0]["function"]["name"]
+    await exchange.begin()
+    for index in range(count):
+        for part in (
+            {"id": f"call-{index}", "function": {"name": name}},
+            *({"function": {"arguments": text}} for text in ('{"city":', '"Oslo"}')),
+        ):
+            delta = {"tool_calls": [{"index": index, "type": "function", **part}]}
+            await exchange.event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "tool_calls"}])
+    details = {"reasoning_tokens": 2}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": details}
+    await exchange.event(choices=[], usage=usage)
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
+
+
+@behaviour
+async def embed_most(exchange: Exchange, count: int) -> None:
+    """Vectors, for no more than so many texts at once, and for none that says it is bad."""
+    if len(exchange.body["input"]) > count or "bad" in exchange.body["input"]:
+        await exchange.refuse("400 Bad Request", "invalid_request")
+    else:
+        await embed(exchange, 8)
+
+
+@behaviour
 async def limited(exchange: Exchange, count: int) -> None:
     """A rate limit that asks for so many seconds."""
     await exchange.refuse("429 Too Many Requests", "rate_limit", f"{_JSON}\r\nretry-after: {count}")

@@ -13,6 +13,7 @@ from server.identity.service.expiry import Expiry
 from server.jobs.runs import Run
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
+from server.model.service.upkeep import ModelUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -65,9 +66,9 @@ async def upkeep(database: Database, scratch: Scratch, admin: Any) -> Upkeep:
 def _upkeep(database: Database, settings: Settings) -> Upkeep:
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
-    return Upkeep(
-        TenantStanding(database), Expiry(database, audit), purge, Ledger(database, AuditLog(database), Background())
-    )
+    standing = TenantStanding(database)
+    models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
+    return Upkeep(standing, Expiry(database, audit), purge, models)
 
 
 RUN = Run(1, b"", 1, uuid4())

@@ -91,6 +91,25 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0012": {},
     "0013": {},
     "0014": {"model_limits": {**_OF_USER, "requests_per_minute": 5}},
+    "0015": {
+        "call_contents": {**_OF_TENANT, "call_log_id": _MODEL, "messages": []},
+        "response_cache": {**_OF_TENANT, "question_hash": _BYTES, "answer": {}, "expires_at": _THEN},
+        "embedding_cache": {
+            **_OF_TENANT,
+            "model_id": _MODEL,
+            "content_hash": _BYTES,
+            "vector": _BYTES,
+            "expires_at": _THEN,
+        },
+        "generations": {**_OF_USER, "id": _MODEL, "kept_until": _THEN, "expires_at": _THEN},
+        "generation_events": {
+            **_OF_TENANT,
+            "generation_id": _MODEL,
+            "first_seq": 1,
+            "last_seq": 2,
+            "messages": [_BYTES],
+        },
+    },
 }
 
 

@@ -151,6 +151,8 @@ MALFORMED: dict[str, Malformed] = {
         route_pb2.UpdateRouteRequest(id="1", targets=[{"model": ""}]), ("id", "targets[0].model")
     ),
     MODEL + "DeleteRoute": Malformed(route_pb2.DeleteRouteRequest(id="1", etag="x" * 65), ("id", "etag")),
+    MODEL + "CancelGeneration": Malformed(model.CancelGenerationRequest(generation_id="1"), ("generation_id",)),
+    MODEL + "GetCallLog": Malformed(model.GetCallLogRequest(id="1"), ("id",)),
     MODEL + "SetModelLimits": Malformed(
         usage_pb2.SetModelLimitsRequest(user_id="1", parallel_calls=-1), ("user_id", "parallel_calls")
     ),
@@ -210,6 +212,9 @@ BY_ROUTE: dict[str, Callable[[str], Message]] = {
     MODEL + "UpdateRoute": lambda it: route_pb2.UpdateRouteRequest(id=it, alias="mine"),
     MODEL + "DeleteRoute": lambda it: route_pb2.DeleteRouteRequest(id=it),
 }
+BY_CALL_LOG: dict[str, Callable[[str], Message]] = {
+    MODEL + "GetCallLog": lambda it: model.GetCallLogRequest(id=it),
+}
 BY_LIMITS: dict[str, Callable[[str], Message]] = {
     MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
 }
@@ -263,6 +268,7 @@ GOOD: dict[str, Message] = {
     ),
     MODEL + "ListRoutes": route_pb2.ListRoutesRequest(),
     MODEL + "CreateRoute": route_pb2.CreateRouteRequest(alias="new", targets=[{"model": "gpt-4"}]),
+    MODEL + "CancelGeneration": model.CancelGenerationRequest(generation_id=SOME_ID),
     MODEL + "SetModelLimits": usage_pb2.SetModelLimitsRequest(user_id=SOME_ID),
     MODEL + "GetModelLimits": usage_pb2.GetModelLimitsRequest(),
     MODEL + "ListModelLimits": usage_pb2.ListModelLimitsRequest(),
@@ -274,7 +280,16 @@ GOOD: dict[str, Message] = {
     **{
         path: make(SOME_ID)
         for path, make in (
-            BY_USER | BY_ROLE | BY_SESSION | BY_KEY | BY_CREDENTIAL | BY_TENANT_MODEL | BY_ROUTE | BY_LIMITS | BY_TENANT
+            BY_USER
+            | BY_ROLE
+            | BY_SESSION
+            | BY_KEY
+            | BY_CREDENTIAL
+            | BY_TENANT_MODEL
+            | BY_ROUTE
+            | BY_CALL_LOG
+            | BY_LIMITS
+            | BY_TENANT
         ).items()
     },
     MODEL + "ListCredentials": credential_pb2.ListCredentialsRequest(),

@@ -15,6 +15,7 @@ from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
 from tests.factories.world import Person, World, refused
 from tests.rpc.requests import (
+    BY_CALL_LOG,
     BY_CREDENTIAL,
     BY_KEY,
     BY_LIMITS,
@@ -132,6 +133,11 @@ async def _route(world: World, owner: Person) -> str:
     return str((await world.models.CreateRoute(GOOD[MODEL + "CreateRoute"], metadata=owner.metadata)).route.id)
 
 
+async def _call_log(world: World, owner: Person) -> str:
+    request = model_service_pb2.EmbedRequest(model="local-embedding", inputs=["a"])
+    return str((await world.models.Embed(request, metadata=owner.metadata)).call_log_id)
+
+
 async def _limits(world: World, owner: Person) -> str:
     request = usage_pb2.SetModelLimitsRequest(user_id=owner.id)
     return str((await world.models.SetModelLimits(request, metadata=owner.metadata)).limits.id)
@@ -155,10 +161,11 @@ async def _tenant(world: World, owner: Person) -> str:
         (BY_CREDENTIAL, _credential),
         (BY_TENANT_MODEL, _tenant_model),
         (BY_ROUTE, _route),
+        (BY_CALL_LOG, _call_log),
         (BY_LIMITS, _limits),
         (BY_TENANT, _tenant),
     ],
-    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "limits", "tenant"],
+    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "call_log", "limits", "tenant"],
 )
 async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
     world: World, by: dict[str, Any], make_one: Any

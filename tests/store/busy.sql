@@ -48,8 +48,17 @@ INSERT INTO audit_logs (tenant_id, user_id, actor_kind, action, resource_type, r
     FROM spread s;
 INSERT INTO quota_ledger (tenant_id, window_kind, window_start, subject, kind)
     SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens' FROM people;
-INSERT INTO quota_reservations (tenant_id, window_kind, window_start, subject, kind, amount, expires_at, settled_at)
-    SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens', 1, now() - n * interval '1 minute',
-           CASE WHEN n % 61 <> 0 THEN now() END
+INSERT INTO quota_reservations (tenant_id, window_kind, window_start, subject, kind, amount, expires_at)
+    SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens', 1,
+           now() + (n - 30) * interval '1 minute'
     FROM people;
+INSERT INTO model_limits (tenant_id, api_key_id) SELECT tenant_id, id FROM api_keys;
+INSERT INTO call_contents (tenant_id, call_log_id, messages, created_at)
+    SELECT tenant_id, user_id, '[]', now() - n * interval '1 hour' FROM people;
+INSERT INTO response_cache (tenant_id, question_hash, answer, expires_at)
+    SELECT tenant_id, sha256(user_id::text::bytea), '{}', now() + (n - 30) * interval '1 minute' FROM people;
+INSERT INTO embedding_cache (tenant_id, model_id, content_hash, vector, expires_at)
+    SELECT tenant_id, user_id, sha256(user_id::text::bytea), '', now() + (n - 30) * interval '1 minute' FROM people;
+INSERT INTO generations (tenant_id, user_id, kept_until, expires_at)
+    SELECT tenant_id, user_id, now(), now() + (n - 30) * interval '1 minute' FROM people;
 ANALYZE;

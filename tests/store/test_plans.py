@@ -83,10 +83,15 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         """,
         [],
     ),
-    "ix_quota_reservations_expires_at": (
-        "SELECT id FROM quota_reservations WHERE expires_at < now() AND settled_at IS NULL",
+    "ix_quota_reservations_expires_at": ("SELECT id FROM quota_reservations WHERE expires_at < now()", []),
+    "ix_model_limits_api_key_id": ("SELECT id FROM model_limits WHERE api_key_id = $1", [TENANT]),
+    "ix_call_contents_created_at": (
+        "SELECT call_log_id FROM call_contents WHERE created_at < now() - interval '2000 hours'",
         [],
     ),
+    "ix_response_cache_expires_at": ("SELECT question_hash FROM response_cache WHERE expires_at < now()", []),
+    "ix_embedding_cache_expires_at": ("SELECT content_hash FROM embedding_cache WHERE expires_at < now()", []),
+    "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
 }
 
 # As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.

@@ -22,6 +22,7 @@ from server.identity.tables import users as users_table
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.model.store import caches, generations
 from server.tenant import store as tenant_store
 from server.tenant.domain import TenantNotFound
 from tests.databases import Scratch
@@ -97,7 +98,25 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         tenant_store._READ_CONFIG,
         tenant_store._READ_SLUG,
         tenant_store._READ_STATUS,
+        caches._ANSWER,
+        generations._STATE,
     }
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_what_is_kept_of_answers_is_read_in_its_tenant_alone(
+    times: int, scratch: Scratch, database: Database, person: UUID
+) -> None:
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await caches.keep_answer(tx, b"question", {"text": "yes"}, 60)
+        await generations.create(tx, person, person, 60)
+
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            assert await caches.answer(fresh, PLATFORM_TENANT_ID, b"question") == {"text": "yes"}
+            assert await caches.answer(fresh, OTHER, b"question") is None
+            assert await generations.state(fresh, PLATFORM_TENANT_ID, person) == (person, False, False)
+            assert await generations.state(fresh, OTHER, person) is None
 
 
 @pytest.mark.parametrize("deleted", ["exclude", "include"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from server.db.database import Database
+from server.db.removal import BATCH, remove_all
 from server.identity.ports import AuditLog
 from server.identity.service.values import role_values, user_values
 from server.identity.store import expiry as store
@@ -22,19 +23,12 @@ class Expiry:
 
     async def sweep(self, tenant_id: UUID, retention_days: int) -> dict[str, int]:
         """Removes what has expired, and what was deleted longer ago than that; how many rows, by table."""
-        removed = {table: await self._expired(tenant_id, table) for table in store.EXPIRED}
+        removed = {
+            table: await remove_all(self._database, tenant_id, statement) for table, statement in store.EXPIRED.items()
+        }
         removed["users"] = await self._users(tenant_id, retention_days)
         removed["roles"] = await self._roles(tenant_id, retention_days)
         return {table: count for table, count in removed.items() if count}
-
-    async def _expired(self, tenant_id: UUID, table: str) -> int:
-        total = 0
-        while True:
-            async with self._database.tenant_tx(tenant_id) as tx:
-                count = await store.remove_batch(tx, table)
-            total += count
-            if count < store.BATCH:
-                return total
 
     async def _users(self, tenant_id: UUID, days: int) -> int:
         total = 0
@@ -47,7 +41,7 @@ class Expiry:
                         await user_store.purge(tx, user_id)
                         await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
             total += len(found)
-            if len(found) < store.BATCH:
+            if len(found) < BATCH:
                 return total
 
     async def _roles(self, tenant_id: UUID, days: int) -> int:
@@ -61,5 +55,5 @@ class Expiry:
                         await role_store.purge(tx, role_id)
                         await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
             total += len(found)
-            if len(found) < store.BATCH:
+            if len(found) < BATCH:
                 return total

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf import json_format, struct_pb2
+
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from server.llm.port import Message
+from server.kernel.errors import DomainError, InvalidRequest
+from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolChoice
+from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched
 from server.model.convert.models import deprecation
 from server.model.domain import CallLog
-from server.model.service.calls import (
-    ChatAnswer,
-    ChatCall,
-    ChatEvent,
-    Delta,
-    Embeddings,
-    Ended,
-    Heartbeat,
-    Started,
-    Switched,
+from server.model.service.caches import Vector
+from server.model.service.embedding import Embeddings
+from server.rpc.wire import (
+    EnumMap,
+    duration_ms,
+    moment,
+    money,
+    present,
+    timestamp,
+    uuid_or_none,
+    whole_seconds,
 )
-from server.rpc.wire import EnumMap, duration_ms, moment, money, present, timestamp, uuid_or_none
 
 KINDS = EnumMap({"chat": call_log_pb2.CallLog.KIND_CHAT, "embedding": call_log_pb2.CallLog.KIND_EMBEDDING})
 STATUSES = EnumMap(
@@ -37,21 +41,91 @@ ROLES = EnumMap(
         "system": chat_pb2.ChatMessage.ROLE_SYSTEM,
         "user": chat_pb2.ChatMessage.ROLE_USER,
         "assistant": chat_pb2.ChatMessage.ROLE_ASSISTANT,
+        "tool": chat_pb2.ChatMessage.ROLE_TOOL,
     }
 )
+_CHOICES: dict[int, ToolChoice] = {
+    chat_pb2.ToolChoice.MODE_UNSPECIFIED: "auto",
+    chat_pb2.ToolChoice.MODE_NONE: "none",
+    chat_pb2.ToolChoice.MODE_REQUIRED: "required",
+}
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _FINISH = {
     None: chat_pb2.FINISH_REASON_UNSPECIFIED,
     "stop": chat_pb2.FINISH_REASON_STOP,
     "length": chat_pb2.FINISH_REASON_LENGTH,
     "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
+    "tool_calls": chat_pb2.FINISH_REASON_TOOL_CALLS,
 }
+
+
+def message(value: chat_pb2.ChatMessage) -> Message:
+    calls = [ToolCall(call.id, call.name, call.arguments) for call in value.tool_calls]
+    return Message(ROLES.word[value.role], value.content, calls, value.tool_call_id)
+
+
+def chat_message(value: Message) -> chat_pb2.ChatMessage:
+    return chat_pb2.ChatMessage(
+        role=ROLES.number[value.role],
+        content=value.content,
+        tool_calls=[
+            chat_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in value.tool_calls
+        ],
+        tool_call_id=value.tool_call_id,
+    )
+
+
+def _tool(value: chat_pb2.Tool) -> Tool:
+    parameters = _json(value.parameters, "tools") if value.HasField("parameters") else _NO_PARAMETERS
+    return Tool(value.name, value.description, parameters)
+
+
+def _tool_choice(value: chat_pb2.ToolChoice, tools: Sequence[Tool]) -> ToolChoice | Tool:
+    """Raises InvalidRequest for a tool that is not among them."""
+    if not value.tool:
+        return _CHOICES[value.mode]
+    chosen = next((tool for tool in tools if tool.name == value.tool), None)
+    if chosen is None:
+        raise InvalidRequest([("tool_choice.tool", "is none of the tools")])
+    return chosen
+
+
+def _response_format(value: chat_pb2.ResponseFormat) -> ResponseFormat:
+    schema = _json(value.schema, "response_format.schema") if value.HasField("schema") else None
+    strict = value.strict if value.HasField("strict") else True
+    return ResponseFormat(value.name or "answer", schema, strict)
+
+
+def _json(value: struct_pb2.Struct, field: str) -> dict[str, Any]:
+    try:
+        made: dict[str, Any] = json_format.MessageToDict(value)
+    except ValueError:  # JSON has no NaN and no infinity
+        raise InvalidRequest([(field, "must hold finite numbers only")]) from None
+    whole: dict[str, Any] = _whole(made)
+    return whole
+
+
+def _whole(value: Any) -> Any:
+    """A Struct has no integers, and a JSON schema's `maxItems` is none that ends in .0."""
+    match value:
+        case dict():
+            return {name: _whole(one) for name, one in value.items()}
+        case list():
+            return [_whole(one) for one in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
 
 def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
     return ChatCall(
         model=request.model,
-        messages=[Message(ROLES.word[message.role], message.content) for message in request.messages],
+        messages=[message(one) for one in request.messages],
         stop=list(request.stop),
+        tools=(tools := [_tool(tool) for tool in request.tools]),
+        tool_choice=_tool_choice(request.tool_choice, tools),
+        response_format=_response_format(request.response_format) if request.HasField("response_format") else None,
+        cache_ttl=whole_seconds(request, "cache_ttl"),
         continue_on_failure=isinstance(request, pb.StreamChatRequest) and request.continue_on_failure,
         **present(request, "temperature", "max_tokens", "seed"),
     )
@@ -74,25 +148,43 @@ def finish_reason(log: CallLog) -> Any:
 
 def chat_answer(value: ChatAnswer) -> pb.ChatResponse:
     return pb.ChatResponse(
-        message=chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_ASSISTANT, content=value.text),
+        message=chat_message(Message("assistant", value.text, value.tool_calls)),
         finish_reason=finish_reason(value.log),
         usage=usage(value.log),
-        model=value.model,
+        model=value.started.model,
         latency=duration_ms(value.log.latency_ms),
         call_log_id=str(value.log.id),
-        deprecation=deprecation(value.deprecated),
+        deprecation=deprecation(value.started.deprecated),
         route=value.log.route,
+        cached=value.started.cached,
     )
 
 
-def chat_events(event: ChatEvent, seq: int) -> Sequence[pb.StreamChatResponse]:
-    """The event's messages, numbered from `seq`: the end is two, what was used and how it ended."""
+def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence[pb.StreamChatResponse]:
+    """The event's messages, numbered from `seq`: the end is two, what was used and how it ended.
+
+    `generation_id`: of a stream that can be taken up again.
+    """
     match event:
-        case Delta(text):
+        case Delta(text, ()):
             return (pb.StreamChatResponse(seq=seq, delta=pb.StreamChatResponse.Delta(text=text)),)
-        case Started(name, log_id, route, deprecated):
+        case Delta(text, calls):
+            parts = [
+                pb.StreamChatResponse.ToolCallDelta(
+                    index=part.index, id=part.id, name=part.name, arguments=part.arguments
+                )
+                for part in calls
+            ]
+            delta = pb.StreamChatResponse.Delta(text=text, tool_calls=parts)
+            return (pb.StreamChatResponse(seq=seq, delta=delta),)
+        case Started(name, log_id, route, deprecated, cached):
             started = pb.StreamChatResponse.Started(
-                model=name, call_log_id=str(log_id), route=route or "", deprecation=deprecation(deprecated)
+                model=name,
+                call_log_id=str(log_id),
+                route=route or "",
+                deprecation=deprecation(deprecated),
+                cached=cached,
+                generation_id=generation_id,
             )
             return (pb.StreamChatResponse(seq=seq, started=started),)
         case Switched(name, log_id, error):
@@ -109,8 +201,13 @@ def chat_events(event: ChatEvent, seq: int) -> Sequence[pb.StreamChatResponse]:
                     time_to_first_token=duration_ms(log.time_to_first_token_ms),
                 )
                 return used, pb.StreamChatResponse(seq=seq + 1, completed=completed)
-            failed = pb.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
-            return used, pb.StreamChatResponse(seq=seq + 1, failed=failed)
+            return used, failed(seq + 1, error)
+
+
+def failed(seq: int, error: DomainError) -> pb.StreamChatResponse:
+    """The last event of a stream that failed."""
+    said = pb.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
+    return pb.StreamChatResponse(seq=seq, failed=said)
 
 
 def reason(name: str | None) -> Any:
@@ -122,13 +219,29 @@ def reason(name: str | None) -> Any:
 
 def embeddings(value: Embeddings) -> pb.EmbedResponse:
     return pb.EmbedResponse(
-        embeddings=[pb.EmbedResponse.Embedding(values=vector) for vector in value.vectors],
+        embeddings=[_embedding(vector) for vector in value.vectors],
         usage=usage(value.log),
         model=value.model,
         latency=duration_ms(value.log.latency_ms),
         call_log_id=str(value.log.id),
         deprecation=deprecation(value.deprecated),
     )
+
+
+def _embedding(value: Vector | DomainError) -> pb.EmbedResponse.Embedding:
+    if isinstance(value, DomainError):
+        return pb.EmbedResponse.Embedding(error_reason=reason(value.reason))
+    return pb.EmbedResponse.Embedding(values=value)
+
+
+def kept_call(log: CallLog, content: tuple[Sequence[Message], Message | None] | None) -> pb.GetCallLogResponse:
+    made = pb.GetCallLogResponse(call_log=call_log(log))
+    if content is not None:
+        asked, answer = content
+        made.messages.extend(chat_message(one) for one in asked)
+        if answer is not None:
+            made.answer.CopyFrom(chat_message(answer))
+    return made
 
 
 def call_log(value: CallLog) -> call_log_pb2.CallLog:
@@ -150,6 +263,7 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
         attempts=value.attempts,
         api_key_id=str(value.api_key_id or ""),
         prompt_version_id=str(value.prompt_template_version_id or ""),
+        cached=value.cached,
     )
 
 

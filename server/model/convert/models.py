@@ -8,8 +8,7 @@ from typing import Any
 from atrium.model.v1 import model_pb2, tenant_model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.errors import etag_of
-from server.model.domain import Model, NewModel, Price
-from server.model.service.calls import Deprecated
+from server.model.domain import Deprecated, Model, NewModel, Price
 from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
 
 PROVIDERS = EnumMap(

@@ -23,7 +23,7 @@ from server.model.routes import (
     Target,
 )
 from server.model.service.routes import RouteWithHealth
-from server.rpc.wire import present, timestamp
+from server.rpc.wire import present, timestamp, whole_seconds
 
 _HEALTH = {
     "healthy": route_pb2.TargetHealth.STATE_HEALTHY,
@@ -38,9 +38,9 @@ def new_route(request: route_pb2.CreateRouteRequest) -> NewRoute:
         targets=_targets(request),
         fallbacks=_fallbacks(request.fallbacks),
         retry=_retry(request.retry),
-        cooldown_seconds=_seconds(request, "cooldown", COOLDOWN_SECONDS),
+        cooldown_seconds=_cooldown(request),
         cooldown_after=request.cooldown_after or COOLDOWN_AFTER,
-        cache_ttl_seconds=_seconds(request, "cache_ttl", None),
+        cache_ttl_seconds=whole_seconds(request, "cache_ttl"),
     )
 
 
@@ -53,9 +53,9 @@ def route_changes(request: route_pb2.UpdateRouteRequest) -> dict[str, Any]:
         "targets": _targets(request),
         "fallbacks": _fallbacks(request.fallbacks),
         "retry": _retry(request.retry),
-        "cooldown": _seconds(request, "cooldown", COOLDOWN_SECONDS),
+        "cooldown": _cooldown(request),
         "cooldown_after": request.cooldown_after or COOLDOWN_AFTER,
-        "cache_ttl": _seconds(request, "cache_ttl", None),
+        "cache_ttl": whole_seconds(request, "cache_ttl"),
     }
     columns = {"cooldown": "cooldown_seconds", "cache_ttl": "cache_ttl_seconds"}
     return {columns.get(name, name): values[name] for name in masked(given, request.update_mask.paths)}
@@ -74,12 +74,9 @@ def _retry(value: route_pb2.RouteRetry) -> Retry:
     return Retry(value.max_attempts or MAX_ATTEMPTS, backoff)
 
 
-def _seconds(request: Any, field: str, default: Any) -> Any:
-    """Whole seconds of a duration, at least one where it is any."""
-    if not request.HasField(field):
-        return default
-    duration = getattr(request, field)
-    return duration.seconds or int(duration.nanos > 0)
+def _cooldown(request: Any) -> int:
+    found = whole_seconds(request, "cooldown")
+    return COOLDOWN_SECONDS if found is None else found
 
 
 def route(value: RouteWithHealth) -> route_pb2.Route:

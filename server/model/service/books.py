@@ -13,17 +13,33 @@ from weakref import WeakValueDictionary
 from server.db.database import Database
 from server.db.together import Together
 from server.kernel.tasks import Background
+from server.llm.port import Message, ToolCall
+from server.model.chat import ChatCall
 from server.model.domain import CallLog
 from server.model.ledger import Hold, Ledger, Settlement
-from server.model.store import logs, rollups
+from server.model.store import contents, logs, rollups
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was said in a call, of a tenant that keeps it."""
+
+    call_log_id: UUID
+    messages: Sequence[Message]
+    answer: Message
+
+    @classmethod
+    def of(cls, asked: ChatCall, text: str, tool_calls: Sequence[ToolCall], call_log_id: UUID) -> Content:
+        return cls(call_log_id, asked.messages, Message("assistant", text, tool_calls))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A call that is over: the record of each model it asked, and what it had reserved."""
+    """A call that is over: the record of each model it asked, what it had reserved, what is kept of what was said."""
 
     records: Sequence[CallLog]
     hold: Hold
+    content: Content | None = None
 
     @property
     def settlement(self) -> Settlement:
@@ -61,6 +77,9 @@ class Books:
         async with self._database.tenant_tx(tenant_id) as tx:
             if records:
                 await logs.add(tx, records)
+            for entry in entries:
+                if entry.content is not None:
+                    await contents.add(tx, entry.content.call_log_id, entry.content.messages, entry.content.answer)
             # The rows that others wait for come last, and are held for the shortest time.
             await rollups.add(tx, records)
             await self._ledger.settle(tx, [entry.settlement for entry in entries])

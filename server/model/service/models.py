@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,10 @@ from server.kernel.clock import now
 from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
+from server.llm.port import Message
 from server.model.domain import CallLog, Model, NewModel, Price, PriceInThePast, check_reachable
 from server.model.ports import AuditLog
-from server.model.store import logs
+from server.model.store import contents, logs
 from server.model.store import models as store
 
 
@@ -74,6 +75,11 @@ class ModelService:
             before = None if old.price is None else plain(asdict(old.price))
             await self._audit.record(tx, Change("models.set_price", "model", model_id, old=before, new=plain(new)))
             return await store.get(tx, model_id)
+
+    async def log(self, call_log_id: UUID) -> tuple[CallLog, tuple[Sequence[Message], Message | None] | None]:
+        """A call's record, and what was asked and answered where it is kept. Raises CallLogNotFound."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            return await logs.get(tx, call_log_id), await contents.get(tx, call_log_id)
 
     async def logs(
         self, request: PageRequest, filters: Mapping[str, Any], since: datetime | None, until: datetime | None

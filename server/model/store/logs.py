@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, column, func, insert, select
 
@@ -13,7 +14,7 @@ from server.db.database import Tx
 from server.db.statements import Statement
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
-from server.model.domain import CallLog
+from server.model.domain import CallLog, CallLogNotFound
 from server.model.tables import model_call_logs
 
 _LOG_FIELDS = (
@@ -39,8 +40,10 @@ _LOG_FIELDS = (
     "attempts",
     "reasoning_tokens",
     "prompt_template_version_id",
+    "cached",
 )
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)
+_GET = Statement(select(*_LOG).where(model_call_logs.c.id == bindparam("call_log_id")))
 _rows = (
     func.unnest(*(bindparam(name, type_=ARRAY(model_call_logs.c[name].type)) for name in _LOG_FIELDS))
     .table_valued(*(column(name, model_call_logs.c[name].type) for name in _LOG_FIELDS))
@@ -72,6 +75,14 @@ async def add(tx: Tx, records: Sequence[CallLog]) -> None:
     columns = {name: "kind" if name == "request_kind" else name for name in _LOG_FIELDS}
     values = {name: [getattr(record, field) for record in records] for name, field in columns.items()}
     await tx.execute(_ADD, tenant_id=tx.tenant_id, **values)
+
+
+async def get(tx: Tx, call_log_id: UUID) -> CallLog:
+    """Raises CallLogNotFound."""
+    row = await tx.fetchrow(_GET, call_log_id=call_log_id)
+    if row is None:
+        raise CallLogNotFound(call_log_id)
+    return CallLog(*row)
 
 
 async def page(

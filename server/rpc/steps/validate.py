@@ -88,5 +88,9 @@ def _path(violation: protovalidate.Violation) -> str:
         path += ("." if path else "") + element.field_name
         if element.subscript is not None:
             path += f"[{element.subscript.value}]"
-    # A rule over the whole message has no path of its own; by convention its id is `<field>.<what>`.
-    return path or violation.proto.rule_id.partition(".")[0]
+    # The path of a rule over a whole message ends at the message; by convention its id is `<field>.<what>`.
+    field = violation.proto.rule_id.partition(".")[0]
+    if not path:
+        return field
+    whole = violation.field_value
+    return f"{path}.{field}" if isinstance(whole, Message) and field in whole.DESCRIPTOR.fields_by_name else path

@@ -22,10 +22,13 @@ from server.llm.port import ChatChunk, ChatRequest, Message, ModelUnavailable, U
 from server.llm.registry import Registry
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
+from server.model.chat import ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.ledger import Ledger
 from server.model.service.books import Books
-from server.model.service.calls import CallService, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
+from server.model.service.caches import Caches
+from server.model.service.calls import CallService
 from server.model.service.credentials import Vault
+from server.model.service.planning import Planner
 from server.model.service.reach import Reach
 from server.settings import Settings as ServerSettings
 from tests.databases import Scratch
@@ -68,6 +71,8 @@ class Settings:
     monthly_token_quota: int | None = None
     monthly_cost_quota_usd: Decimal | None = None
     max_parallel_calls: int | None = None
+    store_prompts: bool = False
+    prompt_retention_days: int = 30
 
     async def model_settings(self, tenant_id: UUID) -> Settings:
         return self
@@ -111,7 +116,8 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     ledger = Ledger(database, AuditLog(database), background)
     books = Books(database, ledger, background)
     catalogues = Catalogues(database, Settings())
-    return CallService(catalogues, reach, Breakers(), ledger, books, heartbeat=AT_ONCE)
+    planner = Planner(catalogues, reach, Breakers())
+    return CallService(planner, ledger, books, Caches(database), heartbeat=AT_ONCE)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.llm.port import ModelUnavailable
+from server.model.chat import ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.convert import calls as convert
 from server.model.domain import CallLog
-from server.model.service.calls import ChatEvent, Delta, Ended, Heartbeat, Started
 
 LOG = CallLog(
     id=uuid7(),
@@ -41,6 +41,7 @@ LOG = CallLog(
     attempts=1,
     reasoning_tokens=0,
     prompt_template_version_id=None,
+    cached=False,
 )
 
 
@@ -77,7 +78,8 @@ def test_a_failure_gives_its_reason_as_a_number_of_the_enum_and_for_people() -> 
         ("stop", chat_pb2.FINISH_REASON_STOP),
         ("length", chat_pb2.FINISH_REASON_LENGTH),
         ("content_filter", chat_pb2.FINISH_REASON_CONTENT_FILTER),
-        ("tool_calls", chat_pb2.FINISH_REASON_OTHER),
+        ("tool_calls", chat_pb2.FINISH_REASON_TOOL_CALLS),
+        ("function_call", chat_pb2.FINISH_REASON_OTHER),
         ("other", chat_pb2.FINISH_REASON_OTHER),
     ],
 )

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/model/v1/call_log.proto\x12\x0f\x61trium.model.v1\x1a#atrium/errors/v1/error_reason.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x05\n\x07\x43\x61llLog\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12+\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.atrium.model.v1.CallLog.Kind\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.Status\x12\x33\n\x0c\x65rror_reason\x18\x07 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x34\n\rfinish_reason\x18\x08 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12*\n\x07latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\r\n\x05route\x18\x0e \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\x05\x12\x12\n\napi_key_id\x18\x10 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x11 \x01(\t\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_CHAT\x10\x01\x12\x12\n\x0eKIND_EMBEDDING\x10\x02\"\\\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_SUCCESS\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x14\n\x10STATUS_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/model/v1/call_log.proto\x12\x0f\x61trium.model.v1\x1a#atrium/errors/v1/error_reason.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x05\n\x07\x43\x61llLog\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12+\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.atrium.model.v1.CallLog.Kind\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.Status\x12\x33\n\x0c\x65rror_reason\x18\x07 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x34\n\rfinish_reason\x18\x08 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12*\n\x07latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\r\n\x05route\x18\x0e \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\x05\x12\x12\n\napi_key_id\x18\x10 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x11 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x12 \x01(\x08\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_CHAT\x10\x01\x12\x12\n\x0eKIND_EMBEDDING\x10\x02\"\\\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_SUCCESS\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x14\n\x10STATUS_CANCELLED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.model.v1.call_log_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALLLOG']._serialized_start=182
-  _globals['_CALLLOG']._serialized_end=904
-  _globals['_CALLLOG_KIND']._serialized_start=747
-  _globals['_CALLLOG_KIND']._serialized_end=810
-  _globals['_CALLLOG_STATUS']._serialized_start=812
-  _globals['_CALLLOG_STATUS']._serialized_end=904
+  _globals['_CALLLOG']._serialized_end=920
+  _globals['_CALLLOG_KIND']._serialized_start=763
+  _globals['_CALLLOG_KIND']._serialized_end=826
+  _globals['_CALLLOG_STATUS']._serialized_start=828
+  _globals['_CALLLOG_STATUS']._serialized_end=920
 # @@protoc_insertion_point(module_scope)

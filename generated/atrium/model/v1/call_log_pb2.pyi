@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallLog(_message.Message):
-    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id")
+    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id", "cached")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[CallLog.Kind]
@@ -49,6 +49,7 @@ class CallLog(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_VERSION_ID_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     user_id: str
@@ -66,4 +67,5 @@ class CallLog(_message.Message):
     attempts: int
     api_key_id: str
     prompt_version_id: str
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ...) -> None: ...
+    cached: bool
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...

@@ -23,25 +23,62 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61trium/model/v1/chat.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\"\xba\x01\n\x0b\x43hatMessage\x12;\n\x04role\x18\x01 \x01(\x0e\x32!.atrium.model.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xa4\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x04 \x01(\x05\x12\x15\n\x08\x63ost_usd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x05\x42\x0b\n\t_cost_usd*\x9a\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61trium/model/v1/chat.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"Y\n\x08ToolCall\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\targuments\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\"\xbf\x01\n\x04Tool\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12l\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB?\xbaH<\xba\x01\x39\n\x0fparameters.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\"\x9d\x01\n\nToolChoice\x12\x38\n\x04mode\x18\x01 \x01(\x0e\x32 .atrium.model.v1.ToolChoice.ModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04tool\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\">\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\x11\n\rMODE_REQUIRED\x10\x02\"\xc2\x01\n\x0eResponseFormat\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{0,64}$\x12\x64\n\x06schema\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB;\xbaH8\xba\x01\x35\n\x0bschema.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\xf1\x04\n\x0b\x43hatMessage\x12;\n\x04role\x18\x01 \x01(\x0e\x32!.atrium.model.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12\x38\n\ntool_calls\x18\x03 \x03(\x0b\x32\x19.atrium.model.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04:\xcd\x02\xbaH\xc9\x02\x1aV\n\x10\x63ontent.required\x12\x10\x63ontent is empty\x1a\x30this.content != \'\' || this.tool_calls.size() > 0\x1a\x86\x01\n\x11tool_call_id.tool\x12\x42\x61 tool\'s message names the call that it answers, and no other does\x1a-(this.role == 4) == (this.tool_call_id != \'\')\x1a\x66\n\x14tool_calls.assistant\x12\x1fonly the model has tools called\x1a-this.role == 3 || this.tool_calls.size() == 0\"\xa4\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x04 \x01(\x05\x12\x15\n\x08\x63ost_usd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x05\x42\x0b\n\t_cost_usd*\xb8\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x04\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.model.v1.chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['id']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_TOOLCALL'].fields_by_name['name']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_TOOLCALL'].fields_by_name['arguments']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['arguments']._serialized_options = b'\272H\006r\004(\200\200@'
+  _globals['_TOOL'].fields_by_name['name']._loaded_options = None
+  _globals['_TOOL'].fields_by_name['name']._serialized_options = b'\272H\031r\0272\025^[a-zA-Z0-9_-]{1,64}$'
+  _globals['_TOOL'].fields_by_name['description']._loaded_options = None
+  _globals['_TOOL'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_TOOL'].fields_by_name['parameters']._loaded_options = None
+  _globals['_TOOL'].fields_by_name['parameters']._serialized_options = b'\272H<\272\0019\n\017parameters.size\022\023at most 100 entries\032\021size(this) <= 100'
+  _globals['_TOOLCHOICE'].fields_by_name['mode']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_TOOLCHOICE'].fields_by_name['tool']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['tool']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESPONSEFORMAT'].fields_by_name['name']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['name']._serialized_options = b'\272H\031r\0272\025^[a-zA-Z0-9_-]{0,64}$'
+  _globals['_RESPONSEFORMAT'].fields_by_name['schema']._loaded_options = None
+  _globals['_RESPONSEFORMAT'].fields_by_name['schema']._serialized_options = b'\272H8\272\0015\n\013schema.size\022\023at most 100 entries\032\021size(this) <= 100'
   _globals['_CHATMESSAGE'].fields_by_name['role']._loaded_options = None
   _globals['_CHATMESSAGE'].fields_by_name['role']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CHATMESSAGE'].fields_by_name['content']._loaded_options = None
-  _globals['_CHATMESSAGE'].fields_by_name['content']._serialized_options = b'\272H\010r\006\020\001(\200\200@'
-  _globals['_FINISHREASON']._serialized_start=433
-  _globals['_FINISHREASON']._serialized_end=587
-  _globals['_CHATMESSAGE']._serialized_start=77
-  _globals['_CHATMESSAGE']._serialized_end=263
-  _globals['_CHATMESSAGE_ROLE']._serialized_start=183
-  _globals['_CHATMESSAGE_ROLE']._serialized_end=263
-  _globals['_USAGE']._serialized_start=266
-  _globals['_USAGE']._serialized_end=430
+  _globals['_CHATMESSAGE'].fields_by_name['content']._serialized_options = b'\272H\006r\004(\200\200@'
+  _globals['_CHATMESSAGE'].fields_by_name['tool_calls']._loaded_options = None
+  _globals['_CHATMESSAGE'].fields_by_name['tool_calls']._serialized_options = b'\272H\006\222\001\003\020\200\001'
+  _globals['_CHATMESSAGE'].fields_by_name['tool_call_id']._loaded_options = None
+  _globals['_CHATMESSAGE'].fields_by_name['tool_call_id']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_CHATMESSAGE']._loaded_options = None
+  _globals['_CHATMESSAGE']._serialized_options = b'\272H\311\002\032V\n\020content.required\022\020content is empty\0320this.content != \'\' || this.tool_calls.size() > 0\032\206\001\n\021tool_call_id.tool\022Ba tool\'s message names the call that it answers, and no other does\032-(this.role == 4) == (this.tool_call_id != \'\')\032f\n\024tool_calls.assistant\022\037only the model has tools called\032-this.role == 3 || this.tool_calls.size() == 0'
+  _globals['_FINISHREASON']._serialized_start=1544
+  _globals['_FINISHREASON']._serialized_end=1728
+  _globals['_TOOLCALL']._serialized_start=106
+  _globals['_TOOLCALL']._serialized_end=195
+  _globals['_TOOL']._serialized_start=198
+  _globals['_TOOL']._serialized_end=389
+  _globals['_TOOLCHOICE']._serialized_start=392
+  _globals['_TOOLCHOICE']._serialized_end=549
+  _globals['_TOOLCHOICE_MODE']._serialized_start=487
+  _globals['_TOOLCHOICE_MODE']._serialized_end=549
+  _globals['_RESPONSEFORMAT']._serialized_start=552
+  _globals['_RESPONSEFORMAT']._serialized_end=746
+  _globals['_CHATMESSAGE']._serialized_start=749
+  _globals['_CHATMESSAGE']._serialized_end=1374
+  _globals['_CHATMESSAGE_ROLE']._serialized_start=943
+  _globals['_CHATMESSAGE_ROLE']._serialized_end=1038
+  _globals['_USAGE']._serialized_start=1377
+  _globals['_USAGE']._serialized_end=1541
 # @@protoc_insertion_point(module_scope)

@@ -136,23 +136,31 @@ class SetModelPriceResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
 class ChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed")
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed", "tools", "tool_choice", "response_format", "cache_ttl")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_TTL_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
     temperature: float
     max_tokens: int
     stop: _containers.RepeatedScalarFieldContainer[str]
     seed: int
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
+    tools: _containers.RepeatedCompositeFieldContainer[_chat_pb2.Tool]
+    tool_choice: _chat_pb2.ToolChoice
+    response_format: _chat_pb2.ResponseFormat
+    cache_ttl: _duration_pb2.Duration
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_chat_pb2.ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[_chat_pb2.ResponseFormat, _Mapping]] = ..., cache_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
-    __slots__ = ("message", "finish_reason", "usage", "model", "latency", "call_log_id", "deprecation", "route")
+    __slots__ = ("message", "finish_reason", "usage", "model", "latency", "call_log_id", "deprecation", "route", "cached")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +169,7 @@ class ChatResponse(_message.Message):
     CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
     DEPRECATION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
     message: _chat_pb2.ChatMessage
     finish_reason: _chat_pb2.FinishReason
     usage: _chat_pb2.Usage
@@ -169,10 +178,11 @@ class ChatResponse(_message.Message):
     call_log_id: str
     deprecation: _model_pb2.Deprecation
     route: str
-    def __init__(self, message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ..., route: _Optional[str] = ...) -> None: ...
+    cached: bool
+    def __init__(self, message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ..., route: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...
 
 class StreamChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed", "continue_on_failure")
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "stop", "seed", "continue_on_failure", "tools", "tool_choice", "response_format", "cache_ttl", "resumable", "generation_id", "after_seq")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +190,13 @@ class StreamChatRequest(_message.Message):
     STOP_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     CONTINUE_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_TTL_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
     temperature: float
@@ -187,21 +204,32 @@ class StreamChatRequest(_message.Message):
     stop: _containers.RepeatedScalarFieldContainer[str]
     seed: int
     continue_on_failure: bool
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., continue_on_failure: _Optional[bool] = ...) -> None: ...
+    tools: _containers.RepeatedCompositeFieldContainer[_chat_pb2.Tool]
+    tool_choice: _chat_pb2.ToolChoice
+    response_format: _chat_pb2.ResponseFormat
+    cache_ttl: _duration_pb2.Duration
+    resumable: bool
+    generation_id: str
+    after_seq: int
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., continue_on_failure: _Optional[bool] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_chat_pb2.ToolChoice, _Mapping]] = ..., response_format: _Optional[_Union[_chat_pb2.ResponseFormat, _Mapping]] = ..., cache_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resumable: _Optional[bool] = ..., generation_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class StreamChatResponse(_message.Message):
     __slots__ = ("seq", "started", "delta", "heartbeat", "usage", "completed", "failed", "switched")
     class Started(_message.Message):
-        __slots__ = ("model", "call_log_id", "route", "deprecation")
+        __slots__ = ("model", "call_log_id", "route", "deprecation", "cached", "generation_id")
         MODEL_FIELD_NUMBER: _ClassVar[int]
         CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
         ROUTE_FIELD_NUMBER: _ClassVar[int]
         DEPRECATION_FIELD_NUMBER: _ClassVar[int]
+        CACHED_FIELD_NUMBER: _ClassVar[int]
+        GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
         model: str
         call_log_id: str
         route: str
         deprecation: _model_pb2.Deprecation
-        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., route: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
+        cached: bool
+        generation_id: str
+        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., route: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ..., cached: _Optional[bool] = ..., generation_id: _Optional[str] = ...) -> None: ...
     class Switched(_message.Message):
         __slots__ = ("model", "call_log_id", "reason")
         MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -212,10 +240,23 @@ class StreamChatResponse(_message.Message):
         reason: _error_reason_pb2.ErrorReason
         def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ...) -> None: ...
     class Delta(_message.Message):
-        __slots__ = ("text",)
+        __slots__ = ("text", "tool_calls")
         TEXT_FIELD_NUMBER: _ClassVar[int]
+        TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
         text: str
-        def __init__(self, text: _Optional[str] = ...) -> None: ...
+        tool_calls: _containers.RepeatedCompositeFieldContainer[StreamChatResponse.ToolCallDelta]
+        def __init__(self, text: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[StreamChatResponse.ToolCallDelta, _Mapping]]] = ...) -> None: ...
+    class ToolCallDelta(_message.Message):
+        __slots__ = ("index", "id", "name", "arguments")
+        INDEX_FIELD_NUMBER: _ClassVar[int]
+        ID_FIELD_NUMBER: _ClassVar[int]
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+        index: int
+        id: str
+        name: str
+        arguments: str
+        def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
     class Heartbeat(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -253,21 +294,35 @@ class StreamChatResponse(_message.Message):
     switched: StreamChatResponse.Switched
     def __init__(self, seq: _Optional[int] = ..., started: _Optional[_Union[StreamChatResponse.Started, _Mapping]] = ..., delta: _Optional[_Union[StreamChatResponse.Delta, _Mapping]] = ..., heartbeat: _Optional[_Union[StreamChatResponse.Heartbeat, _Mapping]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., completed: _Optional[_Union[StreamChatResponse.Completed, _Mapping]] = ..., failed: _Optional[_Union[StreamChatResponse.Failed, _Mapping]] = ..., switched: _Optional[_Union[StreamChatResponse.Switched, _Mapping]] = ...) -> None: ...
 
+class CancelGenerationRequest(_message.Message):
+    __slots__ = ("generation_id",)
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    generation_id: str
+    def __init__(self, generation_id: _Optional[str] = ...) -> None: ...
+
+class CancelGenerationResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class EmbedRequest(_message.Message):
-    __slots__ = ("model", "inputs")
+    __slots__ = ("model", "inputs", "cache_ttl")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_TTL_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[str]] = ...) -> None: ...
+    cache_ttl: _duration_pb2.Duration
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[str]] = ..., cache_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("embeddings", "usage", "model", "latency", "call_log_id", "deprecation")
     class Embedding(_message.Message):
-        __slots__ = ("values",)
+        __slots__ = ("values", "error_reason")
         VALUES_FIELD_NUMBER: _ClassVar[int]
+        ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
         values: _containers.RepeatedScalarFieldContainer[float]
-        def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+        error_reason: _error_reason_pb2.ErrorReason
+        def __init__(self, values: _Optional[_Iterable[float]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ...) -> None: ...
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +336,22 @@ class EmbedResponse(_message.Message):
     call_log_id: str
     deprecation: _model_pb2.Deprecation
     def __init__(self, embeddings: _Optional[_Iterable[_Union[EmbedResponse.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., call_log_id: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
+
+class GetCallLogRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetCallLogResponse(_message.Message):
+    __slots__ = ("call_log", "messages", "answer")
+    CALL_LOG_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    call_log: _call_log_pb2.CallLog
+    messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
+    answer: _chat_pb2.ChatMessage
+    def __init__(self, call_log: _Optional[_Union[_call_log_pb2.CallLog, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., answer: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ...) -> None: ...
 
 class ListCallLogsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until", "api_key_id")

@@ -74,10 +74,20 @@ class ModelServiceStub:
                 request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatResponse.FromString,
                 _registered_method=True)
+        self.CancelGeneration = channel.unary_unary(
+                '/atrium.model.v1.ModelService/CancelGeneration',
+                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.FromString,
+                _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/atrium.model.v1.ModelService/Embed',
                 request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.GetCallLog = channel.unary_unary(
+                '/atrium.model.v1.ModelService/GetCallLog',
+                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.FromString,
                 _registered_method=True)
         self.ListCallLogs = channel.unary_unary(
                 '/atrium.model.v1.ModelService/ListCallLogs',
@@ -268,8 +278,8 @@ class ModelServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the provider refuses the request (`MODEL_REQUEST_REJECTED`).
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), or its
-        provider is not set up (`MODEL_NOT_CONFIGURED`).
+        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
@@ -287,19 +297,34 @@ class ModelServiceServicer:
         comes before either. What is wrong before a model is asked is a status code and no event; a failure of the
         provider is the event `failed`, and the status is then `OK`. A model that fails before its first token is asked again,
         and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
-        who cancels, or goes away, ends the model's work with it.
+        who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`.
 
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, or no model is named and the tenant has no default (`MODEL_NOT_NAMED`).
-        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), or its
-        provider is not set up (`MODEL_NOT_CONFIGURED`).
+        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such stream of the caller's to take up again
+        (`GENERATION_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelGeneration(self, request, context):
+        """Ends a resumable stream that may still be written, on any server, within a second. One that has ended stays as it is.
+
+        Permission: `models:execute`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: there is no such stream of the caller's (`GENERATION_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -322,6 +347,20 @@ class ModelServiceServicer:
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
         - `DEADLINE_EXCEEDED`: the vectors took longer than the caller's deadline, or than 60 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCallLog(self, request, context):
+        """Returns the record of a call, with its prompt and answer where the tenant keeps these (`store_prompts`).
+
+        Permission: `call_logs:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such record (`CALL_LOG_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -657,10 +696,20 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatResponse.SerializeToString,
             ),
+            'CancelGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelGeneration,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.SerializeToString,
+            ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
                     request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.SerializeToString,
+            ),
+            'GetCallLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCallLog,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.SerializeToString,
             ),
             'ListCallLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCallLogs,
@@ -964,6 +1013,33 @@ class ModelService:
             _registered_method=True)
 
     @staticmethod
+    def CancelGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/CancelGeneration',
+            atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Embed(request,
             target,
             options=(),
@@ -980,6 +1056,33 @@ class ModelService:
             '/atrium.model.v1.ModelService/Embed',
             atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCallLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/GetCallLog',
+            atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TenantConfig(_message.Message):
-    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls")
+    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,8 @@ class TenantConfig(_message.Message):
     MONTHLY_TOKEN_QUOTA_FIELD_NUMBER: _ClassVar[int]
     MONTHLY_COST_QUOTA_USD_FIELD_NUMBER: _ClassVar[int]
     MAX_PARALLEL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    STORE_PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     etag: str
     create_time: _timestamp_pb2.Timestamp
@@ -47,4 +49,6 @@ class TenantConfig(_message.Message):
     monthly_token_quota: int
     monthly_cost_quota_usd: str
     max_parallel_calls: int
-    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ...) -> None: ...
+    store_prompts: bool
+    prompt_retention_days: int
+    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ...) -> None: ...

@@ -155,7 +155,7 @@ class GetTenantConfigResponse(_message.Message):
     def __init__(self, config: _Optional[_Union[_tenant_config_pb2.TenantConfig, _Mapping]] = ...) -> None: ...
 
 class UpdateTenantConfigRequest(_message.Message):
-    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls")
+    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +173,8 @@ class UpdateTenantConfigRequest(_message.Message):
     MONTHLY_TOKEN_QUOTA_FIELD_NUMBER: _ClassVar[int]
     MONTHLY_COST_QUOTA_USD_FIELD_NUMBER: _ClassVar[int]
     MAX_PARALLEL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    STORE_PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
@@ -190,7 +192,9 @@ class UpdateTenantConfigRequest(_message.Message):
     monthly_token_quota: int
     monthly_cost_quota_usd: str
     max_parallel_calls: int
-    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ...) -> None: ...
+    store_prompts: bool
+    prompt_retention_days: int
+    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ...) -> None: ...
 
 class UpdateTenantConfigResponse(_message.Message):
     __slots__ = ("config",)

@@ -1,0 +1,112 @@
+"""What a chat is asked, and what happens until it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from server.kernel.errors import DomainError
+from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from server.model.domain import CallLog, Deprecated
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """What a caller asks of a model or route; what is None or empty is the tenant's default.
+
+    `continue_on_failure`: whether another target goes on in the middle of an answer. `cache_ttl`: seconds for which an
+    answer to the same question may be given again; None: as the route says.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    tools: Sequence[Tool] = ()
+    tool_choice: ToolChoice | Tool = "auto"
+    response_format: ResponseFormat | None = None
+    continue_on_failure: bool = False
+    cache_ttl: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A model begins to answer. `route`: the alias that was called. `cached`: the answer was given before."""
+
+    model: str
+    call_log_id: UUID
+    route: str | None
+    deprecated: Deprecated | None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Another model goes on, since the one before broke off with `failed`."""
+
+    model: str
+    call_log_id: UUID
+    failed: DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The model wrote more."""
+
+    text: str
+    tool_calls: Sequence[ToolCallDelta] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing new, and the model is still at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over and its record written. `error`: what the provider failed with, None where it did not."""
+
+    log: CallLog
+    error: DomainError | None
+
+
+ChatEvent = Started | Switched | Delta | Heartbeat | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """A whole answer. `log`: its record."""
+
+    text: str
+    tool_calls: Sequence[ToolCall]
+    started: Started
+    log: CallLog
+
+
+class Writing:
+    """An answer as it comes together from its parts."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._calls: dict[int, list[str]] = {}
+
+    def add(self, delta: Delta) -> None:
+        if delta.text:
+            self._texts.append(delta.text)
+        for part in delta.tool_calls:
+            call = self._calls.setdefault(part.index, ["", "", ""])
+            call[0] = call[0] or part.id
+            call[1] = call[1] or part.name
+            call[2] += part.arguments
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """In the order of their indexes."""
+        return [ToolCall(*self._calls[index]) for index in sorted(self._calls)]

@@ -1,0 +1,71 @@
+"""Answers and vectors that a tenant got before, and may get again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+import numpy as np
+
+from server.db.database import Database
+from server.llm.port import ToolCall, ToolCallDelta
+from server.model.chat import Delta
+from server.model.domain import Model
+from server.model.store import caches as store
+
+Vector = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer, and whose it was."""
+
+    model_id: UUID
+    text: str
+    tool_calls: Sequence[ToolCall]
+    finish_reason: str | None
+
+    @property
+    def delta(self) -> Delta:
+        """All of it in one part."""
+        calls = [ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(self.tool_calls)]
+        return Delta(self.text, calls)
+
+
+class Caches:
+    """Keeps what calls asked to be kept, for one tenant each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def answer(self, tenant_id: UUID, question: bytes) -> CachedAnswer | None:
+        """The answer to a question, as it is hashed."""
+        found = await store.answer(self._database, tenant_id, question)
+        if found is None:
+            return None
+        calls = [ToolCall(**call) for call in found["tool_calls"]]
+        return CachedAnswer(UUID(found["model_id"]), found["text"], calls, found["finish_reason"])
+
+    async def keep_answer(self, tenant_id: UUID, question: bytes, answer: CachedAnswer, seconds: float) -> None:
+        values = {**asdict(answer), "model_id": str(answer.model_id)}
+        async with self._database.tenant_tx(tenant_id) as tx:
+            await store.keep_answer(tx, question, values, seconds)
+
+    async def vectors(self, tenant_id: UUID, model: Model, texts: Sequence[str]) -> dict[str, Vector]:
+        """Those that are kept, by their texts."""
+        hashes = {_hash(model, text): text for text in texts}
+        async with self._database.tenant_tx(tenant_id) as tx:
+            found = await store.vectors(tx, model.id, list(hashes))
+        return {hashes[name]: np.frombuffer(vector, "<f4").tolist() for name, vector in found.items()}
+
+    async def keep_vectors(self, tenant_id: UUID, model: Model, found: Mapping[str, Vector], seconds: float) -> None:
+        packed = {_hash(model, text): np.array(vector, "<f4").tobytes() for text, vector in found.items()}
+        async with self._database.tenant_tx(tenant_id) as tx:
+            await store.keep_vectors(tx, model.id, packed, seconds)
+
+
+def _hash(model: Model, text: str) -> bytes:
+    """A model that was changed gives other vectors."""
+    return hashlib.sha256(f"{model.revision}\0{text}".encode()).digest()

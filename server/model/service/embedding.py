@@ -1,0 +1,143 @@
+"""Embeddings: in batches that providers take, in their order, and as many as can be had."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from server.kernel.clock import now
+from server.kernel.errors import DomainError, InvalidArgument, Unavailable
+from server.kernel.principal import current_call
+from server.llm.port import EmbeddingModel, ModelRateLimited, Usage
+from server.model.domain import CallLog, Deprecated, Model
+from server.model.ledger import Ledger
+from server.model.meter import Meter
+from server.model.service.books import Books, Entry
+from server.model.service.caches import Caches, Vector
+from server.model.service.calls import INTERNAL
+from server.model.service.planning import RANDOM, RETRY, Planner, carried, claimed, most_tokens, named
+from server.model.service.reach import Reach
+
+# OpenAI takes 2,048 texts and 300,000 tokens at once (platform.openai.com/docs/api-reference/embeddings), others less.
+_MOST_TEXTS = 512
+_MOST_BYTES = 262_144
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A vector for each input, in their order, or why there is none. `log`: the call's record."""
+
+    vectors: Sequence[Vector | DomainError]
+    model: str
+    log: CallLog
+    deprecated: Deprecated | None
+
+
+class EmbedService:
+    """Has models turn texts into vectors for the tenants."""
+
+    def __init__(self, planner: Planner, reach: Reach, ledger: Ledger, books: Books, caches: Caches) -> None:
+        self._planner = planner
+        self._reach = reach
+        self._ledger = ledger
+        self._books = books
+        self._caches = caches
+
+    async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> Embeddings:
+        """A vector for each input. Raises what is wrong with the call, and what the provider fails with where it fails
+        for all. `cache_ttl`: seconds for which vectors may be given again.
+        """
+        catalogue = await self._planner.catalogue()
+        tenant_id = catalogue.tenant_id
+        model = catalogue.model(named(name or catalogue.settings.default_embedding_model), "embedding")
+        embedder = self._reach.embedding(catalogue, model)
+        texts = list(dict.fromkeys(inputs))
+        known = {} if cache_ttl is None else await self._caches.vectors(tenant_id, model, texts)
+        wanted = [text for text in texts if text not in known]
+        meter = Meter(current_call(), model, "embedding", cached=not wanted)
+        hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))
+        try:
+            found = await self._fetch(meter, embedder, wanted)
+            failures = [one for one in found.values() if isinstance(one, DomainError)]
+            if failures and len(failures) == len(texts):
+                raise failures[0]
+        except DomainError as error:
+            await self._books.enter(tenant_id, Entry([meter.end("error", error.reason)], hold))
+            raise
+        except asyncio.CancelledError:
+            self._books.enter_later(tenant_id, Entry([meter.end("cancelled")], hold))
+            raise
+        except Exception:
+            self._books.enter_later(tenant_id, Entry([meter.end("error", INTERNAL)], hold))
+            raise
+        log = meter.end("success")
+        await self._books.enter(tenant_id, Entry([log], hold))
+        if cache_ttl is not None:
+            await self._keep(tenant_id, model, found, cache_ttl)
+        every = {**known, **found}
+        return Embeddings([every[text] for text in inputs], model.name, log, model.deprecated(now()))
+
+    async def _keep(self, tenant_id: UUID, model: Model, found: dict[str, Vector | DomainError], seconds: int) -> None:
+        vectors = {text: one for text, one in found.items() if not isinstance(one, DomainError)}
+        if vectors:
+            await self._caches.keep_vectors(tenant_id, model, vectors, seconds)
+
+    async def _fetch(
+        self, meter: Meter, embedder: EmbeddingModel, texts: Sequence[str]
+    ) -> dict[str, Vector | DomainError]:
+        """By their texts, some batches at once."""
+        found: dict[str, Vector | DomainError] = {}
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def fetch(batch: Sequence[str]) -> None:
+            async with turn:
+                found.update(await self._batch(meter, embedder, batch))
+
+        async with asyncio.TaskGroup() as group:
+            for batch in _batches(texts):
+                group.create_task(fetch(batch))
+        return found
+
+    async def _batch(
+        self, meter: Meter, embedder: EmbeddingModel, texts: Sequence[str]
+    ) -> dict[str, Vector | DomainError]:
+        attempt = 0
+        while True:
+            attempt += 1
+            meter.attempts += 1
+            try:
+                result = await embedder.embed(texts, carried(meter.call))
+            except (Unavailable, ModelRateLimited) as error:
+                if (pause := RETRY.wait(attempt, error.retry_after, RANDOM)) is None:
+                    return dict.fromkeys(texts, error)
+                await asyncio.sleep(pause)
+            except InvalidArgument as error:
+                # Which of them it is about is found by halves; the others are embedded all the same.
+                if len(texts) == 1:
+                    return dict.fromkeys(texts, error)
+                middle = len(texts) // 2
+                first = await self._batch(meter, embedder, texts[:middle])
+                return first | await self._batch(meter, embedder, texts[middle:])
+            except DomainError as error:
+                return dict.fromkeys(texts, error)
+            else:
+                meter.usage = Usage(meter.usage.prompt_tokens + result.usage.prompt_tokens)
+                return dict(zip(texts, result.vectors, strict=True))
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many texts at once as a provider takes, in their order."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        length = len(text.encode())
+        if batch and (len(batch) == _MOST_TEXTS or size + length > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += length
+    if batch:
+        yield batch

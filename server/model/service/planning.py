@@ -1,0 +1,206 @@
+"""What a call comes to: whom it may ask and in which order, what they are asked, and what it may use at most."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+
+import orjson
+
+from server.kernel.clock import now
+from server.kernel.principal import Call, current_call
+from server.llm.port import ChatModel, ChatRequest
+from server.model.attempts import MOST_SWITCHES, Attempts, Plan
+from server.model.breakers import Breakers
+from server.model.catalogue import Catalogue, Catalogues
+from server.model.chat import ChatCall
+from server.model.domain import (
+    Model,
+    ModelDisabled,
+    ModelKindMismatch,
+    ModelNotAllowed,
+    ModelNotFound,
+    ModelNotNamed,
+    ModelWithoutTools,
+)
+from server.model.limits import Claim, claims, subject_of
+from server.model.meter import Meter
+from server.model.routes import Retry, Route, shuffled
+from server.model.service.reach import Reach
+
+RETRY = Retry()
+"""How a model by itself is tried again."""
+
+RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
+
+_AROUND_A_TEXT = 16
+"""Tokens that a provider's template adds to each message at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A chat that is about to be made. `question`: all that its answer depends on, hashed; None: it is not kept."""
+
+    catalogue: Catalogue
+    plan: Plan
+    attempts: Attempts
+    request: Callable[[Model], ChatRequest]
+    route: str | None
+    claims: Sequence[Claim]
+    cache_ttl: int | None
+    question: bytes | None
+
+
+class Planner:
+    """Resolves what calls name."""
+
+    def __init__(self, catalogues: Catalogues, reach: Reach, breakers: Breakers) -> None:
+        self._catalogues = catalogues
+        self._reach = reach
+        self._breakers = breakers
+
+    async def catalogue(self) -> Catalogue:
+        """What the caller's tenant can call."""
+        return await self._catalogues.of(current_call().caller.tenant_id)
+
+    async def chat(self, asked: ChatCall) -> Prepared:
+        """Raises what is wrong before any model is asked."""
+        call = current_call()
+        catalogue = await self.catalogue()
+        settings = catalogue.settings
+        name = named(asked.model or settings.default_model)
+        route = catalogue.route(name)
+        plan = _planned(catalogue, name, asked) if route is None else _routed(catalogue, route, asked)
+        alias = None if route is None else route.alias
+
+        def request(model: Model) -> ChatRequest:
+            ceiling = min(filter(None, (settings.max_tokens_per_request, model.max_tokens)))
+            return ChatRequest(
+                model=model.name,
+                messages=asked.messages,
+                temperature=float(settings.temperature) if asked.temperature is None else asked.temperature,
+                max_tokens=min(asked.max_tokens or ceiling, ceiling),
+                stop=asked.stop,
+                seed=asked.seed,
+                tools=asked.tools,
+                tool_choice=asked.tool_choice,
+                response_format=asked.response_format,
+                headers=carried(call),
+            )
+
+        def metered(model: Model) -> Meter:
+            return Meter(call, model, "chat", alias)
+
+        def reach(model: Model) -> ChatModel:
+            return self._reach.chat(catalogue, model)
+
+        def most() -> tuple[int, int]:
+            answers = 1 + (MOST_SWITCHES if plan.continues else 0)
+            texts = [message.text for message in asked.messages]
+            texts += [orjson.dumps(part).decode() for part in (asked.tools, asked.response_format) if part]
+            written = max(request(model).max_tokens for model in plan.models)
+            # Whoever goes on reads what was written before it too.
+            return most_tokens(texts) * answers + written * (answers - 1), written
+
+        ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
+        return Prepared(
+            catalogue,
+            plan,
+            Attempts(plan, reach, metered, self._breakers),
+            request,
+            alias,
+            claimed(catalogue, most, plan.models),
+            ttl,
+            None if ttl is None else _question(plan, request(plan.models[0])),
+        )
+
+
+def named(name: str | None) -> str:
+    """What the call goes to. Raises ModelNotNamed, and ModelNotAllowed where its key is for others."""
+    if not name:
+        raise ModelNotNamed
+    allowed = current_call().caller.allowed_models
+    if allowed is not None and name not in allowed:
+        raise ModelNotAllowed(model=name)
+    return name
+
+
+def carried(call: Call) -> dict[str, str]:
+    """What an upstream call carries on, so that the provider's records can be matched with ours."""
+    return {"traceparent": call.traceparent, "x-request-id": call.request_id}
+
+
+def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: Sequence[Model]) -> Sequence[Claim]:
+    """What a call of one of these models may use of the limits that it counts in; `most`: tokens read and written."""
+    if not catalogue.limits:
+        return ()
+    caller = current_call().caller
+    subjects = dict.fromkeys(("tenant", subject_of(caller.user_id, None), subject_of(None, caller.api_key_id)))
+    limited = [(subject, catalogue.limits[subject]) for subject in subjects if subject in catalogue.limits]
+    if not limited:
+        return ()
+    read, written = most()
+    costs = [model.price.cost(read, written) for model in models if model.price is not None]
+    return claims(limited, read + written, max(costs, default=Decimal(0)), now())
+
+
+def most_tokens(texts: Sequence[str]) -> int:
+    """No tokenizer that providers use makes more tokens than bytes; the rest is what they put around each text."""
+    return sum(len(text.encode()) + _AROUND_A_TEXT for text in texts)
+
+
+def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:
+    """One model, asked again where it fails for a moment."""
+    model = catalogue.model(name, "chat")
+    if asked.tools and not model.supports_function_calling:
+        raise ModelWithoutTools(model.name)
+    return Plan(catalogue.tenant_id, [model], {}, RETRY, cooldown=0, cooldown_after=1)
+
+
+def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
+    """The route's models. Raises what is wrong with the first where none can be called."""
+
+    def callable_ones(names: Sequence[str]) -> list[Model]:
+        found = []
+        for name in names:
+            with suppress(ModelNotFound, ModelDisabled, ModelKindMismatch):
+                model = catalogue.model(name, "chat")
+                if model.supports_function_calling or not asked.tools:
+                    found.append(model)
+        return found
+
+    order = shuffled(route.targets, RANDOM)
+    fallbacks = {failure: callable_ones(names) for failure, names in route.fallbacks.items()}
+    targets = callable_ones(order)
+    if not targets and not fallbacks.get("outage"):
+        raise ModelWithoutTools(catalogue.model(order[0], "chat").name)
+    return Plan(
+        catalogue.tenant_id,
+        targets,
+        fallbacks,
+        route.retry,
+        route.cooldown_seconds,
+        route.cooldown_after,
+        asked.continue_on_failure,
+    )
+
+
+def _question(plan: Plan, request: ChatRequest) -> bytes:
+    """Who might answer, as they are now, and everything they are asked."""
+    models = sorted((str(model.id), model.revision) for model in plan.models)
+    asked = [
+        models,
+        request.messages,
+        request.temperature,
+        request.max_tokens,
+        request.stop,
+        request.seed,
+        request.tools,
+        request.tool_choice,
+        request.response_format,
+    ]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()

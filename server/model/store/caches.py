@@ -1,0 +1,90 @@
+"""Answers and vectors that may be given again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Float, LargeBinary, Uuid, any_, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from server.db.database import Database, Tx
+from server.db.removal import removal
+from server.db.statements import HotStatement, Statement
+from server.model.tables import embedding_cache, response_cache
+
+_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds", type_=Float))
+
+_ANSWER = HotStatement(
+    select(response_cache.c.answer).where(
+        response_cache.c.question_hash == bindparam("question"), response_cache.c.expires_at > func.now()
+    )
+)
+_keep = upsert(response_cache).values(
+    tenant_id=bindparam("tenant_id"),
+    question_hash=bindparam("question"),
+    answer=bindparam("answer"),
+    expires_at=_until,
+)
+_KEEP_ANSWER = Statement(
+    _keep.on_conflict_do_update(
+        constraint="pk_response_cache", set_={"answer": _keep.excluded.answer, "expires_at": _keep.excluded.expires_at}
+    )
+)
+_VECTORS = Statement(
+    select(embedding_cache.c.content_hash, embedding_cache.c.vector).where(
+        embedding_cache.c.model_id == bindparam("model_id"),
+        embedding_cache.c.content_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))),
+        embedding_cache.c.expires_at > func.now(),
+    )
+)
+_rows = (
+    func.unnest(bindparam("hashes", type_=ARRAY(LargeBinary)), bindparam("vectors", type_=ARRAY(LargeBinary)))
+    .table_valued(column("content_hash", LargeBinary), column("vector", LargeBinary))
+    .render_derived(name="added")
+)
+_keep_vectors = upsert(embedding_cache).from_select(
+    ["tenant_id", "model_id", "content_hash", "vector", "expires_at"],
+    select(
+        bindparam("tenant_id", type_=Uuid),
+        bindparam("model_id", type_=Uuid),
+        _rows.c.content_hash,
+        _rows.c.vector,
+        _until,
+    ).order_by(_rows.c.content_hash),
+)
+_KEEP_VECTORS = Statement(
+    _keep_vectors.on_conflict_do_update(
+        constraint="pk_embedding_cache", set_={"expires_at": _keep_vectors.excluded.expires_at}
+    )
+)
+
+EXPIRED = tuple(removal(table, table.c.expires_at < func.now()) for table in (response_cache, embedding_cache))
+
+
+async def answer(database: Database, tenant_id: UUID, question: bytes) -> dict[str, Any] | None:
+    """The answer to that question that may be given again."""
+    row = await database.hot(tenant_id, _ANSWER, question=question)
+    return None if row is None else row["answer"]
+
+
+async def keep_answer(tx: Tx, question: bytes, answer: Mapping[str, Any], seconds: float) -> None:
+    await tx.execute(_KEEP_ANSWER, tenant_id=tx.tenant_id, question=question, answer=answer, seconds=seconds)
+
+
+async def vectors(tx: Tx, model_id: UUID, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Those of the model's vectors that may be given again, by the hash of their text."""
+    rows = await tx.fetch(_VECTORS, model_id=model_id, hashes=hashes)
+    return {row["content_hash"]: row["vector"] for row in rows}
+
+
+async def keep_vectors(tx: Tx, model_id: UUID, found: Mapping[bytes, bytes], seconds: float) -> None:
+    await tx.execute(
+        _KEEP_VECTORS,
+        tenant_id=tx.tenant_id,
+        model_id=model_id,
+        hashes=list(found),
+        vectors=list(found.values()),
+        seconds=seconds,
+    )
