@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
 from atrium.model.v1 import model_service_pb2
+from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -69,6 +70,16 @@ from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
 from server.model.store import models as model_store
+from server.prompt.rendering import Renderer
+from server.prompt.service.counts import Counts
+from server.prompt.service.rendering import PromptRendering
+from server.prompt.service.sight import Sight
+from server.prompt.service.templates import TemplateService
+from server.prompt.service.upkeep import PromptBelongings
+from server.prompt.service.versions import VersionService
+from server.prompt.service.watching import PromptWatching
+from server.prompt.servicer import PromptServicer
+from server.prompt.store import templates as template_store
 from server.rpc.chain import Chain, Steps
 from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
@@ -130,6 +141,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
+        sight, renderer, counts = Sight(database), Renderer(), Counts(database)
+        rendering = PromptRendering(database, sight, renderer, counts)
+        watching = PromptWatching(database, sight)
         access = AccessCache(
             tokens,
             partial(signing.seek, ring),
@@ -145,9 +159,19 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 memory.changed(UUID(tenant), UUID(user) if user else None)
             if not user:
                 catalogues.changed(tenant)
+                sight.forget()
+                rendering.changed(UUID(tenant))
+
+        def prompt_changed(payload: str) -> None:
+            tenant, template, public = payload.split("/")
+            if public:
+                sight.forget()
+            rendering.changed(UUID(tenant))
+            watching.changed(UUID(tenant), UUID(template))
 
         database.hear(sessions.CHANGED, changed)
         database.hear(model_store.CHANGED, catalogues.changed)
+        database.hear(template_store.CHANGED, prompt_changed)
 
         def keys_changed(_: str = "") -> None:
             background.start(signing.refresh(ring), "signing keys")
@@ -156,13 +180,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             sessions.CHANGED: changed,
             keys.CHANGED: keys_changed,
             model_store.CHANGED: catalogues.changed,
+            template_store.CHANGED: prompt_changed,
         }
 
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings, catalogues):
+            for memory in (accesses, standings, catalogues, sight, rendering):
                 memory.listening(connected)
             if connected:
                 keys_changed()
+                watching.afresh()
 
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background)
@@ -193,6 +219,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
+        usage = UsageService(database, catalogues, audit)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -213,7 +240,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
                 IdentityServicer(
                     session_service,
-                    UserService(database, passwords, TenantQuotas(), audit, standing),
+                    UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
                     RoleService(database, audit, standings),
                     keys_of_programs,
                     RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
@@ -226,11 +253,21 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     ModelService(database, audit),
                     TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
                     RouteService(database, catalogues, breakers, audit),
-                    CallService(planner, ledger, books, caches),
+                    CallService(planner, rendering, ledger, books, caches),
                     EmbedService(planner, reach, ledger, books, caches),
                     Generations(database, background, _failed),
-                    UsageService(database, catalogues, audit),
+                    usage,
                     CredentialService(database, vault, audit),
+                    pages,
+                ),
+            ),
+            Service(
+                prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
+                PromptServicer(
+                    TemplateService(database, sight, audit),
+                    VersionService(database, sight, renderer, usage, audit),
+                    rendering,
+                    watching,
                     pages,
                 ),
             ),
@@ -243,14 +280,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             ledger.keeping(),
+            counts.writing(),
             working(settings, database) if process == 0 and settings.worker else nullcontext(),
         ):
-            watching = asyncio.create_task(chain.watch(), name="streams")
+            streams = asyncio.create_task(chain.watch(), name="streams")
             try:
                 yield App(settings, rpc, founding, background)
             finally:
-                watching.cancel()
-                await asyncio.wait([watching])
+                streams.cancel()
+                await asyncio.wait([streams])
                 await background.close(seconds=5.0)
                 await models.close()
                 await local_chat.close()

@@ -20,6 +20,7 @@ from server.jobs.worker import Cron, Handler, Worker
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
+from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -37,9 +38,17 @@ SCHEDULE = (
 class Upkeep:
     """Removes what has expired and what was deleted long ago, in every tenant."""
 
-    def __init__(self, standing: TenantStanding, expiry: Expiry, purge: TenantPurge, models: ModelUpkeep) -> None:
+    def __init__(
+        self,
+        standing: TenantStanding,
+        expiry: Expiry,
+        purge: TenantPurge,
+        models: ModelUpkeep,
+        prompts: PromptUpkeep,
+    ) -> None:
         self._standing = standing
         self._models = models
+        self._prompts = prompts
         self._expiry = expiry
         self._purge = purge
 
@@ -49,6 +58,7 @@ class Upkeep:
                 _log.info("tenant purged", tenant_id=tenant.id)
                 continue
             await self._models.sweep(tenant.id)
+            await self._prompts.sweep(tenant.id, retention_days)
             if removed := await self._expiry.sweep(tenant.id, retention_days):
                 _log.info("upkeep", tenant_id=tenant.id, **removed)
 
@@ -59,7 +69,8 @@ def worker(settings: Settings, database: Database) -> Worker:
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
-    upkeep = Upkeep(standing, Expiry(database, audit), purge, models)
+    expiry = Expiry(database, audit, PromptBelongings())
+    upkeep = Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit))
 
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
 

@@ -129,11 +129,19 @@ def live_list(table: str) -> list[Index]:
     ]
 
 
-def tenant_table(name: str, *items: SchemaItem, comment: str, revised: tuple[str, ...] = (), **options: Any) -> Table:
-    """A table under row security. `revised`: the columns whose change raises the revision."""
-    return Table(
-        name, metadata, tenant_id(), *items, comment=comment, info={"scope": "tenant", "revised": revised}, **options
-    )
+def tenant_table(
+    name: str,
+    *items: SchemaItem,
+    comment: str,
+    revised: tuple[str, ...] = (),
+    counted: tuple[str, ...] = (),
+    **options: Any,
+) -> Table:
+    """A table under row security. `revised`: the columns whose change raises the revision; `counted`: those whose
+    change is none of the row, which is not touched by it.
+    """
+    info = {"scope": "tenant", "revised": revised, "counted": counted}
+    return Table(name, metadata, tenant_id(), *items, comment=comment, info=info, **options)
 
 
 def global_table(

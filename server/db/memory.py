@@ -43,7 +43,9 @@ class Memory(Generic[T]):
     While that telling is interrupted, entries live under a second, so that a revocation holds everywhere within one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST) -> None:
+        """`most`: how many names are remembered."""
+        self._most = most
         self._known: dict[Hashable, _Known[T]] = {}
         self._life = _LIFE_SECONDS
         self._changes = 0
@@ -61,7 +63,7 @@ class Memory(Generic[T]):
         changes, read_at = self._changes, monotonic()
         what = await read()
         if what is not None and changes == self._changes:
-            if len(self._known) > _MOST:
+            if len(self._known) >= self._most:
                 self._known.clear()
             self._known[name] = _Known(what, read_at, what.good_until.timestamp())
         return what

@@ -16,7 +16,9 @@ READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 NOT_DELETED = frozenset({"tenants", "models", "signing_keys"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
-DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl"})
+DEFINER_FUNCTIONS = frozenset(
+    {"atrium_find_tenant", "atrium_list_public_templates", "atrium_list_tenants", "atrium_log_ddl"}
+)
 """The only functions that run with the rights of who made them, and so past row security."""
 
 
@@ -36,7 +38,11 @@ def triggers(table: Table) -> list[str]:
     """`updated_at` follows every change, `revision` every change of a column that the API can make."""
     made = []
     if "updated_at" in table.c:
-        made.append(f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW EXECUTE FUNCTION atrium_touch()")
+        same = " AND ".join(f"OLD.{name} = NEW.{name}" for name in table.info.get("counted", ()))
+        when = f" WHEN ({same})" if same else ""
+        made.append(
+            f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW{when} EXECUTE FUNCTION atrium_touch()"
+        )
     if "revision" in table.c:
         changed = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in table.info["revised"])
         made.append(

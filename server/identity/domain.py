@@ -334,7 +334,9 @@ SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
         "viewer": SystemRole(
             "查看者",
             10,
-            frozenset({Permission.MODELS_READ, Permission.WORKFLOWS_READ, Permission.USERS_READ}),
+            frozenset(
+                {Permission.MODELS_READ, Permission.TEMPLATES_READ, Permission.WORKFLOWS_READ, Permission.USERS_READ}
+            ),
             is_default=True,
         ),
     }

@@ -41,3 +41,10 @@ class Tenants(Protocol):
 
     async def slug(self, tenant_id: UUID) -> str:
         """The slug of a tenant that is there."""
+
+
+class Belongings(Protocol):
+    """What other slices keep that belongs to people."""
+
+    async def remove(self, tx: Tx, user_id: UUID) -> None:
+        """The person is about to be removed for good."""

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from server.kernel.errors import DomainError
 from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from server.model.domain import CallLog, Deprecated
+from server.model.ports import RenderedPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class PromptNamed:
+    """A prompt that a conversation begins with: by version, by label, or (both empty) the newest. `size`: bytes of the
+    values.
+    """
+
+    template_id: UUID
+    version: str
+    label: str
+    values: Mapping[str, Any]
+    user_key: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +32,8 @@ class ChatCall:
     """What a caller asks of a model or route; what is None or empty is the tenant's default.
 
     `continue_on_failure`: whether another target goes on in the middle of an answer. `cache_ttl`: seconds for which an
-    answer to the same question may be given again; None: as the route says.
+    answer to the same question may be given again; None: as the route says. `prompt_version_id`: of the prompt that the
+    messages begin with, once it is rendered.
     """
 
     model: str
@@ -30,6 +47,26 @@ class ChatCall:
     response_format: ResponseFormat | None = None
     continue_on_failure: bool = False
     cache_ttl: int | None = None
+    prompt: PromptNamed | None = None
+    prompt_version_id: UUID | None = None
+
+    def prompted(self, prompt: RenderedPrompt) -> ChatCall:
+        """The same, beginning with the prompt; what it leaves open is as the prompt says."""
+        if prompt.text is None:
+            begun = [Message(turn.role, turn.content) for turn in prompt.turns]
+        else:
+            begun = [Message("system" if self.messages else "user", prompt.text)]
+        version, settings = prompt.version, prompt.version.settings
+        return replace(
+            self,
+            model=self.model or settings.model,
+            messages=[*begun, *self.messages],
+            temperature=settings.temperature if self.temperature is None else self.temperature,
+            max_tokens=self.max_tokens or settings.max_tokens,
+            stop=self.stop or settings.stop,
+            seed=settings.seed if self.seed is None else self.seed,
+            prompt_version_id=version.id,
+        )
 
 
 @dataclass(frozen=True, slots=True)

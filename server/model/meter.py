@@ -17,14 +17,15 @@ from server.model.domain import CallKind, CallLog, CallStatus, Model
 class Meter:
     """One model's part in a call.
 
-    `route`: the alias that was called; None where the model was. `cached`: the answer was given before, and the model
-    is not asked.
+    `route`: the alias that was called; None where the model was. `prompt_version_id`: of the prompt that was rendered.
+    `cached`: the answer was given before, and the model is not asked.
     """
 
     call: Call
     model: Model
     kind: CallKind
     route: str | None = None
+    prompt_version_id: UUID | None = None
     cached: bool = False
     id: UUID = field(default_factory=uuid7)
     attempts: int = 0
@@ -83,7 +84,7 @@ class Meter:
             route=self.route,
             attempts=self.attempts,
             reasoning_tokens=usage.reasoning_tokens,
-            prompt_template_version_id=None,
+            prompt_template_version_id=self.prompt_version_id,
             cached=self.cached,
         )
 

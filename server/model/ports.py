@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
@@ -41,6 +42,61 @@ class CallSettings(Protocol):
     def store_prompts(self) -> bool: ...
     @property
     def prompt_retention_days(self) -> int: ...
+
+
+class PromptSettings(Protocol):
+    """How a model is called with a prompt, where the call leaves that open; what is None or empty is open here too."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def temperature(self) -> float | None: ...
+    @property
+    def max_tokens(self) -> int | None: ...
+    @property
+    def stop(self) -> Sequence[str]: ...
+    @property
+    def seed(self) -> int | None: ...
+
+
+class PromptVersion(Protocol):
+    """The state of a prompt that was rendered."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def settings(self) -> PromptSettings: ...
+
+
+class PromptTurn(Protocol):
+    """One turn of a prompt that is a conversation."""
+
+    @property
+    def role(self) -> Literal["system", "user", "assistant"]: ...
+    @property
+    def content(self) -> str: ...
+
+
+class RenderedPrompt(Protocol):
+    """A prompt rendered. `text`: of one that is a text; None: it is `turns`."""
+
+    @property
+    def version(self) -> PromptVersion: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def turns(self) -> Sequence[PromptTurn]: ...
+
+
+class Prompts(Protocol):
+    """Prompts in place of raw text."""
+
+    async def render(
+        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, size: int
+    ) -> RenderedPrompt:
+        """The version of that name, or behind that label (both empty: the newest), as the caller sees it. `user_key`:
+        whom it is for, where a label is split. `size`: bytes of the values. Raises what is wrong with any of it.
+        """
 
 
 class TenantSettings(Protocol):

@@ -298,6 +298,7 @@ usage_rollups = tenant_table(
     _tokens("reasoning_tokens", "Tokens of thoughts, among those written.", BigInteger),
     Column("cost", USD, nullable=False, server_default=_ZERO, comment="USD."),
     _tokens("errors", "How many calls failed.", BigInteger),
+    _tokens("latency_ms", "How long all of them took.", BigInteger),
     *timestamps(),
     tenant_key(),
     belongs_to_tenant(),
@@ -317,6 +318,7 @@ usage_rollups = tenant_table(
         CheckConstraint(f"{name} >= 0", name=name)
         for name in (
             *("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost", "errors"),
+            "latency_ms",
         )
     ),
     comment="What was used, by day: each call counts once in every grain that it has a part in.",

@@ -48,6 +48,7 @@ class Usage:
     reasoning_tokens: int
     cost: Decimal
     errors: int
+    latency_ms: int
 
 
 def grain_of(by: Iterable[Dimension], filters: Iterable[str]) -> str:

@@ -14,20 +14,28 @@ class PromptVariablesInvalid(InvalidArgument):
 class PromptSyntaxInvalid(InvalidArgument):
     """The prompt is not a template that can be rendered."""
 
-    def __init__(self, problem: str, field: str = "content") -> None:
+    def __init__(self, problem: str, field: str = "text") -> None:
         super().__init__([(field, problem)])
 
 
 class PromptRenderFailed(InvalidArgument):
     """The prompt cannot be rendered with these values."""
 
-    def __init__(self, problem: str, field: str = "content") -> None:
+    def __init__(self, problem: str, field: str = "text") -> None:
         super().__init__([(field, problem)])
+
+
+class PromptIncludeUnknown(InvalidArgument):
+    """The prompt includes {reference}, which is not there for everyone who sees the prompt."""
+
+    def __init__(self, reference: str, field: str = "text") -> None:
+        problem = f"includes {reference}, which is not there for everyone who sees the prompt"
+        super().__init__([(field, problem)], reference=reference)
 
 
 class PromptIncludeCycle(InvalidArgument):
     """The prompt includes itself: {chain}."""
 
-    def __init__(self, chain: Sequence[str], field: str = "content") -> None:
+    def __init__(self, chain: Sequence[str], field: str = "text") -> None:
         joined = " -> ".join(chain)
         super().__init__([(field, f"includes itself: {joined}")], chain=joined)

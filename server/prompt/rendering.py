@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateError, UndefinedError
 from jinja2.meta import find_undeclared_variables
-from jinja2.nodes import Name
+from jinja2.nodes import For, Mul, Name, Pow
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -62,11 +62,12 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A template that can run. `steps`: what a run of it costs at least."""
+    """A template that can run. `steps`: what a run of it costs at least. `straight`: it repeats nothing."""
 
     template: Template
     references: tuple[str, ...]
     steps: int
+    straight: bool
 
 
 class Renderer:
@@ -89,7 +90,13 @@ class Renderer:
         except Malformed as error:
             raise PromptSyntaxInvalid(str(error)) from None
 
-    def check(self, source: str, variables: Sequence[Variable]) -> None:
+    def is_straight(self, source: str) -> bool:
+        """Whether it does each of its parts once at most, and so takes no longer than it and its values are long. The
+        source is one that has been checked.
+        """
+        return self._compiled(source).straight
+
+    def check(self, source: str, variables: Sequence[Variable], field: str = "text") -> None:
         """Raises PromptSyntaxInvalid for what is no template, and PromptVariablesInvalid with every name that it uses
         and that is not among the variables. What it includes is not looked at.
         """
@@ -97,7 +104,7 @@ class Renderer:
             parsed = grammar.parse(self._environment, source)
             _compile(self._environment, parsed)
         except Malformed as error:
-            raise PromptSyntaxInvalid(str(error)) from None
+            raise PromptSyntaxInvalid(str(error), field) from None
         unknown = find_undeclared_variables(parsed.tree) - {variable.name for variable in variables}
         if unknown:
             lines: dict[str, int] = {}
@@ -105,7 +112,7 @@ class Renderer:
                 lines.setdefault(name.name, name.lineno)
             raise PromptVariablesInvalid(
                 [
-                    ("content", f"line {lines[name]}: {name} is not declared as a variable")
+                    (field, f"line {lines[name]}: {name} is not declared as a variable")
                     for name in sorted(unknown, key=lambda name: (lines[name], name))
                 ]
             )
@@ -115,16 +122,16 @@ class Renderer:
 
         Raises PromptSyntaxInvalid, PromptRenderFailed, PromptIncludeCycle.
         """
-        return self._render({"content": source}, values, includes)[0]
+        return self._render({"text": source}, values, includes)[0]
 
     def render_all(self, sources: Sequence[str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
         """The text of each source, all of them within one rendering's budget. Raises as `render` does."""
-        fields = {f"content[{index}].content": source for index, source in enumerate(sources)}
+        fields = {f"messages[{index}].content": source for index, source in enumerate(sources)}
         return self._render(fields, values, includes)
 
     def _render(self, sources: Mapping[str, str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
         texts: list[str] = []
-        field, run = next(iter(sources), "content"), None
+        field, run = next(iter(sources), "text"), None
         try:
             run = Run(values, includes, lambda source: self._text(source, run))
             for at, source in sources.items():
@@ -177,6 +184,7 @@ class Renderer:
 
 
 def _compile(environment: _Environment, parsed: Parsed) -> _Compiled:
+    straight = all(parsed.tree.find(repeated) is None for repeated in (For, Mul, Pow))
     try:
         code = environment.compile(parsed.tree)
         template = Template.from_code(environment, code, {}, None)
@@ -184,7 +192,7 @@ def _compile(environment: _Environment, parsed: Parsed) -> _Compiled:
         raise Malformed(getattr(error, "lineno", 1), error.message or "is not a template") from None
     except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError):
         raise Malformed(1, "is nested too deeply") from None
-    return _Compiled(template, parsed.references, parsed.steps)
+    return _Compiled(template, parsed.references, parsed.steps, straight)
 
 
 def _problem(error: Exception) -> str:

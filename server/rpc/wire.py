@@ -10,6 +10,7 @@ from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atrium.common.v1 import deleted_pb2
@@ -77,6 +78,27 @@ def uuid_or_none(text: str) -> UUID | None:
 def deletion(request: Any) -> Deleted:
     """Whether the request asks for what was deleted."""
     return _DELETED.word.get(request.deleted, "exclude")  # type: ignore[no-any-return]
+
+
+def plain_struct(value: Struct) -> dict[str, Any]:
+    """As Python has it; numbers are floats, as the Struct has no others."""
+    return {name: plain_value(one) for name, one in value.fields.items()}
+
+
+def plain_value(value: Value) -> Any:
+    """The same of one value; None where it is null or unset."""
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return plain_struct(value.struct_value)
+        case "list_value":
+            return [plain_value(one) for one in value.list_value.values]
+    return None
 
 
 class EnumMap:

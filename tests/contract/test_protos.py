@@ -13,8 +13,8 @@ from buf.validate import validate_pb2
 from server.kernel.permissions import Permission
 from tests.contract.contract import Contract, Method, comments_of
 
-UNPAGED = {"ListPermissions"}
-"""Lists whose length is fixed by the code."""
+UNPAGED = {"ListLabels", "ListPermissions"}
+"""Lists whose length is bounded by the code."""
 
 SECRET = re.compile(
     r"(password|secret|token|refresh|previous|key)_hash$|login_attempts|ciphertext|nonce|wrapped|private_key"

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2_grpc
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2
 from atrium.model.v1 import model_service_pb2_grpc
+from atrium.prompt.v1 import prompt_service_pb2_grpc
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
@@ -47,6 +48,7 @@ class World:
         self.tenants = tenant_service_pb2_grpc.TenantServiceStub(channel)
         self.identity = identity_service_pb2_grpc.IdentityServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self.prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
         self._platform: Person | None = None
 
@@ -110,7 +112,7 @@ class World:
 
     def method(self, path: str) -> Any:
         """The unary call of a method by its path."""
-        service = {"Tenant": self.tenants, "Identity": self.identity, "Model": self.models}
+        service = {"Tenant": self.tenants, "Identity": self.identity, "Model": self.models, "Prompt": self.prompts}
         _, name, method = path.split("/")
         return getattr(service[name.rpartition(".")[2].removesuffix("Service")], method)
 

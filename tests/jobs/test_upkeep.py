@@ -14,6 +14,7 @@ from server.jobs.runs import Run
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
+from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -68,7 +69,8 @@ def _upkeep(database: Database, settings: Settings) -> Upkeep:
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
-    return Upkeep(standing, Expiry(database, audit), purge, models)
+    expiry = Expiry(database, audit, PromptBelongings())
+    return Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit))
 
 
 RUN = Run(1, b"", 1, uuid4())

@@ -12,6 +12,8 @@ _USER = "01890a5d-ac96-774b-bcce-b302099a8058"
 _ROLE = "01890a5d-ac96-774b-bcce-b302099a8059"
 _MODEL = "01890a5d-ac96-774b-bcce-b302099a805a"
 _PERMISSION = "01890a5d-ac96-774b-bcce-b302099a805b"
+_TEMPLATE = "01890a5d-ac96-774b-bcce-b302099a805c"
+_VERSION = "01890a5d-ac96-774b-bcce-b302099a805d"
 _THEN = "2030-01-01T00:00:00Z"
 _BYTES = r"\x00"
 
@@ -109,6 +111,18 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
             "last_seq": 2,
             "messages": [_BYTES],
         },
+    },
+    "0016": {
+        "prompt_templates": {**_OF_TENANT, "id": _TEMPLATE, "owner_user_id": _USER, "name": "Greeting"},
+        "prompt_template_versions": {
+            **_OF_TENANT,
+            "id": _VERSION,
+            "template_id": _TEMPLATE,
+            "version": "v1.0",
+            "content": "Hello",
+            "content_hash": "hash",
+        },
+        "prompt_labels": {**_OF_TENANT, "template_id": _TEMPLATE, "label": "production", "version_id": _VERSION},
     },
 }
 

@@ -12,11 +12,14 @@ from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as model
+from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
+from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
 IDENTITY = "/atrium.identity.v1.IdentityService/"
 TENANT = "/atrium.tenant.v1.TenantService/"
 MODEL = "/atrium.model.v1.ModelService/"
+PROMPT = "/atrium.prompt.v1.PromptService/"
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
@@ -166,6 +169,40 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "StreamChat": Malformed(model.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
     MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
     MODEL + "ListCallLogs": Malformed(model.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")),
+    PROMPT + "CreateTemplate": Malformed(
+        template_pb2.CreateTemplateRequest(name=" ", visibility=9, idempotency_key="x" * 129),
+        ("name", "visibility", "idempotency_key"),
+    ),
+    PROMPT + "GetTemplate": Malformed(template_pb2.GetTemplateRequest(id="1"), ("id",)),
+    PROMPT + "ListTemplates": Malformed(
+        template_pb2.ListTemplatesRequest(page_size=-1, owner_user_id="1"), ("page_size", "owner_user_id")
+    ),
+    PROMPT + "UpdateTemplate": Malformed(
+        template_pb2.UpdateTemplateRequest(id="1", name="", etag="x" * 65), ("id", "name", "etag")
+    ),
+    PROMPT + "DeleteTemplate": Malformed(template_pb2.DeleteTemplateRequest(id="1", etag="x" * 65), ("id", "etag")),
+    PROMPT + "RestoreTemplate": Malformed(template_pb2.RestoreTemplateRequest(id="1"), ("id",)),
+    PROMPT + "PurgeTemplate": Malformed(template_pb2.PurgeTemplateRequest(id="1"), ("id",)),
+    PROMPT + "CreateVersion": Malformed(
+        version_pb2.CreateVersionRequest(template_id="1", version="1"), ("template_id", "version", "text")
+    ),
+    PROMPT + "GetVersion": Malformed(version_pb2.GetVersionRequest(template_id="1"), ("template_id",)),
+    PROMPT + "ListVersions": Malformed(
+        version_pb2.ListVersionsRequest(template_id="1", page_size=-1), ("template_id", "page_size")
+    ),
+    PROMPT + "DiffVersions": Malformed(
+        version_pb2.DiffVersionsRequest(template_id="1"), ("template_id", "from_version", "to_version")
+    ),
+    PROMPT + "SetLabel": Malformed(
+        label_pb2.SetLabelRequest(template_id="1", label="latest"), ("template_id", "label", "targets")
+    ),
+    PROMPT + "RemoveLabel": Malformed(label_pb2.RemoveLabelRequest(template_id="1"), ("template_id", "label")),
+    PROMPT + "ListLabels": Malformed(label_pb2.ListLabelsRequest(template_id="1"), ("template_id",)),
+    PROMPT + "RenderPrompt": Malformed(
+        prompt.RenderPromptRequest(template_id="1", version="v1.0", label="a"), ("template_id", "version")
+    ),
+    PROMPT + "WatchPrompts": Malformed(prompt.WatchPromptsRequest(template_ids=["1"]), ("template_ids[0]",)),
+    PROMPT + "GetTemplateStats": Malformed(prompt.GetTemplateStatsRequest(template_id="1"), ("template_id",)),
 }
 """Requests without a field, such as Logout, cannot be malformed."""
 
@@ -217,6 +254,26 @@ BY_CALL_LOG: dict[str, Callable[[str], Message]] = {
 }
 BY_LIMITS: dict[str, Callable[[str], Message]] = {
     MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
+}
+BY_TEMPLATE: dict[str, Callable[[str], Message]] = {
+    PROMPT + "GetTemplate": lambda it: template_pb2.GetTemplateRequest(id=it),
+    PROMPT + "UpdateTemplate": lambda it: template_pb2.UpdateTemplateRequest(id=it, name="Mine"),
+    PROMPT + "DeleteTemplate": lambda it: template_pb2.DeleteTemplateRequest(id=it),
+    PROMPT + "RestoreTemplate": lambda it: template_pb2.RestoreTemplateRequest(id=it),
+    PROMPT + "CreateVersion": lambda it: version_pb2.CreateVersionRequest(template_id=it, text="Mine"),
+    PROMPT + "GetVersion": lambda it: version_pb2.GetVersionRequest(template_id=it),
+    PROMPT + "ListVersions": lambda it: version_pb2.ListVersionsRequest(template_id=it),
+    PROMPT + "DiffVersions": lambda it: version_pb2.DiffVersionsRequest(
+        template_id=it, from_version="v1.0", to_version="v1.1"
+    ),
+    PROMPT + "SetLabel": lambda it: label_pb2.SetLabelRequest(
+        template_id=it, label="production", targets=[{"version": "v1.0"}]
+    ),
+    PROMPT + "RemoveLabel": lambda it: label_pb2.RemoveLabelRequest(template_id=it, label="production"),
+    PROMPT + "ListLabels": lambda it: label_pb2.ListLabelsRequest(template_id=it),
+    PROMPT + "RenderPrompt": lambda it: prompt.RenderPromptRequest(template_id=it),
+    PROMPT + "GetTemplateStats": lambda it: prompt.GetTemplateStatsRequest(template_id=it),
+    MODEL + "Chat": lambda it: model.ChatRequest(model="local-chat", prompt={"template_id": it}),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
@@ -273,7 +330,6 @@ GOOD: dict[str, Message] = {
     MODEL + "GetModelLimits": usage_pb2.GetModelLimitsRequest(),
     MODEL + "ListModelLimits": usage_pb2.ListModelLimitsRequest(),
     MODEL + "GetModelUsage": usage_pb2.GetModelUsageRequest(),
-    MODEL + "Chat": model.ChatRequest(model="none", messages=[HELLO]),
     MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": model.ListCallLogsRequest(),
@@ -289,9 +345,14 @@ GOOD: dict[str, Message] = {
             | BY_ROUTE
             | BY_CALL_LOG
             | BY_LIMITS
+            | BY_TEMPLATE
             | BY_TENANT
         ).items()
     },
+    PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
+    PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),
+    PROMPT + "PurgeTemplate": template_pb2.PurgeTemplateRequest(id=SOME_ID),
+    PROMPT + "WatchPrompts": prompt.WatchPromptsRequest(),
     MODEL + "ListCredentials": credential_pb2.ListCredentialsRequest(),
     MODEL + "CreateCredential": credential_pb2.CreateCredentialRequest(
         provider=model_pb2.Model.PROVIDER_OPENAI, name="test", secret="sk-of-a-test"

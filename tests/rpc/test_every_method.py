@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import api_key_pb2, identity_service_pb2
 from atrium.model.v1 import model_service_pb2, usage_pb2
+from atrium.prompt.v1 import prompt_service_pb2, template_pb2
 from atrium.tenant.v1 import tenant_service_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
@@ -22,6 +23,7 @@ from tests.rpc.requests import (
     BY_ROLE,
     BY_ROUTE,
     BY_SESSION,
+    BY_TEMPLATE,
     BY_TENANT,
     BY_TENANT_MODEL,
     BY_USER,
@@ -35,6 +37,7 @@ SERVICES = [
     tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
     identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+    prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
 ]
 RULES = read_rules(SERVICES)
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
@@ -143,6 +146,11 @@ async def _limits(world: World, owner: Person) -> str:
     return str((await world.models.SetModelLimits(request, metadata=owner.metadata)).limits.id)
 
 
+async def _template(world: World, owner: Person) -> str:
+    request = template_pb2.CreateTemplateRequest(name="theirs", visibility=template_pb2.VISIBILITY_TENANT)
+    return str((await world.prompts.CreateTemplate(request, metadata=owner.metadata)).template.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -163,9 +171,13 @@ async def _tenant(world: World, owner: Person) -> str:
         (BY_ROUTE, _route),
         (BY_CALL_LOG, _call_log),
         (BY_LIMITS, _limits),
+        (BY_TEMPLATE, _template),
         (BY_TENANT, _tenant),
     ],
-    ids=["user", "role", "session", "key", "credential", "tenant_model", "route", "call_log", "limits", "tenant"],
+    ids=[
+        *("user", "role", "session", "key", "credential", "tenant_model", "route", "call_log", "limits", "template"),
+        "tenant",
+    ],
 )
 async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
     world: World, by: dict[str, Any], make_one: Any

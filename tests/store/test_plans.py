@@ -18,6 +18,7 @@ from server.db.statements import Statement
 from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
 from server.model.store import logs
+from server.prompt.store import templates, versions
 from tests.databases import Scratch
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -91,6 +92,25 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_response_cache_expires_at": ("SELECT question_hash FROM response_cache WHERE expires_at < now()", []),
     "ix_embedding_cache_expires_at": ("SELECT content_hash FROM embedding_cache WHERE expires_at < now()", []),
+    "uq_prompt_templates_name": (
+        "SELECT id FROM prompt_templates WHERE deleted_at IS NULL AND visibility <> 'personal' AND name = 'p8'",
+        [],
+    ),
+    "uq_prompt_templates_own_name": (
+        f"""
+        SELECT id FROM prompt_templates
+        WHERE deleted_at IS NULL AND visibility = 'personal' AND owner_user_id = {_SOME_USER} AND name = 'p7'
+        """,
+        [],
+    ),
+    "ix_prompt_templates_live": _store(templates._list(()), member_id=TENANT, **_PAGE),
+    "ix_prompt_templates_deleted": _store(templates._LONG_DELETED, days=100),
+    "ix_prompt_templates_owner_user_id": _store(templates._DISOWN, user_id=TENANT),
+    "ix_prompt_templates_visibility": _store(
+        templates._list(("visibility",)), visibility="public", member_id=TENANT, **_PAGE
+    ),
+    "ix_prompt_templates_category": _store(templates._list(("category",)), category="c7", member_id=TENANT, **_PAGE),
+    "ix_prompt_template_versions_list": _store(versions._LIST, template_id=TENANT, **_PAGE),
     "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
 }
 
@@ -110,6 +130,7 @@ OWNER: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_tenants_deleted": ("SELECT id FROM tenants WHERE deleted_at < now() - interval '2500 hours'", []),
     "ix_role_permissions_permission_id": ("DELETE FROM role_permissions WHERE permission_id = $1", [TENANT]),
+    "ix_prompt_labels_version_id": ("DELETE FROM prompt_labels WHERE version_id = $1", [TENANT]),
     "ix_models_replacement_model_id": ("SELECT id FROM models WHERE replacement_model_id = $1", [TENANT]),
 }
 

@@ -165,6 +165,9 @@ async def test_the_database_refuses(change: str, filled: Any) -> None:
 
 
 async def test_what_goes_with_a_user_and_what_does_not(filled: Any) -> None:
+    # Their templates are seen to by the purge: some go with them, some stay.
+    await filled.execute("DELETE FROM prompt_templates")
+
     await filled.execute("DELETE FROM users WHERE tenant_id = $1", TENANT)
 
     for table in ("sessions", "api_keys", "one_time_tokens", "user_roles"):

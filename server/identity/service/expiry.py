@@ -6,7 +6,7 @@ from uuid import UUID
 
 from server.db.database import Database
 from server.db.removal import BATCH, remove_all
-from server.identity.ports import AuditLog
+from server.identity.ports import AuditLog, Belongings
 from server.identity.service.values import role_values, user_values
 from server.identity.store import expiry as store
 from server.identity.store import roles as role_store
@@ -17,9 +17,10 @@ from server.kernel.audit import Change
 class Expiry:
     """Removes, tenant by tenant and in batches, what nobody can use or restore any more."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, audit: AuditLog, belongings: Belongings) -> None:
         self._database = database
         self._audit = audit
+        self._belongings = belongings
 
     async def sweep(self, tenant_id: UUID, retention_days: int) -> dict[str, int]:
         """Removes what has expired, and what was deleted longer ago than that; how many rows, by table."""
@@ -38,6 +39,7 @@ class Expiry:
                 for user_id in found:
                     user = await user_store.lock_any(tx, user_id)
                     if user.deleted_at is not None:  # it may have been restored a moment ago
+                        await self._belongings.remove(tx, user_id)
                         await user_store.purge(tx, user_id)
                         await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
             total += len(found)

@@ -10,7 +10,7 @@ from server.db.database import Database, Tx
 from server.identity.domain import User
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
-from server.identity.ports import AuditLog, Quotas, Tenants
+from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
 from server.identity.service.standing import hold_all_of, keep_an_administrator
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
@@ -28,13 +28,20 @@ class UserService:
     """Creates, finds, changes and deletes users of the caller's tenant. Nobody changes who holds more than they."""
 
     def __init__(
-        self, database: Database, passwords: Passwords, quotas: Quotas, audit: AuditLog, tenants: Tenants
+        self,
+        database: Database,
+        passwords: Passwords,
+        quotas: Quotas,
+        audit: AuditLog,
+        tenants: Tenants,
+        belongings: Belongings,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._quotas = quotas
         self._audit = audit
         self._tenants = tenants
+        self._belongings = belongings
 
     async def create(self, values: Mapping[str, Any], password: str | None) -> User:
         """A new user with the tenant's default roles; without a password they cannot sign in with one.
@@ -150,6 +157,7 @@ class UserService:
         """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             user = await self._require_deleted(tx, user_id)
+            await self._belongings.remove(tx, user_id)
             await user_store.purge(tx, user_id)
             await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from google.protobuf import json_format, struct_pb2
 
@@ -12,7 +13,7 @@ from atrium.model.v1 import call_log_pb2, chat_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.errors import DomainError, InvalidRequest
 from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolChoice
-from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched
+from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, PromptNamed, Started, Switched
 from server.model.convert.models import deprecation
 from server.model.domain import CallLog
 from server.model.service.caches import Vector
@@ -22,6 +23,7 @@ from server.rpc.wire import (
     duration_ms,
     moment,
     money,
+    plain_struct,
     present,
     timestamp,
     uuid_or_none,
@@ -126,8 +128,16 @@ def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
         tool_choice=_tool_choice(request.tool_choice, tools),
         response_format=_response_format(request.response_format) if request.HasField("response_format") else None,
         cache_ttl=whole_seconds(request, "cache_ttl"),
+        prompt=_prompt(request.prompt) if request.HasField("prompt") else None,
         continue_on_failure=isinstance(request, pb.StreamChatRequest) and request.continue_on_failure,
         **present(request, "temperature", "max_tokens", "seed"),
+    )
+
+
+def _prompt(value: chat_pb2.Prompt) -> PromptNamed:
+    values = value.variables
+    return PromptNamed(
+        UUID(value.template_id), value.version, value.label, plain_struct(values), value.user_key, values.ByteSize()
     )
 
 

@@ -14,7 +14,7 @@ from server.kernel.errors import etag_of
 from server.model.limits import Limits, SubjectLimits
 from server.model.service.usage import LimitUse
 from server.model.usage import Dimension, Usage
-from server.rpc.wire import moment, money, present, timestamp, uuid_or_none
+from server.rpc.wire import duration_ms, moment, money, present, timestamp, uuid_or_none
 
 _MOST = 1000
 _DIMENSIONS: dict[Any, Dimension] = {
@@ -111,4 +111,5 @@ def model_usage(value: Usage) -> pb.ModelUsage:
         cached_tokens=value.cached_tokens,
         reasoning_tokens=value.reasoning_tokens,
         cost_usd=money(value.cost),
+        average_latency=duration_ms(value.latency_ms // value.calls if value.calls else None),
     )

@@ -15,6 +15,7 @@ from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Hea
 from server.model.domain import CallLog, CallStatus
 from server.model.ledger import NO_HOLD, Hold, Ledger
 from server.model.meter import Meter
+from server.model.ports import Prompts
 from server.model.relay import relay
 from server.model.service.books import Books, Content, Entry
 from server.model.service.caches import CachedAnswer, Caches
@@ -31,10 +32,17 @@ class CallService:
     """Calls chat models for the tenants. No database connection is held while a model answers."""
 
     def __init__(
-        self, planner: Planner, ledger: Ledger, books: Books, caches: Caches, heartbeat: float = HEARTBEAT_SECONDS
+        self,
+        planner: Planner,
+        prompts: Prompts,
+        ledger: Ledger,
+        books: Books,
+        caches: Caches,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
         self._planner = planner
+        self._prompts = prompts
         self._ledger = ledger
         self._books = books
         self._caches = caches
@@ -46,6 +54,11 @@ class CallService:
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
+        if (prompt := asked.prompt) is not None:
+            rendered = await self._prompts.render(
+                prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.size
+            )
+            asked = asked.prompted(rendered)
         prepared = await self._planner.chat(asked)
         tenant_id = prepared.plan.tenant_id
         if prepared.question is not None:
@@ -104,7 +117,7 @@ class CallService:
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """An answer that was given before: it uses nothing, and is on record."""
         model = next((model for model in prepared.plan.models if model.id == found.model_id), prepared.plan.models[0])
-        meter = Meter(current_call(), model, "chat", prepared.route, cached=True)
+        meter = Meter(current_call(), model, "chat", prepared.route, asked.prompt_version_id, cached=True)
         meter.finish_reason = found.finish_reason
         log = meter.end("success")
         yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)

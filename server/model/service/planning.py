@@ -93,7 +93,7 @@ class Planner:
             )
 
         def metered(model: Model) -> Meter:
-            return Meter(call, model, "chat", alias)
+            return Meter(call, model, "chat", alias, asked.prompt_version_id)
 
         def reach(model: Model) -> ChatModel:
             return self._reach.chat(catalogue, model)

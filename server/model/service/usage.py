@@ -44,6 +44,11 @@ class UsageService:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             return await rollups.read(tx, grain, tuple(by), since, until, filters, most)
 
+    async def by_prompt_version(self, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:
+        """What was used with each of these versions, of those that were used."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            return await rollups.of_prompts(tx, version_ids, since, until)
+
     async def set_limits(
         self, user_id: UUID | None, api_key_id: UUID | None, limits: Limits, etag: str
     ) -> SubjectLimits:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Date, Numeric, Text, Uuid, bindparam, column, func, select
+from sqlalchemy import ARRAY, BigInteger, Date, Numeric, Text, Uuid, any_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Tx
@@ -35,6 +35,7 @@ _SUMS: dict[str, Any] = {
     "reasoning_tokens": BigInteger,
     "cost": Numeric,
     "errors": BigInteger,
+    "latency_ms": BigInteger,
 }
 _rows = (
     func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in (_KEY | _SUMS).items()))
@@ -58,7 +59,7 @@ Key = tuple[str, date, UUID, UUID | None, UUID | None, UUID | None]
 
 async def add(tx: Tx, records: Iterable[CallLog]) -> None:
     """Counts the records in: by model, and by user, key and prompt of each model."""
-    sums: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0])
+    sums: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0, 0])
     for record in records:
         day = record.created_at.astimezone(UTC).date()
         for key in _keys(day, record):
@@ -96,17 +97,25 @@ def _amounts(record: CallLog) -> tuple[Any, ...]:
         record.reasoning_tokens,
         record.total_cost or Decimal(0),
         int(record.status == "error"),
+        record.latency_ms or 0,
     )
+
+
+_ALL = [func.coalesce(func.sum(usage_rollups.c[name]), 0).cast(kind).label(name) for name, kind in _SUMS.items()]
+_IN_TIME = (usage_rollups.c.day >= bindparam("since"), usage_rollups.c.day < bindparam("until"))
+_VERSION = usage_rollups.c.prompt_template_version_id
+_OF_PROMPTS = Statement(
+    select(_VERSION.label("prompt_version"), *_ALL)
+    .where(usage_rollups.c.grain == "prompt", *_IN_TIME, any_(bindparam("version_ids", type_=ARRAY(Uuid))) == _VERSION)
+    .group_by(_VERSION)
+)
 
 
 @cache
 def _read(grain: str, by: tuple[Dimension, ...], filters: tuple[str, ...]) -> Statement:
     table = usage_rollups.c
     columns = [table[DIMENSIONS[dimension].column].label(dimension) for dimension in by]
-    sums = [func.coalesce(func.sum(table[name]), 0).cast(kind).label(name) for name, kind in _SUMS.items()]
-    statement = select(*columns, *sums).where(
-        table.grain == grain, table.day >= bindparam("since"), table.day < bindparam("until")
-    )
+    statement = select(*columns, *_ALL).where(table.grain == grain, *_IN_TIME)
     for name in filters:
         statement = statement.where(table[name] == bindparam(name))
     if by:
@@ -128,4 +137,14 @@ async def read(
     if by:
         values["most"] = most
     rows = await tx.fetch(_read(grain, by, tuple(sorted(filters))), **values)
-    return [Usage({name: row[name] for name in by}, **{name: row[name] for name in _SUMS}) for row in rows]
+    return [_usage(row, by) for row in rows]
+
+
+async def of_prompts(tx: Tx, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:
+    """What was used with each of these versions of prompts, of those that were used."""
+    rows = await tx.fetch(_OF_PROMPTS, version_ids=list(version_ids), since=since, until=until)
+    return {row["prompt_version"]: _usage(row, ("prompt_version",)) for row in rows}
+
+
+def _usage(row: Any, by: tuple[Dimension, ...]) -> Usage:
+    return Usage({name: row[name] for name in by}, **{name: row[name] for name in _SUMS})

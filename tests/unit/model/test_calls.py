@@ -30,6 +30,10 @@ from server.model.service.calls import CallService
 from server.model.service.credentials import Vault
 from server.model.service.planning import Planner
 from server.model.service.reach import Reach
+from server.prompt.rendering import Renderer
+from server.prompt.service.counts import Counts
+from server.prompt.service.rendering import PromptRendering
+from server.prompt.service.sight import Sight
 from server.settings import Settings as ServerSettings
 from tests.databases import Scratch
 
@@ -117,7 +121,9 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     books = Books(database, ledger, background)
     catalogues = Catalogues(database, Settings())
     planner = Planner(catalogues, reach, Breakers())
-    return CallService(planner, ledger, books, Caches(database), heartbeat=AT_ONCE)
+    sight = Sight(database)
+    prompts = PromptRendering(database, sight, Renderer(), Counts(database))
+    return CallService(planner, prompts, ledger, books, Caches(database), heartbeat=AT_ONCE)
 
 
 @pytest.fixture

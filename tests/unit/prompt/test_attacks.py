@@ -262,7 +262,7 @@ def test_an_attack_ends_as_a_refusal_in_bounded_memory(attack: str) -> None:
     assert isinstance(raised.value, (PromptSyntaxInvalid, PromptRenderFailed, PromptIncludeCycle))
     assert peak < MOST_MEMORY
     ((field, problem),) = raised.value.violations
-    assert field == "content"
+    assert field == "text"
     assert len(problem) < 1000
     # Nothing of what runs it: no class, no address, no words of Python's.
     assert not re.search(r" object\b(?! )|0x[0-9a-f]{6}|<|Error|NoneType|jinja|'(str|int|dict|list)'", problem), problem

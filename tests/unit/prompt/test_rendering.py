@@ -149,7 +149,7 @@ def test_what_cannot_be_rendered_is_said_with_its_line(renderer: Renderer, sourc
     with pytest.raises(PromptRenderFailed) as raised:
         renderer.render(source, VALUES, {})
 
-    assert raised.value.violations == (("content", problem),)
+    assert raised.value.violations == (("text", problem),)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_the_check_names_everything_that_is_not_declared() -> None:
         Renderer().check(source, [Variable("a", "string")])
 
     assert raised.value.violations == (
-        ("content", "line 1: b is not declared as a variable"),
-        ("content", "line 2: e is not declared as a variable"),
-        ("content", "line 2: g is not declared as a variable"),
-        ("content", "line 2: loop is not declared as a variable"),
+        ("text", "line 1: b is not declared as a variable"),
+        ("text", "line 2: e is not declared as a variable"),
+        ("text", "line 2: g is not declared as a variable"),
+        ("text", "line 2: loop is not declared as a variable"),
     )
 
 
@@ -260,7 +260,7 @@ def test_a_cycle_of_includes_is_named(renderer: Renderer, includes: dict[str, st
     with pytest.raises(PromptIncludeCycle) as raised:
         renderer.render("{% include 'a' %}", {}, includes)
 
-    assert raised.value.violations == (("content", f"includes itself: {chain}"),)
+    assert raised.value.violations == (("text", f"includes itself: {chain}"),)
 
 
 def test_includes_go_eight_deep_and_no_deeper(renderer: Renderer) -> None:
@@ -289,7 +289,7 @@ def test_several_sources_are_rendered_within_one_budget(renderer: Renderer) -> N
     with pytest.raises(PromptRenderFailed) as raised:
         renderer.render_all([source] * 12, {}, {})
     ((field, _),) = raised.value.violations
-    assert field in {"content[4].content", "content[5].content"}
+    assert field in {"messages[4].content", "messages[5].content"}
 
 
 def test_a_text_of_a_mebibyte_is_rendered_and_no_longer_one(renderer: Renderer) -> None:

@@ -276,10 +276,10 @@ class ModelServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
-        the provider refuses the request (`MODEL_REQUEST_REJECTED`).
-        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
+        the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
+        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`).
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
@@ -303,11 +303,12 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or no model is named and the tenant has no default (`MODEL_NOT_NAMED`).
-        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such stream of the caller's to take up again
-        (`GENERATION_NOT_FOUND`).
+        - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
+        the prompt is refused as by `RenderPrompt`.
+        - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
+        up again (`GENERATION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`).
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.

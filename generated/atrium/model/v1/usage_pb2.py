@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/usage.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x03\n\x0bModelLimits\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\napi_key_id\x18\x06 \x01(\t\x12 \n\x13requests_per_minute\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x11tokens_per_minute\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0emonthly_tokens\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x1d\n\x10monthly_cost_usd\x18\n \x01(\tH\x03\x88\x01\x01\x12\x1b\n\x0eparallel_calls\x18\x0b \x01(\x05H\x04\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x11\n\x0f_monthly_tokensB\x13\n\x11_monthly_cost_usdB\x11\n\x0f_parallel_calls\"\x8d\x02\n\nLimitUsage\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .atrium.model.v1.LimitUsage.Kind\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\t\x12\x10\n\x08reserved\x18\x04 \x01(\t\"\x9f\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18KIND_REQUESTS_PER_MINUTE\x10\x01\x12\x1a\n\x16KIND_TOKENS_PER_MINUTE\x10\x02\x12\x17\n\x13KIND_MONTHLY_TOKENS\x10\x03\x12\x15\n\x11KIND_MONTHLY_COST\x10\x04\x12\x17\n\x13KIND_PARALLEL_CALLS\x10\x05\"\xa2\x04\n\x15SetModelLimitsRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12)\n\x13requests_per_minute\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x00\x88\x01\x01\x12\'\n\x11tokens_per_minute\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x01\x88\x01\x01\x12$\n\x0emonthly_tokens\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x02\x88\x01\x01\x12J\n\x10monthly_cost_usd\x18\x07 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x03\x88\x01\x01\x12$\n\x0eparallel_calls\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x04\x88\x01\x01:^\xbaH[\x1aY\n\x0buser_id.one\x12\x19name a user or an API key\x1a/(this.user_id == \'\') != (this.api_key_id == \'\')B\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x11\n\x0f_monthly_tokensB\x13\n\x11_monthly_cost_usdB\x11\n\x0f_parallel_calls\"F\n\x16SetModelLimitsResponse\x12,\n\x06limits\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ModelLimits\"\xc0\x01\n\x15GetModelLimitsRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:h\xbaHe\x1a\x63\n\x0buser_id.one\x12\'name a user or an API key, and not both\x1a+this.user_id == \'\' || this.api_key_id == \'\'\"r\n\x16GetModelLimitsResponse\x12,\n\x06limits\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ModelLimits\x12*\n\x05usage\x18\x02 \x03(\x0b\x32\x1b.atrium.model.v1.LimitUsage\"R\n\x16ListModelLimitsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"`\n\x17ListModelLimitsResponse\x12,\n\x06limits\x18\x01 \x03(\x0b\x32\x1c.atrium.model.v1.ModelLimits\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"G\n\x18\x44\x65leteModelLimitsRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1b\n\x19\x44\x65leteModelLimitsResponse\"\x82\x03\n\x14GetModelUsageRequest\x12\x46\n\x08group_by\x18\x01 \x03(\x0e\x32\x1f.atrium.model.v1.UsageDimensionB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12?\n\x08\x64\x61y_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12@\n\tday_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1d\n\x08model_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\x07user_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12&\n\x11prompt_version_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x05limit\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"\xff\x01\n\nModelUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x05 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x08 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\t \x01(\x03\x12\x15\n\rcached_tokens\x18\n \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x0b \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x0c \x01(\t\"C\n\x15GetModelUsageResponse\x12*\n\x05usage\x18\x01 \x03(\x0b\x32\x1b.atrium.model.v1.ModelUsage*\xc0\x01\n\x0eUsageDimension\x12\x1f\n\x1bUSAGE_DIMENSION_UNSPECIFIED\x10\x00\x12\x17\n\x13USAGE_DIMENSION_DAY\x10\x01\x12\x19\n\x15USAGE_DIMENSION_MODEL\x10\x02\x12\x18\n\x14USAGE_DIMENSION_USER\x10\x03\x12\x1b\n\x17USAGE_DIMENSION_API_KEY\x10\x04\x12\"\n\x1eUSAGE_DIMENSION_PROMPT_VERSION\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/usage.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x03\n\x0bModelLimits\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x12\n\napi_key_id\x18\x06 \x01(\t\x12 \n\x13requests_per_minute\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x11tokens_per_minute\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0emonthly_tokens\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x1d\n\x10monthly_cost_usd\x18\n \x01(\tH\x03\x88\x01\x01\x12\x1b\n\x0eparallel_calls\x18\x0b \x01(\x05H\x04\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x11\n\x0f_monthly_tokensB\x13\n\x11_monthly_cost_usdB\x11\n\x0f_parallel_calls\"\x8d\x02\n\nLimitUsage\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .atrium.model.v1.LimitUsage.Kind\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\t\x12\x10\n\x08reserved\x18\x04 \x01(\t\"\x9f\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18KIND_REQUESTS_PER_MINUTE\x10\x01\x12\x1a\n\x16KIND_TOKENS_PER_MINUTE\x10\x02\x12\x17\n\x13KIND_MONTHLY_TOKENS\x10\x03\x12\x15\n\x11KIND_MONTHLY_COST\x10\x04\x12\x17\n\x13KIND_PARALLEL_CALLS\x10\x05\"\xa2\x04\n\x15SetModelLimitsRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12)\n\x13requests_per_minute\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x00\x88\x01\x01\x12\'\n\x11tokens_per_minute\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x01\x88\x01\x01\x12$\n\x0emonthly_tokens\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x02\x88\x01\x01\x12J\n\x10monthly_cost_usd\x18\x07 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x03\x88\x01\x01\x12$\n\x0eparallel_calls\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x04\x88\x01\x01:^\xbaH[\x1aY\n\x0buser_id.one\x12\x19name a user or an API key\x1a/(this.user_id == \'\') != (this.api_key_id == \'\')B\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x11\n\x0f_monthly_tokensB\x13\n\x11_monthly_cost_usdB\x11\n\x0f_parallel_calls\"F\n\x16SetModelLimitsResponse\x12,\n\x06limits\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ModelLimits\"\xc0\x01\n\x15GetModelLimitsRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:h\xbaHe\x1a\x63\n\x0buser_id.one\x12\'name a user or an API key, and not both\x1a+this.user_id == \'\' || this.api_key_id == \'\'\"r\n\x16GetModelLimitsResponse\x12,\n\x06limits\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ModelLimits\x12*\n\x05usage\x18\x02 \x03(\x0b\x32\x1b.atrium.model.v1.LimitUsage\"R\n\x16ListModelLimitsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"`\n\x17ListModelLimitsResponse\x12,\n\x06limits\x18\x01 \x03(\x0b\x32\x1c.atrium.model.v1.ModelLimits\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"G\n\x18\x44\x65leteModelLimitsRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1b\n\x19\x44\x65leteModelLimitsResponse\"\x82\x03\n\x14GetModelUsageRequest\x12\x46\n\x08group_by\x18\x01 \x03(\x0e\x32\x1f.atrium.model.v1.UsageDimensionB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12?\n\x08\x64\x61y_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12@\n\tday_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1d\n\x08model_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\x07user_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\napi_key_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12&\n\x11prompt_version_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x05limit\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"\xb3\x02\n\nModelUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x05 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x08 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\t \x01(\x03\x12\x15\n\rcached_tokens\x18\n \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x0b \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x0c \x01(\t\x12\x32\n\x0f\x61verage_latency\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x15GetModelUsageResponse\x12*\n\x05usage\x18\x01 \x03(\x0b\x32\x1b.atrium.model.v1.ModelUsage*\xc0\x01\n\x0eUsageDimension\x12\x1f\n\x1bUSAGE_DIMENSION_UNSPECIFIED\x10\x00\x12\x17\n\x13USAGE_DIMENSION_DAY\x10\x01\x12\x19\n\x15USAGE_DIMENSION_MODEL\x10\x02\x12\x18\n\x14USAGE_DIMENSION_USER\x10\x03\x12\x1b\n\x17USAGE_DIMENSION_API_KEY\x10\x04\x12\"\n\x1eUSAGE_DIMENSION_PROMPT_VERSION\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,34 +82,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELUSAGEREQUEST'].fields_by_name['prompt_version_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETMODELUSAGEREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_GETMODELUSAGEREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\220N(\000'
-  _globals['_USAGEDIMENSION']._serialized_start=2752
-  _globals['_USAGEDIMENSION']._serialized_end=2944
-  _globals['_MODELLIMITS']._serialized_start=111
-  _globals['_MODELLIMITS']._serialized_end=545
-  _globals['_LIMITUSAGE']._serialized_start=548
-  _globals['_LIMITUSAGE']._serialized_end=817
-  _globals['_LIMITUSAGE_KIND']._serialized_start=658
-  _globals['_LIMITUSAGE_KIND']._serialized_end=817
-  _globals['_SETMODELLIMITSREQUEST']._serialized_start=820
-  _globals['_SETMODELLIMITSREQUEST']._serialized_end=1366
-  _globals['_SETMODELLIMITSRESPONSE']._serialized_start=1368
-  _globals['_SETMODELLIMITSRESPONSE']._serialized_end=1438
-  _globals['_GETMODELLIMITSREQUEST']._serialized_start=1441
-  _globals['_GETMODELLIMITSREQUEST']._serialized_end=1633
-  _globals['_GETMODELLIMITSRESPONSE']._serialized_start=1635
-  _globals['_GETMODELLIMITSRESPONSE']._serialized_end=1749
-  _globals['_LISTMODELLIMITSREQUEST']._serialized_start=1751
-  _globals['_LISTMODELLIMITSREQUEST']._serialized_end=1833
-  _globals['_LISTMODELLIMITSRESPONSE']._serialized_start=1835
-  _globals['_LISTMODELLIMITSRESPONSE']._serialized_end=1931
-  _globals['_DELETEMODELLIMITSREQUEST']._serialized_start=1933
-  _globals['_DELETEMODELLIMITSREQUEST']._serialized_end=2004
-  _globals['_DELETEMODELLIMITSRESPONSE']._serialized_start=2006
-  _globals['_DELETEMODELLIMITSRESPONSE']._serialized_end=2033
-  _globals['_GETMODELUSAGEREQUEST']._serialized_start=2036
-  _globals['_GETMODELUSAGEREQUEST']._serialized_end=2422
-  _globals['_MODELUSAGE']._serialized_start=2425
-  _globals['_MODELUSAGE']._serialized_end=2680
-  _globals['_GETMODELUSAGERESPONSE']._serialized_start=2682
-  _globals['_GETMODELUSAGERESPONSE']._serialized_end=2749
+  _globals['_USAGEDIMENSION']._serialized_start=2836
+  _globals['_USAGEDIMENSION']._serialized_end=3028
+  _globals['_MODELLIMITS']._serialized_start=143
+  _globals['_MODELLIMITS']._serialized_end=577
+  _globals['_LIMITUSAGE']._serialized_start=580
+  _globals['_LIMITUSAGE']._serialized_end=849
+  _globals['_LIMITUSAGE_KIND']._serialized_start=690
+  _globals['_LIMITUSAGE_KIND']._serialized_end=849
+  _globals['_SETMODELLIMITSREQUEST']._serialized_start=852
+  _globals['_SETMODELLIMITSREQUEST']._serialized_end=1398
+  _globals['_SETMODELLIMITSRESPONSE']._serialized_start=1400
+  _globals['_SETMODELLIMITSRESPONSE']._serialized_end=1470
+  _globals['_GETMODELLIMITSREQUEST']._serialized_start=1473
+  _globals['_GETMODELLIMITSREQUEST']._serialized_end=1665
+  _globals['_GETMODELLIMITSRESPONSE']._serialized_start=1667
+  _globals['_GETMODELLIMITSRESPONSE']._serialized_end=1781
+  _globals['_LISTMODELLIMITSREQUEST']._serialized_start=1783
+  _globals['_LISTMODELLIMITSREQUEST']._serialized_end=1865
+  _globals['_LISTMODELLIMITSRESPONSE']._serialized_start=1867
+  _globals['_LISTMODELLIMITSRESPONSE']._serialized_end=1963
+  _globals['_DELETEMODELLIMITSREQUEST']._serialized_start=1965
+  _globals['_DELETEMODELLIMITSREQUEST']._serialized_end=2036
+  _globals['_DELETEMODELLIMITSRESPONSE']._serialized_start=2038
+  _globals['_DELETEMODELLIMITSRESPONSE']._serialized_end=2065
+  _globals['_GETMODELUSAGEREQUEST']._serialized_start=2068
+  _globals['_GETMODELUSAGEREQUEST']._serialized_end=2454
+  _globals['_MODELUSAGE']._serialized_start=2457
+  _globals['_MODELUSAGE']._serialized_end=2764
+  _globals['_GETMODELUSAGERESPONSE']._serialized_start=2766
+  _globals['_GETMODELUSAGERESPONSE']._serialized_end=2833
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,1 @@
+"""The prompt slice's use cases."""

@@ -1,0 +1,57 @@
+"""How often templates are rendered: counted in the process, and written every moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from server.db.database import Database
+from server.kernel.errors import DatabaseUnavailable
+from server.prompt.store import templates
+
+_SECONDS = 1.0
+
+
+class Counts:
+    """Gathers, since a row that every call adds to would have all of them wait for one another.
+
+    A process that is killed loses the last second's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: defaultdict[UUID, Counter[UUID]] = defaultdict(Counter)
+
+    def add(self, tenant_id: UUID, template_id: UUID) -> None:
+        """One more."""
+        self._counts[tenant_id][template_id] += 1
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Writes them down every moment, and what is left at the end."""
+        task = asyncio.create_task(self._go_on(), name="prompt counts")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            with suppress(DatabaseUnavailable):
+                await self._write()
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(_SECONDS)
+            await self._write()
+
+    async def _write(self) -> None:
+        while self._counts:
+            tenant_id, counts = self._counts.popitem()
+            try:
+                async with self._database.tenant_tx(tenant_id) as tx:
+                    await templates.count(tx, counts)
+            except DatabaseUnavailable:
+                self._counts[tenant_id].update(counts)
+                return

@@ -1,0 +1,92 @@
+"""What prompts include: found by name or id, among what everyone who sees the prompt sees too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from uuid import UUID
+
+from server.db.database import Tx
+from server.prompt.domain import (
+    LATEST,
+    Template,
+    Version,
+    VersionNotFound,
+)
+from server.prompt.errors import PromptIncludeUnknown
+from server.prompt.rendering import Renderer
+from server.prompt.store import templates, versions
+
+_MOST = 64
+
+
+async def includes_of(
+    tx: Tx, renderer: Renderer, template: Template, sources: Mapping[str, str], key: str
+) -> tuple[dict[str, str], bool]:
+    """The sources of all that these include, by their references, and whether they depend on the key.
+
+    `sources`: by the fields that they stand in. `key`: whom it is for, where an included label is split. Raises
+    PromptIncludeUnknown, PromptSyntaxInvalid.
+    """
+    found: dict[str, str] = {}
+    split = False
+    waiting = [(reference, field) for field, source in sources.items() for reference in renderer.references(source)]
+    while waiting:
+        reference, field = waiting.pop()
+        if reference in found:
+            continue
+        if len(found) == _MOST:  # a rendering would not make so many
+            break
+        source, by_key = await _source(tx, template, reference, field, key)
+        found[reference] = source
+        split = split or by_key
+        waiting += [(other, field) for other in renderer.references(source)]
+    return found, split
+
+
+async def _source(tx: Tx, template: Template, reference: str, field: str, key: str) -> tuple[str, bool]:
+    """The source, and whether it depends on the key."""
+    name, version, label = parts(reference)
+    other = await _template(tx, template, name)
+    if other is None:
+        raise PromptIncludeUnknown(reference, field)
+    found, by_key = await _version(tx, other, version, label, key)
+    if found is None or not isinstance(found.content, str):
+        raise PromptIncludeUnknown(reference, field)
+    return found.content, by_key
+
+
+async def _template(tx: Tx, template: Template, name: str) -> Template | None:
+    """What the prompt means by the name: a template of its owner's, if it is personal, before one that is shared."""
+    ids = []
+    with suppress(ValueError):
+        ids = [UUID(name)]
+    owner_id = template.owner_user_id if template.visibility == "personal" else None
+    found = await templates.named(tx, [name], ids, owner_id)
+    seen = [one for one in found if template.visibility != "public" or one.visibility == "public"]
+    return min(seen, key=lambda one: one.visibility != "personal", default=None)
+
+
+async def _version(tx: Tx, template: Template, version: str, label: str, key: str) -> tuple[Version | None, bool]:
+    by_key = False
+    if not version and label != LATEST:
+        labels = {one.label: one for one in (await versions.all_labels(tx, [template.id]))[template.id]}
+        if label not in labels:
+            return None, False
+        by_key = len(labels[label].shares) > 1
+        version = labels[label].version_for(template.id, key)
+    if not version:
+        return await versions.latest(tx, template.id), False
+    try:
+        return await versions.get(tx, template.id, version), by_key
+    except VersionNotFound:
+        return None, False
+
+
+def parts(reference: str) -> tuple[str, str, str]:
+    """The template's name or id, the version's name (empty: by label), and the label of an include."""
+    name, at, version = reference.partition("@")
+    if at:
+        return name, version, ""
+    name, _, label = reference.partition(":")
+    return name, "", label or LATEST

@@ -1,0 +1,167 @@
+"""Prompts rendered: from memory, which is dropped within moments of a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from server.db.database import Database
+from server.db.memory import Memory
+from server.kernel.clock import now
+from server.kernel.errors import PermissionMissing
+from server.kernel.permissions import Permission
+from server.kernel.principal import current_call
+from server.prompt.domain import (
+    LATEST,
+    Label,
+    LabelNotFound,
+    Rendered,
+    Template,
+    TemplateDeleted,
+    TemplateNotFound,
+    TemplateWithoutVersion,
+    Turn,
+    Version,
+    sources_of,
+)
+from server.prompt.rendering import Renderer
+from server.prompt.service.counts import Counts
+from server.prompt.service.includes import includes_of
+from server.prompt.service.sight import Sight
+from server.prompt.store import versions
+from server.prompt.variables import bind
+
+_LIFE = timedelta(days=1)
+_MOST_KNOWN = 5_000
+_LONG_BYTES = 8_192
+"""Values beyond it are put into the text elsewhere than where all calls are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A template with its labels."""
+
+    template: Template
+    labels: Mapping[str, Label]
+    good_until: datetime
+
+    @property
+    def user(self) -> tuple[UUID, None]:
+        return self.template.tenant_id, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A version with all that it includes. `straight`: it takes no longer than it and its values are long."""
+
+    tenant_id: UUID
+    version: Version
+    includes: Mapping[str, str]
+    straight: bool
+    good_until: datetime
+
+    @property
+    def user(self) -> tuple[UUID, None]:
+        return self.tenant_id, None
+
+
+class PromptRendering:
+    """Renders prompts for callers who see them, and for the calls that name them."""
+
+    def __init__(self, database: Database, sight: Sight, renderer: Renderer, counts: Counts) -> None:
+        self._database = database
+        self._sight = sight
+        self._renderer = renderer
+        self._counts = counts
+        self._known = Memory[_Known](_MOST_KNOWN)
+        self._resolved = Memory[_Resolved](_MOST_KNOWN)
+
+    async def render(
+        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, size: int
+    ) -> Rendered:
+        """The version of that name, or behind that label, with the values. `user_key`: whom it is for (empty: the
+        caller), where a label is split. `size`: bytes of the values.
+
+        Raises PermissionMissing, TemplateNotFound, TemplateDeleted, TemplateWithoutVersion, VersionNotFound,
+        LabelNotFound, and the refusals of `bind` and of `Renderer`.
+        """
+        caller = current_call().caller
+        if Permission.TEMPLATES_READ not in caller.permissions:
+            raise PermissionMissing(permission=Permission.TEMPLATES_READ)
+        name = (caller.tenant_id, template_id)
+        known = self._known.recall(name) or await self._known.read(name, lambda: self._read(*name))
+        if known is None or not known.template.seen_by(caller):
+            raise TemplateNotFound(template_id)
+        template = known.template
+        if template.deleted_at is not None:
+            raise TemplateDeleted(template.name)
+        key = user_key or str(caller.user_id)
+        wanted = version or _behind(known, label or LATEST, key)
+        place = (template.id, wanted)
+        resolved = self._resolved.recall(place) or await self._resolved.read(
+            place, lambda: self._resolve(template, wanted, key)
+        )
+        assert resolved is not None
+        texts = await self._texts(resolved, values, size)
+        self._counts.add(template.tenant_id, template.id)
+        content = resolved.version.content
+        if isinstance(content, str):
+            return Rendered(template, resolved.version, texts[0])
+        turns = [Turn(turn.role, text) for turn, text in zip(content, texts, strict=True)]
+        return Rendered(template, resolved.version, None, turns)
+
+    async def _texts(self, resolved: _Resolved, values: Mapping[str, Any], size: int) -> Sequence[str]:
+        found = resolved.version
+        bound = bind(found.variables, values)
+        sources = list(sources_of(found.content).values())
+        render = self._renderer.render_all if not isinstance(found.content, str) else self._one
+        if resolved.straight and size <= _LONG_BYTES:
+            return render(sources, bound, resolved.includes)
+        return await asyncio.to_thread(render, sources, bound, resolved.includes)
+
+    def _one(self, sources: Sequence[str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
+        return [self._renderer.render(sources[0], values, includes)]
+
+    def changed(self, tenant_id: UUID) -> None:
+        """Something about the tenant's templates changed."""
+        self._known.changed(tenant_id)
+        self._resolved.changed(tenant_id)
+
+    def listening(self, connected: bool) -> None:
+        """Changes are told from now on, or not any more."""
+        self._known.listening(connected)
+        self._resolved.listening(connected)
+
+    async def _read(self, tenant_id: UUID, template_id: UUID) -> _Known | None:
+        template = await self._sight.anyones(tenant_id, template_id, "include")
+        if template is None:
+            return None
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            labels = (await versions.all_labels(tx, [template.id]))[template.id]
+        return _Known(template, {label.label: label for label in labels}, now() + _LIFE)
+
+    async def _resolve(self, template: Template, version: str, key: str) -> _Resolved:
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            found = await versions.get(tx, template.id, version)
+            sources = sources_of(found.content)
+            includes, split = await includes_of(tx, self._renderer, template, sources, key)
+        straight = all(self._renderer.is_straight(source) for source in (*sources.values(), *includes.values()))
+        # Where an included label is split, another key may get another text: it is not remembered.
+        good_until = now() if split else now() + _LIFE
+        return _Resolved(template.tenant_id, found, includes, straight, good_until)
+
+
+def _behind(known: _Known, label: str, key: str) -> str:
+    """The name of the version behind the label. Raises TemplateWithoutVersion, LabelNotFound."""
+    template = known.template
+    if template.current_version is None:
+        raise TemplateWithoutVersion(template.name)
+    if label == LATEST:
+        return template.current_version
+    if label not in known.labels:
+        raise LabelNotFound(label)
+    return known.labels[label].version_for(template.id, key)

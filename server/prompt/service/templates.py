@@ -1,0 +1,157 @@
+"""Templates: made, found, changed, deleted and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from server.db.database import Database, Tx
+from server.kernel.audit import Change
+from server.kernel.deletion import Deleted, NotDeleted, check_deleted
+from server.kernel.errors import PermissionMissing, check_etag
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Permission
+from server.kernel.principal import Principal, current_call
+from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal
+from server.prompt.ports import AuditLog
+from server.prompt.service.sight import Sight
+from server.prompt.store import templates as store
+from server.prompt.store import versions
+
+
+class TemplateService:
+    """Keeps the templates of the caller's tenant."""
+
+    def __init__(self, database: Database, sight: Sight, audit: AuditLog) -> None:
+        self._database = database
+        self._sight = sight
+        self._audit = audit
+
+    async def create(self, values: Mapping[str, Any]) -> Template:
+        """The caller's, without a version. Raises TemplateNameTaken, TemplateNotPersonal, PermissionMissing."""
+        caller = current_call().caller
+        public = values["visibility"] == "public"
+        check_public(caller, public=public)
+        if values["visibility"] == "personal" and caller.member_id is None:
+            raise TemplateNotPersonal(values["name"])
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            template = await store.create(tx, {**values, "owner_user_id": caller.member_id})
+            await store.tell_changed(tx, template.id, public=public)
+            await self._record(tx, "templates.create", template.id, new=template)
+        return template
+
+    async def get(self, template_id: UUID, deleted: Deleted) -> Template:
+        """Raises TemplateNotFound, PermissionMissing."""
+        check_deleted(current_call().caller, deleted)
+        return await self._sight.template(template_id, deleted)
+
+    async def page(self, request: PageRequest, filters: Mapping[str, Any], deleted: Deleted) -> Page[Template]:
+        """What the caller sees of their tenant's, newest first. `filters`: visibility, category, owner_user_id.
+
+        Raises PermissionMissing.
+        """
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            return await store.page(tx, request, caller.member_id, filters, deleted)
+
+    async def public_page(self, request: PageRequest, category: str | None) -> Page[Template]:
+        """The public ones of every tenant, newest first."""
+        return await self._sight.public_page(request, category)
+
+    async def update(self, template_id: UUID, values: Mapping[str, Any], etag: str) -> Template:
+        """Changes the given fields.
+
+        Raises TemplateNotFound, EtagMismatch, TemplateNameTaken, TemplateNotPersonal, PermissionMissing.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = seen(await store.lock(tx, template_id))
+            check_etag(etag, old.revision, "template")
+            public = "public" in (old.visibility, values.get("visibility"))
+            check_public(caller, public=public)
+            made_personal = values.get("visibility", old.visibility) == "personal"
+            if made_personal and (caller.member_id is None or old.owner_user_id != caller.member_id):
+                raise TemplateNotPersonal(old.name)
+            new = await store.change(tx, old, values) if values else old
+            await store.tell_changed(tx, template_id, public=public)
+            await self._record(tx, "templates.update", template_id, old=old, new=new)
+        return new
+
+    async def delete(self, template_id: UUID, etag: str) -> None:
+        """Hides the template with its versions and labels. Raises TemplateNotFound, EtagMismatch, PermissionMissing."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = seen(await store.lock(tx, template_id))
+            check_etag(etag, old.revision, "template")
+            check_public(caller, public=old.visibility == "public")
+            labels = (await versions.all_labels(tx, [template_id]))[template_id]
+            check_label(caller, protected=any(label.protected for label in labels))
+            await store.mark_deleted(tx, template_id, caller.user_id)
+            await store.tell_changed(tx, template_id, public=old.visibility == "public")
+            await self._record(tx, "templates.delete", template_id, old=old)
+
+    async def restore(self, template_id: UUID) -> Template:
+        """Brings the template back. Raises TemplateNotFound, NotDeleted, TemplateNameTaken, PermissionMissing."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            old = seen(await _deleted(tx, template_id))
+            check_public(caller, public=old.visibility == "public")
+            template = await store.restore(tx, old)
+            await store.tell_changed(tx, template_id, public=old.visibility == "public")
+            await self._record(tx, "templates.restore", template_id, new=template)
+        return template
+
+    async def purge(self, template_id: UUID) -> None:
+        """Removes a deleted template for good, whoever saw it. Raises TemplateNotFound, NotDeleted."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            old = await _deleted(tx, template_id)
+            await store.purge(tx, template_id)
+            await store.tell_changed(tx, template_id, public=False)
+            await self._record(tx, "templates.purge", template_id, old=old)
+
+    async def _record(
+        self, tx: Tx, action: str, template_id: UUID, *, old: Template | None = None, new: Template | None = None
+    ) -> None:
+        change = Change(action, "prompt_template", template_id, old=template_values(old), new=template_values(new))
+        await self._audit.record(tx, change)
+
+
+def seen(template: Template) -> Template:
+    """The same. Raises TemplateNotFound where the caller does not see it."""
+    if not template.seen_by(current_call().caller):
+        raise TemplateNotFound(template.id)
+    return template
+
+
+def check_public(caller: Principal, *, public: bool) -> None:
+    """Raises PermissionMissing where a public template is changed by somebody who may not."""
+    if public and Permission.PUBLIC_TEMPLATES_MANAGE not in caller.permissions:
+        raise PermissionMissing(permission=Permission.PUBLIC_TEMPLATES_MANAGE)
+
+
+def check_label(caller: Principal, *, protected: bool) -> None:
+    """Raises PermissionMissing where a protected label is moved by somebody who may not."""
+    if protected and Permission.PROMPT_LABELS_MANAGE not in caller.permissions:
+        raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
+
+
+def template_values(template: Template | None) -> dict[str, Any] | None:
+    """What the audit log says of it."""
+    if template is None:
+        return None
+    return {
+        "name": template.name,
+        "description": template.description,
+        "category": template.category,
+        "visibility": template.visibility,
+        "owner_user_id": template.owner_user_id and str(template.owner_user_id),
+    }
+
+
+async def _deleted(tx: Tx, template_id: UUID) -> Template:
+    template = await store.lock_any(tx, template_id)
+    if template.deleted_at is None:
+        raise NotDeleted(f"template {template.name}")
+    return template

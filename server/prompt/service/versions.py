@@ -1,0 +1,209 @@
+"""Versions and labels: what a prompt says, and which of its states is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from server.db.database import Database, Tx
+from server.kernel.audit import Change
+from server.kernel.errors import PermissionMissing
+from server.kernel.paging import Page, PageRequest
+from server.kernel.permissions import Permission
+from server.kernel.principal import current_call
+from server.prompt.diff import unified
+from server.prompt.domain import (
+    LATEST,
+    MOST_LABELS,
+    Label,
+    LabelNotFound,
+    NewVersion,
+    Share,
+    Template,
+    TooManyLabels,
+    Version,
+    VersionNotFound,
+)
+from server.prompt.errors import PromptIncludeCycle
+from server.prompt.ports import AuditLog, PromptUsage, Usage
+from server.prompt.rendering import Renderer
+from server.prompt.service.includes import includes_of, parts
+from server.prompt.service.sight import Sight
+from server.prompt.service.templates import check_label, check_public, seen
+from server.prompt.store import templates
+from server.prompt.store import versions as store
+from server.prompt.variables import check_declared
+
+
+class VersionService:
+    """Keeps the versions and labels of templates that the caller sees."""
+
+    def __init__(
+        self, database: Database, sight: Sight, renderer: Renderer, usage: PromptUsage, audit: AuditLog
+    ) -> None:
+        self._database = database
+        self._sight = sight
+        self._renderer = renderer
+        self._usage = usage
+        self._audit = audit
+
+    async def create(self, template_id: UUID, new: NewVersion) -> Version:
+        """The template's newest from now on.
+
+        Raises TemplateNotFound, TemplateDeleted, VersionTaken, PromptSyntaxInvalid, PromptVariablesInvalid,
+        PromptIncludeUnknown, PromptIncludeCycle, PermissionMissing.
+        """
+        caller = current_call().caller
+        check_declared(new.variables)
+        for field, source in new.sources.items():
+            self._renderer.check(source, new.variables, field)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            template = seen(await templates.lock_parent(tx, template_id))
+            check_public(caller, public=template.visibility == "public")
+            await self._check_includes(tx, template, new)
+            named = replace(new, version=new.version or await store.next_name(tx, template_id))
+            version = await store.create(tx, template_id, named, caller.member_id)
+            await templates.set_current(tx, template_id, version.id)
+            await templates.tell_changed(tx, template_id, public=template.visibility == "public")
+            values = {name: getattr(version, name) for name in ("version", "content_hash", "changelog")}
+            await self._audit.record(tx, Change("templates.create_version", "prompt_template", template_id, new=values))
+        return version
+
+    async def get(self, template_id: UUID, version: str) -> Version:
+        """The version of that name; empty: the newest. Raises TemplateNotFound, VersionNotFound."""
+        template = await self._sight.template(template_id)
+        wanted = version or template.current_version
+        if wanted is None:
+            raise VersionNotFound(LATEST)
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            return await store.get(tx, template_id, wanted)
+
+    async def page(self, template_id: UUID, request: PageRequest) -> Page[Version]:
+        """Versions without their content and variables, newest first. Raises TemplateNotFound."""
+        template = await self._sight.template(template_id)
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            return await store.page(tx, template_id, request)
+
+    async def difference(self, template_id: UUID, old: str, new: str) -> tuple[str, str]:
+        """Between the prompts, and between their variables and settings, as unified diffs.
+
+        Raises TemplateNotFound, VersionNotFound.
+        """
+        template = await self._sight.template(template_id)
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            was, now = await store.get(tx, template_id, old), await store.get(tx, template_id, new)
+        return (
+            unified(_readable(was), _readable(now), old, new),
+            unified(_settings(was), _settings(now), old, new),
+        )
+
+    async def set_label(self, template_id: UUID, label: str, shares: Sequence[Share], protected: bool | None) -> Label:
+        """Puts the label on these versions. `protected`: None leaves it as it was.
+
+        Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing.
+        """
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            template = seen(await templates.lock_parent(tx, template_id))
+            old, count = await self._label(tx, template_id, label)
+            was = old is not None and old.protected
+            wanted = was if protected is None else protected
+            check_public(caller, public=template.visibility == "public")
+            check_label(caller, protected=was or wanted)
+            if old is None and count >= MOST_LABELS:
+                raise TooManyLabels(template.name)
+            ids = await store.ids(tx, template_id, [share.version for share in shares])
+            weights = {ids[share.version]: share.weight for share in shares}
+            await store.set_label(tx, template_id, label, weights, protected=wanted, by=caller.member_id)
+            new, _ = await self._label(tx, template_id, label)
+            assert new is not None
+            await self._moved(tx, template, "templates.set_label", old, new)
+        return new
+
+    async def remove_label(self, template_id: UUID, label: str) -> None:
+        """Raises TemplateNotFound, LabelNotFound, PermissionMissing."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            template = seen(await templates.lock(tx, template_id))
+            old, _ = await self._label(tx, template_id, label)
+            if old is None:
+                raise LabelNotFound(label)
+            check_public(caller, public=template.visibility == "public")
+            check_label(caller, protected=old.protected)
+            await store.remove_label(tx, template_id, label)
+            await self._moved(tx, template, "templates.remove_label", old, None)
+
+    async def labels(self, template_id: UUID) -> Sequence[Label]:
+        """Raises TemplateNotFound."""
+        template = await self._sight.template(template_id)
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            return (await store.all_labels(tx, [template_id]))[template_id]
+
+    async def stats(self, template_id: UUID, since: date, until: date) -> list[tuple[UUID, str, Usage]]:
+        """What the caller's tenant used with each version, the newest first: its id, its name, the sums.
+
+        Raises TemplateNotFound, PermissionMissing.
+        """
+        caller = current_call().caller
+        if Permission.TEMPLATES_READ not in caller.permissions:
+            raise PermissionMissing(permission=Permission.TEMPLATES_READ)
+        template = await self._sight.template(template_id)
+        async with self._database.tenant_tx(template.tenant_id) as tx:
+            names = await store.names(tx, template_id)
+        used = await self._usage.by_prompt_version(list(names), since, until)
+        return [(version_id, names[version_id], used[version_id]) for version_id in sorted(used, reverse=True)]
+
+    async def _check_includes(self, tx: Tx, template: Template, new: NewVersion) -> None:
+        """Raises PromptIncludeUnknown, PromptIncludeCycle."""
+        includes, _ = await includes_of(tx, self._renderer, template, new.sources, "")
+        free: set[str] = set()
+
+        def check(chain: list[str], field: str) -> None:
+            """Raises where the chain comes back to itself, or to the template's newest version, which this will be."""
+            *before, reference = chain
+            name, version, label = parts(reference)
+            own = name in (template.name, str(template.id)) and not version and label == LATEST
+            if own or reference in before:
+                raise PromptIncludeCycle(chain, field)
+            if reference not in free:
+                for other in self._renderer.references(includes.get(reference, "")):
+                    check([*chain, other], field)
+                free.add(reference)
+
+        for field, source in new.sources.items():
+            for reference in self._renderer.references(source):
+                check([reference], field)
+
+    async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:
+        """The label, and how many labels the template has."""
+        found = (await store.all_labels(tx, [template_id]))[template_id]
+        return next((one for one in found if one.label == label), None), len(found)
+
+    async def _moved(self, tx: Tx, template: Template, action: str, old: Label | None, new: Label | None) -> None:
+        await templates.touch(tx, template.id)
+        await templates.tell_changed(tx, template.id, public=template.visibility == "public")
+        change = Change(action, "prompt_template", template.id, old=_label_values(old), new=_label_values(new))
+        await self._audit.record(tx, change)
+
+
+def _label_values(label: Label | None) -> dict[str, Any] | None:
+    if label is None:
+        return None
+    shares = {share.version: share.weight for share in label.shares}
+    return {"label": label.label, "versions": shares, "protected": label.protected}
+
+
+def _readable(version: Version) -> str:
+    if isinstance(version.content, str):
+        return version.content
+    return "\n".join(f"[{turn.role}]\n{turn.content}" for turn in version.content)
+
+
+def _settings(version: Version) -> str:
+    said = {"variables": [asdict(one) for one in version.variables], "settings": asdict(version.settings)}
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
