@@ -1,36 +1,25 @@
-"""The tour of the whole product, on real parts: what `atrium demo` shows."""
+"""The chapters on tenants, people, models and their answers."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import mul
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import grpc
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from atrium.identity.v1 import api_key_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from atrium.model.v1 import call_log_pb2, chat_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.model.v1 import model_service_pb2_grpc as model_grpc
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
-from server.app import first_administrator
-from server.launch import running
-from server.prepare import prepared
-from server.settings import Settings
+from server.demo.gateway import Gateway
+from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
 
-PASSWORD = "a password for the tour"
 SENTENCES = (
     "The cat sleeps on the warm windowsill.",
     "A kitten is napping in the sun by the window.",
@@ -40,58 +29,36 @@ SENTENCES = (
 QUESTION = "In one sentence: why should each customer's data be kept apart?"
 
 
-class TourFailed(Exception):
-    """Something was not as the tour says it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One signed-in person: the stubs, and the metadata that says who they are."""
-
-    who: str
-    identity: Any
-    models: Any
-    metadata: tuple[tuple[str, str], ...]
-
-
 class Tour:
     """Goes through the chapters as a client would, and prints what comes back."""
 
-    def __init__(self, channel: grpc.aio.Channel, console: Console) -> None:
-        self._out = console
-        self._tenants: Any = tenant_grpc.TenantServiceStub(channel)
-        self._identity = identity_grpc.IdentityServiceStub(channel)
-        self._models = model_grpc.ModelServiceStub(channel)
-        self._chapters = 0
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._out = stage.out
+        self._tenants, self._identity, self._models = stage.tenants, stage.identity, stage.models
 
     async def run(self, username: str, password: str) -> None:
         """Every chapter in turn. Raises TourFailed where one does not hold."""
-        platform = await self.sign_in("platform", username, password)
+        platform = await self._stage.sign_in("platform", username, password)
         slugs = ("northwind", "globex")
         await self.two_tenants(platform, slugs)
-        ada, grace = [await self.sign_in(slug, "admin", PASSWORD) for slug in slugs]
+        ada, grace = [await self._stage.sign_in(slug, "admin") for slug in slugs]
         await self.people(ada)
         await self.deleted_and_restored(ada)
         await self.key_of_a_program(ada)
-        await self.limits(platform)
+        await self.plan(platform)
         await self.models(ada)
         await self.embeddings(ada)
         trace_id = await self.conversation(ada)
         await self.bill(ada, trace_id)
+        gateway = Gateway(self._stage)
+        await gateway.prompts(ada)
+        await gateway.routes(platform, ada)
+        await gateway.money(ada)
         await self.isolation(ada, grace, trace_id)
 
-    async def sign_in(self, slug: str, login: str, password: str) -> Session:
-        reply = await self._identity.Login(identity.LoginRequest(tenant=slug, login=login, password=password))
-        metadata = (("authorization", f"Bearer {reply.tokens.access_token}"),)
-        return Session(f"{login}@{slug}", self._identity, self._models, metadata)
-
-    def chapter(self, title: str) -> None:
-        self._chapters += 1
-        self._out.print()
-        self._out.rule(f"[bold]{self._chapters}. {title}", align="left")
-
     async def two_tenants(self, platform: Session, slugs: Sequence[str]) -> None:
-        self.chapter("The platform founds two tenants")
+        self._stage.chapter("The platform founds two tenants")
         for slug in slugs:
             administrator = tenant.CreateTenantRequest.Administrator(
                 username="admin", email=f"admin@{slug}.example", password=PASSWORD
@@ -103,7 +70,7 @@ class Tour:
             self._out.print(f"  {reply.tenant.name:10} [dim]{reply.tenant.id}[/]  with its roles and an administrator")
 
     async def people(self, session: Session) -> None:
-        self.chapter("Its administrator signs in and adds a colleague")
+        self._stage.chapter("Its administrator signs in and adds a colleague")
         made = await self._identity.CreateUser(
             identity.CreateUserRequest(username="lin", email="lin@northwind.example", full_name="Lin"),
             metadata=session.metadata,
@@ -117,15 +84,15 @@ class Tour:
             self._out.print(f"  may lin {result.permission}? {verdict}")
 
     async def deleted_and_restored(self, session: Session) -> None:
-        self.chapter("Nothing is lost by a delete")
+        self._stage.chapter("Nothing is lost by a delete")
         people, who = self._identity, {"metadata": session.metadata}
         lin = (await people.ListUsers(identity.ListUsersRequest(page_size=1), **who)).users[0]
         await people.DeleteUser(user_pb2.DeleteUserRequest(id=lin.id), **who)
-        gone = await _refusal(people.GetUser(identity.GetUserRequest(id=lin.id), **who))
+        gone = await refusal(people.GetUser(identity.GetUserRequest(id=lin.id), **who))
         self._out.print(f"  lin is deleted, and whoever asks for them is told {gone.code().name}: {gone.details()}")
         request = identity.CreateUserRequest(username="lin", email="another.lin@northwind.example")
         another = (await people.CreateUser(request, **who)).user
-        taken = await _refusal(people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who))
+        taken = await refusal(people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who))
         self._out.print(
             f"  their name is free; once another has it, restoring is {taken.code().name}: {taken.details()}"
         )
@@ -133,10 +100,10 @@ class Tour:
         back = (await people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who)).user
         roles = (await people.ListRoles(identity.ListRolesRequest(user_id=back.id), **who)).roles
         self._out.print(f"  restored, they are {', '.join(role.code for role in roles)} as before")
-        _hold(bool(roles), "a restored user holds the roles of before")
+        hold(bool(roles), "a restored user holds the roles of before")
 
     async def key_of_a_program(self, session: Session) -> None:
-        self.chapter("A program gets a key, for what it needs and no more")
+        self._stage.chapter("A program gets a key, for what it needs and no more")
         request = api_key_pb2.CreateApiKeyRequest(
             name="search", scopes=["models:execute"], allowed_models=["local-embedding"]
         )
@@ -153,20 +120,20 @@ class Tour:
             ("chats", self._models.Chat(chat, metadata=key)),
             ("lists people", self._identity.ListUsers(identity.ListUsersRequest(), metadata=key)),
         ):
-            self._out.print(f"  it {what}: {(await _refusal(call)).details()}")
+            self._out.print(f"  it {what}: {(await refusal(call)).details()}")
         revoke = api_key_pb2.RevokeApiKeyRequest(id=made.api_key.id)
         await self._identity.RevokeApiKey(revoke, metadata=session.metadata)
-        refused = await _refusal(self._models.Embed(embed, metadata=key))
+        refused = await refusal(self._models.Embed(embed, metadata=key))
         self._out.print(f"  revoked, at once: {refused.code().name}, {refused.details()}")
 
-    async def limits(self, platform: Session) -> None:
-        self.chapter("A plan has its limits, however many ask at once")
+    async def plan(self, platform: Session) -> None:
+        self._stage.chapter("A plan has its limits, however many ask at once")
         who = tenant.CreateTenantRequest.Administrator(
             username="admin", email="admin@initech.example", password=PASSWORD
         )
         request = tenant.CreateTenantRequest(slug="initech", name="Initech", administrator=who)  # on the free plan
         await self._tenants.CreateTenant(request, metadata=platform.metadata)
-        admin = await self.sign_in("initech", "admin", PASSWORD)
+        admin = await self._stage.sign_in("initech", "admin")
 
         async def add(number: int) -> bool:
             name = f"user-{number}"
@@ -174,7 +141,7 @@ class Tour:
             try:
                 await self._identity.CreateUser(asked, metadata=admin.metadata)
             except grpc.aio.AioRpcError as error:
-                _hold(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "what is too much is said to be")
+                hold(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "what is too much is said to be")
                 return False
             return True
 
@@ -183,10 +150,10 @@ class Tour:
         (users,) = (entry for entry in usage.usage if entry.resource == "users")
         self._out.print(f"  20 ask for an account at once: {made.count(True)} get one, {made.count(False)} are refused")
         self._out.print(f"  the tenant has {users.used} users of {users.limit}")
-        _hold(users.used == users.limit, "a limit is reached and never passed")
+        hold(users.used == users.limit, "a limit is reached and never passed")
 
     async def models(self, session: Session) -> None:
-        self.chapter("The models it can call")
+        self._stage.chapter("The models it can call")
         reply = await self._models.ListModels(model.ListModelsRequest(), metadata=session.metadata)
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         for column in ("  model", "provider", "kind", "USD per 1,000 tokens in / out"):
@@ -199,7 +166,7 @@ class Tour:
         self._out.print(table)
 
     async def embeddings(self, session: Session) -> None:
-        self.chapter("Sentences become vectors, and related ones lie closer")
+        self._stage.chapter("Sentences become vectors, and related ones lie closer")
         reply = await self._models.Embed(
             model.EmbedRequest(model="local-embedding", inputs=SENTENCES), metadata=session.metadata
         )
@@ -209,10 +176,10 @@ class Tour:
         for index, similarity in enumerate(related):
             self._out.print(f"  {similarity:.2f}  {SENTENCES[2 * index]}  ~  {SENTENCES[2 * index + 1]}")
         self._out.print(f"  {unrelated:.2f}  at most, between the two subjects")
-        _hold(min(related) > unrelated, "related sentences lie closer than unrelated ones")
+        hold(min(related) > unrelated, "related sentences lie closer than unrelated ones")
 
     async def conversation(self, session: Session) -> str:
-        self.chapter("A model answers, token by token, as it is generated")
+        self._stage.chapter("A model answers, token by token, as it is generated")
         self._out.print(f"  [italic]{QUESTION}[/]")
         request = model.StreamChatRequest(
             model="local-chat",
@@ -228,9 +195,9 @@ class Tour:
             if event.HasField("delta"):
                 arrivals.append(perf_counter() - started)
                 self._out.print(Text(event.delta.text.replace("\n", "\n  "), style="cyan"), end="")
-            _hold(not event.HasField("failed"), event.failed.message)
+            hold(not event.HasField("failed"), event.failed.message)
         self._out.print()
-        _hold(len(arrivals) > 1 and arrivals[-1] > arrivals[0], "the answer came in parts")
+        hold(len(arrivals) > 1 and arrivals[-1] > arrivals[0], "the answer came in parts")
         self._out.print(
             f"  [dim]{len(arrivals)} parts, the first after {arrivals[0]:.2f} s, the last after {arrivals[-1]:.2f} s[/]"
         )
@@ -238,7 +205,7 @@ class Tour:
         return str(trailers["x-trace-id"])
 
     async def bill(self, session: Session, trace_id: str) -> None:
-        self.chapter("What the call used and cost, as it was logged")
+        self._stage.chapter("What the call used and cost, as it was logged")
         for log in await self._logs(session, trace_id):
             usage = log.usage
             self._out.print(f"  tokens    {usage.prompt_tokens} in, {usage.completion_tokens} out")
@@ -248,9 +215,9 @@ class Tour:
             self._out.print(f"  trace id  {log.trace_id}")
 
     async def isolation(self, owner: Session, other: Session, trace_id: str) -> None:
-        self.chapter("The other tenant sees none of it")
-        _hold(len(await self._logs(owner, trace_id)) == 1, "its own tenant finds the call")
-        _hold(not await self._logs(other, trace_id), "the other tenant does not find the call")
+        self._stage.chapter("The other tenant sees none of it")
+        hold(len(await self._logs(owner, trace_id)) == 1, "its own tenant finds the call")
+        hold(not await self._logs(other, trace_id), "the other tenant does not find the call")
         users = await self._identity.ListUsers(identity.ListUsersRequest(), metadata=owner.metadata)
         texts = []
         for user_id in (users.users[0].id, "01890a5d-ac96-774b-bcce-b302099a8057"):
@@ -258,7 +225,7 @@ class Tour:
                 await self._identity.GetUser(identity.GetUserRequest(id=user_id), metadata=other.metadata)
             except grpc.aio.AioRpcError as error:
                 texts.append((error.code(), error.details()))
-        _hold(len(texts) == 2 and texts[0] == texts[1], "another tenant's user and no user are one answer")
+        hold(len(texts) == 2 and texts[0] == texts[1], "another tenant's user and no user are one answer")
         self._out.print(f"  {other.who} looks for the call: nothing")
         self._out.print(f"  {other.who} asks for {owner.who}'s colleague: {texts[0][0].name}, {texts[0][1]}")
         self._out.print("  and for an id that nobody has: the same, to the letter")
@@ -269,51 +236,5 @@ class Tour:
         return logs
 
 
-async def _refusal(call: Any) -> grpc.aio.AioRpcError:
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise TourFailed("does not hold: a call is refused")
-
-
-def _hold(holds: bool, what: str) -> None:
-    if not holds:
-        raise TourFailed(f"does not hold: {what}")
-
-
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return float(sum(map(mul, a, b)) / (math.hypot(*a) * math.hypot(*b)))
-
-
-def take(settings: Settings, console: Console) -> None:
-    """Takes the tour on a fresh database of its own, which is gone afterwards. Raises TourFailed."""
-    began = perf_counter()
-    console.print("[bold]Atrium[/], on an embedded PostgreSQL and local models: nothing here leaves this machine.")
-    with tempfile.TemporaryDirectory(prefix="atrium-") as directory:
-        own = settings.model_copy(
-            update={
-                "address": "127.0.0.1:0",
-                "database_url": None,
-                "admin_database_url": None,
-                "data_dir": Path(directory),
-                "log_level": "error",
-                "tls_certificate_file": None,
-                "tls_private_key_file": None,
-                "tls_client_ca_file": None,
-                "processes": 1,
-            }
-        )
-        with console.status("starting PostgreSQL, making the schema, starting the server"), prepared(own) as ready:
-            administrator = first_administrator(ready)
-            with running(ready) as port:
-                console.print(f"Serving on 127.0.0.1:{port} after {perf_counter() - began:.1f} s.")
-                asyncio.run(_tour(port, administrator, console))
-    console.print(f"\n[bold green]Everything held.[/] The tour took {perf_counter() - began:.1f} s.")
-
-
-async def _tour(port: int, administrator: tuple[str, str] | None, console: Console) -> None:
-    if administrator is None:
-        raise TourFailed("does not hold: a fresh database has no administrator yet")
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        await Tour(channel, console).run(*administrator)
