@@ -203,7 +203,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Authenticate(access, standing),
             Authorize(audit, standing),
             Validate(),
-            Repeat(Repeats(database)),
+            Repeat(Repeats(database, background)),
             Observe(registry),
         )
         pages = Pages(PageTokens(settings.master_keys.derived(b"atrium page token")))

@@ -87,7 +87,7 @@ class Chain:
     ) -> Handler:
         """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
         steps = self._steps
-        act = self._act(handler, request_fields, response_class, requests=requests)
+        act = self._act(handler, request_fields, response_class, requests=requests, detached=rule.detached)
         limited = Ceiling(rule.ceiling or self._ceiling)
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -147,7 +147,15 @@ class Chain:
 
         return handle
 
-    def _act(self, handler: Handler, request_fields: Container[str], response_class: Any, *, requests: bool) -> Handler:
+    def _act(
+        self,
+        handler: Handler,
+        request_fields: Container[str],
+        response_class: Any,
+        *,
+        requests: bool,
+        detached: bool,
+    ) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
         validate, repeat = self._steps.validate, self._steps.repeat
 
@@ -158,7 +166,7 @@ class Chain:
         async def act_once(request: Any, context: Context) -> Any:
             validate(request)
             if getattr(request, KEY_FIELD):
-                return await repeat(request, lambda: handler(request, context), response_class)
+                return await repeat(request, lambda: handler(request, context), response_class, detached=detached)
             return await handler(request, context)
 
         async def act_on_stream(request: Any, context: Context) -> Any:

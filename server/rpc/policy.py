@@ -35,6 +35,8 @@ class Rule:
     """Open to callers who have yet to verify their e-mail address, where their tenant asks for that."""
     feature: Feature | None = None
     """What the tier of the tenant that is acted in must give."""
+    detached: bool = False
+    """With an idempotency key, it runs outside the transaction that remembers its answer."""
     unlimited: bool = False
     """Exempt from shedding and ceilings: the standard services, which an orchestrator must reach under load."""
 
@@ -78,7 +80,9 @@ def _read(method: MethodDescriptor) -> Rule:
         case "permission":
             if rule.permission not in set(Permission):
                 raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
-            return Rule(Permission(rule.permission), rule.platform_only, ceiling, feature=feature)
+            return Rule(
+                Permission(rule.permission), rule.platform_only, ceiling, feature=feature, detached=rule.detached
+            )
         case "authenticated" if rule.authenticated:
             return Rule("authenticated", rule.platform_only, ceiling, rule.unverified, feature)
         case "public" if rule.public and not rule.platform_only and feature is None:

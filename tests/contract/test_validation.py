@@ -498,7 +498,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     "GetModelRequest": ([{"id": ID}], ids("id")),
     "CreateModelRequest": NEW_MODEL,
     "CreateTenantModelRequest": NEW_MODEL,
-    "ChatRequest": (TALK, SPEECH),
+    "ChatRequest": (TALK, [*SPEECH, ({**CHAT, "idempotency_key": "k" * 129}, "idempotency_key")]),
     "StreamChatRequest": (
         [*TALK, {**CHAT, "resumable": True}, {"generation_id": ID, "after_seq": 7}],
         [*SPEECH, *odd(CHAT, generation_id=["7"], after_seq=[-1])],
@@ -625,6 +625,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             ({"inputs": ["é" * 32_769]}, "inputs[0]"),
             ({"inputs": ["a"], "model": "m" * 101}, "model"),
             ({"inputs": ["a"], "cache_ttl": Duration()}, "cache_ttl"),
+            ({"inputs": ["a"], "idempotency_key": "k" * 129}, "idempotency_key"),
         ],
     ),
     "ListCallLogsRequest": (

@@ -193,6 +193,15 @@ async def test_versions_made_at_once_are_all_made(world: World) -> None:
     assert codes == {"made": 1, Code.ALREADY_EXISTS: 3}
 
 
+async def test_a_version_that_is_asked_for_twice_with_one_key_is_made_once(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await _template(world, owner)
+
+    made = [await _version(world, owner, template_id, "x", idempotency_key="key") for _ in range(2)]
+
+    assert made[0] == made[1]
+
+
 async def test_equal_versions_have_equal_hashes(world: World) -> None:
     owner = await world.tenant()
     template_id = await _template(world, owner)

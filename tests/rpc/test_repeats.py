@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode as Code
+from grpc.aio import AioRpcError
 
 from atrium.identity.v1 import api_key_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import PASSWORD, World, refused
-from tests.rpc.requests import GOOD, IDENTITY
+from tests.rpc.requests import GOOD, HELLO, IDENTITY, PROMPT
 from tests.rpc.test_every_method import PLATFORM
 
 
@@ -126,8 +128,49 @@ async def test_a_tenant_is_founded_once(world: World, admin: Any) -> None:
     await world.sign_in("twin", "a")
 
 
-CREATES = sorted(path for path in GOOD if "/Create" in path and path != IDENTITY + "CreateApiKey")
-"""The answer of that one holds a secret, which a repeat leaves out."""
+async def test_a_call_of_a_model_is_made_and_paid_for_once(world: World) -> None:
+    administrator = await world.tenant()
+    chat = model.ChatRequest(model="local-chat", messages=[HELLO], max_tokens=2, idempotency_key="key")
+    embed = model.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
+
+    answers = await asyncio.gather(*(world.models.Chat(chat, metadata=administrator.metadata) for _ in range(4)))
+    vectors = [await world.models.Embed(embed, metadata=administrator.metadata) for _ in range(2)]
+
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert vectors[0] == vectors[1]
+    logs = await world.models.ListCallLogs(model.ListCallLogsRequest(), metadata=administrator.metadata)
+    assert sorted(log.kind for log in logs.call_logs) == [1, 2]
+    chat.max_tokens = 3
+    refusal = await refused(world.models.Chat(chat, metadata=administrator.metadata))
+    assert (refusal.code, refusal.reason) == (Code.ABORTED, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_a_call_of_a_model_that_failed_is_made_again(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    request = model.ChatRequest(model="none", messages=[HELLO], idempotency_key="key")
+    assert (await refused(world.models.Chat(request, metadata=administrator.metadata))).reason == "MODEL_NOT_FOUND"
+
+    assert (await refused(world.models.Chat(request, metadata=administrator.metadata))).reason == "MODEL_NOT_FOUND"
+
+
+async def test_a_call_whose_server_died_is_made_again_when_it_has_surely_ended(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    request = model.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
+    await world.models.Embed(request, metadata=administrator.metadata)
+    await admin.execute("UPDATE idempotency_keys SET status = 'running', response = NULL")
+    with pytest.raises(AioRpcError) as waiting:
+        await world.models.Embed(request, metadata=administrator.metadata, timeout=0.5)
+    await admin.execute("UPDATE idempotency_keys SET expires_at = now()")
+
+    await world.models.Embed(request, metadata=administrator.metadata)
+
+    assert waiting.value.code() is Code.DEADLINE_EXCEEDED
+
+
+CREATES = sorted(
+    path for path in GOOD if "/Create" in path and path not in (IDENTITY + "CreateApiKey", PROMPT + "CreateVersion")
+)
+"""The answer of the first holds a secret, which a repeat leaves out; the second needs a template."""
 
 
 @pytest.mark.parametrize("path", CREATES)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Interval, Text, bindparam, cast, func, literal, select
+from sqlalchemy import Interval, Text, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Tx
 from server.db.statements import Statement
 from server.identity.tables import idempotency_keys as keys
 
-_LIFE = cast(literal(timedelta(hours=24)), Interval)
+_LIFE = timedelta(hours=24)
+_LONGEST = timedelta(seconds=150)
+"""More than any call may run that is remembered while it does."""
 
 _CLAIM = Statement(
     select(func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0))))
 )
 _FIND = Statement(
-    select(keys.c.request_hash, keys.c.response).where(
+    select(keys.c.request_hash, keys.c.response, keys.c.status).where(
         keys.c.caller == bindparam("caller"),
         keys.c.method == bindparam("method"),
         keys.c.key == bindparam("key"),
@@ -28,9 +31,17 @@ _FIND = Statement(
 _values = {
     "request_hash": bindparam("request_hash"),
     "response": bindparam("response"),
-    "status": "done",
-    "expires_at": func.now() + _LIFE,
+    "status": bindparam("status"),
+    "expires_at": func.now() + bindparam("life", type_=Interval),
 }
+_RELEASE = Statement(
+    delete(keys).where(
+        keys.c.caller == bindparam("caller"),
+        keys.c.method == bindparam("method"),
+        keys.c.key == bindparam("key"),
+        keys.c.status == "running",
+    )
+)
 _KEEP = Statement(
     upsert(keys)
     .values(
@@ -44,18 +55,38 @@ _KEEP = Statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A call that was made. `running`: it is not over, and there is no answer yet."""
+
+    request_hash: str
+    response: bytes | None
+    running: bool
+
+
 async def claim(tx: Tx, caller: UUID, method: str, key: str) -> bool:
     """Whether this transaction is the one that may make the call, until it ends. It never waits."""
     return bool(await tx.fetchval(_CLAIM, name=f"{tx.tenant_id}/{caller}/{method}/{key}"))
 
 
-async def find(tx: Tx, caller: UUID, method: str, key: str) -> tuple[str, bytes] | None:
-    """The hash of the request that was answered, and the answer; None where there was none in the last day."""
+async def find(tx: Tx, caller: UUID, method: str, key: str) -> Remembered | None:
+    """The call that was made with the key in the last day, or is being made."""
     row = await tx.fetchrow(_FIND, caller=caller, method=method, key=key)
-    return None if row is None else (row["request_hash"], row["response"])
+    return None if row is None else Remembered(row["request_hash"], row["response"], row["status"] == "running")
 
 
 async def keep(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, response: bytes) -> None:
     """Remembers the answer."""
-    values = {"request_hash": request_hash, "response": response}
+    values = {"request_hash": request_hash, "response": response, "status": "done", "life": _LIFE}
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
+
+
+async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str) -> None:
+    """Remembers that the call is being made, until it is over or has surely been lost."""
+    values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LONGEST}
+    await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
+
+
+async def release(tx: Tx, caller: UUID, method: str, key: str) -> None:
+    """Forgets a call that failed."""
+    await tx.execute(_RELEASE, caller=caller, method=method, key=key)

@@ -21,6 +21,9 @@ class Once(Protocol):
         call's own transaction; else the answer that was kept. Raises where the key was used with another request.
         """
 
+    async def once_detached(self, key: str, request_hash: str, act: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        """The same for a call that holds no transaction."""
+
 
 class Repeat:
     """Answers a call that is sent again with the answer it had, for a day."""
@@ -28,7 +31,9 @@ class Repeat:
     def __init__(self, memory: Once) -> None:
         self._memory = memory
 
-    async def __call__(self, request: Message, act: Callable[[], Awaitable[Message]], response_class: Any) -> Message:
+    async def __call__(
+        self, request: Message, act: Callable[[], Awaitable[Message]], response_class: Any, *, detached: bool
+    ) -> Message:
         """The answer of `act`, or the one that it gave before. `request`: has an idempotency key."""
         made: list[Message] = []
 
@@ -36,7 +41,8 @@ class Repeat:
             made.append(await act())
             return _without_secret(made[0]).SerializeToString()
 
-        found = await self._memory.once(getattr(request, KEY_FIELD), _hash(request), kept)
+        once = self._memory.once_detached if detached else self._memory.once
+        found = await once(getattr(request, KEY_FIELD), _hash(request), kept)
         if found is None:
             return made[0]
         answer: Message = response_class.FromString(found)

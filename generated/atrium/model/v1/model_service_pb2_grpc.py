@@ -284,6 +284,7 @@ class ModelServiceServicer:
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 120 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -347,6 +348,7 @@ class ModelServiceServicer:
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the vectors took longer than the caller's deadline, or than 60 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

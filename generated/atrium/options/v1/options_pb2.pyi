@@ -12,7 +12,7 @@ RULE_FIELD_NUMBER: _ClassVar[int]
 rule: _descriptor.FieldDescriptor
 
 class Rule(_message.Message):
-    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified", "feature")
+    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified", "feature", "detached")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     AUTHENTICATED_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Rule(_message.Message):
     CEILING_FIELD_NUMBER: _ClassVar[int]
     UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     FEATURE_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
     permission: str
     authenticated: bool
     public: bool
@@ -27,4 +28,5 @@ class Rule(_message.Message):
     ceiling: _duration_pb2.Duration
     unverified: bool
     feature: str
-    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ..., feature: _Optional[str] = ...) -> None: ...
+    detached: bool
+    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ..., feature: _Optional[str] = ..., detached: _Optional[bool] = ...) -> None: ...
