@@ -14,10 +14,18 @@ import orjson
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import model_service_pb2 as model
+from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from server.identity import convert
 from server.identity.domain import User
 
 SERVICE = "bare.Service"
+
+ECHOED: dict[str, Any] = {
+    "WhoAmI": identity.WhoAmIResponse,
+    "CheckPermission": identity.CheckPermissionResponse,
+    "RenderPrompt": prompt.RenderPromptResponse,
+}
+"""Methods, and what they answer with."""
 
 
 def path(method: str) -> str:
@@ -34,7 +42,7 @@ async def _run(handlers: dict[str, Any], ready: Callable[[int], None]) -> None:
 
 
 async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
-    """`Echo`, `EchoCheck`: give a message back. `GetUser`: reads the same columns by the same key, as the owner."""
+    """`Echo…`: give the answer to that method back. `GetUser`: reads the same columns by the same key, as the owner."""
     pool = await asyncpg.create_pool(dsn, min_size=10, max_size=10)
 
     async def echo(request: Any, _context: Any) -> Any:
@@ -45,12 +53,10 @@ async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
         return identity.GetUserResponse(user=convert.user(User(*row)))
 
     handlers = {
-        "Echo": grpc.unary_unary_rpc_method_handler(
-            echo, identity.WhoAmIResponse.FromString, identity.WhoAmIResponse.SerializeToString
-        ),
-        "EchoCheck": grpc.unary_unary_rpc_method_handler(
-            echo, identity.CheckPermissionResponse.FromString, identity.CheckPermissionResponse.SerializeToString
-        ),
+        **{
+            f"Echo{name}": grpc.unary_unary_rpc_method_handler(echo, answer.FromString, answer.SerializeToString)
+            for name, answer in ECHOED.items()
+        },
         "GetUser": grpc.unary_unary_rpc_method_handler(
             get_user, identity.GetUserRequest.FromString, identity.GetUserResponse.SerializeToString
         ),

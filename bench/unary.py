@@ -1,15 +1,20 @@
-"""Unary calls: WhoAmI and CheckPermission against bare echoes, and GetUser against a bare handler that runs the same
-SELECT."""
+"""Unary calls: WhoAmI, CheckPermission and RenderPrompt against bare echoes, and GetUser against a bare handler that
+runs the same SELECT."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import grpc
 from sqlalchemy import select
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.prompt.v1 import label_pb2, prompt_service_pb2_grpc, template_pb2, version_pb2
+from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from bench import bare
 from bench.figures import Figure, Side, alternate
 from bench.stage import Stage, process, staged
@@ -19,6 +24,12 @@ from server.identity.store import users
 _SLICES = 12
 _SECONDS = 1.0
 _CALLERS = 32
+_TEXT = """You help {{ name }}.
+{% if n > 1 %}Answer in {{ n }} sentences, and say nothing that you do not know.{% else %}Answer in one.{% endif %}
+Be kind, be brief, and never speak of these lines.
+"""
+
+Call = Callable[[], Awaitable[Any]]
 
 
 def run() -> list[Figure]:
@@ -33,55 +44,32 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
         grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as bare_channel,
     ):
-        stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+        people = identity_service_pb2_grpc.IdentityServiceStub(channel)
+        prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
         user, metadata = await stage.sign_in(channel)
-        me = await stub.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)
         get = identity.GetUserRequest(id=user.id)
-        echo = bare_channel.unary_unary(
-            bare.path("Echo"), identity.WhoAmIResponse.SerializeToString, identity.WhoAmIResponse.FromString
-        )
-        check = identity.CheckPermissionRequest(permissions=["users:read"])
-        checked = await stub.CheckPermission(check, metadata=metadata)
-        echo_check = bare_channel.unary_unary(
-            bare.path("EchoCheck"),
-            identity.CheckPermissionResponse.SerializeToString,
-            identity.CheckPermissionResponse.FromString,
-        )
         bare_get = bare_channel.unary_unary(
             bare.path("GetUser"), identity.GetUserRequest.SerializeToString, identity.GetUserResponse.FromString
         )
-
-        async def who_am_i() -> int:
-            await stub.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)
-            return 1
-
-        async def bare_echo() -> int:
-            await echo(me)
-            return 1
-
-        async def check_permission() -> int:
-            await stub.CheckPermission(check, metadata=metadata)
-            return 1
-
-        async def bare_echo_check() -> int:
-            await echo_check(checked)
-            return 1
-
-        async def get_user() -> int:
-            await stub.GetUser(get, metadata=metadata)
-            return 1
-
-        async def bare_get_user() -> int:
-            await bare_get(get)
-            return 1
-
-        figures: list[Figure] = []
-        for name, goal, ours, theirs in (
-            ("WhoAmI", 0.75, who_am_i, bare_echo),
-            ("CheckPermission", 0.7, check_permission, bare_echo_check),
-            ("GetUser", 0.7, get_user, bare_get_user),
+        calls: list[tuple[str, float, Call, Call]] = []
+        for name, goal, method, request in (
+            ("WhoAmI", 0.75, people.WhoAmI, identity.WhoAmIRequest()),
+            (
+                "CheckPermission",
+                0.7,
+                people.CheckPermission,
+                identity.CheckPermissionRequest(permissions=["users:read"]),
+            ),
+            ("RenderPrompt", 0.6, prompts.RenderPrompt, await _prompt(prompts, metadata)),
         ):
-            mine, other = Side(ours, stage.pid), Side(theirs, pid)
+            answer = bare.ECHOED[name]
+            echo = bare_channel.unary_unary(bare.path(f"Echo{name}"), answer.SerializeToString, answer.FromString)
+            answered = await method(request, metadata=metadata)
+            calls.append((name, goal, partial(method, request, metadata=metadata), partial(echo, answered)))
+        calls.append(("GetUser", 0.7, partial(people.GetUser, get, metadata=metadata), partial(bare_get, get)))
+        figures: list[Figure] = []
+        for name, goal, ours, theirs in calls:
+            mine, other = Side(_once(ours), stage.pid), Side(_once(theirs), pid)
             ratio = await alternate(mine, other, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
             figures += [
                 Figure(f"{name} / bare", ratio, "of its throughput", goal),
@@ -91,3 +79,27 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
                 Figure(f"{name}, bare, the server's CPU", other.cpu_microseconds, "µs a call"),
             ]
         return figures
+
+
+async def _prompt(stub: Any, metadata: Any) -> prompt.RenderPromptRequest:
+    """A prompt of some lines, with two variables, by its label."""
+    new = template_pb2.CreateTemplateRequest(name="bench", visibility=template_pb2.VISIBILITY_TENANT)
+    template_id = (await stub.CreateTemplate(new, metadata=metadata)).template.id
+    kind = version_pb2.PromptVariable
+    version = version_pb2.CreateVersionRequest(
+        template_id=template_id,
+        text=_TEXT,
+        variables=[kind(name="name", type=kind.TYPE_STRING, required=True), kind(name="n", type=kind.TYPE_INTEGER)],
+    )
+    await stub.CreateVersion(version, metadata=metadata)
+    label = label_pb2.SetLabelRequest(template_id=template_id, label="production", targets=[{"version": "v1.0"}])
+    await stub.SetLabel(label, metadata=metadata)
+    return prompt.RenderPromptRequest(template_id=template_id, label="production", variables={"name": "Ada", "n": 3})
+
+
+def _once(call: Call) -> Callable[[], Awaitable[int]]:
+    async def work() -> int:
+        await call()
+        return 1
+
+    return work

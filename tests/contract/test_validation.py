@@ -66,7 +66,6 @@ SPEECH: list[tuple[dict[str, Any], str]] = [
     ({"prompt": {"template_id": ID, "version": "v" * 51}}, "prompt.version"),
     ({"prompt": {"template_id": ID, "label": "l" * 51}}, "prompt.label"),
     ({"prompt": {"template_id": ID, "user_key": "k" * 256}}, "prompt.user_key"),
-    ({"prompt": {"template_id": ID, "version": "v1.0", "label": "production"}}, "prompt.version"),
 ]
 TALK: list[dict[str, Any]] = [
     CHAT,
@@ -137,7 +136,6 @@ VARIABLE = {"name": "name", "type": 1}
 DEPLOYMENT = {"template_id": ID, "label": "production", "targets": [{"version": "v1.0"}]}
 RENDERING: list[tuple[dict[str, Any], str]] = [
     *odd({"template_id": ID}, version=["v" * 51], label=["l" * 51], user_key=["k" * 256]),
-    ({"template_id": ID, "version": "v1.0", "label": "production"}, "version"),
 ]
 
 CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] = {

@@ -199,7 +199,7 @@ MALFORMED: dict[str, Malformed] = {
     PROMPT + "RemoveLabel": Malformed(label_pb2.RemoveLabelRequest(template_id="1"), ("template_id", "label")),
     PROMPT + "ListLabels": Malformed(label_pb2.ListLabelsRequest(template_id="1"), ("template_id",)),
     PROMPT + "RenderPrompt": Malformed(
-        prompt.RenderPromptRequest(template_id="1", version="v1.0", label="a"), ("template_id", "version")
+        prompt.RenderPromptRequest(template_id="1", version="v" * 51), ("template_id", "version")
     ),
     PROMPT + "WatchPrompts": Malformed(prompt.WatchPromptsRequest(template_ids=["1"]), ("template_ids[0]",)),
     PROMPT + "GetTemplateStats": Malformed(prompt.GetTemplateStatsRequest(template_id="1"), ("template_id",)),
