@@ -17,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import route_pb2
+from atrium.prompt.v1 import label_pb2, prompt_service_pb2, template_pb2, version_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Cluster
 from tests.factories.world import Person, Refusal, World, refused
@@ -82,6 +84,9 @@ class Tenant:
     """Users, and the roles that they hold when they are back."""
     keys: list[str] = field(default_factory=list)
     default_roles: frozenset[str] = frozenset()
+    templates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Names and newest versions."""
+    routes: dict[str, str] = field(default_factory=dict)
 
 
 class Tenants(RuleBasedStateMachine):
@@ -118,6 +123,8 @@ class Tenants(RuleBasedStateMachine):
         logs = (await world.models.ListCallLogs(model.ListCallLogsRequest(page_size=1000), **who)).call_logs
         config = (await world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), **who)).config
         own = (await world.tenants.GetTenant(tenant.GetTenantRequest(), **who)).tenant
+        templates = (await world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who)).templates
+        routes = (await world.models.ListRoutes(route_pb2.ListRoutesRequest(), **who)).routes
         held = {}
         for user in users:
             request = identity.ListRolesRequest(user_id=user.id)
@@ -130,6 +137,8 @@ class Tenants(RuleBasedStateMachine):
             held,
             [log.id for log in reversed(logs)],
             (config.temperature, config.max_tokens_per_request),
+            templates={template.id: (template.name, template.current_version) for template in templates},
+            routes={route.id: route.alias for route in routes},
         )
 
     def _call(self, side: int, method: Any, request: Any) -> Any:
@@ -249,6 +258,41 @@ class Tenants(RuleBasedStateMachine):
         reply = self._call(side, self.server.world.models.Embed, request)
         self.tenants[side].calls.append(reply.call_log_id)
 
+    @rule(side=SIDES, name=NAMES)
+    def create_template(self, side: int, name: str) -> None:
+        own, prompts = self.tenants[side], self.server.world.prompts
+        request = template_pb2.CreateTemplateRequest(name=name, visibility=template_pb2.VISIBILITY_TENANT)
+        if name in {known for known, _ in own.templates.values()}:
+            assert self._refused(side, prompts.CreateTemplate, request).reason == "TEMPLATE_NAME_TAKEN"
+        else:
+            own.templates[self._call(side, prompts.CreateTemplate, request).template.id] = (name, "")
+
+    @rule(side=SIDES, pick=PICKS, text=NAMES)
+    def create_version(self, side: int, pick: int, text: str) -> None:
+        own, prompts = self.tenants[side], self.server.world.prompts
+        if not own.templates:
+            return
+        template_id = _picked(own.templates, pick)
+        request = version_pb2.CreateVersionRequest(template_id=template_id, text=text)
+        made = self._call(side, prompts.CreateVersion, request).version
+        own.templates[template_id] = (own.templates[template_id][0], made.version)
+        target = label_pb2.LabelTarget(version=made.version)
+        label = label_pb2.SetLabelRequest(template_id=template_id, label="production", targets=[target])
+        self._call(side, prompts.SetLabel, label)
+        found = self._call(side, prompts.GetVersion, version_pb2.GetVersionRequest(template_id=template_id))
+        assert found.version.text == text
+
+    @rule(side=SIDES, alias=NAMES)
+    def create_or_delete_route(self, side: int, alias: str) -> None:
+        own, models = self.tenants[side], self.server.world.models
+        for route_id, known in own.routes.items():
+            if known == alias:
+                self._call(side, models.DeleteRoute, route_pb2.DeleteRouteRequest(id=route_id))
+                del own.routes[route_id]
+                return
+        request = route_pb2.CreateRouteRequest(alias=alias, targets=[{"model": "local-chat"}])
+        own.routes[self._call(side, models.CreateRoute, request).route.id] = alias
+
     @rule(side=SIDES, temperature=st.sampled_from([0.0, 0.5, 1.5]), most=st.integers(1, 4096))
     def update_config(self, side: int, temperature: float, most: int) -> None:
         request = tenant.UpdateTenantConfigRequest(temperature=temperature, max_tokens_per_request=most)
@@ -260,7 +304,7 @@ class Tenants(RuleBasedStateMachine):
         """Every method that takes an id is given one of the other tenant's."""
         own, other = self.tenants[side], self.tenants[1 - side]
         users, theirs = self.server.world.identity, other.administrator.tenant_id
-        tenants = self.server.world.tenants
+        tenants, prompts, models = self.server.world.tenants, self.server.world.prompts, self.server.world.models
         user_id, role_id = _picked(other.users, user), _picked(other.roles, role)
         own_user_id, own_role_id = _picked(own.users, own_user), _picked(own.roles, own_role)
         attempts: list[tuple[Callable[..., Any], Any]] = [
@@ -287,6 +331,24 @@ class Tenants(RuleBasedStateMachine):
             (users.CreateApiKey, api_key_pb2.CreateApiKeyRequest(name="k", user_id=user_id, scopes=["users:read"])),
             *((users.RotateApiKey, api_key_pb2.RotateApiKeyRequest(id=key)) for key in other.keys[-1:]),
             *((users.RevokeApiKey, api_key_pb2.RevokeApiKeyRequest(id=key)) for key in other.keys[-1:]),
+            *(
+                attempt
+                for template_id in sorted(other.templates)[-1:]
+                for attempt in (
+                    (prompts.GetTemplate, template_pb2.GetTemplateRequest(id=template_id)),
+                    (prompts.DeleteTemplate, template_pb2.DeleteTemplateRequest(id=template_id)),
+                    (prompts.CreateVersion, version_pb2.CreateVersionRequest(template_id=template_id, text="Mallory")),
+                    (prompts.ListVersions, version_pb2.ListVersionsRequest(template_id=template_id)),
+                    (prompts.ListLabels, label_pb2.ListLabelsRequest(template_id=template_id)),
+                    (prompts.RenderPrompt, prompt_service_pb2.RenderPromptRequest(template_id=template_id)),
+                    (models.Chat, model.ChatRequest(model="local-chat", prompt={"template_id": template_id})),
+                )
+            ),
+            *((models.GetRoute, route_pb2.GetRouteRequest(id=route_id)) for route_id in sorted(other.routes)[-1:]),
+            *(
+                (models.DeleteRoute, route_pb2.DeleteRouteRequest(id=route_id))
+                for route_id in sorted(other.routes)[-1:]
+            ),
             (tenants.GetTenant, tenant.GetTenantRequest(id=theirs)),
             (tenants.UpdateTenant, tenant.UpdateTenantRequest(id=theirs, name="Mallory")),
             (tenants.GetTenantConfig, tenant.GetTenantConfigRequest(tenant_id=theirs)),
@@ -309,7 +371,7 @@ class Tenants(RuleBasedStateMachine):
     def each_finds_what_is_its_own_and_nothing_else(self) -> None:
         for own in self.tenants:
             seen = self.server.run(self._look(own.administrator))
-            for what in ("users", "roles", "held", "calls", "config"):
+            for what in ("users", "roles", "held", "calls", "config", "templates", "routes"):
                 assert getattr(seen, what) == getattr(own, what), what
 
     @invariant()
