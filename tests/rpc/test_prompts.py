@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,9 @@ from atrium.prompt.v1 import prompt_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
+from tests.servers import serving
 
 Code = grpc.StatusCode
 PERSONAL, TENANT, PUBLIC = (
@@ -619,3 +622,27 @@ async def test_a_template_has_sixty_four_labels_and_no_more(world: World) -> Non
         )
         == 64
     )
+
+
+async def test_a_deployment_on_one_server_holds_on_every_other(scratch: Scratch) -> None:
+    async with AsyncExitStack() as stack:
+        worlds = []
+        for _ in range(2):
+            app, port = await stack.enter_async_context(serving(scratch.settings()))
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+            worlds.append(World(channel, await app.founding.first_platform_administrator() or ("", "")))
+        here, there = worlds
+        owner = await here.tenant()
+        template_id = await _template(here, owner)
+        for text in ("first", "second"):
+            await _version(here, owner, template_id, text)
+        await _label(here, owner, template_id, "production", "v1.0")
+        watch = Watch(there, owner)
+        await watch.synced()
+        assert (await _render(there, owner, template_id, label="production")).text == "first"
+
+        await _label(here, owner, template_id, "production", "v1.1")
+
+        assert (await watch.next()).changed.labels[0].targets[0].version == "v1.1"
+        assert (await _render(there, owner, template_id, label="production")).text == "second"
+        watch.stream.cancel()
