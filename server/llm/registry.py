@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from openai import AsyncOpenAI
 
-from server.llm.openai import NO_KEY, OpenAIChat, OpenAIEmbedding, connect
+from server.llm import anthropic
+from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
+from server.llm.http import NO_KEY
+from server.llm.openai import OpenAIChat, OpenAIEmbedding, connect
 from server.llm.port import ChatModel, EmbeddingModel, ModelNotConfigured
 from server.settings import Settings
 
-# Anthropic's endpoint that speaks OpenAI's protocol: docs.anthropic.com, "OpenAI SDK compatibility".
-_ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1/"}
+_ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": anthropic.ADDRESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Registry:
         self._keys = keys
         self._private = settings.private_model_addresses
         self._clients: dict[tuple[str, bool], AsyncOpenAI] = {}
+        self._anthropic: dict[tuple[str, bool], AnthropicEndpoint] = {}
         self._chats = chats
         self._embeddings = embeddings
 
@@ -61,28 +64,47 @@ class Registry:
         """Closes what it connected."""
         for client in self._clients.values():
             await client.close()
+        for place in self._anthropic.values():
+            await place.close()
 
     def chat(self, endpoint: Endpoint) -> ChatModel:
         """The chat model there. Raises ModelNotConfigured."""
         if endpoint.embedded and endpoint.name in self._chats:
             return self._chats[endpoint.name]
+        if endpoint.provider == "anthropic":
+            return AnthropicChat(self._endpoint(endpoint), endpoint.key)
         return OpenAIChat(self._client(endpoint), key=endpoint.key)
 
     def embedding(self, endpoint: Endpoint) -> EmbeddingModel:
         """The embedding model there. Raises ModelNotConfigured."""
         if endpoint.embedded and endpoint.name in self._embeddings:
             return self._embeddings[endpoint.name]
+        if endpoint.provider == "anthropic":  # whose API has no embeddings
+            raise ModelNotConfigured(endpoint.name)
         return OpenAIEmbedding(self._client(endpoint), endpoint.name, endpoint.key)
 
     def _client(self, endpoint: Endpoint) -> AsyncOpenAI:
-        """The connections to the endpoint, which all share, whatever their key.
+        """The connections to the endpoint, which all share, whatever their key. Raises ModelNotConfigured."""
+        place = address, guarded = self._place(endpoint)
+        if place not in self._clients:
+            self._clients[place] = connect(address, self._keys.get(address, ""), guarded=guarded)
+        return self._clients[place]
 
-        A key goes to the address it was given for, and to no other.
+    def _endpoint(self, endpoint: Endpoint) -> AnthropicEndpoint:
+        """The same of one that speaks Anthropic's protocol."""
+        place = address, guarded = self._place(endpoint)
+        if not anthropic.installed():
+            raise ModelNotConfigured(endpoint.name)
+        if place not in self._anthropic:
+            self._anthropic[place] = AnthropicEndpoint(address, self._keys.get(address, ""), guarded=guarded)
+        return self._anthropic[place]
+
+    def _place(self, endpoint: Endpoint) -> tuple[str, bool]:
+        """Its address, and whether that must be a public one.
+
+        A key goes to the address it was given for, and to no other. Raises ModelNotConfigured where there is none.
         """
         address = (endpoint.base_url or _ADDRESSES.get(endpoint.provider, "")).rstrip("/")
         if not address or (endpoint.key is None and (endpoint.tenants or address not in self._keys)):
             raise ModelNotConfigured(endpoint.name)
-        guarded = endpoint.tenants and not self._private
-        if (address, guarded) not in self._clients:
-            self._clients[address, guarded] = connect(address, self._keys.get(address, ""), guarded=guarded)
-        return self._clients[address, guarded]
+        return address, endpoint.tenants and not self._private

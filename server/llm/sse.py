@@ -1,8 +1,9 @@
-"""Server-sent events of a chat completion, read as bytes: only the fields that are needed are looked at."""
+"""Server-sent events read as bytes, and those of a chat completion: only the fields that are needed are looked at."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ MOST_BYTES = 1_048_576
 _FINISH_REASON = re.compile(r"[a-z_]{1,50}")
 
 
-class ChunkReader:
+class EventReader(ABC):
     """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows."""
 
     def __init__(self) -> None:
@@ -32,14 +33,24 @@ class ChunkReader:
     def _line(self, line: bytes) -> ChatChunk | None:
         if not line.startswith(b"data:"):  # a comment that keeps the connection alive, or a field of no use
             return None
-        payload = line[5:].strip()
+        try:
+            return self._event(line[5:].strip())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelResponseInvalid from None
+
+    @abstractmethod
+    def _event(self, payload: bytes) -> ChatChunk | None:
+        """What the event says; None: nothing of interest. May raise what looking into it raises."""
+
+
+class ChunkReader(EventReader):
+    """Reads the events of OpenAI's protocol."""
+
+    def _event(self, payload: bytes) -> ChatChunk | None:
         if payload == b"[DONE]":
             self.done = True
             return None
-        try:
-            return _chunk(orjson.loads(payload))
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise ModelResponseInvalid from None
+        return _chunk(orjson.loads(payload))
 
 
 def _chunk(event: dict[str, Any]) -> ChatChunk | None:

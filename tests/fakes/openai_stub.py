@@ -1,4 +1,5 @@
-"""A model's provider on loopback: a real HTTP server that speaks OpenAI's protocol, and misbehaves when asked to.
+"""A model's provider on loopback: a real HTTP server that speaks OpenAI's protocol and Anthropic's, and misbehaves when
+asked to.
 
 What it does is chosen by the model's name, `stub-<behaviour>` or `stub-<behaviour>-<number>`: see `openai_behaviours`.
 In a test: `async with OpenAIStub() as stub`. As a process of its own, which prints its base URL and serves until its
@@ -17,6 +18,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import cast
 
+from tests.fakes import anthropic_behaviours
 from tests.fakes.openai_behaviours import BEHAVIOURS, Exchange
 
 _NAME = re.compile(r"stub(?:-(?P<behaviour>[a-z0-9-]*?[a-z][a-z0-9-]*?))?(?:-(?P<number>\d+))?")
@@ -141,10 +143,11 @@ class _Connection(asyncio.Protocol):
 
     async def _answer(self, exchange: Exchange) -> None:
         match = _NAME.fullmatch(exchange.body.get("model", ""))
-        if match is None or (match["behaviour"] or "status") not in BEHAVIOURS:
+        behaviours = anthropic_behaviours.BEHAVIOURS if exchange.path.endswith("/messages") else BEHAVIOURS
+        if match is None or (match["behaviour"] or "status") not in behaviours:
             await exchange.refuse("404 Not Found", "model_not_found")
         else:
-            behave = BEHAVIOURS[match["behaviour"] or "status"]
+            behave = behaviours[match["behaviour"] or "status"]
             await behave(exchange, int(match["number"] or 3))
         self._exchange = self.task = None
         self.served += 1

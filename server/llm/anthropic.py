@@ -1,0 +1,311 @@
+"""Models behind an endpoint that speaks Anthropic's protocol, through the anthropic SDK, which is an extra.
+
+The SDK connects, authenticates and maps failures. It is loaded when it is first needed: it takes 40 MB, and seconds
+where its files are cold. A streamed answer's bytes are read here as they are for OpenAI's protocol.
+
+The protocol: docs.anthropic.com, "Messages" and "Streaming Messages".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import orjson
+
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, connections, drain
+from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
+from server.llm.port import (
+    ChatChunk,
+    ChatRequest,
+    Message,
+    ModelNotConfigured,
+    ModelRateLimited,
+    ModelResponseInvalid,
+    ModelUnavailable,
+    Tool,
+    ToolCallDelta,
+    ToolChoice,
+    Usage,
+)
+from server.llm.sse import EventReader
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+ADDRESS = "https://api.anthropic.com"
+
+_MOST_TEMPERATURE = 1.0
+_ONLY_JSON = "Answer with one JSON object and nothing else."
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+_NO_OVERLOAD_RETRY = 1.0
+
+
+def installed() -> bool:
+    """Whether the SDK is there."""
+    try:
+        return find_spec("anthropic") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class AnthropicEndpoint:
+    """The connections to one address, made when they are first needed."""
+
+    def __init__(self, base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> None:
+        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+        # OpenAI's addresses end in /v1, and so people write these too; the SDK adds it.
+        self._base_url = base_url.removesuffix("/v1")
+        self._key = api_key or NO_KEY
+        self._silence = silence
+        self._guarded = guarded
+        self._client: AsyncAnthropic | None = None
+
+    async def client(self) -> AsyncAnthropic:
+        """Raises ModelNotConfigured where the SDK is not installed."""
+        if self._client is None:
+            if not installed():
+                raise ModelNotConfigured(self._base_url)
+            sdk = await asyncio.to_thread(import_module, "anthropic")
+            # Another call may have come first meanwhile.
+            self._client = self._client or self._connected(sdk)
+        return self._client
+
+    def _connected(self, sdk: Any) -> AsyncAnthropic:
+        client: AsyncAnthropic = sdk.AsyncAnthropic(
+            base_url=self._base_url,
+            api_key=self._key,
+            max_retries=0,
+            http_client=connections(self._silence, guarded=self._guarded),
+            # Named here, since the SDK lets ANTHROPIC_CUSTOM_HEADERS replace what is only derived from the key.
+            default_headers=_credentials(self._key),
+            open_telemetry=False,
+        )
+        return client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def _credentials(key: str | None) -> dict[str, str]:
+    """The headers that carry the key: the API's own, and the one that the SDK and gateways use."""
+    return {} if key is None else {"X-Api-Key": key, **authorization(key)}
+
+
+class AnthropicChat:
+    """A chat model. `key`: in place of the endpoint's.
+
+    The API knows no seed, and no temperature above 1: the one is not passed on, the other lowered.
+    """
+
+    def __init__(self, endpoint: AnthropicEndpoint, key: str | None = None) -> None:
+        self._endpoint = endpoint
+        self._credentials = _credentials(key)
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
+        """The answer, in batches of what one read brought."""
+        client = await self._endpoint.client()
+        reader, meter = MessageReader(), AnswerMeter(request)
+        with _failures(request.model):
+            response: Any = await client.post(
+                "/v1/messages",
+                body=_body(request),
+                options={"headers": {**request.headers, **self._credentials}},
+                cast_to=httpx2.Response,
+                stream=True,
+                stream_cls=import_module("anthropic").AsyncStream[Any],
+            )
+            async with aclosing(response):
+                parts = response.aiter_bytes()
+                async for data in parts:
+                    if chunks := reader.feed(data):
+                        yield meter.counted(chunks)
+                    if reader.done:
+                        await drain(parts)
+                        break
+        if not meter.finished:
+            raise ModelResponseInvalid
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    system = [message.content for message in request.messages if message.role == "system" and message.content]
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": _turns(request.messages),
+        "max_tokens": request.max_tokens,
+        "temperature": min(request.temperature, _MOST_TEMPERATURE),
+        "stream": True,
+    }
+    if (form := request.response_format) is not None:
+        if form.schema is None:
+            system.append(_ONLY_JSON)
+        else:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": dict(form.schema)}}
+    if system:
+        body["system"] = "\n\n".join(system)
+    if request.stop:
+        body["stop_sequences"] = list(request.stop)
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tool_choice"] = _tool_choice(request.tool_choice)
+    return body
+
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The conversation: turns of the user and the assistant, each side's together, as the API wants them."""
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "system" or not (blocks := _blocks(message)):
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": role, "content": blocks})
+    return turns
+
+
+def _blocks(message: Message) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}]
+    # The API refuses an empty text.
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": message.content}] if message.content else []
+    calls = message.tool_calls
+    return blocks + [
+        {"type": "tool_use", "id": one.id, "name": one.name, "input": _object(one.arguments)} for one in calls
+    ]
+
+
+def _object(arguments: str) -> dict[str, Any]:
+    """The arguments of a call; those that a model wrote malformed are none."""
+    try:
+        found = orjson.loads(arguments)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+
+
+def _tool_choice(choice: ToolChoice | Tool) -> dict[str, str]:
+    if isinstance(choice, Tool):
+        return {"type": "tool", "name": choice.name}
+    return {"type": "any" if choice == "required" else choice}
+
+
+class MessageReader(EventReader):
+    """Reads the events of a streamed message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read = self._cached = self._wrote = self._thought = self._size = 0
+        self._calls: dict[int, int] = {}
+
+    def _event(self, payload: bytes) -> ChatChunk | None:
+        event = orjson.loads(payload)
+        match event["type"]:
+            case "message_start":
+                self._count(event["message"]["usage"])
+                return ChatChunk(usage=self._usage())
+            case "content_block_start":
+                return self._begun(event["index"], event["content_block"])
+            case "content_block_delta":
+                return self._delta(event["index"], event["delta"])
+            case "message_delta":
+                self._size = 0  # what is told now is exact
+                self._count(event.get("usage") or {})
+                reason = event["delta"].get("stop_reason")
+                return ChatChunk(finish_reason=_FINISH.get(reason, "other") if reason else None, usage=self._usage())
+            case "message_stop":
+                self.done = True
+            case "error":
+                raise _failure(str(event["error"]["type"]))
+        return None  # a ping, the end of a block, and what is yet to be invented
+
+    def _begun(self, index: int, block: dict[str, Any]) -> ChatChunk | None:
+        if block["type"] != "tool_use":
+            return None
+        self._calls[index] = len(self._calls)
+        call = ToolCallDelta(self._calls[index], _text(block["id"]), _text(block["name"]))
+        return self._wrote_more(ChatChunk(tool_calls=(call,)))
+
+    def _delta(self, index: int, delta: dict[str, Any]) -> ChatChunk | None:
+        match delta["type"]:
+            case "text_delta":
+                return self._wrote_more(ChatChunk(_text(delta["text"])))
+            case "input_json_delta":
+                call = ToolCallDelta(self._calls[index], arguments=_text(delta["partial_json"]))
+                return self._wrote_more(ChatChunk(tool_calls=(call,)))
+            case "thinking_delta":
+                self._size += len(_text(delta["thinking"]))
+        return None
+
+    def _wrote_more(self, chunk: ChatChunk) -> ChatChunk | None:
+        if not chunk.size:
+            return None
+        self._size += chunk.size
+        return ChatChunk(chunk.text, None, self._usage(), chunk.tool_calls)
+
+    def _count(self, usage: dict[str, Any]) -> None:
+        """What the event tells, each number being that of the whole message until now."""
+        if usage.get("input_tokens") is not None:
+            self._cached = int(usage.get("cache_read_input_tokens") or 0)
+            made = int(usage.get("cache_creation_input_tokens") or 0)
+            self._read = int(usage["input_tokens"]) + made + self._cached
+        self._wrote = int(usage.get("output_tokens") or 0)
+        self._thought = int((usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
+
+    def _usage(self) -> Usage:
+        """Until the end the API does not tell what it wrote: about a token to four characters, so that a call that is
+        broken off is paid for.
+        """
+        if not self._size:
+            return Usage(self._read, self._wrote, self._cached, min(self._thought, self._wrote))
+        return Usage(self._read, max(self._wrote, self._size // BYTES_PER_TOKEN + 1), self._cached, estimated=True)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ModelResponseInvalid
+    return value
+
+
+def _failure(kind: str) -> Exception:
+    """An error that comes in the middle of an answer."""
+    match kind:
+        case "overloaded_error" | "timeout_error":
+            return ModelUnavailable(_NO_OVERLOAD_RETRY)
+        case "rate_limit_error":
+            return ModelRateLimited("", _NO_OVERLOAD_RETRY)
+    return ModelResponseInvalid()
+
+
+@contextmanager
+def _failures(model: str) -> Iterator[None]:
+    """The SDK's failures in our words. Nothing that the provider said is passed on."""
+    sdk = import_module("anthropic")
+    try:
+        yield
+    except sdk.APIConnectionError as error:
+        if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
+            raise error.__cause__.told(model, "messages") from None
+        raise ModelUnavailable from error
+    except httpx2.TimeoutException as error:
+        raise ModelUnavailable from error
+    except (httpx2.HTTPError, httpx2.StreamError, sdk.AnthropicError) as error:
+        raise ModelResponseInvalid from error

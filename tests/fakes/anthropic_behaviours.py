@@ -1,0 +1,194 @@
+"""What the stubbed provider may be asked to do in Anthropic's protocol, as `openai_behaviours` has it for OpenAI's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, Exchange, words
+
+_JSON = "content-type: application/json"
+READ = {"input_tokens": 5, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 1}
+
+Behaviour = Callable[[Exchange, int], Awaitable[None]]
+BEHAVIOURS: dict[str, Behaviour] = {}
+"""By name. Each takes the exchange, and the number at the end of the model's name (3 where there is none)."""
+
+
+def behaviour(found: Behaviour) -> Behaviour:
+    """Files it under its name."""
+    BEHAVIOURS[found.__name__.replace("_", "-")] = found
+    return found
+
+
+async def _event(exchange: Exchange, kind: str, **fields: Any) -> None:
+    payload = json.dumps({"type": kind, **fields})
+    await exchange.part(f"event: {kind}\ndata: {payload}\n\n".encode())
+
+
+async def _begin(exchange: Exchange) -> None:
+    await exchange.begin()
+    message = {"id": "msg_stub", "role": "assistant", "content": [], "usage": READ}
+    await _event(exchange, "message_start", message=message)
+    await _event(exchange, "ping")
+
+
+async def _block(exchange: Exchange, index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> None:
+    await _event(exchange, "content_block_start", index=index, content_block=block)
+    for delta in deltas:
+        await _event(exchange, "content_block_delta", index=index, delta=delta)
+        exchange.tokens += 1
+        exchange.started.set()
+    await _event(exchange, "content_block_stop", index=index)
+
+
+async def _write(exchange: Exchange, count: int) -> None:
+    deltas = [{"type": "text_delta", "text": word} for word in words(count)]
+    await _block(exchange, 0, {"type": "text", "text": ""}, *deltas)
+
+
+async def _end(exchange: Exchange, reason: str, **usage: Any) -> None:
+    used = {"output_tokens": exchange.tokens, **usage}
+    await _event(exchange, "message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=used)
+    await _event(exchange, "message_stop")
+    await exchange.part(b"")
+
+
+async def _refuse(exchange: Exchange, status: str, kind: str, message: str, headers: str = _JSON) -> None:
+    error = {"type": "error", "error": {"type": kind, "message": message}}
+    await exchange.respond(status, json.dumps(error).encode(), headers)
+
+
+@behaviour
+async def fast(exchange: Exchange, count: int) -> None:
+    """So many tokens, as fast as they are taken."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await _end(exchange, "end_turn")
+
+
+@behaviour
+async def thinking(exchange: Exchange, count: int) -> None:
+    """So many thoughts, and then a token."""
+    await _begin(exchange)
+    thoughts = [{"type": "thinking_delta", "thinking": SECRET} for _ in range(count)]
+    await _block(exchange, 0, {"type": "thinking", "thinking": ""}, *thoughts)
+    await _block(exchange, 1, {"type": "text", "text": ""}, {"type": "text_delta", "text": "t0"})
+    await _end(exchange, "end_turn", output_tokens_details={"thinking_tokens": count})
+
+
+@behaviour
+async def tools(exchange: Exchange, count: int) -> None:
+    """A word, and then two tools, whose arguments come in pieces."""
+    await _begin(exchange)
+    await _block(exchange, 0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Look:"})
+    for index, name in ((1, "first"), (2, "second")):
+        pieces = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", '{"n":', f"{index}}}")]
+        await _block(exchange, index, {"type": "tool_use", "id": f"call-{index}", "name": name, "input": {}}, *pieces)
+    await _end(exchange, "tool_use")
+
+
+@behaviour
+async def ending(exchange: Exchange, count: int) -> None:
+    """A token, and then an end for the reason of that number."""
+    reasons = ("end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "refusal", "pause_turn")
+    await _begin(exchange)
+    await _write(exchange, 1)
+    await _end(exchange, reasons[count])
+
+
+@behaviour
+async def stall(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then nothing, ever."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await asyncio.Event().wait()
+
+
+@behaviour
+async def silent(exchange: Exchange, count: int) -> None:
+    """Nothing, ever."""
+    await asyncio.Event().wait()
+
+
+@behaviour
+async def cut(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then a closed connection."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def unended(exchange: Exchange, count: int) -> None:
+    """So many tokens, and no word of the end."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await exchange.part(b"")
+
+
+@behaviour
+async def endless(exchange: Exchange, count: int) -> None:
+    """Tokens without end."""
+    await _begin(exchange)
+    await _event(exchange, "content_block_start", index=0, content_block={"type": "text", "text": ""})
+    while True:
+        await _event(exchange, "content_block_delta", index=0, delta={"type": "text_delta", "text": "x"})
+
+
+@behaviour
+async def broken_sse(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then an event that is no JSON."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await exchange.part(f'data: {{"type": {SECRET}\n\n'.encode())
+    await exchange.part(b"")
+
+
+@behaviour
+async def wrong_json(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then JSON of another shape."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await _event(exchange, "content_block_delta", index=0, delta=[SECRET])
+    await exchange.part(b"")
+
+
+async def _fail(exchange: Exchange, kind: str) -> None:
+    await _begin(exchange)
+    await _write(exchange, 2)
+    await _event(exchange, "error", error={"type": kind, "message": SECRET})
+    await exchange.part(b"")
+
+
+@behaviour
+async def overloaded(exchange: Exchange, count: int) -> None:
+    """Two tokens, and then the word that there is too much to do."""
+    await _fail(exchange, "overloaded_error")
+
+
+@behaviour
+async def limited(exchange: Exchange, count: int) -> None:
+    """Two tokens, and then a limit of the rate."""
+    await _fail(exchange, "rate_limit_error")
+
+
+@behaviour
+async def failing(exchange: Exchange, count: int) -> None:
+    """Two tokens, and then an error of the provider's own."""
+    await _fail(exchange, "api_error")
+
+
+@behaviour
+async def status(exchange: Exchange, count: int) -> None:
+    """That status. It is what `stub-429` and the like ask for."""
+    await _refuse(exchange, f"{count} {SECRET}", "stub_error", SECRET, f"{_JSON}\r\nretry-after: {RETRY_AFTER}")
+
+
+@behaviour
+async def too_long(exchange: Exchange, count: int) -> None:
+    """A refusal, because the conversation is longer than the model's context."""
+    text = "prompt is too long: 208310 tokens > 200000 maximum"
+    await _refuse(exchange, "400 Bad Request", "invalid_request_error", text)

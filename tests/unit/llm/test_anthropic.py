@@ -1,0 +1,311 @@
+"""The adapter for Anthropic's protocol against a provider that does what it should, and everything it should not."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from server.kernel.errors import DomainError
+from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
+from server.llm.port import (
+    ChatChunk,
+    ChatRequest,
+    Message,
+    ModelContextExceeded,
+    ModelNotConfigured,
+    ModelRateLimited,
+    ModelRequestRejected,
+    ModelResponseInvalid,
+    ModelUnavailable,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_stub import OpenAIStub
+
+SILENCE = 0.2
+GONE_WITHIN = 0.1
+NOT_FOR_EVER = 20.0
+"""What hangs is a failure, not a run without end; the SDK is loaded within it."""
+
+
+@pytest.fixture
+async def endpoint(stub: OpenAIStub) -> AsyncIterator[AnthropicEndpoint]:
+    made = AnthropicEndpoint(stub.base_url, "key-of-the-stub", silence=SILENCE)
+    yield made
+    await made.close()
+
+
+def _asking(model: str, **changes: Any) -> ChatRequest:
+    given: dict[str, Any] = {"messages": [Message("user", "Say something.")], "temperature": 0.5, "max_tokens": 1000}
+    return ChatRequest(model=model, **(given | changes))
+
+
+async def _answer(endpoint: AnthropicEndpoint, model: str, **changes: Any) -> list[ChatChunk]:
+    chunks: list[ChatChunk] = []
+    await _into(chunks, endpoint, _asking(model, **changes))
+    return chunks
+
+
+async def _into(chunks: list[ChatChunk], endpoint: AnthropicEndpoint, request: ChatRequest) -> None:
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(AnthropicChat(endpoint).stream(request)) as batches:
+        async for batch in batches:
+            chunks.extend(batch)
+
+
+def _text(chunks: Sequence[ChatChunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpoint: AnthropicEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-fast-200")
+
+    assert _text(chunks) == "".join(f"t{number} " for number in range(200))
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
+    assert chunks[-1].usage == Usage(prompt_tokens=11, completion_tokens=200, cached_tokens=4)
+
+
+async def test_thoughts_are_counted_and_not_shown(endpoint: AnthropicEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-thinking-7")
+
+    assert _text(chunks) == "t0"
+    assert chunks[-1].usage == Usage(11, completion_tokens=8, cached_tokens=4, reasoning_tokens=7)
+
+
+async def test_tool_calls_are_numbered_among_themselves(endpoint: AnthropicEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-tools", tools=[Tool("first", "", {"type": "object"})])
+
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert deltas == [
+        ToolCallDelta(0, "call-1", "first"),
+        ToolCallDelta(0, arguments='{"n":'),
+        ToolCallDelta(0, arguments="1}"),
+        ToolCallDelta(1, "call-2", "second"),
+        ToolCallDelta(1, arguments='{"n":'),
+        ToolCallDelta(1, arguments="2}"),
+    ]
+    assert (_text(chunks), chunks[-1].finish_reason) == ("Look:", "tool_calls")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), list(enumerate(["stop", "stop", "length", "length", "content_filter", "other"]))
+)
+async def test_why_it_ended_is_said_in_our_words(endpoint: AnthropicEndpoint, number: int, reason: str) -> None:
+    chunks = await _answer(endpoint, f"stub-ending-{number}")
+
+    assert chunks[-1].finish_reason == reason
+
+
+async def test_a_conversation_is_put_as_the_api_wants_it(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
+    messages = [
+        Message("system", "Be brief."),
+        Message("user", "Add."),
+        Message("user", "Now."),
+        Message("assistant", "", [ToolCall("a", "add", '{"n": 1}'), ToolCall("b", "add", "{")]),
+        Message("tool", "2", tool_call_id="a"),
+        Message("tool", "3", tool_call_id="b"),
+        Message("system", "Be kind."),
+    ]
+    tool = Tool("add", "Adds.", {"type": "object", "properties": {"n": {"type": "integer"}}})
+    schema = {"type": "object"}
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    await _answer(
+        endpoint,
+        "stub-fast",
+        messages=messages,
+        temperature=1.5,
+        stop=["END"],
+        seed=7,
+        tools=[tool],
+        tool_choice="required",
+        response_format=ResponseFormat(schema=schema),
+        headers=headers,
+    )
+
+    (exchange,) = stub.exchanges
+    assert (exchange.method, exchange.path) == ("POST", "/v1/messages")
+    assert exchange.body == {
+        "model": "stub-fast",
+        "max_tokens": 1000,
+        "temperature": 1.0,
+        "stream": True,
+        "system": "Be brief.\n\nBe kind.",
+        "stop_sequences": ["END"],
+        "tools": [{"name": "add", "description": "Adds.", "input_schema": tool.parameters}],
+        "tool_choice": {"type": "any"},
+        "output_config": {"format": {"type": "json_schema", "schema": schema}},
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Add."}, {"type": "text", "text": "Now."}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "tool_use", "id": "a", "name": "add", "input": {"n": 1}},
+                    {"type": "tool_use", "id": "b", "name": "add", "input": {}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "a", "content": "2"},
+                    {"type": "tool_result", "tool_use_id": "b", "content": "3"},
+                ],
+            },
+        ],
+    }
+    assert exchange.headers["traceparent"] == headers["traceparent"]
+    assert exchange.headers["x-api-key"] == "key-of-the-stub"
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [("auto", {"type": "auto"}), ("none", {"type": "none"}), (Tool("t", "", {}), {"type": "tool", "name": "t"})],
+)
+async def test_which_tool_is_to_be_called_is_passed_on(
+    endpoint: AnthropicEndpoint, stub: OpenAIStub, choice: Any, sent: dict[str, str]
+) -> None:
+    await _answer(endpoint, "stub-fast", tools=[Tool("t", "", {})], tool_choice=choice)
+
+    assert stub.exchanges[0].body["tool_choice"] == sent
+
+
+async def test_any_json_is_asked_for_in_words(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
+    await _answer(endpoint, "stub-fast", response_format=ResponseFormat())
+
+    assert "JSON" in stub.exchanges[0].body["system"]
+
+
+async def test_a_tenants_key_goes_in_place_of_the_endpoints(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
+    async with aclosing(AnthropicChat(endpoint, "key-of-a-tenant").stream(_asking("stub-fast"))) as batches:
+        async for _ in batches:
+            pass
+
+    headers = stub.exchanges[0].headers
+    assert (headers["x-api-key"], headers["authorization"]) == ("key-of-a-tenant", "Bearer key-of-a-tenant")
+
+
+async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-api-key: {SECRET}")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    endpoint = AnthropicEndpoint(stub.base_url, "key-of-the-stub", silence=SILENCE)
+    await _answer(endpoint, "stub-fast")
+    await endpoint.close()
+
+    assert not any(SECRET in value for value in stub.exchanges[0].headers.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("stub-401", ModelNotConfigured),
+        ("stub-403", ModelNotConfigured),
+        ("stub-404", ModelNotConfigured),
+        ("stub-429", ModelRateLimited),
+        ("stub-500", ModelUnavailable),
+        ("stub-529", ModelUnavailable),
+        ("stub-400", ModelRequestRejected),
+        ("stub-too-long", ModelContextExceeded),
+        ("stub-413", ModelRequestRejected),
+        ("stub-silent", ModelUnavailable),
+        ("stub-stall", ModelUnavailable),
+        ("stub-cut", ModelResponseInvalid),
+        ("stub-unended", ModelResponseInvalid),
+        ("stub-broken-sse", ModelResponseInvalid),
+        ("stub-wrong-json", ModelResponseInvalid),
+        ("stub-endless", ModelResponseInvalid),
+        ("stub-overloaded", ModelUnavailable),
+        ("stub-limited", ModelRateLimited),
+        ("stub-failing", ModelResponseInvalid),
+    ],
+)
+async def test_each_failure_has_its_name_and_nothing_of_the_providers_words(
+    endpoint: AnthropicEndpoint, model: str, error: type[DomainError]
+) -> None:
+    with pytest.raises(error) as raised:
+        await _answer(endpoint, model)
+
+    told = [raised.value.message, *raised.value.fields.values()]
+    assert not any(SECRET in text for text in told)
+    assert type(raised.value) is error
+
+
+async def test_a_limit_of_the_rate_says_when_to_come_back(endpoint: AnthropicEndpoint) -> None:
+    with pytest.raises(ModelRateLimited) as raised:
+        await _answer(endpoint, "stub-429")
+
+    assert raised.value.retry_after == RETRY_AFTER
+
+
+async def test_what_comes_before_a_failure_is_there_with_what_it_used(endpoint: AnthropicEndpoint) -> None:
+    chunks: list[ChatChunk] = []
+    with pytest.raises(ModelResponseInvalid):
+        await _into(chunks, endpoint, _asking("stub-cut-8"))
+
+    assert _text(chunks) == "".join(f"t{number} " for number in range(8))
+    assert chunks[-1].usage == Usage(11, completion_tokens=7, cached_tokens=4, estimated=True)
+
+
+async def test_whoever_leaves_ends_the_providers_work(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
+    await _answer(endpoint, "stub-fast")  # which loads the SDK
+    delays = []
+    for _ in range(5):
+        stream = AnthropicChat(endpoint).stream(_asking("stub-stall-2"))
+        await anext(stream)
+        left = perf_counter()
+        await stream.aclose()
+        exchange = stub.exchanges[-1]
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await exchange.left.wait()
+        delays.append(exchange.left_at - left)
+
+    assert median(delays) < GONE_WITHIN
+
+
+async def test_nobody_is_there(endpoint: AnthropicEndpoint) -> None:
+    gone = AnthropicEndpoint("http://127.0.0.1:9", "key", silence=SILENCE)
+    with pytest.raises(ModelUnavailable):
+        await _answer(gone, "stub-fast")
+    await gone.close()
+
+
+WITHOUT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "anthropic":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+from importlib.util import find_spec
+
+from server.llm.port import ModelNotConfigured
+from server.llm.registry import Endpoint, Registry
+from server.settings import Settings
+
+try:
+    Registry(Settings(), {}, {}).chat(Endpoint("anthropic", "claude", None, "key", False))
+except ModelNotConfigured as error:
+    print(error)
+"""
+
+
+def test_without_the_extra_the_server_starts_and_says_that_the_model_is_not_set_up() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
+
+    assert (
+        done.stdout
+        == "The model claude cannot be called: its provider is not set up, or refuses the credential it was given.\n"
+    )
