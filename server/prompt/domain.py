@@ -22,6 +22,8 @@ LATEST = "latest"
 """The label that is always the newest version's."""
 
 MOST_LABELS = 64
+MOST_BYTES = 131_072
+"""What a prompt is made of, all of its turns together."""
 
 
 class TemplateNotFound(NotFound):

@@ -205,6 +205,17 @@ async def test_a_version_that_is_asked_for_twice_with_one_key_is_made_once(world
     assert made[0] == made[1]
 
 
+async def test_a_conversation_is_bounded_as_a_text_is(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await _template(world, owner)
+    turn = versions.PromptMessage(role=versions.PromptMessage.ROLE_USER, content="x" * 65_536)
+    request = versions.CreateVersionRequest(template_id=template_id, messages=[turn] * 3)
+
+    refusal = await refused(world.prompts.CreateVersion(request, metadata=owner.metadata))
+
+    assert (refusal.reason, refusal.fields) == ("PROMPT_SYNTAX_INVALID", ["messages"])
+
+
 async def test_equal_versions_have_equal_hashes(world: World) -> None:
     owner = await world.tenant()
     template_id = await _template(world, owner)

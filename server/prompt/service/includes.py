@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from server.db.database import Tx
+from server.db.database import Database, Tx
+from server.prompt.budget import MAX_INCLUDES
 from server.prompt.domain import (
     LATEST,
     Template,
@@ -17,11 +19,9 @@ from server.prompt.errors import PromptIncludeUnknown
 from server.prompt.rendering import Renderer
 from server.prompt.store import templates, versions
 
-_MOST = 64
-
 
 async def includes_of(
-    tx: Tx, renderer: Renderer, template: Template, sources: Mapping[str, str], key: str
+    database: Database, renderer: Renderer, template: Template, sources: Mapping[str, str], key: str
 ) -> tuple[dict[str, str], bool]:
     """The sources of all that these include, by their references, and whether they depend on the key.
 
@@ -30,18 +30,24 @@ async def includes_of(
     """
     found: dict[str, str] = {}
     split = False
-    waiting = [(reference, field) for field, source in sources.items() for reference in renderer.references(source)]
-    while waiting:
-        reference, field = waiting.pop()
-        if reference in found:
-            continue
-        if len(found) == _MOST:  # a rendering would not make so many
-            break
-        source, by_key = await _source(tx, template, reference, field, key)
-        found[reference] = source
-        split = split or by_key
-        waiting += [(other, field) for other in renderer.references(source)]
+    level = [(source, field) for field, source in sources.items()]
+    while level:
+        # Reading a source that nobody has read before takes its time, which no transaction and no other call waits for.
+        named = await asyncio.to_thread(_references, renderer, level)
+        level = []
+        async with database.tenant_tx(template.tenant_id) as tx:
+            for reference, field in named.items():
+                if reference in found or len(found) == MAX_INCLUDES:  # a rendering would not make more
+                    continue
+                found[reference], by_key = await _source(tx, template, reference, field, key)
+                split = split or by_key
+                level.append((found[reference], field))
     return found, split
+
+
+def _references(renderer: Renderer, sources: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """What these include, and in which field."""
+    return {reference: field for source, field in sources for reference in renderer.references(source)}
 
 
 async def _source(tx: Tx, template: Template, reference: str, field: str, key: str) -> tuple[str, bool]:

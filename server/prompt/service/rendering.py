@@ -147,8 +147,8 @@ class PromptRendering:
     async def _resolve(self, template: Template, version: str, key: str) -> _Resolved:
         async with self._database.tenant_tx(template.tenant_id) as tx:
             found = await versions.get(tx, template.id, version)
-            sources = sources_of(found.content)
-            includes, split = await includes_of(tx, self._renderer, template, sources, key)
+        sources = sources_of(found.content)
+        includes, split = await includes_of(self._database, self._renderer, template, sources, key)
         straight = all(self._renderer.is_straight(source) for source in (*sources.values(), *includes.values()))
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
@@ -19,6 +20,7 @@ from server.kernel.principal import current_call
 from server.prompt.diff import unified
 from server.prompt.domain import (
     LATEST,
+    MOST_BYTES,
     MOST_LABELS,
     Label,
     LabelNotFound,
@@ -29,7 +31,7 @@ from server.prompt.domain import (
     Version,
     VersionNotFound,
 )
-from server.prompt.errors import PromptIncludeCycle
+from server.prompt.errors import PromptIncludeCycle, PromptSyntaxInvalid
 from server.prompt.ports import AuditLog, PromptUsage, Usage
 from server.prompt.rendering import Renderer
 from server.prompt.service.includes import includes_of, parts
@@ -59,13 +61,14 @@ class VersionService:
         PromptIncludeUnknown, PromptIncludeCycle, PermissionMissing.
         """
         caller = current_call().caller
-        check_declared(new.variables)
-        for field, source in new.sources.items():
-            self._renderer.check(source, new.variables, field)
+        async with self._database.tenant_tx(caller.tenant_id) as tx:
+            seen(await templates.lock_parent(tx, template_id))
+        # It may take a part of a second, for which no transaction and no other call waits.
+        await asyncio.to_thread(self._check, new)
+        await self._check_includes(await self._sight.template(template_id), new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = seen(await templates.lock_parent(tx, template_id))
             check_public(caller, public=template.visibility == "public")
-            await self._check_includes(tx, template, new)
             named = replace(new, version=new.version or await store.next_name(tx, template_id))
             version = await store.create(tx, template_id, named, caller.member_id)
             await templates.set_current(tx, template_id, version.id)
@@ -158,9 +161,17 @@ class VersionService:
         used = await self._usage.by_prompt_version(list(names), since, until)
         return [(version_id, names[version_id], used[version_id]) for version_id in sorted(used, reverse=True)]
 
-    async def _check_includes(self, tx: Tx, template: Template, new: NewVersion) -> None:
+    def _check(self, new: NewVersion) -> None:
+        """Raises PromptSyntaxInvalid, PromptVariablesInvalid."""
+        check_declared(new.variables)
+        if sum(len(source.encode()) for source in new.sources.values()) > MOST_BYTES:
+            raise PromptSyntaxInvalid(f"are longer than {MOST_BYTES // 1024} KiB together", "messages")
+        for field, source in new.sources.items():
+            self._renderer.check(source, new.variables, field)
+
+    async def _check_includes(self, template: Template, new: NewVersion) -> None:
         """Raises PromptIncludeUnknown, PromptIncludeCycle."""
-        includes, _ = await includes_of(tx, self._renderer, template, new.sources, "")
+        includes, _ = await includes_of(self._database, self._renderer, template, new.sources, "")
         free: set[str] = set()
 
         def check(chain: list[str], field: str) -> None:
