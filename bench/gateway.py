@@ -26,7 +26,7 @@ from bench.stage import Stage, create_model, found, provider, staged
 _LONG, _SHORT, _ONE = "stub-fast-1000", "stub-fast-10", "stub-fast-1"
 _MODELS = (_LONG, _SHORT, _ONE)
 _CALLERS = 8
-_SLICES = 6
+_SLICES = 5
 _SECONDS = 1.0
 _SINGLE = 200
 _PLENTY = 1_000_000_000
@@ -68,7 +68,7 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
             "openai's SDK": (sdk, os.getpid()),
         }
         if proxy is not None:
-            theirs = await stack.enter_async_context(_lines(proxy.base_url))
+            theirs = await stack.enter_async_context(_lines(proxy.base_url, proxy.key))
             sides[f"LiteLLM {proxy.version}"] = (theirs, proxy.pid)
         figures: list[Figure] = []
         for method, name, stream, unit, goal in (
@@ -153,10 +153,10 @@ def _alias(name: str) -> str:
 
 
 @asynccontextmanager
-async def _lines(base_url: str) -> AsyncIterator[Ask]:
+async def _lines(base_url: str, key: str = "none") -> AsyncIterator[Ask]:
     """Connections that are kept, one a caller."""
     async with AsyncExitStack() as stack:
-        free = [await stack.enter_async_context(Line(base_url)) for _ in range(_CALLERS)]
+        free = [await stack.enter_async_context(Line(base_url, key)) for _ in range(_CALLERS)]
 
         async def ask(name: str, stream: bool) -> int:
             line = free.pop()

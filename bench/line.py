@@ -16,11 +16,16 @@ _END = b"\r\n0\r\n\r\n"
 class Line:
     """A kept connection to `<base URL>/chat/completions`: one question after the other."""
 
-    def __init__(self, base_url: str) -> None:
-        self._address = urlsplit(base_url)
+    def __init__(self, base_url: str, key: str = "none") -> None:
+        address = urlsplit(base_url)
+        self._host, self._port = address.hostname, address.port
+        self._head = (
+            f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\n"
+            f"authorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: "
+        ).encode()
 
     async def __aenter__(self) -> Self:
-        self._reader, self._writer = await asyncio.open_connection(self._address.hostname, self._address.port)
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -30,9 +35,7 @@ class Line:
         """How many parts of text the answer came in; one that is no stream is one part."""
         question = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4096, **fields}
         body = orjson.dumps(question)
-        head = f"POST {self._address.path}/chat/completions HTTP/1.1\r\nhost: {self._address.netloc}\r\n"
-        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
+        self._writer.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         top, _, rest = (await self._reader.readuntil(b"\r\n\r\n")).lower().partition(b"\r\n")
         _, sized, length = rest.partition(b"content-length:")
         answer = await (self._sized(int(length.split(b"\r\n")[0])) if sized else self._parts())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ _WANTED = "litellm[proxy]<=1.109.1"  # the newest whose requirements can all be 
 _INSTALL_SECONDS = 600
 _START_SECONDS = 120.0
 
-# Neither a key nor a database, nor a line a call in its log; its prices are its own and not fetched.
+# Neither a database nor a line a call in its log; its prices are its own and not fetched.
 _QUIET = {
     "LITELLM_LOG": "ERROR",
     "LITELLM_MODE": "PRODUCTION",
@@ -41,6 +42,7 @@ class Proxy:
     """It, as it runs."""
 
     base_url: str
+    key: str
     pid: int
     version: str
 
@@ -58,13 +60,14 @@ def proxy(provider: str, models: Sequence[str]) -> Iterator[Proxy]:
         config.write_text(json.dumps({"model_list": listed, "litellm_settings": {"telemetry": False}}))
         port = _free_port()
         command = [str(_PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-        environment = {**os.environ, **_QUIET}
+        key = f"sk-{secrets.token_hex(32)}"  # it does not start without one
+        environment = {**os.environ, **_QUIET, "LITELLM_MASTER_KEY": key}
         child = subprocess.Popen(
             [*command, "--num_workers", "1"], cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             _wait(child, port)
-            yield Proxy(f"http://127.0.0.1:{port}/v1", child.pid, version)
+            yield Proxy(f"http://127.0.0.1:{port}/v1", key, child.pid, version)
         finally:
             child.terminate()
             try:

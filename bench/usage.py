@@ -24,6 +24,9 @@ CALLS = 10_000_000 if os.environ.get("SCALE") == "full" else 200_000
 MODELS, USERS, KEYS, PROMPTS = 5, 500, 100, 50
 """Each call is of one of them at random, so that in the end every day has every combination."""
 
+OTHERS = 4
+"""Tenants beside it with as many sums: the database is not one tenant's."""
+
 _BATCH = 500_000
 _ROUNDS = 100
 
@@ -67,6 +70,12 @@ GROUP BY GROUPING SETS (
     (tenant_id, day, model_id), (tenant_id, day, model_id, user_id), (tenant_id, day, model_id, api_key_id),
     (tenant_id, day, model_id, prompt_template_version_id)
 )
+"""
+_OTHER = """
+WITH other AS (INSERT INTO tenants (name, slug) VALUES ('o', 'other' || $2::int) RETURNING id)
+INSERT INTO usage_rollups (tenant_id, grain, day, model_id, user_id, api_key_id, prompt_template_version_id, calls)
+SELECT other.id, grain, day, model_id, user_id, api_key_id, prompt_template_version_id, calls
+FROM usage_rollups, other WHERE tenant_id = $1
 """
 
 _BY = {
@@ -121,8 +130,10 @@ async def _fill(stage: Stage, tenant_id: UUID, first: datetime, last: datetime) 
         until = min(start + _BATCH, CALLS) - 1
         await admin.execute(_CALLS, tenant_id, first, last, start, until, *numbers)
     await admin.execute(_ROLLUPS)
-    await admin.execute("VACUUM ANALYZE usage_rollups")
     kept: int = await admin.fetchval("SELECT count(*) FROM usage_rollups")
+    for number in range(OTHERS):
+        await admin.execute(_OTHER, tenant_id, number)
+    await admin.execute("VACUUM ANALYZE usage_rollups")
     await admin.close()
     return kept
 
