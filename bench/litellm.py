@@ -62,9 +62,9 @@ def proxy(provider: str, models: Sequence[str]) -> Iterator[Proxy]:
         command = [str(_PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
         key = f"sk-{secrets.token_hex(32)}"  # it does not start without one
         environment = {**os.environ, **_QUIET, "LITELLM_MASTER_KEY": key}
-        child = subprocess.Popen(
-            [*command, "--num_workers", "1"], cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+        # Connections are kept over the slices in which others are measured.
+        command += ["--num_workers", "1", "--keepalive_timeout", "600"]
+        child = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(child, port)
             yield Proxy(f"http://127.0.0.1:{port}/v1", key, child.pid, version)
