@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -43,19 +43,15 @@ def run() -> list[Figure]:
 
 
 @contextmanager
-def _beside(base_url: str) -> Any:
+def _beside(base_url: str) -> Iterator[litellm.Proxy | None]:
     """LiteLLM's proxy; None, and a sentence, where it cannot be had."""
-    made = litellm.proxy(base_url, _MODELS)
-    try:
-        other = made.__enter__()
-    except litellm.Missing as missing:
-        print(f"LiteLLM's proxy is left out: {missing}")
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        other = None
+        try:
+            other = stack.enter_context(litellm.proxy(base_url, _MODELS))
+        except litellm.Missing as missing:
+            print(f"LiteLLM's proxy is left out: {missing}")
         yield other
-    finally:
-        made.__exit__(None, None, None)
 
 
 async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> list[Figure]:
@@ -72,8 +68,8 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
             sides[f"LiteLLM {proxy.version}"] = (theirs, proxy.pid)
         figures: list[Figure] = []
         for method, name, stream, unit, goal in (
-            ("StreamChat", _LONG, True, "chunks", 10.0),
-            ("Chat", _SHORT, False, "requests", 6.0),
+            ("StreamChat", _LONG, True, "chunk", 10.0),
+            ("Chat", _SHORT, False, "request", 6.0),
         ):
             for other, (ask, pid) in sides.items():
                 mine = Side(lambda name=name, stream=stream: ours(name, stream), stage.pid)
@@ -82,13 +78,13 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
                 beats = proxy is not None and pid == proxy.pid
                 figures += [
                     Figure(f"{method} / {other}", ratio, "of its throughput", goal if beats else None),
-                    Figure(f"{method}, {other}", side.rate, f"{unit}/s"),
+                    Figure(f"{method}, {other}", side.rate, f"{unit}s/s"),
                 ]
                 if beats:
-                    figures.append(Figure(f"{method}, {other}, its CPU", side.cpu_microseconds, f"µs of {unit}"))
+                    figures.append(Figure(f"{method}, {other}, its CPU", side.cpu_microseconds, f"µs a {unit}"))
             figures += [
-                Figure(method, mine.rate, f"{unit}/s"),
-                Figure(f"{method}, the server's CPU", mine.cpu_microseconds, f"µs of {unit}"),
+                Figure(method, mine.rate, f"{unit}s/s"),
+                Figure(f"{method}, the server's CPU", mine.cpu_microseconds, f"µs a {unit}"),
             ]
         return figures + await _added({"ours": ours, **{name: ask for name, (ask, _) in sides.items()}})
 
