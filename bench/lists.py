@@ -15,13 +15,10 @@ import grpc
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc
 from bench.figures import Figure
-from bench.stage import Stage, staged
+from bench.stage import Stage, found, staged
 from server.identity.store import users
 
-PASSWORD = "the password of a bench"
 LIVE = 10_000
 BESIDE = 1_000_000 if os.environ.get("SCALE") == "full" else 100_000
 """Live users of other tenants, and deleted ones of one of the two that are listed."""
@@ -48,7 +45,7 @@ def run() -> list[Figure]:
 async def _measure(stage: Stage) -> list[Figure]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
         _, platform = await stage.sign_in(channel)
-        plain, among = [await _found(channel, platform, slug) for slug in ("plain", "among")]
+        plain, among = [await found(channel, platform, slug) for slug in ("plain", "among")]
         figures = [Figure("users of others, deleted users", float(BESIDE), "each")]
         await _fill(stage, [(plain[0], "live", LIVE, False), (among[0], "live", LIVE, False)])
         small = await _pages(channel, plain[1])
@@ -67,17 +64,6 @@ async def _measure(stage: Stage) -> list[Figure]:
                 figures.append(Figure(f"{name} / alone", first / small[0], "of its time", 1.25, at_most=True))
         await _show_plan(stage, among[0])
         return figures
-
-
-async def _found(channel: grpc.aio.Channel, metadata: Any, slug: str) -> tuple[str, Any]:
-    """The id of a new tenant, and the metadata of its administrator."""
-    tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
-    people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
-    who = tenant.CreateTenantRequest.Administrator(username="admin", email="a@b.example", password=PASSWORD)
-    request = tenant.CreateTenantRequest(slug=slug, name=slug, tier="TIER_ENTERPRISE", administrator=who)
-    made = await tenants.CreateTenant(request, metadata=metadata)
-    reply = await people.Login(identity.LoginRequest(tenant=slug, login="admin", password=PASSWORD))
-    return made.tenant.id, (("authorization", f"Bearer {reply.tokens.access_token}"),)
 
 
 async def _fill(stage: Stage, rows: list[tuple[str, str, int, bool]]) -> None:

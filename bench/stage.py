@@ -19,10 +19,16 @@ from pydantic import SecretStr
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.model.v1 import model_pb2, model_service_pb2_grpc
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_service_pb2_grpc
 from server.app import first_administrator
 from server.launch import loop_factory, running
 from server.prepare import prepared
 from server.settings import Settings
+
+PASSWORD = "the password of a bench"
 
 Serve = Callable[[], Any]
 
@@ -42,6 +48,32 @@ class Stage:
         request = identity.LoginRequest(tenant="platform", login=username, password=password)
         reply = await identity_service_pb2_grpc.IdentityServiceStub(channel).Login(request)
         return reply.user, (("authorization", f"Bearer {reply.tokens.access_token}"),)
+
+
+async def found(channel: grpc.aio.Channel, platform: Any, slug: str) -> tuple[str, Any]:
+    """The id of a new tenant, and the metadata of its administrator. `platform`: that of the platform's."""
+    tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
+    people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
+    who = tenant.CreateTenantRequest.Administrator(username="admin", email="a@b.example", password=PASSWORD)
+    request = tenant.CreateTenantRequest(slug=slug, name=slug, tier="TIER_ENTERPRISE", administrator=who)
+    made = await tenants.CreateTenant(request, metadata=platform)
+    reply = await people.Login(identity.LoginRequest(tenant=slug, login="admin", password=PASSWORD))
+    return made.tenant.id, (("authorization", f"Bearer {reply.tokens.access_token}"),)
+
+
+async def create_model(channel: grpc.aio.Channel, platform: Any, name: str, base_url: str) -> None:
+    """A chat model that every tenant can call, with a price."""
+    models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+    price = model_pb2.ModelPrice(input_cost_per_1k="0.01", output_cost_per_1k="0.02")
+    request = model.CreateModelRequest(
+        name=name,
+        provider=model_pb2.Model.PROVIDER_CUSTOM,
+        type=model_pb2.Model.TYPE_CHAT,
+        base_url=base_url,
+        supports_streaming=True,
+        price=price,
+    )
+    await models.CreateModel(request, metadata=platform)
 
 
 @contextmanager

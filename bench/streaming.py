@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 
-from atrium.model.v1 import chat_pb2, model_pb2, model_service_pb2_grpc
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc
 from atrium.model.v1 import model_service_pb2 as model
 from bench import bare
 from bench.figures import Figure, Side, alternate
-from bench.stage import Stage, process, provider, staged
+from bench.stage import Stage, create_model, process, provider, staged
 
 _TOKENS = 1_000
 _SLICES = 8
@@ -38,7 +38,7 @@ async def _measure(stage: Stage, base_url: str, port: int, pid: int) -> list[Fig
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         _, metadata = await stage.sign_in(channel)
         for tokens in (_TOKENS, 1):
-            await _create(stub, metadata, f"stub-fast-{tokens}", base_url)
+            await create_model(channel, metadata, f"stub-fast-{tokens}", base_url)
         bare_stream = bare_channel.unary_stream(
             bare.path("Stream"), model.StreamChatRequest.SerializeToString, model.StreamChatResponse.FromString
         )
@@ -61,19 +61,6 @@ async def _measure(stage: Stage, base_url: str, port: int, pid: int) -> list[Fig
         Figure("bare pipe, the server's CPU", other.cpu_microseconds, "µs a chunk"),
         Figure("added time to the first token", (first - bare_first) * 1000, "ms, median", 3.0, at_most=True),
     ]
-
-
-async def _create(stub: Any, metadata: Any, name: str, base_url: str) -> None:
-    price = model_pb2.ModelPrice(input_cost_per_1k="0.01", output_cost_per_1k="0.02")
-    request = model.CreateModelRequest(
-        name=name,
-        provider=model_pb2.Model.PROVIDER_CUSTOM,
-        type=model_pb2.Model.TYPE_CHAT,
-        base_url=base_url,
-        supports_streaming=True,
-        price=price,
-    )
-    await stub.CreateModel(request, metadata=metadata)
 
 
 def _request(tokens: int) -> model.StreamChatRequest:

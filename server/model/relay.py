@@ -21,23 +21,27 @@ async def relay(
     what the source raises is raised by the iterator.
     """
     waiting: list[Item] = []
+    held = 0  # of the waiting ones together: summed up anew for each batch, a long answer would cost its square
     changed, taken = asyncio.Event(), asyncio.Event()
 
     async def read() -> None:
+        nonlocal held
         async with aclosing(source):
             async for batch in source:
                 waiting.extend(batch)
+                held += sum(map(size, batch))
                 changed.set()
-                while sum(map(size, waiting)) > most:
+                while held > most:
                     taken.clear()
                     await taken.wait()
 
     async def batches() -> AsyncGenerator[Sequence[Item], None]:
+        nonlocal held
         loop = asyncio.get_running_loop()
         while True:
             # Nothing is awaited between these looks and the clearing, so that no change between them goes unseen.
             if waiting:
-                batch, waiting[:] = tuple(waiting), ()
+                batch, waiting[:], held = tuple(waiting), (), 0
                 taken.set()
                 yield batch
             elif reader.done():

@@ -78,6 +78,11 @@ class Exchange:
         """A part of an answer; the empty one is its end."""
         await self.connection.send(_part(payload))
 
+    async def whole(self, **fields: Any) -> None:
+        """An answer that is no stream."""
+        named = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": "stub"}
+        await self.respond("200 OK", json.dumps({**named, **fields, "usage": self.usage()}).encode())
+
     async def event(self, **fields: Any) -> None:
         await self.connection.send(_event(fields))
 
@@ -134,7 +139,12 @@ def behaviour(found: Behaviour) -> Behaviour:
 
 @behaviour
 async def fast(exchange: Exchange, count: int) -> None:
-    """So many tokens, as fast as they are taken."""
+    """So many tokens, as fast as they are taken; in one piece where no stream was asked for."""
+    if not exchange.body.get("stream"):
+        exchange.tokens = count
+        message = {"role": "assistant", "content": "".join(words(count))}
+        await exchange.whole(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])
+        return
     await exchange.begin()
     await exchange.write(*words(count))
     await exchange.end()

@@ -1,0 +1,183 @@
+"""The gateway: Chat and StreamChat on a route and within limits, beside the provider itself, the openai SDK and
+LiteLLM's proxy in front of the same provider."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from time import perf_counter
+from typing import Any
+
+import grpc
+from openai import AsyncOpenAI
+
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2
+from atrium.model.v1 import model_service_pb2 as model
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_service_pb2_grpc
+from bench import litellm
+from bench.figures import Figure, Side, alternate
+from bench.line import Line
+from bench.stage import Stage, create_model, found, provider, staged
+
+_LONG, _SHORT, _ONE = "stub-fast-1000", "stub-fast-10", "stub-fast-1"
+_MODELS = (_LONG, _SHORT, _ONE)
+_CALLERS = 8
+_SLICES = 5
+_SECONDS = 1.0
+_SINGLE = 200
+_PLENTY = 1_000_000_000
+_QUESTION = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hi")
+
+Ask = Callable[[str, bool], Awaitable[int]]
+"""Asks a model, for a stream or not; how many parts of text came."""
+
+
+def run() -> list[Figure]:
+    """About three minutes; where LiteLLM is installed first, another one."""
+    with provider() as base_url, staged(base_url) as stage, _beside(base_url) as other:
+        return asyncio.run(_measure(stage, base_url, other))
+
+
+@contextmanager
+def _beside(base_url: str) -> Iterator[litellm.Proxy | None]:
+    """LiteLLM's proxy; None, and a sentence, where it cannot be had."""
+    with ExitStack() as stack:
+        other = None
+        try:
+            other = stack.enter_context(litellm.proxy(base_url, _MODELS))
+        except litellm.Missing as missing:
+            print(f"LiteLLM's proxy is left out: {missing}")
+        yield other
+
+
+async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> list[Figure]:
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(_atrium(stage, base_url))
+        direct = await stack.enter_async_context(_lines(base_url))
+        sdk = await stack.enter_async_context(_sdk(base_url))
+        sides: dict[str, tuple[Ask, int]] = {
+            "the provider itself": (direct, os.getpid()),
+            "openai's SDK": (sdk, os.getpid()),
+        }
+        if proxy is not None:
+            theirs = await stack.enter_async_context(_lines(proxy.base_url, proxy.key))
+            sides[f"LiteLLM {proxy.version}"] = (theirs, proxy.pid)
+        figures: list[Figure] = []
+        for method, name, stream, unit, goal in (
+            ("StreamChat", _LONG, True, "chunk", 10.0),
+            ("Chat", _SHORT, False, "request", 6.0),
+        ):
+            for other, (ask, pid) in sides.items():
+                mine = Side(lambda name=name, stream=stream: ours(name, stream), stage.pid)
+                side = Side(lambda ask=ask, name=name, stream=stream: ask(name, stream), pid)
+                ratio = await alternate(mine, side, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
+                beats = proxy is not None and pid == proxy.pid
+                figures += [
+                    Figure(f"{method} / {other}", ratio, "of its throughput", goal if beats else None),
+                    Figure(f"{method}, {other}", side.rate, f"{unit}s/s"),
+                ]
+                if beats:
+                    figures.append(Figure(f"{method}, {other}, its CPU", side.cpu_microseconds, f"µs a {unit}"))
+            figures += [
+                Figure(method, mine.rate, f"{unit}s/s"),
+                Figure(f"{method}, the server's CPU", mine.cpu_microseconds, f"µs a {unit}"),
+            ]
+        return figures + await _added({"ours": ours, **{name: ask for name, (ask, _) in sides.items()}})
+
+
+async def _added(sides: dict[str, Ask]) -> list[Figure]:
+    """What a call of one token takes beyond the provider's own time, one call at a time, all sides in turn."""
+    figures = []
+    for method, stream in (("Chat", False), ("StreamChat", True)):
+        took: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(_SINGLE):
+            for name, ask in sides.items():
+                began = perf_counter()
+                await ask(_ONE, stream)
+                took[name].append((perf_counter() - began) * 1000)
+        medians = {name: statistics.median(times) for name, times in took.items()}
+        itself = medians.pop("the provider itself")
+        figures.append(Figure(f"{method} of one token, the provider itself", itself, "ms, median"))
+        for name, median in medians.items():
+            goal = 3.0 if name == "ours" else None
+            figures.append(Figure(f"{method}, added by {name}", median - itself, "ms, median", goal, at_most=True))
+    return figures
+
+
+@asynccontextmanager
+async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
+    """A tenant with every kind of limit, none of which it comes to, that calls routes."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
+        _, platform = await stage.sign_in(channel)
+        tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
+        models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+        tenant_id, metadata = await found(channel, platform, "bench")
+        limits = tenant.UpdateTenantConfigRequest(
+            tenant_id=tenant_id,
+            requests_per_minute=_PLENTY,
+            tokens_per_minute=_PLENTY,
+            monthly_token_quota=_PLENTY * _PLENTY,
+            monthly_cost_quota_usd=str(_PLENTY - 1),
+            max_parallel_calls=_PLENTY,
+        )
+        await tenants.UpdateTenantConfig(limits, metadata=platform)
+        for name in _MODELS:
+            await create_model(channel, platform, name, base_url)
+            route = route_pb2.CreateRouteRequest(alias=_alias(name), targets=[route_pb2.RouteTarget(model=name)])
+            await models.CreateRoute(route, metadata=metadata)
+
+        async def ask(name: str, stream: bool) -> int:
+            said = {"model": _alias(name), "messages": [_QUESTION]}
+            if not stream:
+                answer = await models.Chat(model.ChatRequest(**said), metadata=metadata)
+                return bool(answer.message.content)
+            parts = 0
+            async for event in models.StreamChat(model.StreamChatRequest(**said), metadata=metadata):
+                parts += event.HasField("delta")
+                assert not event.HasField("failed"), event.failed.message
+            return parts
+
+        yield ask
+
+
+def _alias(name: str) -> str:
+    return f"route-{name}"
+
+
+@asynccontextmanager
+async def _lines(base_url: str, key: str = "none") -> AsyncIterator[Ask]:
+    """Connections that are kept, one a caller."""
+    async with AsyncExitStack() as stack:
+        free = [await stack.enter_async_context(Line(base_url, key)) for _ in range(_CALLERS)]
+
+        async def ask(name: str, stream: bool) -> int:
+            line = free.pop()
+            parts = await line.ask(name, stream=stream)
+            free.append(line)
+            return parts
+
+        yield ask
+
+
+@asynccontextmanager
+async def _sdk(base_url: str) -> AsyncIterator[Ask]:
+    """What a program gets that has no gateway and the usual client."""
+    async with AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+
+        async def ask(name: str, stream: bool) -> int:
+            messages: Any = [{"role": "user", "content": "Hi"}]
+            answer: Any = await client.chat.completions.create(
+                model=name, messages=messages, max_tokens=4096, stream=stream
+            )
+            if not stream:
+                return bool(answer.choices[0].message.content)
+            parts = 0
+            async for event in answer:
+                parts += bool(event.choices and event.choices[0].delta.content)
+            return parts
+
+        yield ask
