@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from server.llm.port import ChatChunk, ChatRequest, ModelResponseInvalid, Usage
 
@@ -41,7 +40,8 @@ class AnswerMeter:
             return chunks
         last = chunks[-1]
         usage = Usage(self._prompt, self._parts, estimated=True)
-        return [*chunks[:-1], replace(last, usage=usage)]
+        # Not by `replace`, which looks at all fields anew: a tenth of a chunk's way.
+        return [*chunks[:-1], ChatChunk(last.text, last.finish_reason, usage, last.tool_calls)]
 
 
 def estimated(texts: Sequence[str]) -> Usage:

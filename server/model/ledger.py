@@ -92,22 +92,18 @@ class Ledger:
 
     async def settle(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
         """Gives back what was held and counts what was used, in the transaction that writes the calls down."""
-        changes: dict[Window, Balance] = {}
+        used: defaultdict[Window, Decimal] = defaultdict(Decimal)
         limits: dict[Window, Decimal] = {}
         for settlement in settlements:
             for _, claim in settlement.hold.claims:
-                reserved, used = changes.get(claim.window, store.NOTHING)
-                changes[claim.window] = Balance(reserved, used + settlement.used(claim.window))
+                used[claim.window] += settlement.used(claim.window)
                 limits[claim.window] = claim.limit
-        if not changes:
+        if not used:
             return
-        await store.lock(tx, changes)
         ids = [reservation for settlement in settlements for reservation in settlement.hold.ids]
-        for window, amount in (await store.release(tx, ids)).items():
-            changes[window] = Balance(-amount, changes[window].used)
-        for window, balance in (await store.change(tx, changes)).items():
+        for window, balance in (await store.settle(tx, used, ids)).items():
             if window.kind == "month":
-                await self._warn(tx, window, limits[window], balance.used - changes[window].used, balance.used)
+                await self._warn(tx, window, limits[window], balance.used - used[window], balance.used)
         held = self._held.get(tx.tenant_id, {})
         for reservation in ids:
             held.pop(reservation, None)
@@ -168,8 +164,6 @@ class Ledger:
             for window, balance in before.items()
             if after[window] != balance
         }
-        if changes:
-            await store.change(tx, changes)
         rows = [
             (reservation, claim.window, claim.amount)
             for outcome in outcomes
@@ -177,8 +171,8 @@ class Ledger:
             for reservation, claim in outcome.claims
             if claim.window.measure != "requests"
         ]
-        if rows:
-            await store.hold(tx, rows)
+        if changes or rows:
+            await store.hold(tx, changes, rows)
         return outcomes
 
     def _decide(

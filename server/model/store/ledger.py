@@ -54,33 +54,31 @@ async def expired(tx: Tx) -> list[Window]:
     return [Window(*row) for row in await tx.fetch(_QUERIES["expired"])]
 
 
-async def change(tx: Tx, changes: Mapping[Window, Balance]) -> dict[Window, Balance]:
-    """Adds to what is reserved and used of limits that are held; what they stand at now."""
-    rows = await tx.fetch(
-        _QUERIES["change"],
-        **_keys(changes),
-        reserved=[change.reserved for change in changes.values()],
-        used=[change.used for change in changes.values()],
-    )
-    return _balances(rows)
+async def change(tx: Tx, changes: Mapping[Window, Balance]) -> None:
+    """Adds to what is reserved and used of limits that are held."""
+    await tx.execute(_QUERIES["change"], **_changes(changes))
 
 
-async def hold(tx: Tx, reservations: Sequence[tuple[UUID, Window, Decimal]]) -> None:
-    """Writes down what calls under way may yet use."""
+async def hold(tx: Tx, changes: Mapping[Window, Balance], reservations: Sequence[tuple[UUID, Window, Decimal]]) -> None:
+    """The same, and writes down what calls under way may yet use."""
+    held = _keys([window for _, window, _ in reservations])
     await tx.execute(
         _QUERIES["hold"],
         tenant_id=tx.tenant_id,
         seconds=LEASE_SECONDS,
         ids=[reservation for reservation, _, _ in reservations],
         amounts=[amount for _, _, amount in reservations],
-        **_keys([window for _, window, _ in reservations]),
+        **{f"held_{name}": column for name, column in held.items()},
+        **_changes(changes),
     )
 
 
-async def release(tx: Tx, ids: Sequence[UUID]) -> dict[Window, Decimal]:
-    """Removes reservations; how much of each limit those of them held that had not expired."""
-    rows = await tx.fetch(_QUERIES["release"], ids=ids)
-    return {Window(*row[:4]): row["amount"] for row in rows}
+async def settle(tx: Tx, used: Mapping[Window, Decimal], ids: Sequence[UUID]) -> dict[Window, Balance]:
+    """Removes reservations, gives back what those of them held that had not expired, and adds what was used of limits;
+    what they stand at now.
+    """
+    rows = await tx.fetch(_QUERIES["settle"], ids=ids, used=list(used.values()), **_keys(used))
+    return _balances(rows)
 
 
 async def extend(tx: Tx, ids: Sequence[UUID]) -> None:
@@ -99,6 +97,14 @@ async def _read(tx: Tx, query: str, windows: Sequence[Window]) -> dict[Window, B
 
 def _balances(rows: Iterable[Any]) -> dict[Window, Balance]:
     return {Window(*row[:4]): Balance(row["reserved"], row["used"]) for row in rows}
+
+
+def _changes(changes: Mapping[Window, Balance]) -> dict[str, list[Any]]:
+    return {
+        **_keys(changes),
+        "reserved": [change.reserved for change in changes.values()],
+        "used": [change.used for change in changes.values()],
+    }
 
 
 def _keys(windows: Iterable[Window]) -> dict[str, list[Any]]:
