@@ -60,8 +60,7 @@ async def _ledger(settings: Settings) -> AsyncIterator[Any]:
         ledger = Ledger(database, AuditLog(database), background)
 
         async def settle(settlements: Any) -> list[None]:
-            async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
-                await ledger.settle(tx, settlements)
+            await ledger.enter(PLATFORM_TENANT_ID, settlements, [])
             return [None] * len(settlements)
 
         settled = Together[Settlement, None](settle)

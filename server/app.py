@@ -192,7 +192,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
 
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background)
-        books = Books(database, ledger, background)
+        books = Books(ledger, background)
         caches, reach = Caches(database), Reach(models, vault)
         planner = Planner(catalogues, reach, breakers)
         founding = Founding(database, passwords, audit)

@@ -234,11 +234,22 @@ class Database:
 
     async def hot(self, tenant_id: UUID, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
         """The first row of a read under the tenant's row security, in one round trip. Raises DatabaseUnavailable."""
-        arguments = statement.arguments_of(tenant_id, values)
+        return await self._only(statement.sql, statement.arguments_of(tenant_id, values))
+
+    async def at_once(self, statement: Statement, **values: Any) -> Any:
+        """What a function gives that sets its tenant by itself: a whole transaction in one round trip.
+
+        Raises DatabaseUnavailable.
+        """
+        row = await self._only(statement.sql, statement.arguments(values))
+        assert row is not None, f"no row from {statement.sql}"
+        return row[0]
+
+    async def _only(self, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
         with reachable():
             connection = await self._pool.acquire()
             try:
-                row = await connection.fetchrow(statement.sql, *arguments)
+                row = await connection.fetchrow(sql, *arguments)
             except BaseException:
                 self._pool.release(connection, failed=True)
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +23,11 @@ from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.ids import uuid7
 from server.kernel.tasks import Background
-from server.model.limits import Claim, LimitReached, Window, crossed
+from server.model.domain import CallLog
+from server.model.limits import WARNINGS, Claim, LimitReached, Window, crossed
 from server.model.ports import AuditLog
 from server.model.store import ledger as store
-from server.model.store.ledger import Balance
+from server.model.store.ledger import Balance, Wanted
 
 _log = structlog.get_logger("atrium.ledger")
 
@@ -41,9 +42,13 @@ class Hold:
     claims: Sequence[tuple[UUID, Claim]] = ()
 
     @property
+    def reservations(self) -> list[tuple[UUID, Claim]]:
+        """Those that are rows: a request counts as used from its beginning."""
+        return [(reservation, claim) for reservation, claim in self.claims if claim.reserved]
+
+    @property
     def ids(self) -> list[UUID]:
-        """Those reservations that are rows: a request counts as used from its beginning."""
-        return [reservation for reservation, claim in self.claims if claim.window.measure != "requests"]
+        return [reservation for reservation, _ in self.reservations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +95,37 @@ class Ledger:
             raise outcome
         return outcome
 
-    async def settle(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
-        """Gives back what was held and counts what was used, in the transaction that writes the calls down."""
-        used: defaultdict[Window, Decimal] = defaultdict(Decimal)
-        limits: dict[Window, Decimal] = {}
+    async def enter(
+        self,
+        tenant_id: UUID,
+        settlements: Sequence[Settlement],
+        records: Sequence[CallLog],
+        beside: Callable[[Tx], Awaitable[None]] | None = None,
+    ) -> None:
+        """Writes calls down, gives back what they held and counts what they used, in one transaction.
+
+        `beside`: what else is a part of it.
+        """
+        used: dict[Window, Wanted] = {}
         for settlement in settlements:
             for _, claim in settlement.hold.claims:
-                used[claim.window] += settlement.used(claim.window)
-                limits[claim.window] = claim.limit
-        if not used:
-            return
+                before = used[claim.window].used if claim.window in used else _ZERO
+                used[claim.window] = Wanted(claim.limit, _ZERO, before + settlement.used(claim.window))
         ids = [reservation for settlement in settlements for reservation in settlement.hold.ids]
-        for window, balance in (await store.settle(tx, used, ids)).items():
-            if window.kind == "month":
-                await self._warn(tx, window, limits[window], balance.used - used[window], balance.used)
-        held = self._held.get(tx.tenant_id, {})
+        enter = partial(store.enter, tenant_id=tenant_id, used=used, ids=ids, records=records)
+        if beside is not None or not await enter(self._database.at_once, warnings=WARNINGS):
+            async with self._database.tenant_tx(tenant_id) as tx:
+                if beside is not None:
+                    await beside(tx)
+                balances = await store.lock(tx, used)
+                await enter(tx.fetchval, warnings=())
+                for window, balance in balances.items():
+                    await self._warn(tx, window, used[window].limit, balance.used, balance.used + used[window].used)
+        held = self._held.get(tenant_id, {})
         for reservation in ids:
             held.pop(reservation, None)
         if not held:
-            self._held.pop(tx.tenant_id, None)
+            self._held.pop(tenant_id, None)
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
@@ -126,59 +143,48 @@ class Ledger:
             windows = await store.expired(tx)
             if windows:
                 await store.lock(tx, windows)
-                freed = await store.expire(tx, windows)
-                await store.change(tx, {window: Balance(-amount, _ZERO) for window, amount in freed.items()})
+                await self._expire(tx, windows)
             await store.prune(tx)
 
-    async def _admit(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> list[Hold | LimitReached]:
-        windows = {claim.window for claims in asked for claim in claims}
-        while True:
-            # A reservation that a crash of the database itself takes back was of a call that has failed with it.
-            async with self._database.tenant_tx(tenant_id, durable=False) as tx:
-                before = await store.lock(tx, windows)
-                missing = windows - before.keys()
-                outcomes = [] if missing else await self._reserved(tx, asked, before)
-            if not missing:
-                break
-            # By themselves: whoever made them while holding others could wait for one who waits for these.
-            async with self._database.tenant_tx(tenant_id, durable=False) as tx:
-                await store.open_rows(tx, missing)
+    async def _admit(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> Sequence[Hold | LimitReached]:
+        holds = [_held(claims) for claims in asked]
+        outcomes: Sequence[Hold | LimitReached] = holds
+        if not await _reserve(self._database.at_once, tenant_id, holds, min):
+            outcomes = await self._admit_some(tenant_id, asked)
         held, moment = self._held[tenant_id], monotonic()
         for outcome in outcomes:
             if isinstance(outcome, Hold):
                 held.update(dict.fromkeys(outcome.ids, moment))
         return outcomes
 
-    async def _reserved(
-        self, tx: Tx, asked: Sequence[Sequence[Claim]], before: dict[Window, Balance]
-    ) -> list[Hold | LimitReached]:
-        outcomes, after = self._decide(asked, before)
-        if any(isinstance(outcome, LimitReached) for outcome in outcomes) and (freed := await store.expire(tx, before)):
-            left = {
-                window: Balance(balance.reserved - freed.get(window, _ZERO), balance.used)
-                for window, balance in before.items()
-            }
-            outcomes, after = self._decide(asked, left)
-        changes = {
-            window: Balance(after[window].reserved - balance.reserved, after[window].used - balance.used)
-            for window, balance in before.items()
-            if after[window] != balance
-        }
-        rows = [
-            (reservation, claim.window, claim.amount)
-            for outcome in outcomes
-            if isinstance(outcome, Hold)
-            for reservation, claim in outcome.claims
-            if claim.window.measure != "requests"
-        ]
-        if changes or rows:
-            await store.hold(tx, changes, rows)
-        return outcomes
+    async def _admit_some(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> list[Hold | LimitReached]:
+        """Where not all fit, or a limit has no row yet: those who do fit, first come first."""
+        windows = {claim.window for claims in asked for claim in claims}
+        while True:
+            async with self._database.tenant_tx(tenant_id, durable=False) as tx:
+                balances = await store.lock(tx, windows)
+                missing = windows - balances.keys()
+                if not missing:
+                    outcomes = self._decide(asked, balances)
+                    if any(isinstance(outcome, LimitReached) for outcome in outcomes):
+                        freed = await self._expire(tx, windows)
+                        outcomes = self._decide(asked, _without(balances, freed)) if freed else outcomes
+                    holds = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
+                    if holds:
+                        await _reserve(tx.fetchval, tenant_id, holds, max)
+                    return outcomes
+            # By themselves: whoever made them while holding others could wait for one who waits for these.
+            async with self._database.tenant_tx(tenant_id, durable=False) as tx:
+                await store.open_rows(tx, missing)
 
-    def _decide(
-        self, asked: Sequence[Sequence[Claim]], before: dict[Window, Balance]
-    ) -> tuple[list[Hold | LimitReached], dict[Window, Balance]]:
-        """Who is admitted, first come first, and what the limits stand at with them."""
+    async def _expire(self, tx: Tx, windows: Iterable[Window]) -> dict[Window, Decimal]:
+        """Gives up what dead processes held of limits that are held; how much."""
+        freed = await store.expire(tx, windows)
+        if freed:
+            await store.give_back(tx, freed)
+        return freed
+
+    def _decide(self, asked: Sequence[Sequence[Claim]], before: dict[Window, Balance]) -> list[Hold | LimitReached]:
         moment, standing = self._clock(), dict(before)
         outcomes: list[Hold | LimitReached] = []
         for claims in asked:
@@ -189,12 +195,9 @@ class Ledger:
                 continue
             for claim in claims:
                 reserved, used = standing[claim.window]
-                if claim.window.measure == "requests":
-                    standing[claim.window] = Balance(reserved, used + claim.amount)
-                else:
-                    standing[claim.window] = Balance(reserved + claim.amount, used)
-            outcomes.append(Hold([(uuid7(), claim) for claim in claims]))
-        return outcomes, standing
+                standing[claim.window] = Balance(reserved + claim.reserved, used + claim.used)
+            outcomes.append(_held(claims))
+        return outcomes
 
     def _give_back(self, tenant_id: UUID, outcome: Hold | LimitReached) -> None:
         """Whoever asked has gone before the answer."""
@@ -202,10 +205,11 @@ class Ledger:
             self._background.start(self._free(tenant_id, outcome), "reservation given back")
 
     async def _free(self, tenant_id: UUID, hold: Hold) -> None:
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await self.settle(tx, [Settlement(hold, 0, _ZERO)])
+        await self.enter(tenant_id, [Settlement(hold, 0, _ZERO)], [])
 
     async def _warn(self, tx: Tx, window: Window, limit: Decimal, before: Decimal, after: Decimal) -> None:
+        if window.kind != "month":
+            return
         for part in crossed(limit, before, after):
             details = {
                 "subject": window.subject,
@@ -235,3 +239,27 @@ class Ledger:
                 for reservation in old:
                     if reservation in held:
                         held[reservation] = moment
+
+
+def _held(claims: Sequence[Claim]) -> Hold:
+    return Hold([(uuid7(), claim) for claim in claims])
+
+
+async def _reserve(
+    run: store.Run, tenant_id: UUID, holds: Sequence[Hold], limit: Callable[[Decimal, Decimal], Decimal]
+) -> bool:
+    """`limit`: which one counts where calls know a limit before and after its change."""
+    wanted: dict[Window, Wanted] = {}
+    for hold in holds:
+        for _, claim in hold.claims:
+            most, reserved, used = wanted.get(claim.window, (claim.limit, _ZERO, _ZERO))
+            wanted[claim.window] = Wanted(limit(most, claim.limit), reserved + claim.reserved, used + claim.used)
+    rows = [(reservation, claim.window, claim.amount) for hold in holds for reservation, claim in hold.reservations]
+    return await store.reserve(run, tenant_id, wanted, rows)
+
+
+def _without(balances: Mapping[Window, Balance], freed: Mapping[Window, Decimal]) -> dict[Window, Balance]:
+    return {
+        window: Balance(balance.reserved - freed.get(window, _ZERO), balance.used)
+        for window, balance in balances.items()
+    }

@@ -17,6 +17,7 @@ Kind = Literal["requests", "tokens", "cost", "parallel"]
 WARNINGS = (Decimal("0.8"), Decimal(1))
 """At which parts of a month's limit a warning is written."""
 
+_ZERO = Decimal(0)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _PARALLEL_RETRY_SECONDS = 1.0
 
@@ -101,6 +102,16 @@ class Claim:
     window: Window
     limit: Decimal
     amount: Decimal
+
+    @property
+    def reserved(self) -> Decimal:
+        """What is held while the call is under way."""
+        return _ZERO if self.window.measure == "requests" else self.amount
+
+    @property
+    def used(self) -> Decimal:
+        """What counts from its beginning: the call itself."""
+        return self.amount - self.reserved
 
     def refusal(self, reserved: Decimal, used: Decimal, moment: datetime) -> LimitReached | None:
         """Why the call cannot be made where so much is reserved and used; None: it can."""

@@ -40,9 +40,8 @@ def _claim(limit: int, amount: int, window: Window = MONTH) -> Claim:
     return Claim(window, Decimal(limit), Decimal(amount))
 
 
-async def _settle(database: Database, ledger: Ledger, hold: Hold, tokens: int) -> None:
-    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
-        await ledger.settle(tx, [Settlement(hold, tokens, Decimal(0))])
+async def _settle(ledger: Ledger, hold: Hold, tokens: int) -> None:
+    await ledger.enter(PLATFORM_TENANT_ID, [Settlement(hold, tokens, Decimal(0))], [])
 
 
 async def _row(admin: Any) -> tuple[int, int]:
@@ -58,7 +57,7 @@ async def test_what_is_reserved_is_given_back_and_what_is_used_counts(
     with pytest.raises(LimitReached) as refusal:
         await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 50)])
 
-    await _settle(database, ledger, first, 20)
+    await _settle(ledger, first, 20)
 
     assert await _row(admin) == (0, 20)
     assert (refusal.value.fields["reserved"], refusal.value.fields["needed"]) == ("60", "50")
@@ -84,6 +83,16 @@ async def test_those_who_ask_together_are_let_in_as_far_as_they_fit(ledger: Ledg
     assert await _row(admin) == (90, 0)
 
 
+async def test_each_is_held_to_the_limit_that_it_knows_while_a_limit_is_changed(ledger: Ledger, admin: Any) -> None:
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 1)])
+    asked = [ledger.reserve(PLATFORM_TENANT_ID, [_claim(limit, 60)]) for limit in (100, 200, 150)]
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [isinstance(outcome, Hold) for outcome in outcomes] == [True, True, False]
+    assert await _row(admin) == (121, 0)
+
+
 async def test_many_limits_in_every_order_lead_to_no_deadlock(scratch: Scratch, background: Background) -> None:
     windows = [Window("minute", MOMENT + timedelta(minutes=n), f"user/{n % 3}", "tokens") for n in range(6)]
 
@@ -93,7 +102,7 @@ async def test_many_limits_in_every_order_lead_to_no_deadlock(scratch: Scratch, 
             for turn in range(10):
                 mine = (windows[(turn + shift) % 6 :] + windows[: (turn + shift) % 6])[: 1 + turn % 4]
                 hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(10**9, 5, window) for window in mine])
-                await _settle(database, ledger, hold, 3)
+                await _settle(ledger, hold, 3)
 
     async with asyncio.timeout(NOT_FOR_EVER):
         await asyncio.gather(*(hammer(shift) for shift in range(4)))
@@ -113,7 +122,7 @@ async def test_what_was_given_up_is_counted_and_not_given_back_twice(
 
     await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90)])
     assert await _row(admin) == (90, 0)
-    await _settle(database, ledger, late, 40)
+    await _settle(ledger, late, 40)
 
     assert await _row(admin) == (90, 40)
 
@@ -140,7 +149,7 @@ async def test_a_month_is_warned_of_at_eighty_and_at_a_hundred_percent(
 ) -> None:
     for used in steps:
         hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, used)])
-        await _settle(database, ledger, hold, used)
+        await _settle(ledger, hold, used)
 
     rows = await admin.fetch("SELECT details FROM audit_logs WHERE action = 'limits.warning' ORDER BY id")
     assert [json.loads(row["details"])["percent"] for row in rows] == warned

@@ -10,14 +10,14 @@ from functools import partial
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from server.db.database import Database
+from server.db.database import Tx
 from server.db.together import Together
 from server.kernel.tasks import Background
 from server.llm.port import Message, ToolCall
 from server.model.chat import ChatCall
 from server.model.domain import CallLog
 from server.model.ledger import Hold, Ledger, Settlement
-from server.model.store import contents, logs, rollups
+from server.model.store import contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ class Entry:
 class Books:
     """Writes calls down. Those of one tenant that end at one moment share a transaction."""
 
-    def __init__(self, database: Database, ledger: Ledger, background: Background) -> None:
-        self._database = database
+    def __init__(self, ledger: Ledger, background: Background) -> None:
         self._ledger = ledger
         self._background = background
         self._desks: WeakValueDictionary[UUID, Together[Entry, None]] = WeakValueDictionary()
@@ -74,13 +73,11 @@ class Books:
 
     async def _write(self, tenant_id: UUID, entries: Sequence[Entry]) -> list[None]:
         records = [record for entry in entries for record in entry.records]
-        async with self._database.tenant_tx(tenant_id) as tx:
-            if records:
-                await logs.add(tx, records)
-            for entry in entries:
-                if entry.content is not None:
-                    await contents.add(tx, entry.content.call_log_id, entry.content.messages, entry.content.answer)
-            # The rows that others wait for come last, and are held for the shortest time.
-            await rollups.add(tx, records)
-            await self._ledger.settle(tx, [entry.settlement for entry in entries])
+        kept = [entry.content for entry in entries if entry.content is not None]
+
+        async def keep(tx: Tx) -> None:
+            for content in kept:
+                await contents.add(tx, content.call_log_id, content.messages, content.answer)
+
+        await self._ledger.enter(tenant_id, [entry.settlement for entry in entries], records, keep if kept else None)
         return [None] * len(entries)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from server.db.database import Tx
 from server.db.queries import load
+from server.model.domain import CallLog
 from server.model.limits import Window
+from server.model.store import logs, rollups
 
 _QUERIES = load("server.model.store", "ledger.sql")
 
@@ -54,31 +56,66 @@ async def expired(tx: Tx) -> list[Window]:
     return [Window(*row) for row in await tx.fetch(_QUERIES["expired"])]
 
 
-async def change(tx: Tx, changes: Mapping[Window, Balance]) -> None:
-    """Adds to what is reserved and used of limits that are held."""
-    await tx.execute(_QUERIES["change"], **_changes(changes))
+async def give_back(tx: Tx, freed: Mapping[Window, Decimal]) -> None:
+    """Takes from what is reserved of limits that are held."""
+    await tx.execute(_QUERIES["give_back"], amounts=list(freed.values()), **_keys(freed))
 
 
-async def hold(tx: Tx, changes: Mapping[Window, Balance], reservations: Sequence[tuple[UUID, Window, Decimal]]) -> None:
-    """The same, and writes down what calls under way may yet use."""
-    held = _keys([window for _, window, _ in reservations])
-    await tx.execute(
-        _QUERIES["hold"],
-        tenant_id=tx.tenant_id,
-        seconds=LEASE_SECONDS,
+class Wanted(NamedTuple):
+    """What calls ask of one limit together."""
+
+    limit: Decimal
+    reserved: Decimal
+    used: Decimal
+
+
+Run = Callable[..., Awaitable[Any]]
+"""What runs a statement that gives one value: `Tx.fetchval` in a transaction, `Database.at_once` as one."""
+
+
+async def reserve(
+    run: Run, tenant_id: UUID, wanted: Mapping[Window, Wanted], reservations: Sequence[tuple[UUID, Window, Decimal]]
+) -> bool:
+    """Reserves all of it where every limit has its row and room; false, and nothing done, where one has not."""
+    places = {window: place for place, window in enumerate(wanted, 1)}
+    done: bool = await run(
+        _QUERIES["reserve"],
+        tenant_id=tenant_id,
+        **_keys(wanted),
+        limits=[asked.limit for asked in wanted.values()],
+        to_reserve=[asked.reserved for asked in wanted.values()],
+        to_use=[asked.used for asked in wanted.values()],
         ids=[reservation for reservation, _, _ in reservations],
+        places=[places[window] for _, window, _ in reservations],
         amounts=[amount for _, _, amount in reservations],
-        **{f"held_{name}": column for name, column in held.items()},
-        **_changes(changes),
+        seconds=LEASE_SECONDS,
     )
+    return done
 
 
-async def settle(tx: Tx, used: Mapping[Window, Decimal], ids: Sequence[UUID]) -> dict[Window, Balance]:
-    """Removes reservations, gives back what those of them held that had not expired, and adds what was used of limits;
-    what they stand at now.
+async def enter(
+    run: Run,
+    tenant_id: UUID,
+    used: Mapping[Window, Wanted],
+    warnings: Sequence[Decimal],
+    ids: Sequence[UUID],
+    records: Sequence[CallLog],
+) -> bool:
+    """Writes calls down, removes their reservations, gives back what those held that had not expired, and counts what
+    was used; false, and nothing done, where a month passes one of the parts `warnings` of its limit.
     """
-    rows = await tx.fetch(_QUERIES["settle"], ids=ids, used=list(used.values()), **_keys(used))
-    return _balances(rows)
+    done: bool = await run(
+        _QUERIES["enter"],
+        tenant_id=tenant_id,
+        **_keys(used),
+        limits=[use.limit for use in used.values()],
+        to_use=[use.used for use in used.values()],
+        warnings=warnings,
+        ids=ids,
+        records=logs.rows(tenant_id, records),
+        sums=rollups.sums(records),
+    )
+    return done
 
 
 async def extend(tx: Tx, ids: Sequence[UUID]) -> None:
@@ -97,14 +134,6 @@ async def _read(tx: Tx, query: str, windows: Sequence[Window]) -> dict[Window, B
 
 def _balances(rows: Iterable[Any]) -> dict[Window, Balance]:
     return {Window(*row[:4]): Balance(row["reserved"], row["used"]) for row in rows}
-
-
-def _changes(changes: Mapping[Window, Balance]) -> dict[str, list[Any]]:
-    return {
-        **_keys(changes),
-        "reserved": [change.reserved for change in changes.values()],
-        "used": [change.used for change in changes.values()],
-    }
 
 
 def _keys(windows: Iterable[Window]) -> dict[str, list[Any]]:

@@ -47,57 +47,31 @@ FROM gone GROUP BY window_kind, window_start, subject, kind
 -- The limits on which a dead process has left reservations.
 SELECT DISTINCT window_kind, window_start, subject, kind FROM quota_reservations WHERE expires_at < clock_timestamp()
 
--- name: change
--- Adds to what is reserved and used of these limits, whose rows the transaction holds.
-UPDATE quota_ledger q SET reserved = q.reserved + d.reserved, used = q.used + d.used
+-- name: give_back
+-- Takes from what is reserved of these limits, whose rows the transaction holds.
+UPDATE quota_ledger q SET reserved = q.reserved - d.amount
 FROM unnest(
-    :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[],
-    :reserved::numeric[], :used::numeric[]
-) AS d (window_kind, window_start, subject, kind, reserved, used)
+    :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[], :amounts::numeric[]
+) AS d (window_kind, window_start, subject, kind, amount)
 WHERE (q.window_kind, q.window_start, q.subject, q.kind) = (d.window_kind, d.window_start, d.subject, d.kind)
 
--- name: hold
--- The same, and writes down what calls under way may yet use.
-WITH held AS (
-    INSERT INTO quota_reservations (tenant_id, id, window_kind, window_start, subject, kind, amount, expires_at)
-    SELECT :tenant_id::uuid, h.id, h.window_kind, h.window_start, h.subject, h.kind, h.amount,
-        clock_timestamp() + make_interval(secs => :seconds::float8)
-    FROM unnest(
-        :ids::uuid[], :held_window_kinds::text[], :held_window_starts::timestamptz[], :held_subjects::text[],
-        :held_kinds::text[], :amounts::numeric[]
-    ) AS h (id, window_kind, window_start, subject, kind, amount)
+-- name: reserve
+-- The short way in, a transaction by itself: a function, since a statement of its own for each step would cost a round trip.
+-- Reserves for calls where every limit has its row and room for all of them; else it does nothing.
+SELECT atrium_reserve(
+    :tenant_id::uuid, :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[],
+    :limits::numeric[], :to_reserve::numeric[], :to_use::numeric[],
+    :ids::uuid[], :places::int[], :amounts::numeric[], make_interval(secs => :seconds::float8)
 )
-UPDATE quota_ledger q SET reserved = q.reserved + d.reserved, used = q.used + d.used
-FROM unnest(
-    :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[],
-    :reserved::numeric[], :used::numeric[]
-) AS d (window_kind, window_start, subject, kind, reserved, used)
-WHERE (q.window_kind, q.window_start, q.subject, q.kind) = (d.window_kind, d.window_start, d.subject, d.kind)
 
--- name: settle
--- Removes the reservations of calls that are over, gives back what those of them held that had not expired, and adds what
--- the calls used; what the limits stand at now. The rows are locked before a reservation is touched (the count makes it
--- so), as everyone does who removes reservations; each is changed as it is then, and not as it was when this began.
-WITH settled AS (
-    SELECT * FROM unnest(
-        :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[], :used::numeric[]
-    ) AS s (window_kind, window_start, subject, kind, used)
-), locked AS MATERIALIZED (
-    SELECT q.window_kind, q.window_start, q.subject, q.kind
-    FROM quota_ledger q JOIN settled USING (window_kind, window_start, subject, kind)
-    ORDER BY q.window_kind, q.window_start, q.subject, q.kind
-    FOR UPDATE OF q
-), gone AS (
-    DELETE FROM quota_reservations WHERE id = ANY (:ids::uuid[]) AND (SELECT count(*) FROM locked) >= 0
-    RETURNING window_kind, window_start, subject, kind, amount
-), freed AS (
-    SELECT window_kind, window_start, subject, kind, sum(amount) AS amount
-    FROM gone GROUP BY window_kind, window_start, subject, kind
+-- name: enter
+-- The way out, likewise: writes calls down, removes their reservations, gives back what those of them held that had not
+-- expired, adds what the calls used to their limits and to the day's sums. Where a month passes one of the parts of its
+-- limit that are warned of, it does nothing.
+SELECT atrium_enter(
+    :tenant_id::uuid, :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[],
+    :limits::numeric[], :to_use::numeric[], :warnings::numeric[], :ids::uuid[], :records::jsonb, :sums::jsonb
 )
-UPDATE quota_ledger q SET reserved = q.reserved - coalesce(f.amount, 0), used = q.used + s.used
-FROM settled s LEFT JOIN freed f USING (window_kind, window_start, subject, kind)
-WHERE (q.window_kind, q.window_start, q.subject, q.kind) = (s.window_kind, s.window_start, s.subject, s.kind)
-RETURNING q.window_kind, q.window_start, q.subject, q.kind, q.reserved, q.used
 
 -- name: extend
 -- Keeps the reservations of calls that are still under way.

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, column, func, insert, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from server.db.database import Tx
 from server.db.statements import Statement
@@ -42,18 +42,9 @@ _LOG_FIELDS = (
     "prompt_template_version_id",
     "cached",
 )
+_ATTRIBUTES = tuple((name, "kind" if name == "request_kind" else name) for name in _LOG_FIELDS)
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)
 _GET = Statement(select(*_LOG).where(model_call_logs.c.id == bindparam("call_log_id")))
-_rows = (
-    func.unnest(*(bindparam(name, type_=ARRAY(model_call_logs.c[name].type)) for name in _LOG_FIELDS))
-    .table_valued(*(column(name, model_call_logs.c[name].type) for name in _LOG_FIELDS))
-    .render_derived(name="added")
-)
-_ADD = Statement(
-    insert(model_call_logs).from_select(
-        ["tenant_id", *_LOG_FIELDS], select(bindparam("tenant_id", type_=Uuid), *_rows.c)
-    )
-)
 
 
 @cache
@@ -70,11 +61,11 @@ def _list_logs(filters: tuple[str, ...]) -> Statement:
     return Statement(statement.order_by(model_call_logs.c.id.desc()).limit(bindparam("most")))
 
 
-async def add(tx: Tx, records: Sequence[CallLog]) -> None:
-    """Writes them down."""
-    columns = {name: "kind" if name == "request_kind" else name for name in _LOG_FIELDS}
-    values = {name: [getattr(record, field) for record in records] for name, field in columns.items()}
-    await tx.execute(_ADD, tenant_id=tx.tenant_id, **values)
+def rows(tenant_id: UUID, records: Sequence[CallLog]) -> list[dict[str, Any]]:
+    """The records as rows of their table."""
+    return [
+        {"tenant_id": tenant_id, **{name: getattr(record, field) for name, field in _ATTRIBUTES}} for record in records
+    ]
 
 
 async def get(tx: Tx, call_log_id: UUID) -> CallLog:

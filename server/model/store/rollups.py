@@ -10,8 +10,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Date, Numeric, Text, Uuid, any_, bindparam, column, func, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ARRAY, BigInteger, Numeric, Uuid, any_, bindparam, func, select
 
 from server.db.database import Tx
 from server.db.statements import Statement
@@ -19,14 +18,7 @@ from server.model.domain import CallLog
 from server.model.tables import usage_rollups
 from server.model.usage import DIMENSIONS, Dimension, Usage
 
-_KEY: dict[str, Any] = {
-    "grain": Text,
-    "day": Date,
-    "model_id": Uuid,
-    "user_id": Uuid,
-    "api_key_id": Uuid,
-    "prompt_template_version_id": Uuid,
-}
+_KEY = ("grain", "day", "model_id", "user_id", "api_key_id", "prompt_template_version_id")
 _SUMS: dict[str, Any] = {
     "calls": BigInteger,
     "prompt_tokens": BigInteger,
@@ -37,39 +29,19 @@ _SUMS: dict[str, Any] = {
     "errors": BigInteger,
     "latency_ms": BigInteger,
 }
-_rows = (
-    func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in (_KEY | _SUMS).items()))
-    .table_valued(*(column(name, kind) for name, kind in (_KEY | _SUMS).items()))
-    .render_derived(name="added")
-)
-_insert = upsert(usage_rollups).from_select(
-    ["tenant_id", *_KEY, *_SUMS],
-    # In one order for all, so that two who add to the same rows wait for each other and never in a circle.
-    select(bindparam("tenant_id", type_=Uuid), *_rows.c).order_by(*(_rows.c[name] for name in _KEY)),
-)
-_ADD = Statement(
-    _insert.on_conflict_do_update(
-        constraint="uq_usage_rollups_day",
-        set_={name: usage_rollups.c[name] + _insert.excluded[name] for name in _SUMS},
-    )
-)
 
 Key = tuple[str, date, UUID, UUID | None, UUID | None, UUID | None]
 
 
-async def add(tx: Tx, records: Iterable[CallLog]) -> None:
-    """Counts the records in: by model, and by user, key and prompt of each model."""
-    sums: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0, 0])
+def sums(records: Iterable[CallLog]) -> list[dict[str, Any]]:
+    """What the records add to the table's rows: by model, and by user, key and prompt of each model."""
+    found: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0, 0])
     for record in records:
         day = record.created_at.astimezone(UTC).date()
         for key in _keys(day, record):
             for place, amount in enumerate(_amounts(record)):
-                sums[key][place] += amount
-    if not sums:
-        return
-    columns = zip(*((*key, *amounts) for key, amounts in sums.items()), strict=True)
-    values = dict(zip((*_KEY, *_SUMS), map(list, columns), strict=True))
-    await tx.execute(_ADD, tenant_id=tx.tenant_id, **values)
+                found[key][place] += amount
+    return [dict(zip((*_KEY, *_SUMS), (*key, *amounts), strict=True)) for key, amounts in found.items()]
 
 
 def _keys(day: date, record: CallLog) -> Iterable[Key]:
