@@ -9,6 +9,7 @@ _WINDOWS = "window_kinds text[], window_starts timestamptz[], subjects text[], k
 _RESERVE = f"tenant uuid, {_WINDOWS}, limits numeric[], to_reserve numeric[], to_use numeric[], ids uuid[], places integer[], amounts numeric[], lease interval"
 _ENTER = f"tenant uuid, {_WINDOWS}, limits numeric[], to_use numeric[], warnings numeric[], ids uuid[], records jsonb, sums jsonb"
 
+_LOG = "id, user_id, api_key_id, model_id, prompt_template_version_id, request_kind, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, total_tokens, total_cost, latency_ms, time_to_first_token_ms, status, error_code, finish_reason, trace_id, request_id, created_at, route, attempts, cached"
 _KEY = "grain, day, model_id, user_id, api_key_id, prompt_template_version_id"
 _SUMS = (
     "calls",
@@ -90,7 +91,8 @@ _UP = (
             LEFT JOIN freed f USING (window_kind, window_start, subject, kind)
             WHERE (q.window_kind, q.window_start, q.subject, q.kind) = (s.window_kind, s.window_start, s.subject, s.kind);
         END IF;
-        INSERT INTO model_call_logs SELECT * FROM jsonb_populate_recordset(NULL::model_call_logs, records);
+        INSERT INTO model_call_logs (tenant_id, {_LOG})
+        SELECT tenant, {_LOG} FROM jsonb_populate_recordset(NULL::model_call_logs, records);
         INSERT INTO usage_rollups AS u (tenant_id, {_KEY}, {", ".join(_SUMS)})
         SELECT tenant, {_KEY}, {", ".join(_SUMS)} FROM jsonb_populate_recordset(NULL::usage_rollups, sums)
         ORDER BY {_KEY}

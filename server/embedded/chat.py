@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from openai import AsyncOpenAI
-
+from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
 
@@ -28,7 +27,7 @@ class LocalChat:
     def __init__(self) -> None:
         self._loading: asyncio.Task[None] | None = None
         self._server: Any = None
-        self._client: AsyncOpenAI | None = None
+        self._client: HttpEndpoint | None = None
         self._model: OpenAIChat | None = None
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:

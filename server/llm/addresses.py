@@ -26,8 +26,7 @@ def check_literal(host: str) -> None:
         )  # 127.1 and 0x7f.1 are addresses too
     except OSError:
         return
-    if not _is_public(address):
-        raise AddressRefused
+    check_public(address)
 
 
 async def public_address(host: str, port: int) -> str:
@@ -40,6 +39,12 @@ async def public_address(host: str, port: int) -> str:
     if not addresses or not all(map(_is_public, addresses)):
         raise AddressRefused
     return addresses[0]
+
+
+def check_public(address: str) -> None:
+    """Raises AddressRefused for an address, in digits, that is not public."""
+    if not _is_public(address):
+        raise AddressRefused
 
 
 def _is_public(address: str) -> bool:

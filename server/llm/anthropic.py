@@ -1,7 +1,7 @@
 """Models behind an endpoint that speaks Anthropic's protocol, through the anthropic SDK, which is an extra.
 
-The SDK connects, authenticates and maps failures. It is loaded when it is first needed: it takes 40 MB, and seconds
-where its files are cold. A streamed answer's bytes are read here as they are for OpenAI's protocol.
+The SDK is loaded when it is first needed: it takes 40 MB, and seconds where its files are cold. A streamed answer's
+bytes are read here as they are for OpenAI's protocol.
 
 The protocol: docs.anthropic.com, "Messages" and "Streaming Messages".
 """
@@ -9,16 +9,15 @@ The protocol: docs.anthropic.com, "Messages" and "Streaming Messages".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import orjson
 
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, connections, drain
+from server.llm.http import NO_KEY, SILENCE_SECONDS, authorization
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -36,7 +35,7 @@ from server.llm.port import (
 from server.llm.sse import EventReader
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
+    from server.llm.anthropic_sdk import Client
 
 ADDRESS = "https://api.anthropic.com"
 
@@ -71,29 +70,20 @@ class AnthropicEndpoint:
         self._key = api_key or NO_KEY
         self._silence = silence
         self._guarded = guarded
-        self._client: AsyncAnthropic | None = None
+        self._sdk: ModuleType | None = None
+        self._client: Client | None = None
 
-    async def client(self) -> AsyncAnthropic:
-        """Raises ModelNotConfigured where the SDK is not installed."""
-        if self._client is None:
+    async def client(self) -> tuple[ModuleType, Client]:
+        """The module of the SDK and a client. Raises ModelNotConfigured where the SDK is not installed."""
+        if self._sdk is None or self._client is None:
             if not installed():
                 raise ModelNotConfigured(self._base_url)
-            sdk = await asyncio.to_thread(import_module, "anthropic")
+            self._sdk = await asyncio.to_thread(import_module, "server.llm.anthropic_sdk")
             # Another call may have come first meanwhile.
-            self._client = self._client or self._connected(sdk)
-        return self._client
-
-    def _connected(self, sdk: Any) -> AsyncAnthropic:
-        client: AsyncAnthropic = sdk.AsyncAnthropic(
-            base_url=self._base_url,
-            api_key=self._key,
-            max_retries=0,
-            http_client=connections(self._silence, guarded=self._guarded),
-            # Named here, since the SDK lets ANTHROPIC_CUSTOM_HEADERS replace what is only derived from the key.
-            default_headers=_credentials(self._key),
-            open_telemetry=False,
-        )
-        return client
+            self._client = self._client or self._sdk.Client(
+                self._base_url, self._key, _credentials(self._key), silence=self._silence, guarded=self._guarded
+            )
+        return self._sdk, self._client
 
     async def close(self) -> None:
         if self._client is not None:
@@ -117,25 +107,18 @@ class AnthropicChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        client = await self._endpoint.client()
+        sdk, client = await self._endpoint.client()
         reader, meter = MessageReader(), AnswerMeter(request)
-        with _failures(request.model):
-            response: Any = await client.post(
-                "/v1/messages",
-                body=_body(request),
-                options={"headers": {**request.headers, **self._credentials}},
-                cast_to=httpx2.Response,
-                stream=True,
-                stream_cls=import_module("anthropic").AsyncStream[Any],
-            )
-            async with aclosing(response):
-                parts = response.aiter_bytes()
-                async for data in parts:
-                    if chunks := reader.feed(data):
-                        yield meter.counted(chunks)
-                    if reader.done:
-                        await drain(parts)
-                        break
+        headers = {**request.headers, **self._credentials}
+        async with client.messages(request.model, _body(request), headers) as parts:
+            async for data in parts:
+                if chunks := reader.feed(data):
+                    yield meter.counted(chunks)
+                if reader.failure is not None:
+                    raise reader.failure
+                if reader.done:
+                    await sdk.drain(parts)
+                    break
         if not meter.finished:
             raise ModelResponseInvalid
 
@@ -293,19 +276,3 @@ def _failure(kind: str) -> Exception:
         case "rate_limit_error":
             return ModelRateLimited("", _NO_OVERLOAD_RETRY)
     return ModelResponseInvalid()
-
-
-@contextmanager
-def _failures(model: str) -> Iterator[None]:
-    """The SDK's failures in our words. Nothing that the provider said is passed on."""
-    sdk = import_module("anthropic")
-    try:
-        yield
-    except sdk.APIConnectionError as error:
-        if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
-            raise error.__cause__.told(model, "messages") from None
-        raise ModelUnavailable from error
-    except httpx2.TimeoutException as error:
-        raise ModelUnavailable from error
-    except (httpx2.HTTPError, httpx2.StreamError, sdk.AnthropicError) as error:
-        raise ModelResponseInvalid from error

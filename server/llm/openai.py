@@ -1,23 +1,24 @@
-"""Models behind an endpoint that speaks OpenAI's protocol, through the openai SDK.
+"""Models behind an endpoint that speaks OpenAI's protocol.
 
-The SDK connects, authenticates and maps failures; a streamed answer's bytes are read by `server.llm.sse`, since the
-SDK's own objects cost more than all the rest of a chunk's way.
+Not through the openai SDK: it took five times as long as the HTTP library alone, more than all the rest of a call
+(docs/adr/0006-openai-without-its-sdk.md).
+
+The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import httpx2
+import aiohttp
 import numpy as np
-import openai
 import orjson
-from openai import AsyncOpenAI, AsyncStream
 
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, connections, drain, read
+from server.llm.endpoint import HttpEndpoint, drained
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read
 from server.llm.metering import AnswerMeter, estimated
 from server.llm.port import (
     ChatChunk,
@@ -37,31 +38,19 @@ _MOST_VECTOR_BYTES = 262_144
 """8,192 dimensions in plain JSON are about 180,000."""
 
 
-def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> AsyncOpenAI:
-    """A client of one endpoint, to be closed. `silence`: seconds that the endpoint may say nothing. `guarded`: it is
-    called at a public address only.
+def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> HttpEndpoint:
+    """The connections to one endpoint, to be closed.
 
-    It does not try again: the one retry loop is not the SDK's.
+    `silence`: seconds that it may say nothing. `guarded`: it is called at a public address only.
     """
-    key = api_key or NO_KEY
-    client = AsyncOpenAI(
-        base_url=base_url,
-        api_key=key,
-        max_retries=0,
-        http_client=connections(silence, guarded=guarded),
-        # Named here, since the SDK lets OPENAI_CUSTOM_HEADERS replace what is only derived from the key.
-        default_headers=authorization(key),
-    )
-    # What the SDK takes from OPENAI_ORG_ID and OPENAI_PROJECT_ID is for OpenAI, and this may be somebody else.
-    client.organization = client.project = None
-    return client
+    return HttpEndpoint(base_url, api_key or NO_KEY, silence=silence, guarded=guarded)
 
 
 class OpenAIChat:
-    """A chat model. `extra`: what the endpoint understands beyond the protocol. `key`: in place of the client's."""
+    """A chat model. `extra`: what the endpoint understands beyond the protocol. `key`: in place of the endpoint's."""
 
-    def __init__(self, client: AsyncOpenAI, extra: Mapping[str, Any] | None = None, key: str | None = None) -> None:
-        self._client = client
+    def __init__(self, endpoint: HttpEndpoint, extra: Mapping[str, Any] | None = None, key: str | None = None) -> None:
+        self._endpoint = endpoint
         self._extra = dict(extra or {})
         self._authorization = authorization(key)
 
@@ -84,23 +73,17 @@ class OpenAIChat:
             body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.response_format is not None:
             body["response_format"] = _response_format(request.response_format)
+        body |= {"stream": True, "stream_options": {"include_usage": True}, **self._extra}
+        headers = {**request.headers, **self._authorization}
         with _failures(request.model, "messages"):
-            # Not the method made for it: that walks over every message to transform it, a quarter of the SDK's time.
-            response: Any = await self._client.post(
-                "/chat/completions",
-                body={**body, "stream": True, "stream_options": {"include_usage": True}, **self._extra},
-                options={"headers": {**request.headers, **self._authorization}},
-                cast_to=httpx2.Response,
-                stream=True,
-                stream_cls=AsyncStream[Any],
-            )
-            async with aclosing(response):
-                parts = response.aiter_bytes()
-                async for data in parts:
+            async with self._endpoint.post("/chat/completions", body, headers) as content:
+                async for data in content.iter_any():
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
+                    if reader.failure is not None:
+                        raise reader.failure
                     if reader.done:
-                        await drain(parts)
+                        await drained(content)
                         break
         if not meter.finished:
             raise ModelResponseInvalid
@@ -135,23 +118,19 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 class OpenAIEmbedding:
-    """An embedding model. `key`: in place of the client's."""
+    """An embedding model. `key`: in place of the endpoint's."""
 
-    def __init__(self, client: AsyncOpenAI, model: str, key: str | None = None) -> None:
-        self._client = client
+    def __init__(self, endpoint: HttpEndpoint, model: str, key: str | None = None) -> None:
+        self._endpoint = endpoint
         self._model = model
         self._authorization = authorization(key)
 
     async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
+        asked = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         with _failures(self._model, "inputs"):
-            async with self._client.embeddings.with_streaming_response.create(
-                model=self._model,
-                input=list(texts),
-                encoding_format="base64",
-                extra_headers={**headers, **self._authorization},
-            ) as response:
-                content, whole = await read(response.iter_bytes(), _MOST_VECTOR_BYTES * len(texts))
+            async with self._endpoint.post("/embeddings", asked, {**headers, **self._authorization}) as answer:
+                content, whole = await read(answer.iter_any(), _MOST_VECTOR_BYTES * len(texts))
         try:
             body = orjson.loads(content if whole else b"")
             rows = sorted(body["data"], key=lambda row: int(row["index"]))
@@ -179,7 +158,7 @@ def _vector(embedding: str | list[float]) -> list[float]:
 
 @contextmanager
 def _failures(model: str, field: str) -> Iterator[None]:
-    """The SDK's failures in our words. Nothing that the provider said is passed on.
+    """How a call fails, in our words. Nothing that the provider said is passed on.
 
     `field`: what of the request it is about, where the provider refuses it.
     """
@@ -187,7 +166,9 @@ def _failures(model: str, field: str) -> Iterator[None]:
         yield
     except Refused as refused:
         raise refused.told(model, field) from None
-    except (openai.APIConnectionError, httpx2.TimeoutException) as error:
+    except aiohttp.ClientPayloadError as error:  # it began to answer, and broke off
+        raise ModelResponseInvalid from error
+    except (aiohttp.ClientConnectionError, TimeoutError) as error:
         raise ModelUnavailable from error
-    except (httpx2.HTTPError, httpx2.StreamError, openai.OpenAIError) as error:
+    except aiohttp.ClientError as error:
         raise ModelResponseInvalid from error

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from openai import AsyncOpenAI
-
 from server.llm import anthropic
 from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
+from server.llm.endpoint import HttpEndpoint
 from server.llm.http import NO_KEY
 from server.llm.openai import OpenAIChat, OpenAIEmbedding, connect
 from server.llm.port import ChatModel, EmbeddingModel, ModelNotConfigured
@@ -55,7 +54,7 @@ class Registry:
                 keys.setdefault(_ADDRESSES[provider].rstrip("/"), secret.get_secret_value())
         self._keys = keys
         self._private = settings.private_model_addresses
-        self._clients: dict[tuple[str, bool], AsyncOpenAI] = {}
+        self._clients: dict[tuple[str, bool], HttpEndpoint] = {}
         self._anthropic: dict[tuple[str, bool], AnthropicEndpoint] = {}
         self._chats = chats
         self._embeddings = embeddings
@@ -83,7 +82,7 @@ class Registry:
             raise ModelNotConfigured(endpoint.name)
         return OpenAIEmbedding(self._client(endpoint), endpoint.name, endpoint.key)
 
-    def _client(self, endpoint: Endpoint) -> AsyncOpenAI:
+    def _client(self, endpoint: Endpoint) -> HttpEndpoint:
         """The connections to the endpoint, which all share, whatever their key. Raises ModelNotConfigured."""
         place = address, guarded = self._place(endpoint)
         if place not in self._clients:

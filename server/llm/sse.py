@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from server.kernel.errors import DomainError
 from server.llm.port import ChatChunk, ModelResponseInvalid, ToolCallDelta, Usage
 
 MOST_BYTES = 1_048_576
@@ -17,20 +18,28 @@ _FINISH_REASON = re.compile(r"[a-z_]{1,50}")
 
 
 class EventReader(ABC):
-    """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows."""
+    """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows. `failure`: what is
+    wrong with the bytes behind the chunks so far; nothing behind it is read.
+    """
 
     def __init__(self) -> None:
         self.done = False
+        self.failure: Exception | None = None
         self._rest = b""
 
     def feed(self, data: bytes) -> list[ChatChunk]:
-        """The chunks whose last byte is among these. Raises ModelResponseInvalid."""
+        """The chunks whose last byte is among these."""
+        chunks: list[ChatChunk] = []
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MOST_BYTES:
-            raise ModelResponseInvalid
-        return [chunk for line in lines if (chunk := self._line(line)) is not None]
+        try:
+            chunks.extend(chunk for line in lines if (chunk := self._line(line)) is not None)
+            _check_length(self._rest)
+        except DomainError as error:
+            self.failure = error
+        return chunks
 
     def _line(self, line: bytes) -> ChatChunk | None:
+        _check_length(line)
         if not line.startswith(b"data:"):  # a comment that keeps the connection alive, or a field of no use
             return None
         try:
@@ -41,6 +50,11 @@ class EventReader(ABC):
     @abstractmethod
     def _event(self, payload: bytes) -> ChatChunk | None:
         """What the event says; None: nothing of interest. May raise what looking into it raises."""
+
+
+def _check_length(line: bytes) -> None:
+    if len(line) > MOST_BYTES:
+        raise ModelResponseInvalid
 
 
 class ChunkReader(EventReader):

@@ -112,7 +112,7 @@ async def enter(
         to_use=[use.used for use in used.values()],
         warnings=warnings,
         ids=ids,
-        records=logs.rows(tenant_id, records),
+        records=logs.rows(records),
         sums=rollups.sums(records),
     )
     return done

@@ -61,11 +61,9 @@ def _list_logs(filters: tuple[str, ...]) -> Statement:
     return Statement(statement.order_by(model_call_logs.c.id.desc()).limit(bindparam("most")))
 
 
-def rows(tenant_id: UUID, records: Sequence[CallLog]) -> list[dict[str, Any]]:
-    """The records as rows of their table."""
-    return [
-        {"tenant_id": tenant_id, **{name: getattr(record, field) for name, field in _ATTRIBUTES}} for record in records
-    ]
+def rows(records: Sequence[CallLog]) -> list[dict[str, Any]]:
+    """The records by the columns of their table."""
+    return [{name: getattr(record, field) for name, field in _ATTRIBUTES} for record in records]
 
 
 async def get(tx: Tx, call_log_id: UUID) -> CallLog:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
 
 from server.kernel.errors import DomainError
+from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, OpenAIEmbedding, connect
 from server.llm.port import (
     ChatChunk,
@@ -39,9 +39,16 @@ NOT_FOR_EVER = 10.0
 """What hangs is a failure, not a run without end."""
 
 
+@asynccontextmanager
+async def _connected(base_url: str, key: str) -> AsyncIterator[HttpEndpoint]:
+    endpoint = connect(base_url, key, silence=SILENCE)
+    yield endpoint
+    await endpoint.close()
+
+
 @pytest.fixture
-async def client(stub: OpenAIStub) -> AsyncIterator[AsyncOpenAI]:
-    async with connect(stub.base_url, "key-of-the-stub", silence=SILENCE) as connected:
+async def endpoint(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
+    async with _connected(stub.base_url, "key-of-the-stub") as connected:
         yield connected
 
 
@@ -50,14 +57,14 @@ def _asking(model: str, **changes: Any) -> ChatRequest:
     return ChatRequest(model=model, **(given | changes))
 
 
-async def _answer(client: AsyncOpenAI, model: str, **changes: Any) -> list[ChatChunk]:
+async def _answer(endpoint: HttpEndpoint, model: str, **changes: Any) -> list[ChatChunk]:
     chunks: list[ChatChunk] = []
-    await _into(chunks, client, _asking(model, **changes))
+    await _into(chunks, endpoint, _asking(model, **changes))
     return chunks
 
 
-async def _into(chunks: list[ChatChunk], client: AsyncOpenAI, request: ChatRequest) -> None:
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(OpenAIChat(client).stream(request)) as batches:
+async def _into(chunks: list[ChatChunk], endpoint: HttpEndpoint, request: ChatRequest) -> None:
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(OpenAIChat(endpoint).stream(request)) as batches:
         async for batch in batches:
             chunks.extend(batch)
 
@@ -79,29 +86,29 @@ def _holds_nothing_of_the_provider(error: DomainError) -> bool:
     return not any(SECRET in text for text in told)
 
 
-async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(client: AsyncOpenAI) -> None:
-    chunks = await _answer(client, "stub-fast-200")
+async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpoint: HttpEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-fast-200")
 
     assert _text(chunks) == "".join(f"t{number} " for number in range(200))
     assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
     assert _usage(chunks) == Usage(prompt_tokens=2, completion_tokens=200, cached_tokens=1, estimated=False)
 
 
-async def test_tokens_arrive_as_they_are_written(client: AsyncOpenAI, stub: OpenAIStub) -> None:
+async def test_tokens_arrive_as_they_are_written(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     """The stub writes two tokens and then waits for ever: they are here all the same."""
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(OpenAIChat(client).stream(_asking("stub-stall-2"))) as batches:
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(OpenAIChat(endpoint).stream(_asking("stub-stall-2"))) as batches:
         arrived = ""
         while arrived != "t0 t1 ":
             arrived += _text(await anext(batches))
 
 
 async def test_everything_that_was_asked_goes_to_the_provider_and_nothing_else(
-    client: AsyncOpenAI, stub: OpenAIStub
+    endpoint: HttpEndpoint, stub: OpenAIStub
 ) -> None:
     messages = [Message("system", "Be brief."), Message("user", "你好"), Message("assistant", "Yes?")]
     headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "x-request-id": "request-1"}
 
-    await _answer(client, "stub-fast", messages=messages, max_tokens=7, stop=["."], seed=3, headers=headers)
+    await _answer(endpoint, "stub-fast", messages=messages, max_tokens=7, stop=["."], seed=3, headers=headers)
 
     (exchange,) = stub.exchanges
     assert (exchange.method, exchange.path) == ("POST", "/v1/chat/completions")
@@ -119,19 +126,19 @@ async def test_everything_that_was_asked_goes_to_the_provider_and_nothing_else(
     assert {name: exchange.headers[name] for name in headers} == headers
 
 
-async def test_what_was_left_open_is_not_sent(client: AsyncOpenAI, stub: OpenAIStub) -> None:
-    await _answer(client, "stub-fast")
+async def test_what_was_left_open_is_not_sent(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    await _answer(endpoint, "stub-fast")
 
     assert stub.exchanges[0].body.keys().isdisjoint({"stop", "seed"})
 
 
-async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_key_of_the_environment_reaches_a_provider(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"authorization: Bearer {SECRET}")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
 
-    async with connect(stub.base_url, "") as keyless:
+    async with _connected(stub.base_url, "") as keyless:
         await _answer(keyless, "stub-fast")
 
     assert SECRET not in str(stub.exchanges[0].headers)
@@ -144,31 +151,31 @@ async def test_what_runs_on_this_machine_is_not_looked_for_behind_a_proxy(
     monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
 
-    async with connect(stub.base_url, "") as direct:
+    async with _connected(stub.base_url, "") as direct:
         await _answer(direct, "stub-fast")
 
     assert len(stub.exchanges) == 1
 
 
 @pytest.mark.parametrize("model", ["stub-no-usage-9", "stub-split-9"])
-async def test_usage_that_is_not_told_is_estimated(client: AsyncOpenAI, model: str) -> None:
-    chunks = await _answer(client, model, messages=[Message("user", "x" * 400)])
+async def test_usage_that_is_not_told_is_estimated(endpoint: HttpEndpoint, model: str) -> None:
+    chunks = await _answer(endpoint, model, messages=[Message("user", "x" * 400)])
 
     assert _usage(chunks) == Usage(prompt_tokens=101, completion_tokens=9, estimated=True)
 
 
-async def test_an_answer_in_pieces_that_stop_anywhere_is_read_right(client: AsyncOpenAI) -> None:
-    assert _text(await _answer(client, "stub-split-3")) == "你好t0 你好t1 你好t2 "
+async def test_an_answer_in_pieces_that_stop_anywhere_is_read_right(endpoint: HttpEndpoint) -> None:
+    assert _text(await _answer(endpoint, "stub-split-3")) == "你好t0 你好t1 你好t2 "
 
 
-async def test_an_answer_that_ends_without_its_last_line_is_one(client: AsyncOpenAI) -> None:
-    chunks = await _answer(client, "stub-no-done-4")
+async def test_an_answer_that_ends_without_its_last_line_is_one(endpoint: HttpEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-no-done-4")
 
     assert (_text(chunks), chunks[-1].finish_reason) == ("t0 t1 t2 t3 ", "stop")
 
 
-async def test_a_token_may_be_large(client: AsyncOpenAI) -> None:
-    assert len(_text(await _answer(client, "stub-huge-100"))) == 100 * 1024
+async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
+    assert len(_text(await _answer(endpoint, "stub-huge-100"))) == 100 * 1024
 
 
 @pytest.mark.parametrize(
@@ -199,10 +206,10 @@ async def test_a_token_may_be_large(client: AsyncOpenAI) -> None:
     ],
 )
 async def test_a_provider_that_does_not_answer_fails_in_our_words(
-    client: AsyncOpenAI, model: str, kind: type[DomainError]
+    endpoint: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
     with pytest.raises(DomainError) as refusal:
-        await _answer(client, model)
+        await _answer(endpoint, model)
 
     assert type(refusal.value) is kind
     assert _holds_nothing_of_the_provider(refusal.value)
@@ -220,12 +227,12 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
     ],
 )
 async def test_what_came_before_the_failure_is_not_lost(
-    client: AsyncOpenAI, model: str, kind: type[DomainError]
+    endpoint: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
     chunks: list[ChatChunk] = []
 
     with pytest.raises(DomainError) as failure:
-        await _into(chunks, client, _asking(model))
+        await _into(chunks, endpoint, _asking(model))
 
     assert type(failure.value) is kind
     assert _holds_nothing_of_the_provider(failure.value)
@@ -235,10 +242,10 @@ async def test_what_came_before_the_failure_is_not_lost(
 
 @pytest.mark.parametrize("model", ["stub-endless", "stub-flood"])
 async def test_an_answer_beyond_what_was_asked_for_is_broken_off(
-    client: AsyncOpenAI, stub: OpenAIStub, model: str
+    endpoint: HttpEndpoint, stub: OpenAIStub, model: str
 ) -> None:
     with pytest.raises(ModelResponseInvalid):
-        await _answer(client, model, max_tokens=20)
+        await _answer(endpoint, model, max_tokens=20)
 
     async with asyncio.timeout(NOT_FOR_EVER):
         await stub.exchanges[0].left.wait()
@@ -247,21 +254,21 @@ async def test_an_answer_beyond_what_was_asked_for_is_broken_off(
 async def test_nobody_there_is_unavailable() -> None:
     async with OpenAIStub() as closed:
         base_url = closed.base_url
-    async with connect(base_url, "") as client:
+    async with _connected(base_url, "") as endpoint:
         with pytest.raises(ModelUnavailable):
-            await _answer(client, "stub-fast")
+            await _answer(endpoint, "stub-fast")
 
 
-async def test_how_long_to_wait_is_passed_on(client: AsyncOpenAI) -> None:
+async def test_how_long_to_wait_is_passed_on(endpoint: HttpEndpoint) -> None:
     with pytest.raises(ModelRateLimited) as refusal:
-        await _answer(client, "stub-429")
+        await _answer(endpoint, "stub-429")
 
     assert refusal.value.retry_after == RETRY_AFTER
 
 
-async def test_where_waiting_does_not_help_none_is_asked_for(client: AsyncOpenAI) -> None:
+async def test_where_waiting_does_not_help_none_is_asked_for(endpoint: HttpEndpoint) -> None:
     with pytest.raises(ModelRateLimited) as refusal:
-        await _answer(client, "stub-no-credit")
+        await _answer(endpoint, "stub-no-credit")
 
     assert refusal.value.retry_after is None
 
@@ -270,33 +277,33 @@ async def test_where_waiting_does_not_help_none_is_asked_for(client: AsyncOpenAI
     ("header", "seconds"),
     [("0.5", 0.5), ("-3", 0.0), ("1e9", 3600.0), ("inf", 3600.0), ("nan", 1.0), ("Mon, 01 Jan 2035 00:00:00 GMT", 1.0)],
 )
-async def test_an_odd_time_to_wait_is_brought_into_bounds(client: AsyncOpenAI, header: str, seconds: float) -> None:
+async def test_an_odd_time_to_wait_is_brought_into_bounds(endpoint: HttpEndpoint, header: str, seconds: float) -> None:
     with pytest.raises(ModelRateLimited) as refusal:
-        await _answer(client, "stub-429", headers={"x-stub-retry-after": header})
+        await _answer(endpoint, "stub-429", headers={"x-stub-retry-after": header})
 
     assert refusal.value.retry_after == seconds
 
 
-async def test_a_failure_is_not_tried_again(client: AsyncOpenAI, stub: OpenAIStub) -> None:
+async def test_a_failure_is_not_tried_again(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     with pytest.raises(ModelUnavailable):
-        await _answer(client, "stub-503")
+        await _answer(endpoint, "stub-503")
 
     assert len(stub.exchanges) == 1
 
 
-async def test_a_redirect_is_not_followed(client: AsyncOpenAI, stub: OpenAIStub) -> None:
+async def test_a_redirect_is_not_followed(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     async with OpenAIStub() as elsewhere:
         with pytest.raises(ModelNotConfigured):
-            await _answer(client, f"stub-redirect-{elsewhere.port}")
+            await _answer(endpoint, f"stub-redirect-{elsewhere.port}")
 
         assert (len(stub.exchanges), elsewhere.exchanges) == (1, [])
 
 
 @pytest.mark.parametrize("model", ["stub-slow-500", "stub-stall-1"])
-async def test_closing_the_answer_stops_the_provider(client: AsyncOpenAI, stub: OpenAIStub, model: str) -> None:
+async def test_closing_the_answer_stops_the_provider(endpoint: HttpEndpoint, stub: OpenAIStub, model: str) -> None:
     delays = []
     for _ in range(5):
-        batches = OpenAIChat(client).stream(_asking(model))
+        batches = OpenAIChat(endpoint).stream(_asking(model))
         async with asyncio.timeout(NOT_FOR_EVER):
             await anext(batches)
             exchange = await stub.arrival()
@@ -309,11 +316,11 @@ async def test_closing_the_answer_stops_the_provider(client: AsyncOpenAI, stub: 
 
 
 async def test_cancelling_the_caller_stops_a_provider_that_has_not_answered(
-    client: AsyncOpenAI, stub: OpenAIStub
+    endpoint: HttpEndpoint, stub: OpenAIStub
 ) -> None:
     delays = []
     for _ in range(5):
-        caller = asyncio.create_task(_answer(client, "stub-silent"))
+        caller = asyncio.create_task(_answer(endpoint, "stub-silent"))
         async with asyncio.timeout(NOT_FOR_EVER):
             exchange = await stub.arrival()
             cancelled_at = perf_counter()
@@ -326,25 +333,25 @@ async def test_cancelling_the_caller_stops_a_provider_that_has_not_answered(
     assert median(delays) < GONE_WITHIN
 
 
-async def test_a_connection_is_used_again(client: AsyncOpenAI, stub: OpenAIStub) -> None:
+async def test_a_connection_is_used_again(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     for _ in range(3):
-        await _answer(client, "stub-fast")
+        await _answer(endpoint, "stub-fast")
 
     assert (len(stub.exchanges), stub.connections_made) == (3, 1)
 
 
 async def test_a_kept_connection_that_turns_out_to_be_closed_fails_no_call(
-    client: AsyncOpenAI, stub: OpenAIStub
+    endpoint: HttpEndpoint, stub: OpenAIStub
 ) -> None:
     for _ in range(3):
-        assert _text(await _answer(client, "stub-once")) == "t0 t1 t2 "
+        assert _text(await _answer(endpoint, "stub-once")) == "t0 t1 t2 "
 
     assert stub.connections_made == 3
 
 
-async def test_a_new_connection_that_is_closed_is_not_tried_again(client: AsyncOpenAI, stub: OpenAIStub) -> None:
+async def test_a_new_connection_that_is_closed_is_not_tried_again(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     with pytest.raises(ModelUnavailable):
-        await _answer(client, "stub-hang-up")
+        await _answer(endpoint, "stub-hang-up")
 
     assert len(stub.exchanges) == 1
 
@@ -353,15 +360,15 @@ TEXTS = ["one", "two words", "三"]
 
 
 @pytest.mark.parametrize("model", ["stub-embed-4", "stub-embed-floats-4", "stub-embed-reversed-4"])
-async def test_vectors_come_in_the_order_of_the_texts(client: AsyncOpenAI, model: str) -> None:
-    found = await OpenAIEmbedding(client, model).embed(TEXTS, {})
+async def test_vectors_come_in_the_order_of_the_texts(endpoint: HttpEndpoint, model: str) -> None:
+    found = await OpenAIEmbedding(endpoint, model).embed(TEXTS, {})
 
     assert found.vectors == [vector(text, 4) for text in TEXTS]
     assert found.usage == Usage(prompt_tokens=4)
 
 
-async def test_texts_and_headers_go_to_the_provider(client: AsyncOpenAI, stub: OpenAIStub) -> None:
-    await OpenAIEmbedding(client, "stub-embed").embed(TEXTS, {"x-request-id": "request-1"})
+async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    await OpenAIEmbedding(endpoint, "stub-embed").embed(TEXTS, {"x-request-id": "request-1"})
 
     (exchange,) = stub.exchanges
     assert (exchange.method, exchange.path) == ("POST", "/v1/embeddings")
@@ -391,11 +398,11 @@ async def test_texts_and_headers_go_to_the_provider(client: AsyncOpenAI, stub: O
     ],
 )
 async def test_a_provider_without_the_right_vectors_fails_in_our_words(
-    client: AsyncOpenAI, model: str, kind: type[DomainError]
+    endpoint: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
     async with asyncio.timeout(NOT_FOR_EVER):
         with pytest.raises(DomainError) as refusal:
-            await OpenAIEmbedding(client, model).embed(TEXTS, {})
+            await OpenAIEmbedding(endpoint, model).embed(TEXTS, {})
 
     assert type(refusal.value) is kind
     assert _holds_nothing_of_the_provider(refusal.value)

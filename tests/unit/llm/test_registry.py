@@ -128,8 +128,8 @@ async def test_the_key_of_openai_goes_to_openai(opened: Any) -> None:
     found = opened(openai_api_key=SecretStr("key")).embedding(_at("openai", "text-embedding-3-large", None))
 
     assert isinstance(found, OpenAIEmbedding)
-    assert str(found._client.base_url) == "https://api.openai.com/v1/"
-    assert found._client.api_key == "key"
+    assert found._endpoint.base_url == "https://api.openai.com/v1"
+    assert found._endpoint.headers["Authorization"] == "Bearer key"
 
 
 async def test_the_local_models_need_no_endpoint_and_are_not_looked_for_at_one(opened: Any, stub: OpenAIStub) -> None:

@@ -97,11 +97,14 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
     ],
 )
 def test_rubbish_is_an_error_of_ours_without_a_word_of_it(payload: bytes) -> None:
-    with pytest.raises(ModelResponseInvalid) as refusal:
-        _read(b"data: " + payload + b"\n\n")
+    reader = ChunkReader()
 
-    assert refusal.value.message == "The model's provider broke off, or answered what cannot be understood."
-    assert refusal.value.__cause__ is None
+    chunks = reader.feed(_delta("a") + b"data: " + payload + b"\n\n" + _delta("b"))
+
+    assert chunks == [ChatChunk("a")]
+    assert isinstance(reader.failure, ModelResponseInvalid)
+    assert reader.failure.message == "The model's provider broke off, or answered what cannot be understood."
+    assert reader.failure.__cause__ is None
 
 
 @pytest.mark.parametrize("reason", ["x" * 51, "a\0b", "Upstream secret text"])
@@ -124,8 +127,16 @@ def test_a_line_without_end_is_not_gathered() -> None:
     for _ in range(MOST_BYTES // 65_536 - 1):
         assert reader.feed(b"x" * 65_536) == []
 
-    with pytest.raises(ModelResponseInvalid):
-        reader.feed(b"x" * 65_536)
+    assert reader.failure is None
+    reader.feed(b"x" * 65_536)
+    assert isinstance(reader.failure, ModelResponseInvalid)
+
+
+def test_a_line_may_not_be_longer_where_its_end_comes_with_it() -> None:
+    reader = ChunkReader()
+
+    assert reader.feed(_delta("x" * MOST_BYTES)) == []
+    assert isinstance(reader.failure, ModelResponseInvalid)
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

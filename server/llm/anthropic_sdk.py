@@ -1,0 +1,144 @@
+"""The anthropic SDK, which speaks through httpx2, and its connections: imported when a model of it is first called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import httpx2
+from anthropic import AnthropicError, APIConnectionError, AsyncAnthropic, AsyncStream
+
+from server.llm.addresses import AddressRefused, public_address
+from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, refusal
+from server.llm.port import ModelResponseInvalid, ModelUnavailable
+
+_MOST_KEPT = 100
+"""As the SDKs have it by default."""
+
+_LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+"""What is on this machine is reached directly, whatever HTTP_PROXY says."""
+
+
+class Client:
+    """The SDK's client of one endpoint, which connects, authenticates and maps failures."""
+
+    def __init__(
+        self, base_url: str, key: str, credentials: Mapping[str, str], *, silence: float, guarded: bool
+    ) -> None:
+        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+        self._client = AsyncAnthropic(
+            base_url=base_url,
+            api_key=key,
+            max_retries=0,
+            http_client=_connections(silence, guarded=guarded),
+            # Named here, since the SDK lets ANTHROPIC_CUSTOM_HEADERS replace what is only derived from the key.
+            default_headers=credentials,
+            open_telemetry=False,
+        )
+
+    @asynccontextmanager
+    async def messages(
+        self, model: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """What comes of a streamed answer; leaving the context ends what is still being written.
+
+        Failures are raised in our words. Nothing that the provider said is passed on.
+        """
+        with _failures(model):
+            response: Any = await self._client.post(
+                "/v1/messages",
+                body=body,
+                options={"headers": headers},
+                cast_to=httpx2.Response,
+                stream=True,
+                stream_cls=AsyncStream[Any],
+            )
+            async with aclosing(response):
+                yield response.aiter_bytes()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._client.close()
+
+
+async def drain(parts: AsyncIterator[bytes]) -> None:
+    """Reads what is behind an answer's end. Whatever is wrong with it, the answer is complete."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in parts:
+                pass
+
+
+@contextmanager
+def _failures(model: str) -> Iterator[None]:
+    try:
+        yield
+    except APIConnectionError as error:
+        if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
+            raise error.__cause__.told(model, "messages") from None
+        raise ModelUnavailable from error
+    except httpx2.TimeoutException as error:
+        raise ModelUnavailable from error
+    except (httpx2.HTTPError, httpx2.StreamError, AnthropicError) as error:
+        raise ModelResponseInvalid from error
+
+
+def _connections(silence: float, *, guarded: bool) -> httpx2.AsyncClient:
+    """They do not follow to other addresses: neither the key nor the conversation is for them."""
+    return _Http(
+        timeout=httpx2.Timeout(silence, connect=CONNECT_SECONDS),
+        limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=_MOST_KEPT),
+        follow_redirects=False,
+        mounts=_LOOPBACK,
+        event_hooks={"request": [_guard] if guarded else [], "response": [_check]},
+    )
+
+
+class _Http(httpx2.AsyncClient):
+    """Sends once more what went down a kept connection that its other end had closed meanwhile.
+
+    Nobody has answered such a request, and any provider closes an idle connection at some time.
+    """
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        while True:
+            trace = request.extensions["trace"] = _Trace()
+            try:
+                return await super().send(request, **options)
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+                if trace.reached:
+                    raise
+
+
+class _Trace:
+    """Whether a request got a new connection or an answer: no failure after these is that of a stale connection."""
+
+    def __init__(self) -> None:
+        self.reached = False
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:  # noqa: ARG002
+        self.reached = self.reached or event in (
+            "connection.connect_tcp.started",
+            "http11.receive_response_headers.complete",
+        )
+
+
+async def _guard(request: httpx2.Request) -> None:
+    """Sends the request to the address that was looked at. Raises Refused for one that is not public."""
+    host = request.extensions.get("sni_hostname") or request.url.host  # it may be sent a second time
+    try:
+        address = await public_address(host, request.url.port or 443)
+    except AddressRefused:
+        raise Refused(403, "", 0.0) from None
+    except OSError as error:
+        raise httpx2.ConnectError(str(error)) from error
+    request.extensions = {**request.extensions, "sni_hostname": host}
+    request.url = request.url.copy_with(host=address)
+
+
+async def _check(response: httpx2.Response) -> None:
+    """Raises Refused for a refusal."""
+    if not response.is_success:
+        raise await refusal(response.status_code, response.headers, response.aiter_bytes())

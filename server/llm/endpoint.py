@@ -1,0 +1,145 @@
+"""The connections of one process to one endpoint of models, over aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import orjson
+
+from server.llm.addresses import AddressRefused, check_public, public_address
+from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, authorization, refusal
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "atrium",
+    "Accept-Encoding": "identity",  # an answer is read as it is written
+}
+
+
+class HttpEndpoint:
+    """Posts JSON to the paths of a base URL, and reads what comes back.
+
+    It follows to no other address: neither the key nor the conversation is for it. It does not try again, but where a
+    kept connection turns out to have been closed by its other end: nobody has answered what went down it. llama.cpp
+    closes each connection after its answer without a word of it, and any provider closes an idle one at some time.
+    """
+
+    def __init__(self, base_url: str, key: str, *, silence: float, guarded: bool) -> None:
+        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+        self.base_url = base_url
+        self.headers = {**_HEADERS, **authorization(key)}
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        address = urlsplit(base_url)
+        self._proxy = _proxy(address.scheme, address.hostname or "")
+        self._guarded = guarded
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The content of a successful answer; leaving the context ends what is still being written.
+
+        Raises Refused, and what aiohttp raises.
+        """
+        response = await self._answered(f"{self.base_url}{path}", orjson.dumps(body), {**self.headers, **headers})
+        async with response:
+            if response.status // 100 != 2:
+                raise await refusal(response.status, response.headers, response.content.iter_any())
+            try:
+                yield response.content
+            except RuntimeError as error:
+                if self._session is None or not self._session.closed:
+                    raise
+                raise aiohttp.ClientConnectionError(str(error)) from error  # it was closed here in the midst of reading
+
+    async def _answered(self, url: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        session = self._session = self._session or self._opened()
+        target: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
+        if self._guarded and self._proxy is not None:
+            target |= await self._checked(url, headers)
+        while True:
+            connection = SimpleNamespace(reused=False)
+            try:
+                return await session.post(data=body, allow_redirects=False, trace_request_ctx=connection, **target)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not connection.reused:
+                    raise
+            except (AddressRefused, aiohttp.InvalidURL):
+                raise Refused(403, "", 0.0) from None
+
+    async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """What to ask a proxy for: the address that was looked at, since it would look the name up by itself."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            address = await public_address(host, port)
+        except AddressRefused:
+            raise Refused(403, "", 0.0) from None
+        except OSError as error:
+            raise aiohttp.ClientConnectionError(str(error)) from error
+        place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return {
+            "url": parts._replace(netloc=place).geturl(),
+            "headers": {**headers, "Host": parts.netloc},
+            "server_hostname": host if parts.scheme == "https" else None,
+        }
+
+    def _opened(self) -> aiohttp.ClientSession:
+        watched = aiohttp.TraceConfig()
+        watched.on_connection_reuseconn.append(_reused)
+        watched.on_connection_create_start.append(_created)
+        factory = _public_socket if self._guarded and self._proxy is None else None
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=factory),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            trace_configs=[watched],
+        )
+
+
+async def drained(content: aiohttp.StreamReader) -> None:
+    """Reads what is behind an answer's end. Whatever is wrong with it, the answer is complete."""
+    if content.at_eof():
+        return
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in content.iter_any():
+                pass
+
+
+async def _reused(_session: object, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _created(_session: object, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx.reused = False
+
+
+def _public_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for that very address, so that a name cannot be another's a moment later. Raises AddressRefused."""
+    family, kind, protocol, _, target = address
+    check_public(str(target[0]))
+    return socket.socket(family, kind, protocol)
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """What the environment says that the host is to be reached through. What is on this machine is reached directly."""
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(scheme) or proxies.get("all")
