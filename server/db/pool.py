@@ -102,10 +102,14 @@ class Pool:
         except BaseException:
             if waiter.done() and not waiter.cancelled():  # it came in the moment in which it was given up
                 self._give(waiter.result())
+            else:
+                with suppress(ValueError):  # passed over already
+                    self._waiters.remove(waiter)
             raise
-        if given is None:
-            return await self._opened()
-        return given
+        if given is not None and given.is_closed():  # between being given and being taken
+            self._open.discard(given)
+            given = None
+        return given or await self._opened()
 
     def _give(self, given: Connection | None) -> None:
         """Hands a connection, or the place to open one, to whoever waits longest; else it stays here."""

@@ -55,12 +55,12 @@ class SmtpMailer:
 
 
 def _start_tls(server: SplitResult) -> bool | None:
-    """None: where the server offers it. True: or not at all, so that nobody on the way can strip the offer and read
-    the password.
+    """True: or no mail at all, so that nobody on the way can strip the offer and read the codes and the password. None,
+    for a server on this machine: where it offers it.
     """
     if server.scheme == "smtps":
         return False
-    return True if server.username and not _is_here(server.hostname or "") else None
+    return None if _is_here(server.hostname or "") else True
 
 
 def _is_here(host: str) -> bool:

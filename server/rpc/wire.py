@@ -26,14 +26,17 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     return Timestamp(seconds=int(moment.timestamp() // 1), nanos=moment.microsecond * 1000)
 
 
-def moment(request: Message, field: str) -> datetime | None:
-    """The request's timestamp, None where it is unset. Raises InvalidRequest for one outside the years 1 to 9999."""
+def moment(request: Message, field: str, path: str | None = None) -> datetime | None:
+    """The request's timestamp, None where it is unset. Raises InvalidRequest for one outside the years 1 to 9999.
+
+    `path`: how to call the field there, where it is not one of the request itself.
+    """
     if not request.HasField(field):
         return None
     try:
         made: datetime = getattr(request, field).ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise InvalidRequest([(field, "must be a moment of the years 1 to 9999")]) from None
+        raise InvalidRequest([(path or field, "must be a moment of the years 1 to 9999")]) from None
     return made
 
 

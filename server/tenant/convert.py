@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -85,8 +85,9 @@ def tenant_changes(request: pb.UpdateTenantRequest) -> dict[str, Any]:
         values[field] = moment(request, field)
     if request.quota_raises or "quota_raises" in request.update_mask.paths:
         values["quota_raises"] = {
-            each.resource: {"limit": each.limit, "until": each.expire_time.ToDatetime(UTC).isoformat()}
-            for each in request.quota_raises
+            each.resource: {"limit": each.limit, "until": ends.isoformat()}
+            for place, each in enumerate(request.quota_raises)
+            if (ends := moment(each, "expire_time", f"quota_raises[{place}].expire_time")) is not None
         }
     found = masked(values, request.update_mask.paths)
     if "tier" in found:

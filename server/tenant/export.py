@@ -1,4 +1,4 @@
-"""All that a tenant has, as NDJSON: a line for each row of each of its tables, without secrets."""
+"""All that a tenant has, as NDJSON: a line for each row of each of its tables, but what no answer ever gives."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from server.db.base import metadata
 from server.db.database import Database
 from server.db.statements import Statement
 
-SECRETS = (
+NEVER_TOLD = (
     "ciphertext",
+    "locked_until",
+    "login_attempts",
     "nonce",
     "password_hash",
     "previous_hash",
     "refresh_hash",
     "secret_hash",
+    "token_epoch",
     "token_hash",
     "wrapped_key",
 )
-"""Columns that are left out wherever they stand."""
+"""Columns that are left out wherever they stand: secrets, and how near somebody is to a lock-out."""
 
-LEFT_OUT = frozenset({"idempotency_keys"})
-"""Tables that hold nothing of the tenant's own: answers that are remembered for a day."""
+LEFT_OUT = frozenset({"embedding_cache", "idempotency_keys"})
+"""Tables that hold nothing of the tenant's own: what can be made again, and answers that are remembered for a day."""
 
 _ROWS = 500
 
@@ -58,7 +61,7 @@ def _statements(table: Table) -> tuple[Statement, Statement]:
     """The first page, and the one after a row, of the transaction's tenant."""
     key: list[ColumnElement[object]] = list(table.primary_key)
     row: ColumnElement[object] = cast(func.to_jsonb(literal_column(table.name)), JSONB)
-    for name in SECRETS:
+    for name in NEVER_TOLD:
         if name in table.c:
             row = row.op("-")(literal_column(f"'{name}'"))
     page = select(*key, row.label("exported")).order_by(*key).limit(_ROWS)

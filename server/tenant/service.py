@@ -158,9 +158,9 @@ class TenantService:
         Raises TenantNotFound.
         """
         moment = now()
-        async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
+        entitlement = await store.read_entitlement(self._database, _reachable(tenant_id))
+        async with self._database.tenant_tx(tenant_id) as tx:
             await store.get(tx, tenant_id)
-            entitlement = await store.hold_entitlement(tx)
             tier = tier_now(entitlement, moment)
             used = []
             for resource in RESOURCES:

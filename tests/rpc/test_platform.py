@@ -10,9 +10,14 @@ from grpc import StatusCode as Code
 from atrium.identity.v1 import api_key_pb2, role_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from server.tenant.export import SECRETS
 from tests.factories.world import Person, World, refused
 from tests.rpc.requests import SOME_ID
+
+NEVER_TOLD = {
+    *("password_hash", "refresh_hash", "previous_hash", "secret_hash", "token_hash"),
+    *("ciphertext", "nonce", "wrapped_key", "login_attempts", "locked_until", "embedding"),
+}
+"""What no message of the API holds, as its conventions have it."""
 
 
 def _inside(platform: Person, tenant_id: str) -> tuple[tuple[str, str], ...]:
@@ -124,7 +129,7 @@ async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: Worl
         count = await admin.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", administrator.tenant_id)
         assert len([line for line in lines if line["table"] == table]) == count > 0, table
     assert [line["table"] for line in lines].count("tenants") == 1
-    assert [name for line in lines for name in line["row"] if name in SECRETS] == []
+    assert not NEVER_TOLD.intersection(name for line in lines for name in line["row"])
 
 
 async def test_a_large_table_is_exported_whole(world: World, admin: Any) -> None:

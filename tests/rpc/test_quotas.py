@@ -120,6 +120,18 @@ async def test_the_limit_follows_from_the_tier_and_what_was_given(
     assert await _limit(world, administrator) == limit
 
 
+async def test_a_raise_that_ends_at_no_moment_there_is_names_its_field(world: World) -> None:
+    administrator = await world.tenant(FREE)
+    platform = await world.platform()
+    never = [{"resource": "users", "limit": 9, "expire_time": Timestamp(seconds=253_402_300_800)}]
+    request = tenant.UpdateTenantRequest(id=administrator.tenant_id, quota_raises=never)
+
+    refusal = await refused(world.tenants.UpdateTenant(request, metadata=platform.metadata))
+
+    assert refusal.code == Code.INVALID_ARGUMENT
+    assert refusal.fields == ["quota_raises[0].expire_time"]
+
+
 async def test_a_raise_is_taken_back(world: World) -> None:
     administrator = await world.tenant(FREE)
     raised = [{"resource": "users", "limit": 9, "expire_time": _in(1)}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from time import monotonic
 
@@ -34,6 +35,7 @@ class SigningKeys:
         self._access_life = access_life
         self._clock = clock
         self._sought = -_SEEK_SECONDS
+        self._refreshing = asyncio.Lock()
 
     async def load(self) -> list[SigningKey]:
         """The keys whose tokens are accepted; the first one is made here. Raises MasterKeyUnknown."""
@@ -43,7 +45,8 @@ class SigningKeys:
 
     async def refresh(self, ring: KeyRing) -> None:
         """Puts the keys on the ring as they are now."""
-        async with self._database.global_tx() as tx:
+        # One at a time: an older reading that came later would put a revoked key back.
+        async with self._refreshing, self._database.global_tx() as tx:
             ring.replace(await store.live(tx, self._master_keys))
 
     async def seek(self, ring: KeyRing) -> None:

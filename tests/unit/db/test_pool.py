@@ -193,6 +193,18 @@ async def test_a_connection_given_in_the_moment_of_a_cancellation_is_not_lost(ba
         assert await pool.acquire() is held
 
 
+async def test_a_connection_that_is_lost_in_the_moment_it_is_given_is_not_lent(backend: Server) -> None:
+    pool = Pool(backend.connect, 1)
+    held: Any = await pool.acquire()
+    task = await _waiting(pool)
+
+    pool.release(held)
+    held.closed = True
+
+    async with asyncio.timeout(BOUND):
+        assert await task is backend.lines[1]
+
+
 async def test_nobody_waits_for_ever(backend: Server) -> None:
     pool = Pool(backend.connect, 1, wait_seconds=0.01)
     held = await pool.acquire()

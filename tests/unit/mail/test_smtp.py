@@ -78,7 +78,7 @@ async def test_the_user_of_the_url_signs_in(tls: ssl.SSLContext) -> None:
 @pytest.mark.parametrize(
     ("url", "start_tls"),
     [
-        ("smtp://mail.example", None),
+        ("smtp://mail.example", True),
         ("smtp://user:password@mail.example", True),
         ("smtp://user:password@127.0.0.1", None),
         ("smtp://user:password@[::1]:25", None),
@@ -86,7 +86,7 @@ async def test_the_user_of_the_url_signs_in(tls: ssl.SSLContext) -> None:
         ("smtps://user:password@mail.example", False),
     ],
 )
-def test_a_password_goes_over_the_network_under_tls_alone(url: str, start_tls: bool | None) -> None:
+def test_mail_goes_over_the_network_under_tls_alone(url: str, start_tls: bool | None) -> None:
     assert SmtpMailer(url, SENDER)._start_tls is start_tls
 
 
