@@ -49,7 +49,6 @@ _FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_NO_OVERLOAD_RETRY = 1.0
 
 
 def installed() -> bool:
@@ -110,7 +109,7 @@ class AnthropicChat:
         sdk, client = await self._endpoint.client()
         reader, meter = MessageReader(), AnswerMeter(request)
         headers = {**request.headers, **self._credentials}
-        async with client.messages(request.model, _body(request), headers) as parts:
+        async with client.messages(request.name, _body(request), headers, lambda: meter.finished) as parts:
             async for data in parts:
                 if chunks := reader.feed(data):
                     yield meter.counted(chunks)
@@ -158,6 +157,18 @@ def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
             turns[-1]["content"] += blocks
         else:
             turns.append({"role": role, "content": blocks})
+    return _without_end(turns)
+
+
+def _without_end(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns; one of the assistant's to go on with may not end in white space, and the API refuses an empty text."""
+    if turns and turns[-1]["role"] == "assistant" and turns[-1]["content"][-1]["type"] == "text":
+        last = turns[-1]["content"][-1]
+        last["text"] = last["text"].rstrip()
+        if not last["text"]:
+            turns[-1]["content"].pop()
+        if not turns[-1]["content"]:
+            turns.pop()
     return turns
 
 
@@ -272,7 +283,7 @@ def _failure(kind: str) -> Exception:
     """An error that comes in the middle of an answer."""
     match kind:
         case "overloaded_error" | "timeout_error":
-            return ModelUnavailable(_NO_OVERLOAD_RETRY)
+            return ModelUnavailable()
         case "rate_limit_error":
-            return ModelRateLimited("", _NO_OVERLOAD_RETRY)
+            return ModelRateLimited("")
     return ModelResponseInvalid()

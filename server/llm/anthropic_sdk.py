@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -40,13 +40,14 @@ class Client:
 
     @asynccontextmanager
     async def messages(
-        self, model: str, body: Mapping[str, Any], headers: Mapping[str, str]
+        self, model: str, body: Mapping[str, Any], headers: Mapping[str, str], complete: Callable[[], bool]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """What comes of a streamed answer; leaving the context ends what is still being written.
 
-        Failures are raised in our words. Nothing that the provider said is passed on.
+        Failures are raised in our words. Nothing that the provider said is passed on. `complete`: whether the answer is
+        all there already, so that the loss of its connection is no failure.
         """
-        with _failures(model):
+        with _failures(model, complete):
             response: Any = await self._client.post(
                 "/v1/messages",
                 body=body,
@@ -72,16 +73,18 @@ async def drain(parts: AsyncIterator[bytes]) -> None:
 
 
 @contextmanager
-def _failures(model: str) -> Iterator[None]:
+def _failures(model: str, complete: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except APIConnectionError as error:
         if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
             raise error.__cause__.told(model, "messages") from None
         raise ModelUnavailable from error
-    except httpx2.TimeoutException as error:
-        raise ModelUnavailable from error
     except (httpx2.HTTPError, httpx2.StreamError, AnthropicError) as error:
+        if complete():
+            return
+        if isinstance(error, httpx2.TimeoutException):
+            raise ModelUnavailable from error
         raise ModelResponseInvalid from error
 
 
@@ -131,7 +134,7 @@ async def _guard(request: httpx2.Request) -> None:
     try:
         address = await public_address(host, request.url.port or 443)
     except AddressRefused:
-        raise Refused(403, "", 0.0) from None
+        raise Refused(403) from None
     except OSError as error:
         raise httpx2.ConnectError(str(error)) from error
     request.extensions = {**request.extensions, "sni_hostname": host}

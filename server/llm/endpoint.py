@@ -41,6 +41,8 @@ class HttpEndpoint:
         address = urlsplit(base_url)
         self._proxy = _proxy(address.scheme, address.hostname or "")
         self._guarded = guarded
+        self.refused: dict[str, set[str]] = {}
+        """Which fields of a request each model does not take, as far as is known."""
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -80,7 +82,7 @@ class HttpEndpoint:
                 if not connection.reused:
                     raise
             except (AddressRefused, aiohttp.InvalidURL):
-                raise Refused(403, "", 0.0) from None
+                raise Refused(403) from None
 
     async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """What to ask a proxy for: the address that was looked at, since it would look the name up by itself."""
@@ -89,7 +91,7 @@ class HttpEndpoint:
         try:
             address = await public_address(host, port)
         except AddressRefused:
-            raise Refused(403, "", 0.0) from None
+            raise Refused(403) from None
         except OSError as error:
             raise aiohttp.ClientConnectionError(str(error)) from error
         place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

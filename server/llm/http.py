@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from math import isnan
 
 import orjson
 
+from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.llm.port import (
     ModelContentFiltered,
@@ -39,8 +41,8 @@ _TOO_LONG = frozenset(
 )
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 
-_TOO_LONG_AT_ANTHROPIC = "prompt is too long"
-"""Its only sign there: the type is that of every malformed request."""
+_TOO_LONG_IN_WORDS = ("prompt is too long", "This model's maximum context length")
+"""Its only sign at Anthropic's API and at vLLM: the type is that of every malformed request."""
 
 
 def authorization(key: str | None) -> dict[str, str]:
@@ -51,18 +53,20 @@ def authorization(key: str | None) -> dict[str, str]:
 class Refused(Exception):
     """The endpoint answers with a status that is no success."""
 
-    def __init__(self, status: int, code: str, retry_after: float) -> None:
+    def __init__(self, status: int, code: str = "", retry_after: float | None = None, param: str = "") -> None:
+        """`code`, `param`: what the endpoint calls it, and which field it names. `retry_after`: seconds, if it says."""
         super().__init__(status)
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.param = param
 
     def told(self, model: str, field: str) -> DomainError:
         """The same in our words. `field`: what of the request it is about."""
         match self.status:
             case 429:
                 # Where the account is empty, waiting does not fill it.
-                return ModelRateLimited(model, None if self.code == "insufficient_quota" else self.retry_after)
+                return ModelRateLimited(model, self.retry_after, helps=self.code != "insufficient_quota")
             case 401 | 402 | 403 | 404 | 405:
                 return ModelNotConfigured(model)
             case status if status < 400:  # it has moved, and its address is the operator's to change
@@ -79,15 +83,17 @@ class Refused(Exception):
 async def refusal(status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> Refused:
     """What an answer that is no success says; of its text no more is read than is needed: it may have no end."""
     content, _ = await read(parts, _MOST_ERROR_BYTES)
-    code = ""
-    with suppress(ValueError, LookupError, TypeError):  # many a refusal has no such form
-        error = orjson.loads(content)["error"]
+    code, param = "", ""
+    with suppress(ValueError, LookupError, TypeError, AttributeError):  # many a refusal has no such form
+        body = orjson.loads(content)
+        error = body.get("error") or body  # vLLM's older versions say it at the top
+        param = str(error.get("param") or "")
         code = str(error.get("code", ""))
-        if not code.isidentifier():  # llama.cpp repeats the status there, and says it in the type
+        if not code.isidentifier():  # llama.cpp and vLLM repeat the status there, and say it in the type
             code = str(error["type"])
-        if str(error.get("message")).startswith(_TOO_LONG_AT_ANTHROPIC):
+        if str(error.get("message")).startswith(_TOO_LONG_IN_WORDS):
             code = "context_length_exceeded"
-    return Refused(status, code, _retry_after(headers))
+    return Refused(status, code, _retry_after(headers), param)
 
 
 async def read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
@@ -100,10 +106,16 @@ async def read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
     return bytes(content), True
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds; 1 where the header is missing or a date."""
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, given as such or as a date (RFC 9110, section 10.2.3); None where the header is missing or odd."""
+    told = headers.get("retry-after")
+    if told is None:
+        return None
     try:
-        seconds = float(headers.get("retry-after", "1"))
+        seconds = float(told)
     except ValueError:
-        return 1.0
-    return 1.0 if isnan(seconds) else min(max(seconds, 0.0), 3600.0)
+        try:
+            seconds = (parsedate_to_datetime(told) - now()).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return None if isnan(seconds) else min(max(seconds, 0.0), 3600.0)

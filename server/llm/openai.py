@@ -9,8 +9,8 @@ The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -75,8 +75,8 @@ class OpenAIChat:
             body["response_format"] = _response_format(request.response_format)
         body |= {"stream": True, "stream_options": {"include_usage": True}, **self._extra}
         headers = {**request.headers, **self._authorization}
-        with _failures(request.model, "messages"):
-            async with self._endpoint.post("/chat/completions", body, headers) as content:
+        with _failures(request.name, "messages", lambda: meter.finished):
+            async with _accepted(self._endpoint, "/chat/completions", body, headers) as content:
                 async for data in content.iter_any():
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
@@ -87,6 +87,41 @@ class OpenAIChat:
                         break
         if not meter.finished:
             raise ModelResponseInvalid
+
+
+# What OpenAI's reasoning models and its older embedding models refuse, and others need: by what takes its place.
+_NOT_EVERYWHERE: dict[str, str | None] = {
+    "max_tokens": "max_completion_tokens",
+    "temperature": None,
+    "dimensions": None,
+}
+
+
+@asynccontextmanager
+async def _accepted(
+    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+) -> AsyncIterator[aiohttp.StreamReader]:
+    """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
+    refused = endpoint.refused.setdefault(body["model"], set())
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                content = await stack.enter_async_context(endpoint.post(path, _without(body, refused), headers))
+            except Refused as error:
+                if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
+                    raise
+                refused.add(error.param)
+            else:
+                break
+        yield content
+
+
+def _without(body: Mapping[str, Any], refused: Set[str]) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if name not in refused}
+    for name in refused & body.keys():
+        if (other := _NOT_EVERYWHERE[name]) is not None:
+            kept[other] = body[name]
+    return kept
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -118,18 +153,35 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 class OpenAIEmbedding:
-    """An embedding model. `key`: in place of the endpoint's."""
+    """An embedding model.
 
-    def __init__(self, endpoint: HttpEndpoint, model: str, key: str | None = None) -> None:
+    `key`: in place of the endpoint's. `dimensions`: the length that its vectors have; None: whatever they have.
+    `shortens`: whether the endpoint is asked for that length.
+    """
+
+    def __init__(
+        self,
+        endpoint: HttpEndpoint,
+        model: str,
+        key: str | None = None,
+        *,
+        dimensions: int | None = None,
+        shortens: bool = False,
+    ) -> None:
         self._endpoint = endpoint
         self._model = model
         self._authorization = authorization(key)
+        self._dimensions = dimensions
+        self._shortens = shortens and dimensions is not None
 
     async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
-        asked = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
+        asked: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
+        if self._shortens:
+            asked["dimensions"] = self._dimensions
         with _failures(self._model, "inputs"):
-            async with self._endpoint.post("/embeddings", asked, {**headers, **self._authorization}) as answer:
+            headers = {**headers, **self._authorization}
+            async with _accepted(self._endpoint, "/embeddings", asked, headers) as answer:
                 content, whole = await read(answer.iter_any(), _MOST_VECTOR_BYTES * len(texts))
         try:
             body = orjson.loads(content if whole else b"")
@@ -139,7 +191,12 @@ class OpenAIEmbedding:
             usage = Usage(int(told["prompt_tokens"])) if told else estimated(texts)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
-        if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+        lengths = {len(vector) for vector in vectors}
+        if (
+            len(vectors) != len(texts)
+            or len(lengths) != 1
+            or not lengths <= {self._dimensions or len(vectors[0])} - {0}
+        ):
             raise ModelResponseInvalid
         return EmbeddingResult(vectors, usage)
 
@@ -157,18 +214,19 @@ def _vector(embedding: str | list[float]) -> list[float]:
 
 
 @contextmanager
-def _failures(model: str, field: str) -> Iterator[None]:
+def _failures(model: str, field: str, complete: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """How a call fails, in our words. Nothing that the provider said is passed on.
 
-    `field`: what of the request it is about, where the provider refuses it.
+    `field`: what of the request it is about, where the provider refuses it. `complete`: whether the answer is all there
+    already, so that the loss of its connection is no failure.
     """
     try:
         yield
     except Refused as refused:
         raise refused.told(model, field) from None
-    except aiohttp.ClientPayloadError as error:  # it began to answer, and broke off
-        raise ModelResponseInvalid from error
-    except (aiohttp.ClientConnectionError, TimeoutError) as error:
-        raise ModelUnavailable from error
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, TimeoutError) as error:
+        if complete():
+            return
+        if isinstance(error, aiohttp.ClientConnectionError | TimeoutError):
+            raise ModelUnavailable from error
         raise ModelResponseInvalid from error

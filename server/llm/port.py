@@ -15,8 +15,19 @@ MOST_TOKENS = 1_000_000_000
 """More than any call can use: a larger count is a provider's mistake."""
 
 
+_RETRY_SECONDS = 1.0
+"""What callers are told where the provider does not say when to come back."""
+
+
 class ModelUnavailable(Unavailable):
-    """The model's provider is out of reach, too slow or too busy."""
+    """The model's provider is out of reach, too slow or too busy.
+
+    `asked`: seconds that it asks to be left alone for; None: it does not say.
+    """
+
+    def __init__(self, asked: float | None = None) -> None:
+        super().__init__(_RETRY_SECONDS if asked is None else asked)
+        self.asked = asked
 
 
 class ModelResponseInvalid(Unavailable):
@@ -36,7 +47,14 @@ class ModelContentFiltered(InvalidArgument):
 
 
 class ModelRateLimited(ResourceExhausted):
-    """The model's provider limits the rate: try again later."""
+    """The model's provider limits the rate: try again later.
+
+    `asked`: seconds that it asks to be left alone for; None: it does not say. `helps`: whether waiting does.
+    """
+
+    def __init__(self, model: str, asked: float | None = None, *, helps: bool = True) -> None:
+        super().__init__(model, (_RETRY_SECONDS if asked is None else asked) if helps else None)
+        self.asked = asked
 
 
 class ModelNotConfigured(FailedPrecondition):
@@ -121,9 +139,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A conversation to answer. `max_tokens`: the most to generate. `tool_choice`: a Tool must be called.
+    """A conversation to answer. `model`: as its provider calls it. `max_tokens`: the most to generate. `tool_choice`: a
+    Tool must be called.
 
-    `headers`: what is carried on to the provider.
+    `headers`: what is carried on to the provider. `label`: what callers know the model by; None: the same.
     """
 
     model: str
@@ -136,6 +155,12 @@ class ChatRequest:
     tool_choice: ToolChoice | Tool = "auto"
     response_format: ResponseFormat | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What callers know the model by."""
+        return self.label or self.model
 
     def with_answer(self, begun: Message, tokens: int) -> ChatRequest:
         """The same, of which so much has been written already, in about so many tokens."""

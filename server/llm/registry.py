@@ -18,8 +18,10 @@ _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": anthropic.ADDR
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model is, and who calls it. `own_key`: the tenant's, in place of the server's. `tenants`: the model is a
-    tenant's own, and none of the server's keys is for it.
+    """Where a model is, and who calls it.
+
+    `name`: as its provider calls it. `own_key`: the tenant's, in place of the server's. `tenants`: the model is a
+    tenant's own, and none of the server's keys is for it. `dimensions`: the length that its vectors have.
     """
 
     provider: str
@@ -27,6 +29,7 @@ class Endpoint:
     base_url: str | None
     own_key: str | None
     tenants: bool
+    dimensions: int | None = None
 
     @property
     def embedded(self) -> bool:
@@ -80,7 +83,11 @@ class Registry:
             return self._embeddings[endpoint.name]
         if endpoint.provider == "anthropic":  # whose API has no embeddings
             raise ModelNotConfigured(endpoint.name)
-        return OpenAIEmbedding(self._client(endpoint), endpoint.name, endpoint.key)
+        # Others than OpenAI may not know the field, and shorten nothing.
+        shortens = endpoint.provider == "openai"
+        return OpenAIEmbedding(
+            self._client(endpoint), endpoint.name, endpoint.key, dimensions=endpoint.dimensions, shortens=shortens
+        )
 
     def _client(self, endpoint: Endpoint) -> HttpEndpoint:
         """The connections to the endpoint, which all share, whatever their key. Raises ModelNotConfigured."""

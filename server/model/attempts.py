@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
 from server.kernel.errors import DomainError
-from server.llm.port import ChatChunk, ChatModel, ChatRequest, Message, ModelNotConfigured, ModelUnavailable
+from server.llm.port import (
+    ChatChunk,
+    ChatModel,
+    ChatRequest,
+    Message,
+    ModelNotConfigured,
+    ModelRateLimited,
+    ModelUnavailable,
+)
 from server.model.breakers import Breakers
 from server.model.domain import Model
 from server.model.meter import Meter
@@ -63,7 +71,7 @@ class Attempts:
         self._breakers = breakers
         self._asked: set[UUID] = set()
         self.meters: list[Meter] = []
-        self._first = self._choose("outage")
+        self._first = self._choose(None)
 
     async def stream(
         self, request: Callable[[Model], ChatRequest]
@@ -75,6 +83,7 @@ class Attempts:
         model, chat = self._first
         after: DomainError | None = None
         written: list[str] = []
+        called = False
         switches = 0
         while True:
             meter = self._metered(model)
@@ -95,17 +104,21 @@ class Attempts:
                                 yield (Began(meter, after), *batch)
                             if self._plan.continues:
                                 written.extend(chunk.text for chunk in batch)
+                                called = called or any(chunk.tool_calls for chunk in batch)
                 except DomainError as error:
                     failed = error
                 else:
                     self._breakers.succeeded(self._plan.tenant_id, model.id)
                     return
                 failure = failure_of(failed)
-                wait = self._noted(model, failed, failure) if not meter.begun else None
-                if wait is None or (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
+                wait = self._noted(model, failed, failure)
+                if meter.begun or wait is None:
+                    break
+                if (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
                     break
                 await asyncio.sleep(pause)
-            goes_on = not meter.begun or (self._plan.continues and switches < MOST_SWITCHES)
+            # Half a call of a tool is nothing that another model could go on with.
+            goes_on = not meter.begun or (self._plan.continues and not called and switches < MOST_SWITCHES)
             following = self._following(failure) if goes_on else None
             if following is None:
                 if not begun:
@@ -121,16 +134,18 @@ class Attempts:
         """Counts the failure; the seconds that the provider asks for, None where another try is of no use."""
         if failure not in PASSING:
             return None
-        retry_after: float | None = getattr(error, "retry_after", None)
+        asked = error.asked if isinstance(error, ModelUnavailable | ModelRateLimited) else None
         self._breakers.failed(
             self._plan.tenant_id,
             model.id,
             failure,
             after=self._plan.cooldown_after,
             cooldown=self._plan.cooldown,
-            retry_after=retry_after,
+            retry_after=asked,
         )
-        return None if isinstance(error, ModelNotConfigured) else retry_after or 0.0
+        if isinstance(error, ModelNotConfigured) or (isinstance(error, ModelRateLimited) and error.retry_after is None):
+            return None
+        return asked or 0.0
 
     def _following(self, failure: Failure | None) -> tuple[Model, ChatModel] | None:
         if failure is None:
@@ -140,25 +155,43 @@ class Attempts:
         except (ModelNotConfigured, ModelUnavailable):
             return None
 
-    def _choose(self, failure: Failure) -> tuple[Model, ChatModel]:
-        """The next model that may be asked after one that failed so. Raises why there is none."""
+    def _choose(self, failure: Failure | None) -> tuple[Model, ChatModel]:
+        """The next model that may be asked after one that failed so; None: none was asked. Raises why there is none.
+
+        A target that is left alone counts as one that failed as it did then.
+        """
         tenant_id, unset = self._plan.tenant_id, None
+        failures = [] if failure is None else [failure]
         cooling = []
-        for model in self._candidates(failure):
+        targets = self._plan.targets if failure is None or failure in PASSING else ()
+        for model in self._not_asked(targets):
+            if not self._breakers.allows(tenant_id, model.id):
+                health = self._breakers.health(tenant_id, model.id)
+                cooling.append(health.cooling)
+                failures.append(health.last)
+                continue
+            try:
+                return self._chosen(model)
+            except ModelNotConfigured as error:
+                unset = unset or error
+                failures.append("outage")
+        fallbacks = (model for kind in dict.fromkeys(failures) for model in self._plan.fallbacks.get(kind, ()))
+        for model in self._not_asked(fallbacks):
             if not self._breakers.allows(tenant_id, model.id):
                 cooling.append(self._breakers.health(tenant_id, model.id).cooling)
                 continue
-            self._asked.add(model.id)
             try:
-                return model, self._reach(model)
+                return self._chosen(model)
             except ModelNotConfigured as error:
                 unset = unset or error
-        raise unset or ModelUnavailable(min(cooling, default=1.0))
+        raise unset or ModelUnavailable(min(cooling, default=None))
 
-    def _candidates(self, failure: Failure) -> Iterator[Model]:
-        if failure in PASSING:
-            yield from (model for model in self._plan.targets if model.id not in self._asked)
-        yield from (model for model in self._plan.fallbacks.get(failure, ()) if model.id not in self._asked)
+    def _chosen(self, model: Model) -> tuple[Model, ChatModel]:
+        self._asked.add(model.id)
+        return model, self._reach(model)
+
+    def _not_asked(self, models: Iterable[Model]) -> Iterator[Model]:
+        return (model for model in models if model.id not in self._asked)
 
 
 def _going_on(request: ChatRequest, written: Sequence[str]) -> ChatRequest:

@@ -19,17 +19,19 @@ _TRIAL_SECONDS = 30.0
 @dataclass(slots=True)
 class _Circuit:
     failures: int = 0
+    last: Failure = "outage"
     cooling_until: float = 0.0
     trial_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a target is doing. `cooling`: seconds for which it is still left alone."""
+    """How a target is doing. `cooling`: seconds for which it is still left alone. `last`: how it failed last."""
 
     state: HealthState
     failures: int
     cooling: float
+    last: Failure = "outage"
 
 
 class Breakers:
@@ -78,6 +80,7 @@ class Breakers:
             return
         circuit = self._circuits.setdefault((tenant_id, model_id), _Circuit())
         circuit.failures += 1
+        circuit.last = failure
         limited = failure == "rate_limit"
         if limited or circuit.trial_until or circuit.failures >= after:
             seconds = max(cooldown, retry_after or 0.0) if limited else cooldown
@@ -91,5 +94,5 @@ class Breakers:
             return Health("healthy", 0, 0.0)
         left = circuit.cooling_until - self._clock()
         if left > 0:
-            return Health("cooling", circuit.failures, left)
-        return Health("trial" if circuit.cooling_until else "healthy", circuit.failures, 0.0)
+            return Health("cooling", circuit.failures, left, circuit.last)
+        return Health("trial" if circuit.cooling_until else "healthy", circuit.failures, 0.0, circuit.last)

@@ -93,7 +93,7 @@ class Catalogue:
 
     def credential(self, model: Model) -> SealedCredential | None:
         """The tenant's own key to the model's provider, at the model's address."""
-        return self._own.credentials.get((model.provider, model.base_url))
+        return self._own.credentials.get((model.provider, address(model.base_url)))
 
 
 class Catalogues:
@@ -139,9 +139,14 @@ class Catalogues:
                 {**_tenants(settings), **await limits.everything(tx)},
                 _named(await tenant_models.everything(tx)),
                 {route.alias: route for route in await routes.everything(tx)},
-                await credentials.everything(tx),
+                {(who, address(url)): sealed for (who, url), sealed in (await credentials.everything(tx)).items()},
                 now() + _LIFE,
             )
+
+
+def address(base_url: str | None) -> str | None:
+    """The same for every way to write it: a slash at its end says nothing."""
+    return base_url and base_url.rstrip("/")
 
 
 def _tenants(settings: CallSettings) -> dict[str, Limits]:

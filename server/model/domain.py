@@ -149,6 +149,7 @@ class Model:
     supports_streaming: bool
     supports_function_calling: bool
     base_url: str | None
+    upstream_name: str | None
     status: ModelStatus
     deprecates_at: datetime | None
     replacement: str | None
@@ -159,6 +160,11 @@ class Model:
     price: Price | None
     own: bool = False
     """Whether it is a tenant's own: reached with that tenant's credential, and never with the server's."""
+
+    @property
+    def upstream(self) -> str:
+        """What its provider calls it."""
+        return self.upstream_name or self.name
 
     def deprecated(self, moment: datetime) -> Deprecated | None:
         """What callers are told who should use another."""
@@ -188,6 +194,7 @@ class NewModel:
     supports_streaming: bool
     supports_function_calling: bool
     base_url: str | None
+    upstream_name: str | None
     price: Price
 
 

@@ -74,6 +74,7 @@ def _description() -> list[Column[Any]]:
         ),
         Column("deprecates_at", MOMENT, comment="From when it should not be used any more."),
         Column("replacement_model_id", Uuid, comment="What to use in its place."),
+        Column("upstream_name", String(200), comment="What its provider calls it; NULL: as calls do."),
     ]
 
 

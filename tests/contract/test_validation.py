@@ -103,6 +103,7 @@ NEW_MODEL: tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]] = (
         *odd(MODEL, name=["", " m", "a b", "m" * 101], provider=[0, 9], type=[0, 9], price=[None]),
         *odd(MODEL, description=["", "d" * 2001], max_tokens=[0], dimensions=[256], idempotency_key=["k" * 129]),
         *odd(MODEL, base_url=["", "10.0.0.7", "file:///etc/passwd", f"https://a/{'a' * 2048}"]),
+        *odd(MODEL, upstream_name=["", " a", "a" * 201]),
         *odd(EMBEDDER, dimensions=[0, 4001, None]),
         ({**MODEL, "provider": 3}, "base_url"),
         *(
@@ -116,7 +117,7 @@ COUNTED = ("requests_per_minute", "tokens_per_minute", "monthly_tokens", "parall
 CHANGED_MODEL = [
     *ids("id"),
     *odd({"id": ID}, etag=["e" * 65], description=["", "d" * 2001], max_tokens=[0], state=[0, 9]),
-    *odd({"id": ID}, base_url=["", "ftp://a/b", "a b"]),
+    *odd({"id": ID}, base_url=["", "ftp://a/b", "a b"], upstream_name=["", "a b", "a" * 201]),
 ]
 ROUTED: list[tuple[dict[str, Any], str]] = [
     ({**ROUTE, "targets": [{"model": "m"}] * 21}, "targets"),

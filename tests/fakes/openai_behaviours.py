@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
-import struct
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -379,15 +376,6 @@ async def tools(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
-async def embed_most(exchange: Exchange, count: int) -> None:
-    """Vectors, for no more than so many texts at once, and for none that says it is bad."""
-    if len(exchange.body["input"]) > count or "bad" in exchange.body["input"]:
-        await exchange.refuse("400 Bad Request", "invalid_request")
-    else:
-        await embed(exchange, 8)
-
-
-@behaviour
 async def limited(exchange: Exchange, count: int) -> None:
     """A rate limit that asks for so many seconds."""
     await exchange.refuse("429 Too Many Requests", "rate_limit", f"{_JSON}\r\nretry-after: {count}")
@@ -405,67 +393,3 @@ async def endless_error(exchange: Exchange, count: int) -> None:
     await exchange.begin("500 Broken", "application/json")
     while True:
         await exchange.part(b"x" * 65_536)
-
-
-def vector(text: str, dimensions: int) -> list[float]:
-    """The vector that the stub gives for a text; its values are exact in 32 bits."""
-    seed = hashlib.sha256(text.encode()).digest()
-    return [(seed[index % 32] - 128) / 128 for index in range(dimensions)]
-
-
-async def _embeddings(exchange: Exchange, values: list[Any], *, order: int = 1) -> None:
-    rows = [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]
-    tokens = sum(len(text.split()) for text in exchange.body["input"])
-    answer = {"object": "list", "data": rows[::order], "model": "stub", "usage": {"prompt_tokens": tokens}}
-    await exchange.respond("200 OK", json.dumps(answer).encode())
-
-
-def _packed(values: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
-
-
-@behaviour
-async def embed(exchange: Exchange, count: int) -> None:
-    """A vector of so many dimensions for each input, in base64 where that was asked for."""
-    vectors: list[Any] = [vector(text, count) for text in exchange.body["input"]]
-    if exchange.body.get("encoding_format") == "base64":
-        vectors = [_packed(values) for values in vectors]
-    await _embeddings(exchange, vectors)
-
-
-@behaviour
-async def embed_floats(exchange: Exchange, count: int) -> None:
-    """Vectors in plain JSON, whatever was asked for."""
-    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]])
-
-
-@behaviour
-async def embed_reversed(exchange: Exchange, count: int) -> None:
-    """Vectors in the wrong order, each with its right index."""
-    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]], order=-1)
-
-
-@behaviour
-async def embed_short(exchange: Exchange, count: int) -> None:
-    """One vector too few."""
-    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"][1:]])
-
-
-@behaviour
-async def embed_ragged(exchange: Exchange, count: int) -> None:
-    """Vectors of different lengths."""
-    await _embeddings(exchange, [vector(text, count + index) for index, text in enumerate(exchange.body["input"])])
-
-
-@behaviour
-async def embed_nan(exchange: Exchange, count: int) -> None:
-    """Vectors of what is no number."""
-    await _embeddings(exchange, [_packed([float("nan")] * count) for _ in exchange.body["input"]])
-
-
-@behaviour
-async def embed_endless(exchange: Exchange, count: int) -> None:
-    """An answer without end."""
-    await exchange.begin(kind="application/json")
-    while True:
-        await exchange.part(b" " * 65_536)

@@ -18,7 +18,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import cast
 
-from tests.fakes import anthropic_behaviours
+from tests.fakes import anthropic_behaviours, openai_dialects, openai_embeddings  # noqa: F401 - they file what they hold
 from tests.fakes.openai_behaviours import BEHAVIOURS, Exchange
 
 _NAME = re.compile(r"stub(?:-(?P<behaviour>[a-z0-9-]*?[a-z][a-z0-9-]*?))?(?:-(?P<number>\d+))?")

@@ -22,7 +22,8 @@ from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from tests.databases import Cluster, Scratch
 from tests.factories.world import Person, World, refused
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, vector
+from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 

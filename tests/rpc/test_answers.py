@@ -19,7 +19,7 @@ from atrium.model.v1 import model_service_pb2 as pb
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
-from tests.fakes.openai_behaviours import vector
+from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
@@ -97,6 +97,51 @@ WEATHER = chat_pb2.Tool(
     description="The weather in a city.",
     parameters=_struct(type="object", properties={"city": {"type": "string", "maxLength": 80}}),
 )
+
+
+async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    settings = tenant.UpdateTenantConfigRequest(
+        default_model="stub-fast-3", temperature=0.25, max_tokens_per_request=77
+    )
+    await gateway.tenants.UpdateTenantConfig(settings, metadata=ann.metadata)
+
+    await _chat(gateway, ann, "", stop=["END", "!"], seed=7)
+    await _chat(gateway, ann, "", temperature=0, max_tokens=9)
+
+    first, second = (exchange.body for exchange in stub.exchanges)
+    assert first == {
+        "model": "stub-fast-3",
+        "messages": [{"role": "user", "content": "four words of prompt"}],
+        "temperature": 0.25,
+        "max_tokens": 77,
+        "stop": ["END", "!"],
+        "seed": 7,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert (second["temperature"], second["max_tokens"]) == (0, 9)
+
+
+async def test_a_call_that_names_no_limit_leaves_room_for_what_is_read(gateway: World, stub: OpenAIStub) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    request = pb.CreateModelRequest(
+        name="stub-context-4096",
+        provider=model_pb2.Model.PROVIDER_CUSTOM,
+        type=model_pb2.Model.TYPE_CHAT,
+        max_tokens=4096,
+        price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+        base_url=stub.base_url,
+    )
+    await gateway.models.CreateModel(request, metadata=platform.metadata)
+    long = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="word " * 1000)
+
+    answer = await _chat(gateway, ann, "stub-context-4096", messages=[long])
+
+    assert answer.message.content == "t0 t1 t2 "
+    assert 1 < stub.exchanges[0].body["max_tokens"] < 4096 - 1250
 
 
 async def test_a_model_has_tools_called_whole_and_in_parts(gateway: World, stub: OpenAIStub) -> None:
@@ -211,6 +256,31 @@ async def test_a_route_keeps_answers_and_forgets_them_with_a_change_of_its_model
     asked.append((await _chat(gateway, ann, "kept")).cached)
 
     assert asked == [False, True, False, False]
+
+
+async def test_an_answer_is_as_young_as_each_who_asks_wants_it(gateway: World, stub: OpenAIStub, admin: Any) -> None:
+    ann = await gateway.tenant()
+    await _chat(gateway, ann, "stub-fast-3", cache_ttl=HOUR)
+    await admin.execute("UPDATE response_cache SET created_at = now() - interval '1 minute'")
+
+    asked = [
+        (await _chat(gateway, ann, "stub-fast-3", cache_ttl=life)).cached
+        for life in (HOUR, timedelta(seconds=59), timedelta(seconds=59))
+    ]
+
+    assert asked == [True, False, True], "the last one is given what was made for the one before"
+
+
+async def test_one_question_to_a_route_has_one_answer_whoever_comes_first(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    targets = [route_pb2.RouteTarget(model=name) for name in ("stub-fast-3", "stub-tools-2")]
+    route = route_pb2.CreateRouteRequest(alias="either", targets=targets, cache_ttl=HOUR)
+    await gateway.models.CreateRoute(route, metadata=ann.metadata)
+
+    for _ in range(8):
+        await _chat(gateway, ann, "either")
+
+    assert len(stub.exchanges) == 1
 
 
 async def test_an_answer_that_broke_off_is_not_kept(gateway: World, stub: OpenAIStub) -> None:
@@ -367,6 +437,18 @@ async def test_vectors_are_given_again_by_their_text_and_model(gateway: World, s
     assert _vectors(reply) == [vector(text, 8) for text in ("b", "c", "a")]
     assert [exchange.body["input"] for exchange in stub.exchanges] == [["a", "b"], ["c"], ["a"], ["a"]]
     assert [log.cached for log in await _logs(gateway, ann)] == [False, False, True, False]
+
+
+async def test_a_vector_that_was_too_old_is_kept_anew(gateway: World, stub: OpenAIStub, admin: Any) -> None:
+    ann = await gateway.tenant()
+    await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+    await admin.execute("UPDATE embedding_cache SET expires_at = now(), vector = '\\x00000000'")
+
+    anew = await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+    kept = await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+
+    assert _vectors(anew) == _vectors(kept) == [vector("a", 8)]
+    assert len(stub.exchanges) == 2
 
 
 async def test_a_provider_that_fails_for_all_texts_is_a_status(gateway: World) -> None:

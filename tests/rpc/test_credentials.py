@@ -94,6 +94,13 @@ async def test_a_key_goes_to_the_address_it_is_for_and_to_no_other(gateway: Worl
     assert await _used(gateway, ann, stub) == {SERVERS}
 
 
+async def test_a_slash_at_the_end_of_an_address_makes_it_no_other(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await _bring(gateway, ann, stub, base_url=f"{stub.base_url}/")
+
+    assert await _used(gateway, ann, stub) == {OWN}
+
+
 async def test_a_credential_is_listed_and_never_shown(gateway: World, stub: OpenAIStub, admin: Any) -> None:
     ann = await gateway.tenant()
     made = await _bring(gateway, ann, stub)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import perf_counter
 from typing import Any
 
 import grpc
@@ -31,6 +32,7 @@ HEALTHY, COOLING, TRIAL = (
 MODELS = (
     *("stub-fast-1", "stub-fast-2", "stub-fast-3", "stub-flaky-1", "stub-flaky-2", "stub-flaky-9", "stub-cut-2"),
     *("stub-500", "stub-401", "stub-400", "stub-too-long", "stub-filtered", "stub-limited-60", "stub-silent"),
+    *("stub-limited-2", "stub-no-credit", "stub-cut-tools", "stub-hang-up"),
 )
 AT_ONCE = timedelta(milliseconds=1)
 
@@ -186,6 +188,95 @@ async def test_what_is_asked_instead_depends_on_the_failure(gateway: World, fail
     answer = await _chat(gateway, ann)
 
     assert (answer.model, answer.route) == ("stub-fast-3", "fast")
+
+
+async def test_the_fallback_for_a_failure_stands_in_while_its_target_is_left_alone(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    fallbacks = pb.RouteFallbacks(rate_limit=["stub-fast-1"], outage=["stub-fast-2"])
+    await _route(gateway, ann, "stub-limited-60", fallbacks=fallbacks)
+
+    answers = [await _chat(gateway, ann) for _ in range(3)]
+
+    assert [answer.model for answer in answers] == ["stub-fast-1"] * 3
+    assert [exchange.body["model"] for exchange in stub.exchanges].count("stub-limited-60") == 1
+
+
+async def test_a_provider_that_asks_for_a_moment_gets_it(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await _route(gateway, ann, "stub-limited-2", retry=pb.RouteRetry(max_attempts=2), cooldown=timedelta())
+    began = perf_counter()
+
+    refusal = await refused(_chat(gateway, ann))
+
+    assert refusal.reason == "MODEL_RATE_LIMITED"
+    assert len(stub.exchanges) == 2
+    assert perf_counter() - began >= 2
+
+
+async def test_where_waiting_does_not_help_nobody_waits(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await _route(gateway, ann, "stub-no-credit", retry=pb.RouteRetry(max_attempts=3))
+
+    refusal = await refused(_chat(gateway, ann))
+
+    assert (refusal.reason, len(stub.exchanges)) == ("MODEL_RATE_LIMITED", 1)
+
+
+async def test_a_pause_is_as_short_as_the_route_says_where_the_provider_says_nothing(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    await _route(gateway, ann, "stub-hang-up", retry=pb.RouteRetry(max_attempts=3, backoff=AT_ONCE))
+    began = perf_counter()
+
+    await refused(_chat(gateway, ann))
+
+    assert len(stub.exchanges) == 3
+    assert perf_counter() - began < 1, "a second each was waited before"
+
+
+async def test_a_target_that_keeps_breaking_off_is_left_alone_too(gateway: World) -> None:
+    ann = await gateway.tenant()
+    route = await _route(gateway, ann, "stub-cut-2", cooldown_after=2)
+
+    for _ in range(2):
+        await refused(_chat(gateway, ann))
+
+    assert await _health(gateway, ann, route) == {"stub-cut-2": COOLING}
+
+
+async def test_half_a_call_of_a_tool_is_not_gone_on_with(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await _route(gateway, ann, "stub-cut-tools", "stub-fast-1")
+
+    events = await _stream(gateway, ann, continue_on_failure=True)
+
+    assert events[-1].failed.reason == error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-cut-tools"]
+
+
+async def test_one_model_is_had_at_two_places(gateway: World, stub: OpenAIStub) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    for name, upstream in (("here", "stub-500"), ("there", "stub-fast-2")):
+        request = model.CreateModelRequest(
+            name=name,
+            upstream_name=upstream,
+            provider=model_pb2.Model.PROVIDER_CUSTOM,
+            type=model_pb2.Model.TYPE_CHAT,
+            price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1"),
+            base_url=stub.base_url,
+        )
+        made = await gateway.models.CreateModel(request, metadata=platform.metadata)
+    await _route(gateway, ann, "here", "there")
+
+    answer = await _chat(gateway, ann)
+    shown = await gateway.models.GetModel(model.GetModelRequest(id=made.model.id), metadata=ann.metadata)
+
+    assert (answer.model, made.model.upstream_name) == ("there", "stub-fast-2")
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-500", "stub-fast-2"]
+    assert not shown.model.HasField("upstream_name"), "where the platform has it from is not for tenants"
 
 
 async def test_what_would_fail_anywhere_is_told_at_once(gateway: World, stub: OpenAIStub) -> None:

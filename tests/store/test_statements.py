@@ -113,8 +113,8 @@ async def test_what_is_kept_of_answers_is_read_in_its_tenant_alone(
 
     async with Database.open(scratch.settings(pool_size=1)) as fresh:
         for _ in range(times):
-            assert await caches.answer(fresh, PLATFORM_TENANT_ID, b"question") == {"text": "yes"}
-            assert await caches.answer(fresh, OTHER, b"question") is None
+            assert await caches.answer(fresh, PLATFORM_TENANT_ID, b"question", 60) == {"text": "yes"}
+            assert await caches.answer(fresh, OTHER, b"question", 60) is None
             assert await generations.state(fresh, PLATFORM_TENANT_ID, person) == (person, False, False)
             assert await generations.state(fresh, OTHER, person) is None
 

@@ -44,6 +44,7 @@ def model(value: Model, *, platform: bool) -> model_pb2.Model:
         supports_streaming=value.supports_streaming,
         supports_function_calling=value.supports_function_calling,
         base_url=value.base_url if platform or value.own else None,
+        upstream_name=value.upstream_name if platform or value.own else None,
         price=None if value.price is None else _price(value.price),
         etag=etag_of(value.revision),
         deprecate_time=timestamp(value.deprecates_at),
@@ -72,11 +73,19 @@ def new_model(request: pb.CreateModelRequest | tenant_model_pb2.CreateTenantMode
         supports_streaming=request.supports_streaming,
         supports_function_calling=request.supports_function_calling,
         price=price(request.price),
-        **present(request, "description", "max_tokens", "dimensions", "base_url"),
+        **present(request, "description", "max_tokens", "dimensions", "base_url", "upstream_name"),
     )
 
 
-_CHANGEABLE = ("description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time")
+_CHANGEABLE = (
+    "description",
+    "max_tokens",
+    "supports_function_calling",
+    "base_url",
+    "upstream_name",
+    "state",
+    "deprecate_time",
+)
 
 
 def model_changes(request: pb.UpdateModelRequest) -> dict[str, Any]:

@@ -40,9 +40,9 @@ class Caches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def answer(self, tenant_id: UUID, question: bytes) -> CachedAnswer | None:
-        """The answer to a question, as it is hashed."""
-        found = await store.answer(self._database, tenant_id, question)
+    async def answer(self, tenant_id: UUID, question: bytes, seconds: float) -> CachedAnswer | None:
+        """The answer to a question, as it is hashed, that is no older than that."""
+        found = await store.answer(self._database, tenant_id, question, seconds)
         if found is None:
             return None
         calls = [ToolCall(**call) for call in found["tool_calls"]]
@@ -53,11 +53,11 @@ class Caches:
         async with self._database.tenant_tx(tenant_id) as tx:
             await store.keep_answer(tx, question, values, seconds)
 
-    async def vectors(self, tenant_id: UUID, model: Model, texts: Sequence[str]) -> dict[str, Vector]:
-        """Those that are kept, by their texts."""
+    async def vectors(self, tenant_id: UUID, model: Model, texts: Sequence[str], seconds: float) -> dict[str, Vector]:
+        """Those that are kept and no older than that, by their texts."""
         hashes = {_hash(model, text): text for text in texts}
         async with self._database.tenant_tx(tenant_id) as tx:
-            found = await store.vectors(tx, model.id, list(hashes))
+            found = await store.vectors(tx, model.id, list(hashes), seconds)
         return {hashes[name]: np.frombuffer(vector, "<f4").tolist() for name, vector in found.items()}
 
     async def keep_vectors(self, tenant_id: UUID, model: Model, found: Mapping[str, Vector], seconds: float) -> None:

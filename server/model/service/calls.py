@@ -61,8 +61,8 @@ class CallService:
             asked = asked.prompted(rendered)
         prepared = await self._planner.chat(asked)
         tenant_id = prepared.plan.tenant_id
-        if prepared.question is not None:
-            found = await self._caches.answer(tenant_id, prepared.question)
+        if prepared.question is not None and prepared.cache_ttl is not None:
+            found = await self._caches.answer(tenant_id, prepared.question, prepared.cache_ttl)
             if found is not None:
                 async for batch in self._again(asked, prepared, found):
                     yield batch

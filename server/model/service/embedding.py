@@ -55,7 +55,7 @@ class EmbedService:
         model = catalogue.model(named(name or catalogue.settings.default_embedding_model), "embedding")
         embedder = self._reach.embedding(catalogue, model)
         texts = list(dict.fromkeys(inputs))
-        known = {} if cache_ttl is None else await self._caches.vectors(tenant_id, model, texts)
+        known = {} if cache_ttl is None else await self._caches.vectors(tenant_id, model, texts, cache_ttl)
         wanted = [text for text in texts if text not in known]
         meter = Meter(current_call(), model, "embedding", cached=not wanted)
         hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))

@@ -29,6 +29,7 @@ from server.model.domain import (
 )
 from server.model.limits import Claim, claims, subject_of
 from server.model.meter import Meter
+from server.model.ports import CallSettings
 from server.model.routes import Retry, Route, shuffled
 from server.model.service.reach import Reach
 
@@ -77,13 +78,18 @@ class Planner:
         plan = _planned(catalogue, name, asked) if route is None else _routed(catalogue, route, asked)
         alias = None if route is None else route.alias
 
+        read = about_tokens([message.text for message in asked.messages])
+
         def request(model: Model) -> ChatRequest:
             ceiling = min(filter(None, (settings.max_tokens_per_request, model.max_tokens)))
+            # What is read and what is written have the model's context between them.
+            room = ceiling if model.max_tokens is None else max(1, min(ceiling, model.max_tokens - read))
             return ChatRequest(
-                model=model.name,
+                model=model.upstream,
+                label=model.name,
                 messages=asked.messages,
                 temperature=float(settings.temperature) if asked.temperature is None else asked.temperature,
-                max_tokens=min(asked.max_tokens or ceiling, ceiling),
+                max_tokens=min(asked.max_tokens or room, ceiling),
                 stop=asked.stop,
                 seed=asked.seed,
                 tools=asked.tools,
@@ -115,7 +121,7 @@ class Planner:
             alias,
             claimed(catalogue, most, plan.models),
             ttl,
-            None if ttl is None else _question(plan, request(plan.models[0])),
+            None if ttl is None else _question(plan, asked, settings),
         )
 
 
@@ -151,6 +157,11 @@ def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: S
 def most_tokens(texts: Sequence[str]) -> int:
     """No tokenizer that providers use makes more tokens than bytes; the rest is what they put around each text."""
     return sum(len(text.encode()) + _AROUND_A_TEXT for text in texts)
+
+
+def about_tokens(texts: Sequence[str]) -> int:
+    """What reading these takes, about: a token to three bytes, fewer than most languages have, and a template's own."""
+    return sum(len(text.encode()) // 3 + _AROUND_A_TEXT for text in texts)
 
 
 def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:
@@ -189,18 +200,18 @@ def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
     )
 
 
-def _question(plan: Plan, request: ChatRequest) -> bytes:
-    """Who might answer, as they are now, and everything they are asked."""
+def _question(plan: Plan, asked: ChatCall, settings: CallSettings) -> bytes:
+    """Who might answer, as they are now, and everything that they are asked, whoever comes first."""
     models = sorted((str(model.id), model.revision) for model in plan.models)
-    asked = [
+    question = [
         models,
-        request.messages,
-        request.temperature,
-        request.max_tokens,
-        request.stop,
-        request.seed,
-        request.tools,
-        request.tool_choice,
-        request.response_format,
+        asked.messages,
+        float(settings.temperature) if asked.temperature is None else asked.temperature,
+        [asked.max_tokens, settings.max_tokens_per_request],
+        asked.stop,
+        asked.seed,
+        asked.tools,
+        asked.tool_choice,
+        asked.response_format,
     ]
-    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
+    return hashlib.sha256(orjson.dumps(question, option=orjson.OPT_SORT_KEYS)).digest()

@@ -42,4 +42,6 @@ class Reach:
                 # Never the server's own key in its place: who brings a key pays with it.
                 _log.error("a credential does not open", credential_id=sealed.id, tenant_id=catalogue.tenant_id)
                 raise ModelNotConfigured(model.name) from None
-        return Endpoint(model.provider, model.name, model.base_url, own_key, tenants=model.own)
+        return Endpoint(
+            model.provider, model.upstream, model.base_url, own_key, tenants=model.own, dimensions=model.dimensions
+        )

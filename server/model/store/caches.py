@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Float, LargeBinary, Uuid, any_, bindparam, column, func, select
+from sqlalchemy import ARRAY, ColumnElement, Float, LargeBinary, Table, Uuid, any_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -14,11 +14,18 @@ from server.db.removal import removal
 from server.db.statements import HotStatement, Statement
 from server.model.tables import embedding_cache, response_cache
 
-_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds", type_=Float))
+_life = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds", type_=Float))
+_until = func.now() + _life
+
+
+def _young(table: Table) -> ColumnElement[bool]:
+    """Young enough for whoever kept it, and for whoever asks."""
+    return (table.c.expires_at > func.now()) & (table.c.created_at > func.now() - _life)
+
 
 _ANSWER = HotStatement(
     select(response_cache.c.answer).where(
-        response_cache.c.question_hash == bindparam("question"), response_cache.c.expires_at > func.now()
+        response_cache.c.question_hash == bindparam("question"), _young(response_cache)
     )
 )
 _keep = upsert(response_cache).values(
@@ -29,14 +36,19 @@ _keep = upsert(response_cache).values(
 )
 _KEEP_ANSWER = Statement(
     _keep.on_conflict_do_update(
-        constraint="pk_response_cache", set_={"answer": _keep.excluded.answer, "expires_at": _keep.excluded.expires_at}
+        constraint="pk_response_cache",
+        set_={
+            "answer": _keep.excluded.answer,
+            "created_at": func.now(),
+            "expires_at": _keep.excluded.expires_at,
+        },
     )
 )
 _VECTORS = Statement(
     select(embedding_cache.c.content_hash, embedding_cache.c.vector).where(
         embedding_cache.c.model_id == bindparam("model_id"),
         embedding_cache.c.content_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))),
-        embedding_cache.c.expires_at > func.now(),
+        _young(embedding_cache),
     )
 )
 _rows = (
@@ -56,16 +68,21 @@ _keep_vectors = upsert(embedding_cache).from_select(
 )
 _KEEP_VECTORS = Statement(
     _keep_vectors.on_conflict_do_update(
-        constraint="pk_embedding_cache", set_={"expires_at": _keep_vectors.excluded.expires_at}
+        constraint="pk_embedding_cache",
+        set_={
+            "vector": _keep_vectors.excluded.vector,
+            "created_at": func.now(),
+            "expires_at": _keep_vectors.excluded.expires_at,
+        },
     )
 )
 
 EXPIRED = tuple(removal(table, table.c.expires_at < func.now()) for table in (response_cache, embedding_cache))
 
 
-async def answer(database: Database, tenant_id: UUID, question: bytes) -> dict[str, Any] | None:
-    """The answer to that question that may be given again."""
-    row = await database.hot(tenant_id, _ANSWER, question=question)
+async def answer(database: Database, tenant_id: UUID, question: bytes, seconds: float) -> dict[str, Any] | None:
+    """The answer to that question that may be given again, and is no older than that."""
+    row = await database.hot(tenant_id, _ANSWER, question=question, seconds=seconds)
     return None if row is None else row["answer"]
 
 
@@ -73,9 +90,9 @@ async def keep_answer(tx: Tx, question: bytes, answer: Mapping[str, Any], second
     await tx.execute(_KEEP_ANSWER, tenant_id=tx.tenant_id, question=question, answer=answer, seconds=seconds)
 
 
-async def vectors(tx: Tx, model_id: UUID, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Those of the model's vectors that may be given again, by the hash of their text."""
-    rows = await tx.fetch(_VECTORS, model_id=model_id, hashes=hashes)
+async def vectors(tx: Tx, model_id: UUID, hashes: Sequence[bytes], seconds: float) -> dict[bytes, bytes]:
+    """Those of the model's vectors that may be given again, and are no older than that, by the hash of their text."""
+    rows = await tx.fetch(_VECTORS, model_id=model_id, hashes=hashes, seconds=seconds)
     return {row["content_hash"]: row["vector"] for row in rows}
 
 

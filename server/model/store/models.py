@@ -41,6 +41,7 @@ _MODEL = (
     models.c.supports_streaming,
     models.c.supports_function_calling,
     models.c.base_url,
+    models.c.upstream_name,
     models.c.status,
     models.c.deprecates_at,
     _replacement.c.name.label("replacement"),
@@ -77,6 +78,7 @@ _DESCRIPTION = (
     "supports_streaming",
     "supports_function_calling",
     "base_url",
+    "upstream_name",
 )
 _CREATE = Statement(insert(models).values({name: bindparam(name) for name in ("id", *_DESCRIPTION)}))
 _SET_PRICE = Statement(

@@ -27,6 +27,7 @@ _DESCRIPTION = (
     "supports_streaming",
     "supports_function_calling",
     "base_url",
+    "upstream_name",
 )
 _PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
 _COLUMNS = tuple(

@@ -248,6 +248,24 @@ async def test_a_limit_of_the_rate_says_when_to_come_back(endpoint: AnthropicEnd
     assert raised.value.retry_after == RETRY_AFTER
 
 
+@pytest.mark.parametrize("model", ["stub-529", "stub-429", "stub-500"])
+async def test_a_failure_is_not_tried_again(endpoint: AnthropicEndpoint, stub: OpenAIStub, model: str) -> None:
+    with pytest.raises(DomainError):
+        await _answer(endpoint, model)
+
+    assert len(stub.exchanges) == 1
+
+
+@pytest.mark.parametrize(("text", "told"), [("It is \n", "It is"), ("  ", None)])
+async def test_an_answer_to_go_on_with_does_not_end_in_white_space(
+    endpoint: AnthropicEndpoint, stub: OpenAIStub, text: str, told: str | None
+) -> None:
+    await _answer(endpoint, "stub-fast-1", messages=[Message("user", "Hi"), Message("assistant", text)])
+
+    last = stub.exchanges[0].body["messages"][-1]
+    assert (last["content"][0]["text"] if last["role"] == "assistant" else None) == told
+
+
 async def test_what_comes_before_a_failure_is_there_with_what_it_used(endpoint: AnthropicEndpoint) -> None:
     chunks: list[ChatChunk] = []
     with pytest.raises(ModelResponseInvalid):

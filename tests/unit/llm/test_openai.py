@@ -26,7 +26,8 @@ from server.llm.port import (
     ModelUnavailable,
     Usage,
 )
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, vector
+from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
 
 SILENCE = 0.2
@@ -157,6 +158,29 @@ async def test_what_runs_on_this_machine_is_not_looked_for_behind_a_proxy(
     assert len(stub.exchanges) == 1
 
 
+async def test_what_a_model_does_not_take_is_learned_once_and_sent_no_more(
+    endpoint: HttpEndpoint, stub: OpenAIStub
+) -> None:
+    for _ in range(2):
+        assert _text(await _answer(endpoint, "stub-reasoning-2", max_tokens=9)) == "t0 t1 "
+
+    assert [
+        exchange.body.keys() & {"max_tokens", "max_completion_tokens", "temperature"} for exchange in stub.exchanges
+    ] == [
+        {"max_tokens", "temperature"},
+        {"max_completion_tokens", "temperature"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+    assert stub.exchanges[-1].body["max_completion_tokens"] == 9
+
+
+async def test_an_answer_that_is_all_there_is_one_though_its_connection_breaks(endpoint: HttpEndpoint) -> None:
+    chunks = await _answer(endpoint, "stub-cut-at-its-end-2")
+
+    assert (_text(chunks), chunks[-1].finish_reason) == ("t0 t1 ", "stop")
+
+
 @pytest.mark.parametrize("model", ["stub-no-usage-9", "stub-split-9"])
 async def test_usage_that_is_not_told_is_estimated(endpoint: HttpEndpoint, model: str) -> None:
     chunks = await _answer(endpoint, model, messages=[Message("user", "x" * 400)])
@@ -191,6 +215,7 @@ async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
         ("stub-413", ModelRequestRejected),
         ("stub-422", ModelRequestRejected),
         ("stub-too-long", ModelContextExceeded),
+        ("stub-context-9", ModelContextExceeded),
         ("stub-429", ModelRateLimited),
         ("stub-no-credit", ModelRateLimited),
         ("stub-408", ModelUnavailable),
@@ -275,7 +300,15 @@ async def test_where_waiting_does_not_help_none_is_asked_for(endpoint: HttpEndpo
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("0.5", 0.5), ("-3", 0.0), ("1e9", 3600.0), ("inf", 3600.0), ("nan", 1.0), ("Mon, 01 Jan 2035 00:00:00 GMT", 1.0)],
+    [
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("1e9", 3600.0),
+        ("inf", 3600.0),
+        ("nan", 1.0),
+        ("Mon, 01 Jan 2035 00:00:00 GMT", 3600.0),
+        ("soon", 1.0),
+    ],
 )
 async def test_an_odd_time_to_wait_is_brought_into_bounds(endpoint: HttpEndpoint, header: str, seconds: float) -> None:
     with pytest.raises(ModelRateLimited) as refusal:
@@ -365,6 +398,18 @@ async def test_vectors_come_in_the_order_of_the_texts(endpoint: HttpEndpoint, mo
 
     assert found.vectors == [vector(text, 4) for text in TEXTS]
     assert found.usage == Usage(prompt_tokens=4)
+
+
+async def test_a_vector_of_another_length_than_the_models_is_none(endpoint: HttpEndpoint) -> None:
+    with pytest.raises(ModelResponseInvalid):
+        await OpenAIEmbedding(endpoint, "stub-embed-4", dimensions=8).embed(TEXTS, {})
+
+
+async def test_the_length_is_asked_for_where_the_endpoint_knows_of_it(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    for shortens in (True, False):
+        await OpenAIEmbedding(endpoint, "stub-embed-4", dimensions=4, shortens=shortens).embed(TEXTS, {})
+
+    assert [exchange.body.get("dimensions") for exchange in stub.exchanges] == [4, None]
 
 
 async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:

@@ -28,7 +28,7 @@ from server.model.service.books import Books
 from server.model.service.caches import Caches
 from server.model.service.calls import CallService
 from server.model.service.credentials import Vault
-from server.model.service.planning import Planner
+from server.model.service.planning import Planner, about_tokens
 from server.model.service.reach import Reach
 from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
@@ -187,7 +187,8 @@ async def test_a_call_that_leaves_things_open_takes_the_tenants_settings_under_t
     await _events(calls, caller)
 
     assert script.asked is not None
-    assert (script.asked.model, script.asked.temperature, script.asked.max_tokens) == ("scripted", 0.7, 50)
+    read = about_tokens(["Hi"])
+    assert (script.asked.model, script.asked.temperature, script.asked.max_tokens) == ("scripted", 0.7, 50 - read)
     assert script.asked.headers == {"traceparent": caller.traceparent, "x-request-id": "request-1"}
 
 

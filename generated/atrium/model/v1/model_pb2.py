@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n\nModelPrice\x12\x46\n\x11input_cost_per_1k\x18\x01 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12G\n\x12output_cost_per_1k\x18\x02 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12R\n\x18\x63\x61\x63hed_input_cost_per_1k\x18\x03 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x00\x88\x01\x01\x42\x1b\n\x19_cached_input_cost_per_1k\"\x88\x07\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12)\n\x04type\x18\x06 \x01(\x0e\x32\x1b.atrium.model.v1.Model.Type\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.atrium.model.v1.Model.State\x12\x18\n\x0b\x64\x65scription\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x17\n\ndimensions\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x0b \x01(\x08\x12!\n\x19supports_function_calling\x18\x0c \x01(\x08\x12\x15\n\x08\x62\x61se_url\x18\r \x01(\tH\x03\x88\x01\x01\x12*\n\x05price\x18\x0e \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x32\n\x0e\x64\x65precate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0breplacement\x18\x11 \x01(\tH\x04\x88\x01\x01\"f\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x02\x12\x13\n\x0fPROVIDER_CUSTOM\x10\x03\"?\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_CHAT\x10\x01\x12\x12\n\x0eTYPE_EMBEDDING\x10\x02\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x12\n\x0eSTATE_DISABLED\x10\x03\x42\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x0e\n\x0c_replacement\"F\n\x0b\x44\x65precation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0breplacement\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_replacementb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n\nModelPrice\x12\x46\n\x11input_cost_per_1k\x18\x01 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12G\n\x12output_cost_per_1k\x18\x02 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12R\n\x18\x63\x61\x63hed_input_cost_per_1k\x18\x03 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x00\x88\x01\x01\x42\x1b\n\x19_cached_input_cost_per_1k\"\xb6\x07\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12)\n\x04type\x18\x06 \x01(\x0e\x32\x1b.atrium.model.v1.Model.Type\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.atrium.model.v1.Model.State\x12\x18\n\x0b\x64\x65scription\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x17\n\ndimensions\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x0b \x01(\x08\x12!\n\x19supports_function_calling\x18\x0c \x01(\x08\x12\x15\n\x08\x62\x61se_url\x18\r \x01(\tH\x03\x88\x01\x01\x12*\n\x05price\x18\x0e \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x32\n\x0e\x64\x65precate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0breplacement\x18\x11 \x01(\tH\x04\x88\x01\x01\x12\x1a\n\rupstream_name\x18\x12 \x01(\tH\x05\x88\x01\x01\"f\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x02\x12\x13\n\x0fPROVIDER_CUSTOM\x10\x03\"?\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_CHAT\x10\x01\x12\x12\n\x0eTYPE_EMBEDDING\x10\x02\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x12\n\x0eSTATE_DISABLED\x10\x03\x42\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x0e\n\x0c_replacementB\x10\n\x0e_upstream_name\"F\n\x0b\x44\x65precation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0breplacement\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_replacementb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,13 +42,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELPRICE']._serialized_start=111
   _globals['_MODELPRICE']._serialized_end=381
   _globals['_MODEL']._serialized_start=384
-  _globals['_MODEL']._serialized_end=1288
-  _globals['_MODEL_PROVIDER']._serialized_start=954
-  _globals['_MODEL_PROVIDER']._serialized_end=1056
-  _globals['_MODEL_TYPE']._serialized_start=1058
-  _globals['_MODEL_TYPE']._serialized_end=1121
-  _globals['_MODEL_STATE']._serialized_start=1123
-  _globals['_MODEL_STATE']._serialized_end=1213
-  _globals['_DEPRECATION']._serialized_start=1290
-  _globals['_DEPRECATION']._serialized_end=1360
+  _globals['_MODEL']._serialized_end=1334
+  _globals['_MODEL_PROVIDER']._serialized_start=982
+  _globals['_MODEL_PROVIDER']._serialized_end=1084
+  _globals['_MODEL_TYPE']._serialized_start=1086
+  _globals['_MODEL_TYPE']._serialized_end=1149
+  _globals['_MODEL_STATE']._serialized_start=1151
+  _globals['_MODEL_STATE']._serialized_end=1241
+  _globals['_DEPRECATION']._serialized_start=1336
+  _globals['_DEPRECATION']._serialized_end=1406
 # @@protoc_insertion_point(module_scope)

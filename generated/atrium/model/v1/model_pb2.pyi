@@ -21,7 +21,7 @@ class ModelPrice(_message.Message):
     def __init__(self, input_cost_per_1k: _Optional[str] = ..., output_cost_per_1k: _Optional[str] = ..., cached_input_cost_per_1k: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("id", "create_time", "update_time", "name", "provider", "type", "state", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "etag", "deprecate_time", "replacement")
+    __slots__ = ("id", "create_time", "update_time", "name", "provider", "type", "state", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "etag", "deprecate_time", "replacement", "upstream_name")
     class Provider(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PROVIDER_UNSPECIFIED: _ClassVar[Model.Provider]
@@ -67,6 +67,7 @@ class Model(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     DEPRECATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_NAME_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
@@ -84,7 +85,8 @@ class Model(_message.Message):
     etag: str
     deprecate_time: _timestamp_pb2.Timestamp
     replacement: str
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., provider: _Optional[_Union[Model.Provider, str]] = ..., type: _Optional[_Union[Model.Type, str]] = ..., state: _Optional[_Union[Model.State, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[ModelPrice, _Mapping]] = ..., etag: _Optional[str] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replacement: _Optional[str] = ...) -> None: ...
+    upstream_name: str
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., provider: _Optional[_Union[Model.Provider, str]] = ..., type: _Optional[_Union[Model.Type, str]] = ..., state: _Optional[_Union[Model.State, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[ModelPrice, _Mapping]] = ..., etag: _Optional[str] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replacement: _Optional[str] = ..., upstream_name: _Optional[str] = ...) -> None: ...
 
 class Deprecation(_message.Message):
     __slots__ = ("model", "replacement")

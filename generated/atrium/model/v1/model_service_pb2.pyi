@@ -56,7 +56,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
 class CreateModelRequest(_message.Message):
-    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "idempotency_key")
+    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "idempotency_key", "upstream_name")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class CreateModelRequest(_message.Message):
     BASE_URL_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: _model_pb2.Model.Provider
     type: _model_pb2.Model.Type
@@ -79,7 +80,8 @@ class CreateModelRequest(_message.Message):
     base_url: str
     price: _model_pb2.ModelPrice
     idempotency_key: str
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    upstream_name: str
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., upstream_name: _Optional[str] = ...) -> None: ...
 
 class CreateModelResponse(_message.Message):
     __slots__ = ("model",)
@@ -88,7 +90,7 @@ class CreateModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
 class UpdateModelRequest(_message.Message):
-    __slots__ = ("id", "update_mask", "etag", "description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time", "replacement")
+    __slots__ = ("id", "update_mask", "etag", "description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time", "replacement", "upstream_name")
     ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +101,7 @@ class UpdateModelRequest(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     DEPRECATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_NAME_FIELD_NUMBER: _ClassVar[int]
     id: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
@@ -109,7 +112,8 @@ class UpdateModelRequest(_message.Message):
     state: _model_pb2.Model.State
     deprecate_time: _timestamp_pb2.Timestamp
     replacement: str
-    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replacement: _Optional[str] = ...) -> None: ...
+    upstream_name: str
+    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replacement: _Optional[str] = ..., upstream_name: _Optional[str] = ...) -> None: ...
 
 class UpdateModelResponse(_message.Message):
     __slots__ = ("model",)

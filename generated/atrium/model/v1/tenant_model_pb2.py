@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atrium/model/v1/tenant_model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x06\n\x18\x43reateTenantModelRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$\x12=\n\x08provider\x18\x02 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04type\x18\x03 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12#\n\ndimensions\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x1f(\x01H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x07 \x01(\x08\x12!\n\x19supports_function_calling\x18\x08 \x01(\x08\x12.\n\x08\x62\x61se_url\x18\t \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12\x32\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:\xdc\x01\xbaH\xd8\x01\x1ax\n\x19\x64imensions.embedding_only\x12\x31\x64imensions is for embedding models, which need it\x1a(has(this.dimensions) == (this.type == 2)\x1a\\\n\x0f\x62\x61se_url.custom\x12\x1f\x61 custom model needs a base_url\x1a(has(this.base_url) || this.provider != 3B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_url\"B\n\x19\x43reateTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"-\n\x15GetTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"?\n\x16GetTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"S\n\x17ListTenantModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"[\n\x18ListTenantModelsResponse\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.atrium.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf3\x07\n\x18UpdateTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x93\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBb\xbaH_\xe2\x01\\\x12\x0b\x64\x65scription\x12\nmax_tokens\x12\x19supports_function_calling\x12\x08\x62\x61se_url\x12\x05state\x12\x0e\x64\x65precate_time\x12\x05price\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12&\n\x19supports_function_calling\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12.\n\x08\x62\x61se_url\x18\x07 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12<\n\x05state\x18\x08 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x04\x88\x01\x01\x12\x32\n\x0e\x64\x65precate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice:\x81\x03\xbaH\xfd\x02\x1a\xb2\x01\n\"supports_function_calling.required\x12+supports_function_calling cannot be cleared\x1a_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x62\n\x0eprice.required\x12\x17price cannot be cleared\x1a\x37has(this.price) || !(\'price\' in this.update_mask.paths)B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\x1c\n\x1a_supports_function_callingB\x0b\n\t_base_urlB\x08\n\x06_state\"B\n\x19UpdateTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"G\n\x18\x44\x65leteTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1b\n\x19\x44\x65leteTenantModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atrium/model/v1/tenant_model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x06\n\x18\x43reateTenantModelRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$\x12=\n\x08provider\x18\x02 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04type\x18\x03 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12#\n\ndimensions\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x1f(\x01H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x07 \x01(\x08\x12!\n\x19supports_function_calling\x18\x08 \x01(\x08\x12.\n\x08\x62\x61se_url\x18\t \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12\x32\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x45\n\rupstream_name\x18\x0c \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x04\x88\x01\x01:\xdc\x01\xbaH\xd8\x01\x1ax\n\x19\x64imensions.embedding_only\x12\x31\x64imensions is for embedding models, which need it\x1a(has(this.dimensions) == (this.type == 2)\x1a\\\n\x0f\x62\x61se_url.custom\x12\x1f\x61 custom model needs a base_url\x1a(has(this.base_url) || this.provider != 3B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x10\n\x0e_upstream_name\"B\n\x19\x43reateTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"-\n\x15GetTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"?\n\x16GetTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"S\n\x17ListTenantModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"[\n\x18ListTenantModelsResponse\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.atrium.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x08\n\x18UpdateTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\xa2\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBq\xbaHn\xe2\x01k\x12\x0b\x64\x65scription\x12\nmax_tokens\x12\x19supports_function_calling\x12\x08\x62\x61se_url\x12\x05state\x12\x0e\x64\x65precate_time\x12\x05price\x12\rupstream_name\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12&\n\x19supports_function_calling\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12.\n\x08\x62\x61se_url\x18\x07 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12<\n\x05state\x18\x08 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x04\x88\x01\x01\x12\x32\n\x0e\x64\x65precate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice\x12\x45\n\rupstream_name\x18\x0b \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x05\x88\x01\x01:\x81\x03\xbaH\xfd\x02\x1a\xb2\x01\n\"supports_function_calling.required\x12+supports_function_calling cannot be cleared\x1a_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x62\n\x0eprice.required\x12\x17price cannot be cleared\x1a\x37has(this.price) || !(\'price\' in this.update_mask.paths)B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\x1c\n\x1a_supports_function_callingB\x0b\n\t_base_urlB\x08\n\x06_stateB\x10\n\x0e_upstream_name\"B\n\x19UpdateTenantModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"G\n\x18\x44\x65leteTenantModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1b\n\x19\x44\x65leteTenantModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETENANTMODELREQUEST'].fields_by_name['price']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CREATETENANTMODELREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATETENANTMODELREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CREATETENANTMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
+  _globals['_CREATETENANTMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
   _globals['_CREATETENANTMODELREQUEST']._loaded_options = None
   _globals['_CREATETENANTMODELREQUEST']._serialized_options = b'\272H\330\001\032x\n\031dimensions.embedding_only\0221dimensions is for embedding models, which need it\032(has(this.dimensions) == (this.type == 2)\032\\\n\017base_url.custom\022\037a custom model needs a base_url\032(has(this.base_url) || this.provider != 3'
   _globals['_GETTENANTMODELREQUEST'].fields_by_name['id']._loaded_options = None
@@ -64,7 +66,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H_\342\001\\\022\013description\022\nmax_tokens\022\031supports_function_calling\022\010base_url\022\005state\022\016deprecate_time\022\005price'
+  _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272Hn\342\001k\022\013description\022\nmax_tokens\022\031supports_function_calling\022\010base_url\022\005state\022\016deprecate_time\022\005price\022\rupstream_name'
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['description']._loaded_options = None
@@ -75,6 +77,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['state']._loaded_options = None
   _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['state']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
+  _globals['_UPDATETENANTMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
   _globals['_UPDATETENANTMODELREQUEST']._loaded_options = None
   _globals['_UPDATETENANTMODELREQUEST']._serialized_options = b'\272H\375\002\032\262\001\n\"supports_function_calling.required\022+supports_function_calling cannot be cleared\032_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\032b\n\016state.required\022\027state cannot be cleared\0327has(this.state) || !(\'state\' in this.update_mask.paths)\032b\n\016price.required\022\027price cannot be cleared\0327has(this.price) || !(\'price\' in this.update_mask.paths)'
   _globals['_DELETETENANTMODELREQUEST'].fields_by_name['id']._loaded_options = None
@@ -82,23 +86,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETETENANTMODELREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_DELETETENANTMODELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CREATETENANTMODELREQUEST']._serialized_start=181
-  _globals['_CREATETENANTMODELREQUEST']._serialized_end=970
-  _globals['_CREATETENANTMODELRESPONSE']._serialized_start=972
-  _globals['_CREATETENANTMODELRESPONSE']._serialized_end=1038
-  _globals['_GETTENANTMODELREQUEST']._serialized_start=1040
-  _globals['_GETTENANTMODELREQUEST']._serialized_end=1085
-  _globals['_GETTENANTMODELRESPONSE']._serialized_start=1087
-  _globals['_GETTENANTMODELRESPONSE']._serialized_end=1150
-  _globals['_LISTTENANTMODELSREQUEST']._serialized_start=1152
-  _globals['_LISTTENANTMODELSREQUEST']._serialized_end=1235
-  _globals['_LISTTENANTMODELSRESPONSE']._serialized_start=1237
-  _globals['_LISTTENANTMODELSRESPONSE']._serialized_end=1328
-  _globals['_UPDATETENANTMODELREQUEST']._serialized_start=1331
-  _globals['_UPDATETENANTMODELREQUEST']._serialized_end=2342
-  _globals['_UPDATETENANTMODELRESPONSE']._serialized_start=2344
-  _globals['_UPDATETENANTMODELRESPONSE']._serialized_end=2410
-  _globals['_DELETETENANTMODELREQUEST']._serialized_start=2412
-  _globals['_DELETETENANTMODELREQUEST']._serialized_end=2483
-  _globals['_DELETETENANTMODELRESPONSE']._serialized_start=2485
-  _globals['_DELETETENANTMODELRESPONSE']._serialized_end=2512
+  _globals['_CREATETENANTMODELREQUEST']._serialized_end=1059
+  _globals['_CREATETENANTMODELRESPONSE']._serialized_start=1061
+  _globals['_CREATETENANTMODELRESPONSE']._serialized_end=1127
+  _globals['_GETTENANTMODELREQUEST']._serialized_start=1129
+  _globals['_GETTENANTMODELREQUEST']._serialized_end=1174
+  _globals['_GETTENANTMODELRESPONSE']._serialized_start=1176
+  _globals['_GETTENANTMODELRESPONSE']._serialized_end=1239
+  _globals['_LISTTENANTMODELSREQUEST']._serialized_start=1241
+  _globals['_LISTTENANTMODELSREQUEST']._serialized_end=1324
+  _globals['_LISTTENANTMODELSRESPONSE']._serialized_start=1326
+  _globals['_LISTTENANTMODELSRESPONSE']._serialized_end=1417
+  _globals['_UPDATETENANTMODELREQUEST']._serialized_start=1420
+  _globals['_UPDATETENANTMODELREQUEST']._serialized_end=2535
+  _globals['_UPDATETENANTMODELRESPONSE']._serialized_start=2537
+  _globals['_UPDATETENANTMODELRESPONSE']._serialized_end=2603
+  _globals['_DELETETENANTMODELREQUEST']._serialized_start=2605
+  _globals['_DELETETENANTMODELREQUEST']._serialized_end=2676
+  _globals['_DELETETENANTMODELRESPONSE']._serialized_start=2678
+  _globals['_DELETETENANTMODELRESPONSE']._serialized_end=2705
 # @@protoc_insertion_point(module_scope)

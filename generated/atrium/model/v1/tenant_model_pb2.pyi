@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateTenantModelRequest(_message.Message):
-    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "idempotency_key")
+    __slots__ = ("name", "provider", "type", "description", "max_tokens", "dimensions", "supports_streaming", "supports_function_calling", "base_url", "price", "idempotency_key", "upstream_name")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class CreateTenantModelRequest(_message.Message):
     BASE_URL_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: _model_pb2.Model.Provider
     type: _model_pb2.Model.Type
@@ -36,7 +37,8 @@ class CreateTenantModelRequest(_message.Message):
     base_url: str
     price: _model_pb2.ModelPrice
     idempotency_key: str
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    upstream_name: str
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[_Union[_model_pb2.Model.Provider, str]] = ..., type: _Optional[_Union[_model_pb2.Model.Type, str]] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., dimensions: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., upstream_name: _Optional[str] = ...) -> None: ...
 
 class CreateTenantModelResponse(_message.Message):
     __slots__ = ("model",)
@@ -73,7 +75,7 @@ class ListTenantModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateTenantModelRequest(_message.Message):
-    __slots__ = ("id", "update_mask", "etag", "description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time", "price")
+    __slots__ = ("id", "update_mask", "etag", "description", "max_tokens", "supports_function_calling", "base_url", "state", "deprecate_time", "price", "upstream_name")
     ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +86,7 @@ class UpdateTenantModelRequest(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     DEPRECATE_TIME_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_NAME_FIELD_NUMBER: _ClassVar[int]
     id: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
@@ -94,7 +97,8 @@ class UpdateTenantModelRequest(_message.Message):
     state: _model_pb2.Model.State
     deprecate_time: _timestamp_pb2.Timestamp
     price: _model_pb2.ModelPrice
-    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ...) -> None: ...
+    upstream_name: str
+    def __init__(self, id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., description: _Optional[str] = ..., max_tokens: _Optional[int] = ..., supports_function_calling: _Optional[bool] = ..., base_url: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.Model.State, str]] = ..., deprecate_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., upstream_name: _Optional[str] = ...) -> None: ...
 
 class UpdateTenantModelResponse(_message.Message):
     __slots__ = ("model",)

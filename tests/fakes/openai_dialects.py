@@ -1,0 +1,54 @@
+"""How other endpoints, and other models, differ from what the stubbed provider mostly does."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fakes.openai_behaviours import SECRET, Exchange, behaviour, fast, words
+
+
+@behaviour
+async def reasoning(exchange: Exchange, count: int) -> None:
+    """As OpenAI's reasoning models: they take max_completion_tokens, and no temperature."""
+    for field in ("max_tokens", "temperature"):
+        if field in exchange.body:
+            error = {
+                "message": SECRET,
+                "type": "invalid_request_error",
+                "param": field,
+                "code": "unsupported_parameter",
+            }
+            await exchange.respond("400 Bad Request", json.dumps({"error": error}).encode())
+            return
+    await fast(exchange, count)
+
+
+@behaviour
+async def context(exchange: Exchange, count: int) -> None:
+    """A context of so many tokens (four bytes each) for what is read and written, which is refused as vLLM does it."""
+    read = sum(len(message["content"]) // 4 for message in exchange.body["messages"])
+    if read + exchange.body["max_tokens"] <= count:
+        await fast(exchange, 3)
+        return
+    told = f"This model's maximum context length is {count} tokens. {SECRET}"
+    error = {"object": "error", "message": told, "type": "BadRequestError", "param": None, "code": 400}
+    await exchange.respond("400 Bad Request", json.dumps(error).encode())
+
+
+@behaviour
+async def cut_at_its_end(exchange: Exchange, count: int) -> None:
+    """Everything but the last line, and then a closed connection."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=exchange.usage())
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def cut_tools(exchange: Exchange, count: int) -> None:
+    """A part of a tool's call, and then a closed connection."""
+    await exchange.begin()
+    function = {"name": "weather", "arguments": '{"city":'}
+    call = {"index": 0, "id": "call-1", "type": "function", "function": function}
+    await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
+    exchange.connection.hang_up()
