@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -45,7 +45,9 @@ from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
+from server.jobs.worker import Worker
 from server.kernel.errors import DomainError
+from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
@@ -109,15 +111,27 @@ class App:
     settings: Settings
     rpc: RpcServer
     founding: Founding
-    background: Background
+    grace: Grace
+    shed: Shed
+    generations: Generations
+    crew: Worker | None
+    """Who does jobs in this process, where anybody does."""
 
     async def start(self) -> int:
         """Listens and serves; returns the port."""
         return await self.rpc.start()
 
     async def stop(self) -> None:
-        """Stops within the grace period."""
-        await self.rpc.stop(self.settings.grace_seconds)
+        """Takes no more calls and jobs, and lets those under way finish, as long as the grace period gives them."""
+        self.grace.begin()
+        if self.crew is not None:
+            self.crew.stop()
+        await self.rpc.stop(self.grace.to_finish)
+        # gRPC's server has let go of its calls before our part of them has ended: what they used is recorded by it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace.left):
+                await self.shed.empty()
+        await self.generations.close(self.grace.to_finish)
 
 
 @asynccontextmanager
@@ -128,7 +142,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     refusals of `Database.open`.
     """
     registry = CollectorRegistry()
-    background = Background()
+    background, grace = Background(), Grace(settings.grace_seconds)
     passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
@@ -220,6 +234,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
         usage = UsageService(database, catalogues, audit)
+        generations = Generations(database, background, _failed)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -255,7 +270,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     RouteService(database, catalogues, breakers, audit),
                     CallService(planner, rendering, ledger, books, caches),
                     EmbedService(planner, reach, ledger, books, caches),
-                    Generations(database, background, _failed),
+                    generations,
                     usage,
                     CredentialService(database, vault, audit),
                     pages,
@@ -281,15 +296,16 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
-            working(settings, database) if process == 0 and settings.worker else nullcontext(),
+            working(settings, database, grace) if process == 0 and settings.worker else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:
-                yield App(settings, rpc, founding, background)
+                yield App(settings, rpc, founding, grace, shed, generations, crew)
             finally:
+                grace.begin()
                 streams.cancel()
                 await asyncio.wait([streams])
-                await background.close(seconds=5.0)
+                await background.close(grace.left)
                 await models.close()
                 await local_chat.close()
                 passwords.close()

@@ -44,7 +44,13 @@ class Settings(BaseSettings):
         bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
     ] = True
     grace_seconds: Annotated[
-        float, Field(gt=0, le=600, description="how long running calls may take to finish after SIGTERM")
+        float,
+        Field(
+            gt=0,
+            le=600,
+            description="seconds from SIGTERM to the end: calls and jobs under way may take all of them but the last, "
+            "in which what was cut short is recorded",
+        ),
     ] = 10.0
     reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
     metrics_address: Annotated[

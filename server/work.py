@@ -17,6 +17,7 @@ from server.identity.service.signing import SigningKeys
 from server.jobs.queue import prune, waking
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
@@ -85,24 +86,25 @@ def worker(settings: Settings, database: Database) -> Worker:
 
 
 @asynccontextmanager
-async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """A worker beside whatever else this process does. At the end it finishes its jobs, within the grace period."""
+async def working(settings: Settings, database: Database, grace: Grace) -> AsyncIterator[Worker]:
+    """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
     crew = worker(settings, database)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
-        yield
+        yield crew
     finally:
+        grace.begin()
         crew.stop()
-        await asyncio.wait([task], timeout=settings.grace_seconds)
+        await asyncio.wait([task], timeout=grace.to_finish)
         task.cancel()  # what still runs is taken over by another worker
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=grace.left)
 
 
 async def work(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
-    stopping = asyncio.Event()
+    stopping, grace = asyncio.Event(), Grace(settings.grace_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with Database.open(settings) as database, waking(settings, database), working(settings, database):
+    async with Database.open(settings) as database, waking(settings, database), working(settings, database, grace):
         _log.info("working")
         await stopping.wait()

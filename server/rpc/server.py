@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,9 @@ class RpcServer:
         """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
         self._health.stop()
         stopping = asyncio.create_task(self._server.stop(grace))
-        await self._chain.drain()
+        with suppress(TimeoutError):  # a stream that does not end when it is told to is cut short with the rest
+            async with asyncio.timeout(grace):
+                await self._chain.drain()
         await stopping
 
 

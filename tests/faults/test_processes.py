@@ -102,10 +102,10 @@ async def _rest(stream: Any) -> None:
         pass
 
 
-async def test_a_call_that_outlives_the_grace_period_does_not_outlive_the_server(
-    scratch: Scratch, stub: OpenAIStub
+async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the_server(
+    scratch: Scratch, stub: OpenAIStub, database: Database, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=0.5)
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-silent")
         administrator = await world.tenant()
@@ -113,11 +113,55 @@ async def test_a_call_that_outlives_the_grace_period_does_not_outlive_the_server
             model.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata
         )
         await stub.arrival()
+        async with _stuck(scratch, database, admin):
+            process.send(signal.SIGTERM)
+
+            stopped_at = monotonic()
+            await _asked_for(database, "prune/1")
+            assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            assert await process.end() == 0
+            assert monotonic() - stopped_at < 5, "one grace period for all of it, and what a busy machine adds"
+    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    waiting = await admin.fetch("SELECT entrypoint, status FROM jobs.pgqueuer ORDER BY entrypoint DESC")
+    assert ("prune/1", "queued") in [tuple(row) for row in waiting], "no job is begun after the word to stop"
+
+
+async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grace_period(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
+    async with atrium(variables) as process, _world_of(process) as world:
+        await _register(world, stub, "stub-stall-2")
+        administrator = await world.tenant()
+        asked = model.StreamChatRequest(model="stub-stall-2", messages=HELLO, resumable=True)
+        stream = world.models.StreamChat(asked, metadata=administrator.metadata)
+        while (await stream.read()).WhichOneof("event") != "delta":
+            pass
 
         process.send(signal.SIGINT)
 
-        assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        stopped_at = monotonic()
         assert await process.end() == 0
+        assert monotonic() - stopped_at < 5
+    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    assert await admin.fetchval("SELECT ended FROM generations")
+
+
+@asynccontextmanager
+async def _stuck(scratch: Scratch, database: Database, admin: Any) -> AsyncIterator[None]:
+    """A job that has begun and waits for what it does not get."""
+    async with scratch.connect() as other, other.transaction():
+        await other.execute("LOCK TABLE one_time_tokens")
+        await _asked_for(database, "upkeep/1")
+        async with asyncio.timeout(BOUND_SECONDS):
+            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        yield
+
+
+async def _asked_for(database: Database, entrypoint: str) -> None:
+    async with database.global_tx() as tx:
+        await enqueue(tx, entrypoint)
 
 
 def _free_ports() -> int:
@@ -367,8 +411,7 @@ async def test_a_worker_of_its_own_works_until_it_is_stopped(scratch: Scratch, d
         "SELECT id, id, 'm', 'old', 'h', 'done', now() FROM tenants WHERE slug = 'ada'"
     )
     async with atrium(environment(scratch), "worker") as process:
-        async with database.global_tx() as tx:
-            await enqueue(tx, "upkeep/1")
+        await _asked_for(database, "upkeep/1")
         async with asyncio.timeout(60):
             while await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'upkeep/1'"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
