@@ -48,10 +48,12 @@ _err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def _explained() -> Iterator[Settings]:
-    """The settings. What is wrong with them, or with what they name, ends the command with a sentence."""
+def _explained(**overrides: object) -> Iterator[Settings]:
+    """The settings, with what the command line says instead. What is wrong with them, or with what they name, ends the
+    command with a sentence.
+    """
     try:
-        settings = load_settings()
+        settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
         configure_logging(settings)
         yield settings
     except (SettingsError, DatabaseRefused, PortTaken, PolicyError, tour.TourFailed) as error:
@@ -60,9 +62,13 @@ def _explained() -> Iterator[Settings]:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    address: Annotated[str | None, typer.Option(help="host:port, in place of ATRIUM_ADDRESS")] = None,
+    processes: Annotated[int | None, typer.Option(help="how many share the port, in place of ATRIUM_PROCESSES")] = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
-    with _explained() as settings, prepared(settings) as ready:
+    with _explained(address=address, processes=processes) as settings, prepared(settings) as ready:
         administrator = first_administrator(ready)
         if administrator is not None:  # said before anything else can go wrong: nobody can say it again
             _out.print("The platform's first administrator; the password is shown this once:")

@@ -28,5 +28,5 @@ class Grace:
 
     @property
     def to_finish(self) -> float:
-        """Seconds until what has not finished is cut short: a little before the end, so that what it used is recorded."""
+        """Seconds until what has not finished is cut short: before the end, so that what it used can be recorded."""
         return max(0.0, self.left - self._recording)

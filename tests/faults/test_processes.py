@@ -288,10 +288,10 @@ def _sentence(errors: list[str]) -> str:
     return sentence.removeprefix("atrium: ")
 
 
-async def _refusal(variables: dict[str, str]) -> str:
+async def _refusal(variables: dict[str, str], *options: str) -> str:
     """The same, by the command within this process: starting one takes longer than all it does."""
     try:
-        ended = await asyncio.to_thread(CliRunner().invoke, app, ["serve"], env=variables)
+        ended = await asyncio.to_thread(CliRunner().invoke, app, ["serve", *options], env=variables)
     finally:
         configure_logging(load_settings())  # away from the streams of the runner, which are closed
     assert ended.exit_code == 1, ended.output
@@ -322,8 +322,20 @@ async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
             "Cannot connect to ATRIUM_DATABASE_URL": environment(scratch, database_url="postgresql://127.0.0.1:1/x"),
             "ATRIUM_MASTER_KEY": environment(scratch, master_key=None),
             "ATRIUM_PROCESSES": environment(scratch, processes=0),
+            "Cannot connect to ATRIUM_LISTEN_DATABASE_URL": environment(scratch, listen_database_url="nonsense"),
+            "another database than ATRIUM_DATABASE_URL": environment(scratch, listen_database_url=empty.admin_url),
         }.items():
             assert advice in await _refusal(variables)
+
+
+async def test_what_the_command_line_says_counts_for_more_than_the_variables(scratch: Scratch) -> None:
+    variables = environment(scratch, address="127.0.0.1:1", processes=1, admin_database_url=scratch.admin_url)
+    async with atrium(variables, "serve", "--processes", "2", "--address", "127.0.0.1:0") as process:
+        assert await process.port() > 1
+        assert len(process.servers()) == 2
+        process.send(signal.SIGTERM)
+        assert await process.end() == 0
+    assert "ATRIUM_PROCESSES" in await _refusal(variables, "--processes", "65")
 
 
 async def test_a_schema_that_is_not_there_is_refused_with_the_command_that_makes_it(postgres: Cluster) -> None:
