@@ -24,6 +24,7 @@ WORKDIR /var/lib/atrium
 ENV PATH=/opt/atrium/bin:$PATH \
     ATRIUM_ENVIRONMENT=production \
     ATRIUM_ADDRESS=0.0.0.0:50051 \
+    ATRIUM_HEALTH_ADDRESS=127.0.0.1:50052 \
     ATRIUM_DATA_DIR=/var/lib/atrium/data
 VOLUME /var/lib/atrium/data
 EXPOSE 50051

@@ -12,6 +12,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
@@ -83,6 +84,7 @@ from server.prompt.service.watching import PromptWatching
 from server.prompt.servicer import PromptServicer
 from server.prompt.store import templates as template_store
 from server.rpc.chain import Chain, Steps
+from server.rpc.descriptors import descriptor_set
 from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
@@ -309,6 +311,12 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 await models.close()
                 await local_chat.close()
                 passwords.close()
+
+
+def described() -> FileDescriptorSet:
+    """What clients without our protos are given."""
+    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2)
+    return descriptor_set(module.DESCRIPTOR for module in modules)
 
 
 def first_administrator(settings: Settings) -> tuple[str, str] | None:

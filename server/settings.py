@@ -62,6 +62,14 @@ class Settings(BaseSettings):
         ),
     ] = 10.0
     reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
+    health_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\S+:\d{1,5}$",
+            description="host:port that answers grpc.health.v1 and nothing else, in plain text: for probes, which "
+            "have no certificate to show; unset: none",
+        ),
+    ] = None
     metrics_address: Annotated[
         str | None,
         Field(
@@ -151,11 +159,18 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
     log_format: Annotated[Literal["json", "console"], Field(description="how log lines are written")] = "json"
 
-    @field_validator("address", "metrics_address")
+    @field_validator("address", "health_address", "metrics_address")
     @classmethod
     def _port_exists(cls, value: str | None) -> str | None:
         if value is not None and int(value.rpartition(":")[2]) > _HIGHEST_PORT:
             raise ValueError(f"a port is at most {_HIGHEST_PORT}")
+        return value
+
+    @field_validator("health_address")
+    @classmethod
+    def _port_is_known(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) == 0:
+            raise ValueError("must name its port: no probe would find another")
         return value
 
     # Validators run in the order of the fields, and one that belongs with an earlier field asks for it: so each setting

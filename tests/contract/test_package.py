@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+import protos
 import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tests.processes import ROOT
+from tests.processes import ROOT, command
 
 _BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 _START = """
@@ -67,6 +70,18 @@ def test_an_installed_package_finds_all_that_is_its_own(installed: Path, tmp_pat
     found = _run(tmp_path, _START, PYTHONPATH=str(installed))
 
     assert found.startswith(str(installed))
+
+
+async def test_the_descriptor_set_lacks_nothing() -> None:
+    described = FileDescriptorSet.FromString((await command({}, "descriptors")).stdout_bytes)
+    pool = descriptor_pool.DescriptorPool()
+
+    for file in described.file:
+        pool.Add(file)  # refuses one that comes before what it imports
+
+    assert {*protos.sources()} - {file.name for file in described.file} == set()
+    for beside in ("grpc_health/v1/health.proto", "google/rpc/error_details.proto"):
+        assert pool.FindFileByName(beside).name == beside
 
 
 def test_the_image_is_given_what_it_copies_and_nothing_else() -> None:

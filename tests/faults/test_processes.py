@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.request import urlopen
@@ -17,24 +18,23 @@ import grpc
 import psutil
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from pydantic import SecretStr
-from typer.testing import CliRunner
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from server.cli import app
 from server.db.bootstrap import bootstrap
 from server.db.database import Database
 from server.jobs.queue import enqueue
-from server.settings import SettingsError, load_settings
-from server.telemetry import configure_logging
+from server.settings import SettingsError
 from tests.databases import Cluster, Scratch
+from tests.factories.certificates import authority, signed_by
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment
+from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, command, environment
 from tests.servers import serving
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
@@ -260,25 +260,56 @@ async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None
     assert not [line for line in first.errors if password in line]
 
 
-async def _send_as_printed(found: Any) -> Any:
-    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do."""
-    words = shlex.split(found[1])
-    assert words.pop(0) == "-plaintext"
-    body = "{}"
-    if words[0] == "-d":
-        body = words[1]
-        words = words[2:]
-    address, path = words
+async def test_what_is_printed_in_production_is_enough_under_tls_too(scratch: Scratch, tmp_path: Path) -> None:
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    own = signed_by(authority(tmp_path, "ours"), folder, "server", "api.example.com")
+    variables = environment(
+        scratch, environment="production", tls_certificate_file=own.certificate_file, tls_private_key_file=own.key_file
+    )
+    async with atrium(variables) as process:
+        made = await process.line(r"^  atrium (\S+) > atrium.binpb$")
+        described = await command({}, made[1])
+        reply = await _send_as_printed(await process.line(r"^  grpcurl (.*)$"), described.stdout_bytes)
+        process.send(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert reply.tokens.access_token
+
+
+async def _send_as_printed(found: Any, described: bytes | None = None) -> Any:
+    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do.
+
+    `described`: what is in the descriptor set that the line names.
+    """
+    *words, address, path = shlex.split(found[1])
+    flags: dict[str, str] = {}
+    while words:
+        flag = words.pop(0)
+        flags[flag] = "" if flag == "-plaintext" else words.pop(0)
+    pool = descriptor_pool.Default()
+    if "-protoset" in flags:
+        assert described is not None
+        pool = descriptor_pool.DescriptorPool()
+        for file in FileDescriptorSet.FromString(described).file:
+            pool.Add(file)
     service, _, name = path.rpartition("/")
-    method = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
-    request = json_format.Parse(body, message_factory.GetMessageClass(method.input_type)())
-    async with grpc.aio.insecure_channel(address) as channel:
+    method = pool.FindServiceByName(service).FindMethodByName(name)
+    request = json_format.Parse(flags.get("-d", "{}"), message_factory.GetMessageClass(method.input_type)())
+    async with _channel_of(flags, address) as channel:
         call = channel.unary_unary(
             f"/{path}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
         )
         return await call(request)
+
+
+def _channel_of(flags: dict[str, str], address: str) -> Any:
+    if "-plaintext" in flags:
+        return grpc.aio.insecure_channel(address)
+    options = [("grpc.ssl_target_name_override", flags["-authority"])] if "-authority" in flags else []
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(Path(flags["-cacert"]).read_bytes()), options)
 
 
 def _sentence(errors: list[str]) -> str:
@@ -289,11 +320,8 @@ def _sentence(errors: list[str]) -> str:
 
 
 async def _refusal(variables: dict[str, str], *options: str) -> str:
-    """The same, by the command within this process: starting one takes longer than all it does."""
-    try:
-        ended = await asyncio.to_thread(CliRunner().invoke, app, ["serve", *options], env=variables)
-    finally:
-        configure_logging(load_settings())  # away from the streams of the runner, which are closed
+    """The same, by the command within this process."""
+    ended = await command(variables, "serve", *options)
     assert ended.exit_code == 1, ended.output
     return _sentence(ended.stderr.splitlines())
 
