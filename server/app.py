@@ -145,6 +145,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     """
     registry = CollectorRegistry()
     background, grace = Background(), Grace(settings.grace_seconds)
+    # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
+    # over all of them would have a login wait for another process, and not end any sooner.
     passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})

@@ -42,6 +42,7 @@ def _service(**rules: Any) -> ServiceDescriptor:
         ({"public": True, "ceiling": {"seconds": 90}}, Rule("public", ceiling=90.0)),
         ({"authenticated": True, "ceiling": {"nanos": 500_000_000}}, Rule("authenticated", ceiling=0.5)),
         ({"authenticated": True, "unverified": True}, Rule("authenticated", unverified=True)),
+        ({"permission": "users:read", "detached": True}, Rule(Permission.USERS_READ, detached=True)),
     ],
     ids=repr,
 )
@@ -65,6 +66,8 @@ def test_a_rule_is_read_from_its_method(declared: dict[str, Any], expected: Rule
         ({"permission": "unicorns:ride"}, "'unicorns:ride', which is not a permission"),
         ({"permission": "USERS_READ"}, "not a permission"),
         ({"permission": "authenticated"}, "not a permission"),
+        ({"public": True, "detached": True}, "is detached"),
+        ({"authenticated": True, "detached": True}, "is detached"),
         ({"public": True, "ceiling": {}}, "ceiling"),
         ({"public": True, "ceiling": {"seconds": -1}}, "ceiling"),
     ],
