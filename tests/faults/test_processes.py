@@ -458,7 +458,7 @@ async def test_a_worker_of_its_own_works_until_it_is_stopped(scratch: Scratch, d
         await _asked_for(database, "upkeep/1")
         async with asyncio.timeout(60):
             # It sees to the months ahead, too.
-            while await admin.fetchval(
+            while await admin.fetchval(  # noqa: ASYNC110
                 "SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM jobs.pgqueuer WHERE entrypoint = 'upkeep/1')",
                 month,
             ):
