@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 import structlog
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
@@ -45,7 +46,9 @@ from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
+from server.jobs.worker import Worker
 from server.kernel.errors import DomainError
+from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
@@ -81,6 +84,7 @@ from server.prompt.service.watching import PromptWatching
 from server.prompt.servicer import PromptServicer
 from server.prompt.store import templates as template_store
 from server.rpc.chain import Chain, Steps
+from server.rpc.descriptors import descriptor_set
 from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
@@ -109,15 +113,27 @@ class App:
     settings: Settings
     rpc: RpcServer
     founding: Founding
-    background: Background
+    grace: Grace
+    shed: Shed
+    generations: Generations
+    crew: Worker | None
+    """Who does jobs in this process, where anybody does."""
 
     async def start(self) -> int:
         """Listens and serves; returns the port."""
         return await self.rpc.start()
 
     async def stop(self) -> None:
-        """Stops within the grace period."""
-        await self.rpc.stop(self.settings.grace_seconds)
+        """Takes no more calls and jobs, and lets those under way finish, as long as the grace period gives them."""
+        self.grace.begin()
+        if self.crew is not None:
+            self.crew.stop()
+        await self.rpc.stop(self.grace.to_finish)
+        # gRPC's server has let go of its calls before our part of them has ended: what they used is recorded by it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace.left):
+                await self.shed.empty()
+        await self.generations.close(self.grace.to_finish)
 
 
 @asynccontextmanager
@@ -128,7 +144,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     refusals of `Database.open`.
     """
     registry = CollectorRegistry()
-    background = Background()
+    background, grace = Background(), Grace(settings.grace_seconds)
+    # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
+    # over all of them would have a login wait for another process, and not end any sooner.
     passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
@@ -220,6 +238,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
         usage = UsageService(database, catalogues, audit)
+        generations = Generations(database, background, _failed)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -255,7 +274,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     RouteService(database, catalogues, breakers, audit),
                     CallService(planner, rendering, ledger, books, caches),
                     EmbedService(planner, reach, ledger, books, caches),
-                    Generations(database, background, _failed),
+                    generations,
                     usage,
                     CredentialService(database, vault, audit),
                     pages,
@@ -281,18 +300,25 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
-            working(settings, database) if process == 0 and settings.worker else nullcontext(),
+            working(settings, database, grace) if process == 0 and settings.worker else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:
-                yield App(settings, rpc, founding, background)
+                yield App(settings, rpc, founding, grace, shed, generations, crew)
             finally:
+                grace.begin()
                 streams.cancel()
                 await asyncio.wait([streams])
-                await background.close(seconds=5.0)
+                await background.close(grace.left)
                 await models.close()
                 await local_chat.close()
                 passwords.close()
+
+
+def described() -> FileDescriptorSet:
+    """What clients without our protos are given."""
+    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2)
+    return descriptor_set(module.DESCRIPTOR for module in modules)
 
 
 def first_administrator(settings: Settings) -> tuple[str, str] | None:

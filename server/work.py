@@ -12,14 +12,17 @@ import structlog
 
 from server.audit.service import AuditLog
 from server.db.database import Database
+from server.db.upkeep import analyze_divided, months_kept
 from server.identity.service.expiry import Expiry
 from server.identity.service.signing import SigningKeys
 from server.jobs.queue import prune, waking
+from server.jobs.reconcile import Claims, reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
-from server.model.service.upkeep import ModelUpkeep
+from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
@@ -29,10 +32,16 @@ _log = structlog.get_logger("atrium.work")
 
 SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
+    Cron("reconcile/1", "*/5 * * * *"),
+    Cron("retention/1", "51 1 * * *"),
+    Cron("analyze/1", "29 2 * * *"),
     Cron("prune/1", "43 3 * * *"),
     Cron("rotate_signing_key/1", "11 4 * * *"),
 )
 """By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
+
+CLAIMS: tuple[Claims, ...] = ()
+"""What the slices' tables say is to be done; of those that there are, none asks for jobs of its own yet."""
 
 
 class Upkeep:
@@ -80,29 +89,55 @@ def worker(settings: Settings, database: Database) -> Worker:
     async def rotating(_: Run) -> None:
         await signing.rotate_after(timedelta(days=settings.signing_key_days))
 
-    handlers: dict[str, Handler] = {"upkeep/1": upkeep, "prune/1": pruning, "rotate_signing_key/1": rotating}
+    async def reconciling(_: Run) -> None:
+        if lost := await reconcile(database, CLAIMS):
+            _log.warning("jobs were lost, and are asked for again", count=lost)
+
+    retention = CallLogRetention(standing, settings.admin_database_url)
+
+    async def retaining(_: Run) -> None:
+        # Rows of the audit log are left alone: they are taken out of it by what archives them, and by nothing else.
+        await retention(tenant.id async for tenant, _ in standing.everyone())
+
+    async def analyzing(_: Run) -> None:
+        await analyze_divided(settings)
+
+    handlers: dict[str, Handler] = {
+        "upkeep/1": upkeep,
+        "prune/1": pruning,
+        "rotate_signing_key/1": rotating,
+        "reconcile/1": reconciling,
+        "retention/1": retaining,
+        "analyze/1": analyzing,
+    }
     return Worker(settings, database, handlers, SCHEDULE)
 
 
 @asynccontextmanager
-async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """A worker beside whatever else this process does. At the end it finishes its jobs, within the grace period."""
+async def working(settings: Settings, database: Database, grace: Grace) -> AsyncIterator[Worker]:
+    """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
     crew = worker(settings, database)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
-        yield
+        yield crew
     finally:
+        grace.begin()
         crew.stop()
-        await asyncio.wait([task], timeout=settings.grace_seconds)
+        await asyncio.wait([task], timeout=grace.to_finish)
         task.cancel()  # what still runs is taken over by another worker
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=grace.left)
 
 
 async def work(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
-    stopping = asyncio.Event()
+    stopping, grace = asyncio.Event(), Grace(settings.grace_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with Database.open(settings) as database, waking(settings, database), working(settings, database):
+    async with (
+        Database.open(settings) as database,
+        months_kept(settings),
+        waking(settings, database),
+        working(settings, database, grace),
+    ):
         _log.info("working")
         await stopping.wait()

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import asyncpg
 
-from server.db.connect import check, connect
-from server.db.errors import DatabaseRefused, reachable
+from server.db.connect import check, check_listening, connect
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable
 from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
 from server.settings import Settings
@@ -198,12 +198,13 @@ class Database:
         try:
             try:
                 connection = await pool.acquire()
-            except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except CONNECT_ERRORS as error:
                 raise DatabaseRefused(
                     f"Cannot connect to ATRIUM_DATABASE_URL: {str(error) or type(error).__name__}. "
                     "See that the server runs, and that address, role and password are right."
                 ) from None
             await check(connection)
+            await check_listening(settings, connection)
             pool.release(connection)
             yield cls(pool)
         finally:

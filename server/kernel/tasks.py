@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 
@@ -27,9 +28,11 @@ class Background:
             task.get_loop().call_exception_handler(context)
 
     async def close(self, seconds: float) -> None:
-        """Lets what runs finish within that time, and cancels the rest."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        """Lets what runs, and what it starts in its turn, finish within that time, and cancels the rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         rest = list(self._tasks)
         for task in rest:
             task.cancel()

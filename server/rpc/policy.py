@@ -73,6 +73,8 @@ def _read(method: MethodDescriptor) -> Rule:
         raise PolicyError(f"declares a ceiling of {ceiling} s, within which nothing can run")
     if rule.unverified and not rule.authenticated:
         raise PolicyError("opens to unverified callers what is for everyone, or for roles that they do not have")
+    if rule.detached and not rule.permission:
+        raise PolicyError("is detached, which only what asks for a permission may be")
     if rule.feature and rule.feature not in set(Feature):
         raise PolicyError(f"asks for {rule.feature!r}, which is not a feature")
     feature = Feature(rule.feature) if rule.feature else None

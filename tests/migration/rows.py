@@ -126,6 +126,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "0017": {},
     "0018": {},
+    "0019": {},
 }
 
 

@@ -17,11 +17,17 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
 from server.model.ledger import Hold, Ledger, Settlement
 from server.model.limits import Claim, LimitReached, Limits, Window, claims, crossed
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 
 MONTH = Window("month", datetime(2030, 1, 1, tzinfo=UTC), "tenant", "tokens")
 MOMENT = datetime(2030, 1, 31, 23, 59, 30, tzinfo=UTC)
 NOT_FOR_EVER = 20.0
+
+
+@pytest.fixture(scope="session")
+def postgres(each_postgres: Cluster) -> Cluster:
+    """Each test runs on every major version at hand."""
+    return each_postgres
 
 
 @pytest.fixture

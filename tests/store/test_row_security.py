@@ -12,7 +12,7 @@ import pytest
 import schema_doc
 
 from server.db.revision import SCHEMA_REVISION
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 from tests.migration.rows import TENANT, fill, rows_up_to
 
 OTHER = "01890a5d-ac96-774b-bcce-b302099a8999"
@@ -22,6 +22,12 @@ TABLES = {
     for table in tables
     if table.info["scope"] != "global"
 }
+
+
+@pytest.fixture(scope="session")
+def postgres(each_postgres: Cluster) -> Cluster:
+    """Each test runs on every major version at hand."""
+    return each_postgres
 
 
 @pytest.fixture(scope="module")

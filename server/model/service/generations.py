@@ -93,6 +93,14 @@ class Generations:
         if feed := self._feeds.get(generation_id):
             _end(feed)
 
+    async def close(self, seconds: float) -> None:
+        """Lets the streams that this process writes come to their end within that time; the rest are lost with it."""
+        running = [feed.task for feed in self._feeds.values() if feed.task is not None and not feed.ended]
+        if running:
+            _, late = await asyncio.wait(running, timeout=seconds)
+            for task in late:
+                task.cancel()
+
     async def _run(self, feed: _Feed, source: Source) -> None:
         failure: DomainError | None = None
         try:

@@ -77,6 +77,7 @@ class Settings:
     max_parallel_calls: int | None = None
     store_prompts: bool = False
     prompt_retention_days: int = 30
+    call_log_retention_days: int = 400
 
     async def model_settings(self, tenant_id: UUID) -> Settings:
         return self
