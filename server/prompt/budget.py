@@ -113,7 +113,7 @@ class Run:
 
     def write(self, text: str) -> str:
         """The text, counted as a piece of what is rendered."""
-        size = text_size(text)
+        size = len(text) if text.isascii() else text_size(text)
         self.spend(1 + size // _BYTES_PER_STEP)
         if not self.chain:  # what is included is counted once, where it is put
             self._room -= size

@@ -62,7 +62,7 @@ def sign(run: Run, written: str, value: Any) -> Any:
 
 @pass_context
 def _write(context: RunContext, value: Any) -> str:
-    return context.run.write(as_text(value))
+    return context.run.write(value if type(value) is str else as_text(value))
 
 
 @pass_context

@@ -204,7 +204,9 @@ class Renderer:
         run.spend(compiled.steps)
         context = RunContext(self._environment, dict(run.values), None, {})
         context.run = run
-        return joined(compiled.template.root_render_func(context))
+        pieces = compiled.template.root_render_func(context)
+        # What is rendered was counted as it was written, and what is included was not.
+        return joined(pieces) if run.chain else "".join(pieces)
 
     def _known(self, key: bytes) -> _Compiled | None:
         known = self._cache.get(key)
