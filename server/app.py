@@ -81,8 +81,10 @@ from server.prompt.service.templates import TemplateService
 from server.prompt.service.upkeep import PromptBelongings
 from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
+from server.prompt.service.work import PromptWork
 from server.prompt.servicer import PromptServicer
 from server.prompt.store import templates as template_store
+from server.prompt.workers import Workers
 from server.rpc.chain import Chain, Steps
 from server.rpc.descriptors import descriptor_set
 from server.rpc.pages import Pages
@@ -159,8 +161,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
-        sight, renderer, counts = Sight(database), Renderer(), Counts(database)
-        rendering = PromptRendering(database, sight, renderer, counts)
+        sight, counts = Sight(database), Counts(database)
+        workers = Workers(parallel=max(1, (os.cpu_count() or 1) // (2 * settings.processes)))
+        work = PromptWork(Renderer(), workers)
+        rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
         access = AccessCache(
             tokens,
@@ -177,15 +181,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 memory.changed(UUID(tenant), UUID(user) if user else None)
             if not user:
                 catalogues.changed(tenant)
-                sight.forget()
-                rendering.changed(UUID(tenant))
 
         def prompt_changed(payload: str) -> None:
-            tenant, template, public = payload.split("/")
-            if public:
-                sight.forget()
-            rendering.changed(UUID(tenant))
-            watching.changed(UUID(tenant), UUID(template))
+            tenant_id, _, _ = template_store.read_changed(payload)
+            rendering.changed(tenant_id)
+
+        def prompt_change_heard(payload: str) -> None:
+            prompt_changed(payload)
+            # Watchers are told once: in the process of the change, too, by what all processes hear.
+            watching.changed(*template_store.read_changed(payload))
 
         database.hear(sessions.CHANGED, changed)
         database.hear(model_store.CHANGED, catalogues.changed)
@@ -198,11 +202,11 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             sessions.CHANGED: changed,
             keys.CHANGED: keys_changed,
             model_store.CHANGED: catalogues.changed,
-            template_store.CHANGED: prompt_changed,
+            template_store.CHANGED: prompt_change_heard,
         }
 
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings, catalogues, sight, rendering):
+            for memory in (accesses, standings, catalogues, rendering):
                 memory.listening(connected)
             if connected:
                 keys_changed()
@@ -284,7 +288,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
                 PromptServicer(
                     TemplateService(database, sight, audit),
-                    VersionService(database, sight, renderer, usage, audit),
+                    VersionService(database, sight, work, usage, audit),
                     rendering,
                     watching,
                     pages,
@@ -312,6 +316,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 await background.close(grace.left)
                 await models.close()
                 await local_chat.close()
+                await workers.close()
                 passwords.close()
 
 

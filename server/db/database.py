@@ -210,16 +210,21 @@ class Database:
         finally:
             await pool.close()
 
-    def tenant_tx(self, tenant_id: UUID, *, durable: bool = True) -> AbstractAsyncContextManager[Tx]:
+    def tenant_tx(
+        self, tenant_id: UUID, *, durable: bool = True, read_only: bool = False
+    ) -> AbstractAsyncContextManager[Tx]:
         """A transaction under the tenant's row security: `async with database.tenant_tx(tenant_id) as tx`.
 
         The tenant is set for the transaction alone: what ends it ends the setting too. One that is not `durable` does
-        not wait until its commit is on disk: a crash of the database may take it back. Raises DatabaseUnavailable.
+        not wait until its commit is on disk: a crash of the database may take it back. One that is `read_only` refuses
+        to write, unless it is a part of a whole. Raises DatabaseUnavailable.
         """
         whole = _whole.get()
         # A task that was started inside outlives it, and has transactions of its own.
         if whole is not None and whole.task is asyncio.current_task():
             return _Part(whole.tx, tenant_id)
+        if read_only:
+            return Transaction(self._pool, f"BEGIN READ ONLY; {_set_tenant(tenant_id)}", tenant_id, self._heard)
         begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
         return Transaction(self._pool, f"{begin}; {_set_tenant(tenant_id)}", tenant_id, self._heard)
 

@@ -329,7 +329,9 @@ _CONTENT = frozenset(
 
 SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
     {
-        "admin": SystemRole("管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE}),
+        "admin": SystemRole(
+            "管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE, Permission.PUBLIC_TEMPLATES_MANAGE}
+        ),
         "editor": SystemRole("编辑", 50, _CONTENT),
         "viewer": SystemRole(
             "查看者",

@@ -603,8 +603,14 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [*ids("template_id"), *RENDERING],
     ),
     "WatchPromptsRequest": (
-        [{}, {"template_ids": [ID, OTHER]}],
-        [({"template_ids": [ID, ID]}, "template_ids"), ({"template_ids": ["7"]}, "template_ids[0]")],
+        [{}, {"template_ids": [ID, OTHER]}, {"watch_id": ID}, {"watch_id": ID, "after_seq": 7}],
+        [
+            ({"template_ids": [ID, ID]}, "template_ids"),
+            ({"template_ids": ["7"]}, "template_ids[0]"),
+            ({"watch_id": "7"}, "watch_id"),
+            ({"watch_id": ID, "after_seq": -1}, "after_seq"),
+            ({"after_seq": 7}, "after_seq"),
+        ],
     ),
     "GetTemplateStatsRequest": (
         [{"template_id": ID}, {"template_id": ID, "day_from": FUTURE}],

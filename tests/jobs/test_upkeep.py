@@ -36,6 +36,13 @@ INSERT INTO users (tenant_id, username, email, deleted_at) VALUES
     ('{tenant}', 'long ago', 'long@x', now() - interval '31 days');
 INSERT INTO roles (tenant_id, name, code, deleted_at) VALUES
     ('{tenant}', 'live', 'live', NULL), ('{tenant}', 'old', 'old', now() - interval '31 days');
+INSERT INTO prompt_templates (tenant_id, name, visibility, deleted_at) VALUES
+    ('{tenant}', 'live', 'tenant', NULL), ('{tenant}', 'fresh', 'tenant', now() - interval '29 days'),
+    ('{tenant}', 'long ago', 'tenant', now() - interval '31 days');
+INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, content_hash)
+    SELECT tenant_id, id, name, '""', 'hash' FROM prompt_templates WHERE tenant_id = '{tenant}';
+INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
+    SELECT tenant_id, template_id, version, id FROM prompt_template_versions WHERE tenant_id = '{tenant}';
 INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
     AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';
@@ -93,6 +100,9 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("sign_in_throttle", "host(address)"),
                 ("one_time_tokens", "token_hash"),
                 ("user_roles", "granted_by::text"),
+                ("prompt_templates", "name"),
+                ("prompt_template_versions", "version"),
+                ("prompt_labels", "label"),
             )
         }
         assert left == {
@@ -103,6 +113,9 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "sign_in_throttle": ["192.0.2.1"],
             "one_time_tokens": ["good"],
             "user_roles": [None],
+            "prompt_templates": ["fresh", "live"],
+            "prompt_template_versions": ["fresh", "live"],
+            "prompt_labels": ["fresh", "live"],
         }, tenant
 
 

@@ -111,6 +111,7 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_prompt_templates_category": _store(templates._list(("category",)), category="c7", member_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_list": _store(versions._LIST, template_id=TENANT, **_PAGE),
+    "ix_prompt_template_versions_includes": _store(templates._DEPENDANTS, names=["p8"]),
     "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
 }
 

@@ -34,6 +34,8 @@ from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.sight import Sight
+from server.prompt.service.work import PromptWork
+from server.prompt.workers import Workers
 from server.settings import Settings as ServerSettings
 from tests.databases import Scratch
 
@@ -123,7 +125,7 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     catalogues = Catalogues(database, Settings())
     planner = Planner(catalogues, reach, Breakers())
     sight = Sight(database)
-    prompts = PromptRendering(database, sight, Renderer(), Counts(database))
+    prompts = PromptRendering(sight, PromptWork(Renderer(), Workers(parallel=1)), Counts(database))
     return CallService(planner, prompts, ledger, books, Caches(database), heartbeat=AT_ONCE)
 
 
