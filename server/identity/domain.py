@@ -91,6 +91,14 @@ class ApiKeyInvalid(Unauthenticated):
     """The API key is not good: it is unknown, revoked or expired, or its user or tenant is not active."""
 
 
+class ApiKeyTooWide(PermissionDenied):
+    """A key makes no other key that is good for more than itself: its own {field} is narrower."""
+
+
+class ApiKeyNotYours(PermissionDenied):
+    """Whoever has a person's key can act as that person: only they themselves make or rotate it."""
+
+
 class SessionRequired(PermissionDenied):
     """This is for somebody who is signed in, and not for a key."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
 from server.kernel.ids import PLATFORM_TENANT_ID
@@ -27,6 +28,8 @@ class Principal:
     home_tenant_id: UUID | None = None
     allowed_models: frozenset[str] | None = None
     """The names of the models that their key is limited to; None: every model."""
+    key_expires_at: datetime | None = None
+    """When their key stops being good; None: never, or there is no key."""
     unverified: bool = False
     decided: Decided = field(default_factory=dict, compare=False, repr=False)
     """What their roles say of each permission, before a key's scopes take some away."""

@@ -16,6 +16,7 @@ from server.identity.domain import (
 )
 from server.identity.store import roles as role_store
 from server.identity.store import users as user_store
+from server.kernel.errors import PermissionMissing
 from server.kernel.permissions import Permission, allowed, decide
 from server.kernel.principal import Principal
 
@@ -32,6 +33,15 @@ async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
     """Raises EscalationRefused where the user holds what the caller does not: who changes another can become them."""
     if user_id != caller.user_id:
         _hold(caller, allowed(decide(await role_store.grants(tx, user_id))))
+
+
+def within_scope(caller: Principal, permission: Permission) -> None:
+    """Raises PermissionMissing where the caller is a key whose scopes do not give this.
+
+    For what people may do with what is their own: a key may not, only because it is theirs.
+    """
+    if caller.api_key_id is not None and permission not in caller.permissions:
+        raise PermissionMissing(permission=permission)
 
 
 def _hold(caller: Principal, needed: Iterable[Permission]) -> None:
