@@ -20,7 +20,7 @@ from server.kernel.errors import (
     Unauthenticated,
 )
 from server.kernel.permissions import Decided, Permission
-from server.kernel.principal import Principal
+from server.kernel.principal import SUPER_ADMIN, Principal
 
 UserStatus = Literal["active", "inactive", "locked"]
 UserKind = Literal["person", "service"]
@@ -352,4 +352,4 @@ SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
 """The roles of a new tenant, by code. The platform's own `super_admin` comes with the database."""
 
 ADMINISTRATOR_ROLE = "admin"
-PLATFORM_ADMINISTRATOR_ROLE = "super_admin"
+PLATFORM_ADMINISTRATOR_ROLE = SUPER_ADMIN

@@ -132,6 +132,10 @@ class PlatformOnly(PermissionDenied):
     """Only the platform's administrators may do this."""
 
 
+class SuperAdminOnly(PermissionDenied):
+    """Only the platform's super administrators may do this, signed in themselves and not with a key."""
+
+
 class EmailNotVerified(PermissionDenied):
     """This needs a verified e-mail address: verify yours first."""
 

@@ -10,6 +10,9 @@ from uuid import UUID
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Decided, Permission
 
+SUPER_ADMIN = "super_admin"
+"""The code of the role that the platform's own administrators hold; in the platform's tenant no other can bear it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -43,6 +46,12 @@ class Principal:
     def is_platform(self) -> bool:
         """True for the platform's own people, the only ones who may look past their tenant."""
         return self.home == PLATFORM_TENANT_ID
+
+    @property
+    def is_super_admin(self) -> bool:
+        """True for somebody who is signed in and holds the platform's own role: never for a key, whoever's it is."""
+        signed_in = self.is_platform and self.session_id is not None
+        return signed_in and any(grant.role_code == SUPER_ADMIN for grant in self.decided.values())
 
     @property
     def member_id(self) -> UUID | None:

@@ -87,7 +87,10 @@ class RoleService:
             _mutable(old)
             check_etag(etag, old.revision, "role")
             # A higher priority can turn another role's denial into an allowance, so it counts as giving.
-            if values.get("priority", old.priority) != old.priority:
+            # So does to give it to everybody who comes.
+            if values.get("priority", old.priority) != old.priority or (
+                values.get("is_default") and not old.is_default
+            ):
                 hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             new = await role_store.change(tx, role_id, values) if values else old
             await keep_administered(tx)

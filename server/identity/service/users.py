@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from server.identity.domain import User
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
-from server.identity.service.standing import hold_all_of, keep_an_administrator
+from server.identity.service.standing import hold_all_of, hold_what_new_users_get, keep_an_administrator
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
@@ -46,7 +47,7 @@ class UserService:
     async def create(self, values: Mapping[str, Any], password: str | None) -> User:
         """A new user with the tenant's default roles; without a password they cannot sign in with one.
 
-        Raises UsernameTaken, EmailTaken, PasswordGuessable, QuotaExceeded, LoginBusy.
+        Raises UsernameTaken, EmailTaken, PasswordGuessable, QuotaExceeded, EscalationRefused, LoginBusy.
         """
         caller = current_call().caller
         password_hash = None
@@ -58,7 +59,10 @@ class UserService:
             row = {**values, "tenant_id": caller.tenant_id, "id": uuid7(), "password_hash": password_hash}
             await self._make_room(tx)
             user = await user_store.create(tx, row)
-            for role_id in await role_store.defaults(tx):
+            defaults = await role_store.entries(tx, await role_store.defaults(tx))
+            given = chain.from_iterable(defaults.values())
+            hold_what_new_users_get(caller, given, password=password is not None)
+            for role_id in defaults:
                 await role_store.assign(tx, caller.tenant_id, user.id, role_id, caller.member_id, None)
             await self._audit.record(tx, Change("users.create", "user", user.id, new=user_values(user)))
         return user

@@ -50,7 +50,8 @@ _SECRETS = (users.c.password_hash, users.c.token_epoch, users.c.login_attempts, 
 _FAMILIAR = exists().where(sessions.c.user_id == users.c.id, sessions.c.ip_address == bindparam("address"))
 _FIND = Statement(
     select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar"))
-    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), LIVE)
+    # A service account does not sign in, whatever password it has: for a sign-in it is not there.
+    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), users.c.kind == "person", LIVE)
     # A username may read like another's e-mail address: the one whose username it is comes first.
     .order_by((users.c.username_key == _LOGIN_KEY).desc())
     .limit(1)
@@ -171,7 +172,7 @@ async def change(tx: Tx, user_id: UUID, values: Mapping[str, Any]) -> User:
 
 
 async def find_login(tx: Tx, login: str, address: str | None) -> LoginCandidate | None:
-    """The live user of that username or e-mail address, in whatever case."""
+    """The live person of that username or e-mail address, in whatever case."""
     return _login_candidate(await tx.fetchrow(_FIND, login=login, address=address))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly, SuperAdminOnly
 from server.kernel.features import Feature
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
@@ -57,10 +57,12 @@ class Authorize:
 
 
 def permit(rule: Rule, principal: Principal) -> None:
-    """Raises EmailNotVerified, PlatformOnly or PermissionMissing where the rule keeps the caller out."""
+    """Raises EmailNotVerified, PlatformOnly, SuperAdminOnly or PermissionMissing for whom the rule keeps out."""
     if principal.unverified and not rule.unverified:
         raise EmailNotVerified
     if rule.platform_only and not principal.is_platform:
         raise PlatformOnly
+    if rule.super_admin and not principal.is_super_admin:
+        raise SuperAdminOnly
     if isinstance(rule.access, Permission) and rule.access not in principal.permissions:
         raise PermissionMissing(permission=rule.access)

@@ -323,7 +323,8 @@ class IdentityServiceServicer:
         Permission: `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the default roles give
+        (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the password is easily guessed (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
@@ -428,8 +429,8 @@ class IdentityServiceServicer:
         Permission: `roles:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders more than the caller has
-        (`ESCALATION_REFUSED`).
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders, or as a default role all
+        new users, more than the caller has (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
@@ -553,10 +554,11 @@ class IdentityServiceServicer:
     def PurgeUser(self, request, context):
         """Removes a deleted user for good, with all that belongs to it.
 
-        Permission: `users:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+        Permission: `users:manage`, for the platform's super administrators only; they name the tenant with `x-tenant-id`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
@@ -631,10 +633,11 @@ class IdentityServiceServicer:
     def PurgeRole(self, request, context):
         """Removes a deleted role for good, with all that belongs to it.
 
-        Permission: `roles:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+        Permission: `roles:manage`, for the platform's super administrators only; they name the tenant with `x-tenant-id`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`).

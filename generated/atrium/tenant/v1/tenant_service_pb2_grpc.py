@@ -269,10 +269,11 @@ class TenantServiceServicer:
         audit log that says how much it was. A purge that is interrupted is taken up again by the next one, or by the server
         itself within an hour.
 
-        Permission: `tenants:manage`, for the platform's administrators only.
+        Permission: `tenants:manage`, for the platform's super administrators only.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`), or the server does not know the database's owner
