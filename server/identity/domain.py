@@ -162,6 +162,8 @@ class UserDeleted(FailedPrecondition):
 class LastAdministrator(FailedPrecondition):
     """The user {subject} is the tenant's last administrator: give the role to another first."""
 
+    security_event = True
+
 
 class RoleNotAssignable(FailedPrecondition):
     """The role {subject} belongs to the platform's administrators alone."""
@@ -187,6 +189,7 @@ class User:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,7 @@ class Role:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

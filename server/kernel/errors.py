@@ -18,6 +18,8 @@ class DomainError(Exception):
 
     template: ClassVar[str]
     reason: ClassVar[str]
+    security_event: ClassVar[bool] = False
+    """Whether a known caller's being refused for it is written into the audit log."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -39,6 +41,8 @@ class Unauthenticated(DomainError):
 
 class PermissionDenied(DomainError):
     """The caller is known and may not do this."""
+
+    security_event = True
 
 
 class NotFound(DomainError):
@@ -119,6 +123,8 @@ class InvalidRequest(InvalidArgument):
 
 class PageTokenInvalid(InvalidArgument):
     """The page token is not one that this list gave for these arguments."""
+
+    security_event = True  # it may be another tenant's
 
     def __init__(self) -> None:
         super().__init__([("page_token", "is not one that this list gave for these arguments")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -207,3 +208,24 @@ async def test_a_tenant_that_was_restored_and_deleted_again_meanwhile_is_kept(
 
     assert purged == [False]
     assert await admin.fetchval("SELECT purge_started_at FROM tenants WHERE id = $1", GONE) is None
+
+
+async def test_what_another_purges_at_the_same_moment_is_left_to_them(
+    upkeep: Upkeep, scratch: Scratch, admin: Any
+) -> None:
+    async with scratch.connect() as other, asyncio.TaskGroup() as group:
+        async with other.transaction():
+            await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
+            for table in ("users", "roles"):
+                await other.execute(
+                    f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
+                )
+            run = group.create_task(upkeep(RUN))
+            async with asyncio.timeout(10):
+                waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+                while not await admin.fetchval(waits, await admin.fetchval("SELECT current_database()")):
+                    pass
+        await run
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1

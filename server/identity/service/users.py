@@ -138,9 +138,9 @@ class UserService:
             check_etag(etag, old.revision, "user")
             await hold_all_of(tx, caller, user_id)
             await keep_an_administrator(tx, old)
-            await user_store.mark_deleted(tx, user_id, caller.user_id)
+            new = await user_store.mark_deleted(tx, user_id, caller.user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            await self._audit.record(tx, Change("users.delete", "user", user_id, old=user_values(old)))
+            await self._record(tx, "users.delete", old, new)
 
     async def restore(self, user_id: UUID) -> User:
         """Brings the user back as they were.
@@ -149,13 +149,13 @@ class UserService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await self._require_deleted(tx, user_id)
+            old = await self._require_deleted(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             await self._make_room(tx)
-            user = await user_store.restore(tx, user_id)
+            new = await user_store.restore(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            await self._audit.record(tx, Change("users.restore", "user", user_id, new=user_values(user)))
-        return user
+            await self._record(tx, "users.restore", old, new)
+        return new
 
     async def purge(self, user_id: UUID) -> None:
         """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""

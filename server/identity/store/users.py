@@ -35,6 +35,7 @@ COLUMNS = (
     users.c.created_at,
     users.c.updated_at,
     users.c.deleted_at,
+    users.c.deleted_by,
 )
 LIVE = users.c.deleted_at.is_(None)
 THIS = users.c.id == bindparam("user_id")
