@@ -19,12 +19,14 @@ from server.jobs.queue import prune, waking
 from server.jobs.reconcile import Claims, reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
+from server.tenant.domain import Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 
@@ -62,14 +64,35 @@ class Upkeep:
         self._purge = purge
 
     async def __call__(self, _: Run) -> None:
+        """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others."""
+        failed = 0
         async for tenant, retention_days in self._standing.everyone():
-            if await self._purge.due(tenant, retention_days):
-                _log.info("tenant purged", tenant_id=tenant.id)
+            try:
+                await self._keep(tenant, retention_days)
+            except DatabaseUnavailable:  # for every tenant
+                raise
+            except TenantNotFound:  # purged meanwhile
                 continue
-            await self._models.sweep(tenant.id)
-            await self._prompts.sweep(tenant.id, retention_days)
-            if removed := await self._expiry.sweep(tenant.id, retention_days):
-                _log.info("upkeep", tenant_id=tenant.id, **removed)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one tenant is not with the others
+                failed += 1
+                _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
+        if failed:
+            raise UpkeepIncomplete(f"upkeep failed for {failed} tenants")
+
+    async def _keep(self, tenant: Tenant, retention_days: int) -> None:
+        if await self._purge.due(tenant, retention_days):
+            _log.info("tenant purged", tenant_id=tenant.id)
+            return
+        if tenant.purge_started_at is not None:  # by a server that knows the owner, which this one does not
+            return
+        await self._models.sweep(tenant.id)
+        await self._prompts.sweep(tenant.id, retention_days)
+        if removed := await self._expiry.sweep(tenant.id, retention_days):
+            _log.info("upkeep", tenant_id=tenant.id, **removed)
+
+
+class UpkeepIncomplete(Exception):
+    """The upkeep failed for some tenants; the log says which, and why."""
 
 
 def worker(settings: Settings, database: Database) -> Worker:

@@ -39,7 +39,10 @@ def triggers(table: Table) -> list[str]:
     """`updated_at` follows every change, `revision` every change of a column that the API can make."""
     made = []
     if "updated_at" in table.c:
-        same = " AND ".join(f"OLD.{name} = NEW.{name}" for name in table.info.get("counted", ()))
+        same = " AND ".join(
+            f"OLD.{name} {'IS NOT DISTINCT FROM' if table.c[name].nullable else '='} NEW.{name}"
+            for name in table.info.get("counted", ())
+        )
         when = f" WHEN ({same})" if same else ""
         made.append(
             f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW{when} EXECUTE FUNCTION atrium_touch()"

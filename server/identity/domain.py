@@ -20,7 +20,7 @@ from server.kernel.errors import (
     Unauthenticated,
 )
 from server.kernel.permissions import Decided, Permission
-from server.kernel.principal import Principal
+from server.kernel.principal import SUPER_ADMIN, Principal
 
 UserStatus = Literal["active", "inactive", "locked"]
 UserKind = Literal["person", "service"]
@@ -91,6 +91,14 @@ class ApiKeyInvalid(Unauthenticated):
     """The API key is not good: it is unknown, revoked or expired, or its user or tenant is not active."""
 
 
+class ApiKeyTooWide(PermissionDenied):
+    """A key makes no other key that is good for more than itself: its own {field} is narrower."""
+
+
+class ApiKeyNotYours(PermissionDenied):
+    """Whoever has a person's key can act as that person: only they themselves make or rotate it."""
+
+
 class SessionRequired(PermissionDenied):
     """This is for somebody who is signed in, and not for a key."""
 
@@ -154,6 +162,8 @@ class UserDeleted(FailedPrecondition):
 class LastAdministrator(FailedPrecondition):
     """The user {subject} is the tenant's last administrator: give the role to another first."""
 
+    security_event = True
+
 
 class RoleNotAssignable(FailedPrecondition):
     """The role {subject} belongs to the platform's administrators alone."""
@@ -179,6 +189,7 @@ class User:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,7 @@ class Role:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,4 +358,4 @@ SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
 """The roles of a new tenant, by code. The platform's own `super_admin` comes with the database."""
 
 ADMINISTRATOR_ROLE = "admin"
-PLATFORM_ADMINISTRATOR_ROLE = "super_admin"
+PLATFORM_ADMINISTRATOR_ROLE = SUPER_ADMIN

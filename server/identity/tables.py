@@ -98,12 +98,18 @@ users = tenant_table(
     revision(),
     *timestamps(),
     *soft_delete(),
+    Column(
+        "likeness",
+        Text,
+        comment="What the username looks like; NULL: it is older than this, and not of ASCII alone.",
+    ),
     tenant_key(),
     belongs_to_tenant(),
     one_of("status", "active", "inactive", "locked"),
     one_of("kind", "person", "service"),
     CheckConstraint("login_attempts >= 0", name="login_attempts"),
     live_unique("uq_users_username_key", "username_key"),
+    live_unique("uq_users_likeness", "likeness"),
     live_unique("uq_users_email_key", "email_key"),
     *live_list("users"),
     index("ix_users_status", "tenant_id", "status", "id DESC", where=LIVE, serves="its list, by status"),
@@ -250,6 +256,7 @@ api_keys = tenant_table(
     UniqueConstraint("tenant_id", "prefix", name="uq_api_keys_prefix"),
     index("ix_api_keys_user_id", "tenant_id", "user_id", "id DESC", serves="a user's keys, newest first"),
     comment="Keys that programs call with.",
+    counted=("last_used_at",),
 )
 
 one_time_tokens = tenant_table(

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.kernel.errors import DomainError, PermissionDenied, Unavailable
+from server.kernel.errors import DomainError, Unavailable
 from server.kernel.principal import Call, begin_call
 from server.rpc.ceiling import Ceiling
 from server.rpc.policy import Rule
@@ -119,8 +119,9 @@ class Chain:
                         await steps.authorize(rule, call)
                         try:
                             response = await act(request, context)
-                        except PermissionDenied as refusal:  # what may be done to one object, the service decides
-                            await steps.authorize.refused(call, refusal)
+                        except DomainError as refusal:  # what may be done to one object, the service decides
+                            if refusal.security_event:
+                                await steps.authorize.refused(call, refusal)
                             raise
             except asyncio.CancelledError:
                 ending = None if stream is None else stream.ending or (ServerShuttingDown() if self._draining else None)

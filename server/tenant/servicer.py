@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from atrium.tenant.v1 import tenant_service_pb2 as pb
+from server.kernel.names import username
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
@@ -23,7 +24,8 @@ class TenantServicer:
 
     async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.CreateTenantResponse:
         who = request.administrator
-        tenant, user_id = await self._tenants.create(convert.new_tenant(request), who.username, who.email, who.password)
+        name = username("administrator.username", who.username)
+        tenant, user_id = await self._tenants.create(convert.new_tenant(request), name, who.email, who.password)
         return pb.CreateTenantResponse(tenant=convert.tenant(tenant), administrator_user_id=str(user_id))
 
     async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.GetTenantResponse:

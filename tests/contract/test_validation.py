@@ -246,6 +246,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),
             *odd(USER, locale=["", "中文", "zh_CN", "zh-CN-a-b-c"], timezone=["", "../etc", "a b", "z" * 51]),
             *odd(USER, kind=[9], idempotency_key=["k" * 129]),
+            ({**USER, "kind": 2, "password": "8 chars!"}, "password"),
         ],
     ),
     "GetUserRequest": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
-from server.work import Upkeep
+from server.work import Upkeep, UpkeepIncomplete
 from tests.databases import Scratch
 
 ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
@@ -167,3 +168,77 @@ async def test_many_rows_go_in_batches(upkeep: Upkeep, admin: Any) -> None:
     await upkeep(RUN)
 
     assert await admin.fetchval("SELECT count(*) FROM idempotency_keys WHERE tenant_id = $1", ADA) == 1
+
+
+async def test_a_purge_that_was_interrupted_is_gone_on_with_and_holds_nobody_up(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute("UPDATE tenants SET purge_started_at = now() WHERE id = $1", KEPT)
+    await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", KEPT)
+
+    await upkeep(RUN)
+
+    slugs = {row[0] for row in await admin.fetch("SELECT slug FROM tenants")}
+    assert slugs == {"platform", "ada", "grace"}
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+
+
+async def test_a_server_that_cannot_go_on_with_a_purge_does_the_rest(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    await admin.execute("UPDATE tenants SET purge_started_at = now() WHERE id = $1", KEPT)
+    await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", KEPT)
+
+    await _upkeep(database, scratch.settings(admin_database_url=None))(RUN)
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", KEPT) == 3
+
+
+async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_others(
+    upkeep: Upkeep, admin: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await admin.execute(
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$; "
+        f"CREATE TRIGGER broken BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.tenant_id = '{GRACE}') "
+        "EXECUTE FUNCTION broken()"
+    )
+
+    with pytest.raises(UpkeepIncomplete, match="1 tenants"):
+        await upkeep(RUN)
+
+    counts = dict(await admin.fetch("SELECT tenant_id, count(*) FROM users GROUP BY tenant_id"))
+    assert (counts[ADA], counts[GRACE], GONE in counts) == (2, 3, False)
+    assert str(GRACE) in capsys.readouterr().out
+
+
+async def test_a_tenant_that_was_restored_and_deleted_again_meanwhile_is_kept(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    purge = TenantPurge(database, scratch.settings().admin_database_url, AuditLog(database))
+    read = [(tenant, days) async for tenant, days in TenantStanding(database).everyone() if tenant.id == GONE]
+    await admin.execute("UPDATE tenants SET deleted_at = now() WHERE id = $1", GONE)
+
+    purged = [await purge.due(tenant, days) for tenant, days in read]
+
+    assert purged == [False]
+    assert await admin.fetchval("SELECT purge_started_at FROM tenants WHERE id = $1", GONE) is None
+
+
+async def test_what_another_purges_at_the_same_moment_is_left_to_them(
+    upkeep: Upkeep, scratch: Scratch, admin: Any
+) -> None:
+    async with scratch.connect() as other, asyncio.TaskGroup() as group:
+        async with other.transaction():
+            await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
+            for table in ("users", "roles"):
+                await other.execute(
+                    f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
+                )
+            run = group.create_task(upkeep(RUN))
+            async with asyncio.timeout(10):
+                waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+                while not await admin.fetchval(waits, await admin.fetchval("SELECT current_database()")):
+                    pass
+        await run
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1

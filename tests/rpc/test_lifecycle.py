@@ -277,24 +277,6 @@ async def test_the_platform_itself_is_neither_suspended_nor_deleted(world: World
         assert (await refused(call)).reason == "PLATFORM_TENANT_IMMUTABLE"
 
 
-async def test_each_step_is_audited_with_what_was_before_and_after(world: World, admin: Any) -> None:
-    administrator = await world.tenant()
-    user = await world.user(administrator)
-    await _delete_user(world, administrator, user.id)
-    await world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=user.id), metadata=administrator.metadata)
-
-    rows = await admin.fetch(
-        "SELECT action, old_value->>'username' AS before, new_value->>'username' AS after, user_id::text "
-        "FROM audit_logs WHERE resource_id = $1 AND action IN ('users.delete', 'users.restore') ORDER BY id",
-        user.id,
-    )
-
-    assert [tuple(row) for row in rows] == [
-        ("users.delete", user.username, None, administrator.id),
-        ("users.restore", None, user.username, administrator.id),
-    ]
-
-
 @pytest.mark.parametrize("end", ["delete", "lock", "deactivate", "demote", "expire"])
 async def test_the_last_administrator_stays(world: World, end: str) -> None:
     administrator = await world.tenant()

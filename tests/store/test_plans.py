@@ -46,6 +46,7 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         [],
     ),
     "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
+    "uq_users_likeness": ("SELECT id FROM users WHERE likeness = 'u7' AND deleted_at IS NULL", []),
     "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),
     "ix_roles_live": _store(roles._list(), **_PAGE),
     "ix_roles_deleted": ("SELECT id FROM roles WHERE deleted_at < now() - interval '2000 hours'", []),

@@ -62,6 +62,7 @@ _ACCESS = HotStatement(
         api_keys.c.id.label("key_id"),
         api_keys.c.scopes,
         api_keys.c.allowed_models,
+        api_keys.c.expires_at,
         GRANTS.label("grants"),
         UNVERIFIED.label("unverified"),
         func.coalesce(
@@ -108,6 +109,7 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
         decided=decided,
         api_key_id=row["key_id"],
         allowed_models=None if models is None else frozenset(models),
+        key_expires_at=row["expires_at"],
         unverified=unverified,
     )
     return Access(principal, 0, row["good_until"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
@@ -16,6 +17,7 @@ from server.db.statements import HotStatement, Statement
 from server.identity.domain import EmailTaken, LoginCandidate, User, UserDeleted, UsernameTaken, UserNotFound
 from server.identity.tables import sessions, user_roles, users
 from server.kernel.deletion import Deleted
+from server.kernel.names import likeness
 from server.kernel.paging import Page, PageRequest
 
 COLUMNS = (
@@ -35,10 +37,15 @@ COLUMNS = (
     users.c.created_at,
     users.c.updated_at,
     users.c.deleted_at,
+    users.c.deleted_by,
 )
 LIVE = users.c.deleted_at.is_(None)
 THIS = users.c.id == bindparam("user_id")
-_TAKEN = {"uq_users_username_key": UsernameTaken, "uq_users_email_key": EmailTaken}
+_TAKEN = {
+    "uq_users_username_key": UsernameTaken,
+    "uq_users_likeness": UsernameTaken,
+    "uq_users_email_key": EmailTaken,
+}
 
 _GET = {
     deleted: HotStatement(select(*COLUMNS).where(THIS, *among(users.c.deleted_at, deleted)))
@@ -50,7 +57,8 @@ _SECRETS = (users.c.password_hash, users.c.token_epoch, users.c.login_attempts, 
 _FAMILIAR = exists().where(sessions.c.user_id == users.c.id, sessions.c.ip_address == bindparam("address"))
 _FIND = Statement(
     select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar"))
-    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), LIVE)
+    # A service account does not sign in, whatever password it has: for a sign-in it is not there.
+    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), users.c.kind == "person", LIVE)
     # A username may read like another's e-mail address: the one whose username it is comes first.
     .order_by((users.c.username_key == _LOGIN_KEY).desc())
     .limit(1)
@@ -160,19 +168,26 @@ async def page(tx: Tx, request: PageRequest, deleted: Deleted, filters: Mapping[
 
 async def create(tx: Tx, values: Mapping[str, Any]) -> User:
     """Raises UsernameTaken or EmailTaken."""
+    row = _with_likeness(values)
     with constraint_errors(_TAKEN):
-        return User(*await tx.fetchone(_insert(tuple(sorted(values))), **values))
+        return User(*await tx.fetchone(_insert(tuple(sorted(row))), **row))
 
 
 async def change(tx: Tx, user_id: UUID, values: Mapping[str, Any]) -> User:
     """Raises UsernameTaken or EmailTaken."""
+    row = _with_likeness(values)
     with constraint_errors(_TAKEN):
-        return User(*await tx.fetchone(_update(tuple(sorted(values))), user_id=user_id, **values))
+        return User(*await tx.fetchone(_update(tuple(sorted(row))), user_id=user_id, **row))
+
+
+def _with_likeness(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**values, "likeness": likeness(values["username"])} if "username" in values else values
 
 
 async def find_login(tx: Tx, login: str, address: str | None) -> LoginCandidate | None:
-    """The live user of that username or e-mail address, in whatever case."""
-    return _login_candidate(await tx.fetchrow(_FIND, login=login, address=address))
+    """The live person of that username or e-mail address, in whatever case."""
+    written = unicodedata.normalize("NFKC", login)  # as usernames are kept
+    return _login_candidate(await tx.fetchrow(_FIND, login=written, address=address))
 
 
 def _login_candidate(row: Any) -> LoginCandidate | None:

@@ -230,10 +230,11 @@ class PromptServiceServicer:
     def PurgeTemplate(self, request, context):
         """Removes a deleted template for good, with its versions and labels.
 
-        Permission: `templates:manage`, for the platform's administrators only.
+        Permission: `templates:manage`, for the platform's super administrators only.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such template (`TEMPLATE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: it is not deleted (`NOT_DELETED`).
