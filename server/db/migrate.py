@@ -24,6 +24,7 @@ from server.db.partitions import ensure_months
 
 # Long enough for what changes a catalogue. A migration that walks over rows asks for its own, for itself alone:
 # `SET LOCAL statement_timeout`, in its transaction.
+_TURN_SECONDS = 60
 _STATEMENT_TIMEOUT = "30s"
 _IN_THE_WAY = {"55P03", "57014"}  # a lock that did not come, a statement that took too long
 _SCHEMA_CHANGE = re.compile(
@@ -127,7 +128,10 @@ def _record(connection: Connection, changes: list[tuple[str, str]]) -> None:
 async def _connected(dsn: str) -> AsyncIterator[AsyncConnection]:
     async with connect_as_owner(dsn, "atrium migrate", statement_timeout=_STATEMENT_TIMEOUT) as driver:
         try:
+            # The one that holds it holds up nobody but this, and may have the whole schema to make.
+            await driver.execute(f"SET lock_timeout = '{_TURN_SECONDS}s'")
             await driver.execute("SELECT pg_advisory_lock(hashtext('atrium migrate'))")
+            await driver.execute("RESET lock_timeout")
         except asyncpg.LockNotAvailableError:
             raise DatabaseRefused("Another migration is running: wait for its end, and run this again.") from None
 

@@ -109,6 +109,8 @@ _TAKES_AWAY = re.compile(
     re.IGNORECASE,
 )
 _NOT_MISSED = {
+    "purge": "the view is made again at once, with the new column at its end",
+    "likeness": "the view is made again at once, with the new column at its end",
     "prompt_visibility": "the function lists what other tenants made public, which nobody is to see any more",
 }
 """By the name of a migration: why the code before it does not miss what it takes away."""
