@@ -281,7 +281,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
-            working(settings, database) if process == 0 and settings.worker else nullcontext(),
+            working(settings, database, registry) if process == 0 and settings.worker else nullcontext(),
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:

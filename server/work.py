@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -22,6 +23,7 @@ from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
+from server.telemetry import serve_metrics
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 
@@ -63,8 +65,8 @@ class Upkeep:
                 _log.info("upkeep", tenant_id=tenant.id, **removed)
 
 
-def worker(settings: Settings, database: Database) -> Worker:
-    """A worker for the jobs of every slice."""
+def worker(settings: Settings, database: Database, registry: CollectorRegistry) -> Worker:
+    """A worker for the jobs of every slice. `registry`: where it counts them."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
@@ -81,13 +83,13 @@ def worker(settings: Settings, database: Database) -> Worker:
         await signing.rotate_after(timedelta(days=settings.signing_key_days))
 
     handlers: dict[str, Handler] = {"upkeep/1": upkeep, "prune/1": pruning, "rotate_signing_key/1": rotating}
-    return Worker(settings, database, handlers, SCHEDULE)
+    return Worker(settings, database, handlers, SCHEDULE, registry=registry)
 
 
 @asynccontextmanager
-async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
+async def working(settings: Settings, database: Database, registry: CollectorRegistry) -> AsyncIterator[None]:
     """A worker beside whatever else this process does. At the end it finishes its jobs, within the grace period."""
-    crew = worker(settings, database)
+    crew = worker(settings, database, registry)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield
@@ -99,10 +101,12 @@ async def working(settings: Settings, database: Database) -> AsyncIterator[None]
 
 
 async def work(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
+    """Works until SIGTERM or SIGINT. Raises SettingsError, and the refusals of `Database.open`."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with Database.open(settings) as database, waking(settings, database), working(settings, database):
+    registry = CollectorRegistry()
+    serve_metrics(registry, settings, process=0)
+    async with Database.open(settings) as database, waking(settings, database), working(settings, database, registry):
         _log.info("working")
         await stopping.wait()

@@ -21,6 +21,7 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
+from server.db.removal import BATCH
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.jobs")
@@ -34,6 +35,18 @@ _CONNECT_SECONDS = 10.0
 _NOTIFY_SECONDS = 3.0
 _RETRY_SECONDS = 0.1
 _MOST_RETRY_SECONDS = 5.0
+
+# By table: its key, and which of its rows are forgotten.
+_OLD = (
+    ("pgqueuer_log", "id", "created < now() - interval '7 days'"),
+    ("pgqueuer", "id", "status = 'failed' AND updated < now() - interval '30 days'"),
+    # Of a job that ended in the moment in which another worker began it.
+    (
+        "runs",
+        "job_id",
+        "begun_at < now() - interval '7 days' AND NOT EXISTS (SELECT FROM jobs.pgqueuer WHERE id = row.job_id)",
+    ),
+)
 
 _SETTINGS = DBSettings(db_schema="jobs", channel=CHANNEL)
 
@@ -103,9 +116,16 @@ async def enqueue(
 
 
 async def prune(database: Database) -> None:
-    """Forgets what the engine noted of jobs longer ago than a week."""
-    async with database.global_tx() as tx:
-        await tx.run("DELETE FROM jobs.pgqueuer_log WHERE created < now() - interval '7 days'")
+    """Forgets, in batches, what was noted of jobs a week ago, and jobs that were put aside thirty days ago."""
+    for table, key, old in _OLD:
+        statement = (
+            f"WITH gone AS (DELETE FROM jobs.{table} WHERE {key} IN "
+            f"(SELECT {key} FROM jobs.{table} AS row WHERE {old} LIMIT {BATCH}) RETURNING 1) SELECT count(*) FROM gone"
+        )
+        count = BATCH
+        while count == BATCH:
+            async with database.global_tx() as tx:
+                ((count,),) = await tx.run(statement)
 
 
 @asynccontextmanager

@@ -212,7 +212,7 @@ class Worker:
             if failures >= self._patience.most_failures:
                 ended("put_aside")
                 _log.error("job put aside", **told, exc_info=error)
-                raise PutAside from error
+                raise PutAside(type(error).__name__) from error
             ended("failed")
             delay = self._patience.delay(failures)
             _log.warning("job failed", **told, again_in=delay.total_seconds(), exc_info=error)

@@ -30,12 +30,12 @@ STATUS = "SELECT status::text FROM jobs.pgqueuer"
 
 @asynccontextmanager
 async def working(
-    scratch: Scratch, handlers: Mapping[str, Handler], schedule: tuple[Cron, ...] = ()
+    scratch: Scratch, handlers: Mapping[str, Handler], schedule: tuple[Cron, ...] = (), **options: Any
 ) -> AsyncIterator[Worker]:
     """A worker in this process."""
     settings = scratch.settings(pool_size=3)
     async with Database.open(settings) as database:
-        worker = Worker(settings, database, handlers, schedule, patience=QUICK)
+        worker = Worker(settings, database, handlers, schedule, patience=QUICK, **options)
         task = asyncio.create_task(worker.run())
         try:
             yield worker
