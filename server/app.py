@@ -304,7 +304,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
-            working(settings, database, grace) if process == 0 and settings.worker else nullcontext() as crew,
+            working(settings, database, grace, registry) if process == 0 and settings.worker else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:

@@ -18,9 +18,11 @@ from server import demo as tour
 from server.app import described, first_administrator, rewrapped, rotated
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
+from server.db.database import Database
 from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
 from server.health import local_address, names, serving
+from server.jobs.aside import Aside, put_aside, retry
 from server.kernel.sealing import MasterKeyUnknown
 from server.launch import serve as serve_until_stopped
 from server.prepare import prepared
@@ -44,6 +46,8 @@ master_key = typer.Typer(help="See to the key that all other keys are kept under
 app.add_typer(master_key, name="master-key")
 partitions = typer.Typer(help="See to the months of the tables that grow.", no_args_is_help=True)
 app.add_typer(partitions, name="partitions")
+jobs = typer.Typer(help="See to the jobs that were put aside: they failed too often.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -82,9 +86,7 @@ def serve(
 def worker() -> None:
     """Do jobs until SIGTERM or Ctrl-C, and serve nothing: for machines of their own beside the servers."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
-        asyncio.run(work(settings))
+        asyncio.run(work(_own_database(settings)))
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:
@@ -161,6 +163,13 @@ def _show_status(settings: Settings) -> None:
     _out.print(f"The database has {found or 'nothing'}; this version needs {needed}.")
 
 
+def _own_database(settings: Settings) -> Settings:
+    """The settings, where they name a database. Raises SettingsError."""
+    if settings.database_url is None:
+        raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
+    return settings
+
+
 def _owner(settings: Settings) -> str:
     if settings.admin_database_url is None:
         raise SettingsError("ATRIUM_ADMIN_DATABASE_URL: is needed for this: the database as its owner")
@@ -184,9 +193,7 @@ def rotate(
 ) -> None:
     """Replace the key before its time: the old one's tokens stay good until they expire."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
-        key = asyncio.run(rotated(settings, compromised=compromised))
+        key = asyncio.run(rotated(_own_database(settings), compromised=compromised))
         _out.print(f"The key {key.kid} signs from {key.not_before:%Y-%m-%d %H:%M:%S} UTC on.")
 
 
@@ -194,13 +201,40 @@ def rotate(
 def rewrap() -> None:
     """Keep every key in the database under ATRIUM_MASTER_KEY, those too that are under one of the others."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
         try:
-            count = asyncio.run(rewrapped(settings))
+            count = asyncio.run(rewrapped(_own_database(settings)))
         except MasterKeyUnknown:
             raise SettingsError("ATRIUM_OTHER_MASTER_KEYS: lacks a master key that something is kept under") from None
         _out.print(f"Every key, {count} in all, is kept under the master key {settings.master_keys.key_id}.")
+
+
+@jobs.command(name="failed")
+def failed_jobs() -> None:
+    """List them, the last ones first."""
+
+    async def listed(settings: Settings) -> list[Aside]:
+        async with Database.open(settings) as database:
+            return await put_aside(database)
+
+    with _explained() as settings:
+        for job in asyncio.run(listed(_own_database(settings))):
+            about = f" ({job.key})" if job.key else ""
+            _say(f"{job.id}  {job.at:%Y-%m-%d %H:%M:%S} UTC  {job.entrypoint}{about}  {job.error or 'no end'}")
+
+
+@jobs.command(name="retry")
+def retry_jobs(
+    ids: Annotated[list[int] | None, typer.Argument(help="which of them; none: all", show_default=False)] = None,
+) -> None:
+    """Have them done anew, once what they failed for is mended."""
+
+    async def again(settings: Settings) -> list[int]:
+        async with Database.open(settings) as database:
+            return await retry(database, ids or None)
+
+    with _explained() as settings:
+        count = len(asyncio.run(again(_own_database(settings))))
+        _out.print(f"{count} {'job is' if count == 1 else 'jobs are'} done anew.")
 
 
 @app.command()

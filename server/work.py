@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -26,6 +27,7 @@ from server.model.ledger import Ledger
 from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
+from server.telemetry import serve_metrics
 from server.tenant.domain import Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -95,8 +97,8 @@ class UpkeepIncomplete(Exception):
     """The upkeep failed for some tenants; the log says which, and why."""
 
 
-def worker(settings: Settings, database: Database) -> Worker:
-    """A worker for the jobs of every slice."""
+def worker(settings: Settings, database: Database, registry: CollectorRegistry) -> Worker:
+    """A worker for the jobs of every slice. `registry`: where it counts them."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
@@ -133,13 +135,15 @@ def worker(settings: Settings, database: Database) -> Worker:
         "retention/1": retaining,
         "analyze/1": analyzing,
     }
-    return Worker(settings, database, handlers, SCHEDULE)
+    return Worker(settings, database, handlers, SCHEDULE, registry=registry)
 
 
 @asynccontextmanager
-async def working(settings: Settings, database: Database, grace: Grace) -> AsyncIterator[Worker]:
+async def working(
+    settings: Settings, database: Database, grace: Grace, registry: CollectorRegistry
+) -> AsyncIterator[Worker]:
     """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
-    crew = worker(settings, database)
+    crew = worker(settings, database, registry)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield crew
@@ -152,15 +156,17 @@ async def working(settings: Settings, database: Database, grace: Grace) -> Async
 
 
 async def work(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
+    """Works until SIGTERM or SIGINT. Raises SettingsError, and the refusals of `Database.open`."""
     stopping, grace = asyncio.Event(), Grace(settings.grace_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    registry = CollectorRegistry()
+    serve_metrics(registry, settings, process=0)
     async with (
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        working(settings, database, grace),
+        working(settings, database, grace, registry),
     ):
         _log.info("working")
         await stopping.wait()
