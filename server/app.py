@@ -241,7 +241,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
-        usage = UsageService(database, catalogues, audit)
+        usage = UsageService(database, catalogues, PeopleStanding(), audit)
         generations = Generations(database, background, _failed)
         services = [
             Service(

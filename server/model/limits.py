@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from server.kernel.errors import InvalidArgument, NotFound, ResourceExhausted
+from server.kernel.errors import NotFound, ResourceExhausted
 
 WindowKind = Literal["minute", "month", "none"]
 Kind = Literal["requests", "tokens", "cost", "parallel"]
@@ -34,11 +34,10 @@ class LimitsNotFound(NotFound):
     resource = "model limits"
 
 
-class LimitSubjectUnknown(InvalidArgument):
-    """There is no such user or API key."""
+class LimitSubjectUnknown(NotFound):
+    """No user or API key with this id."""
 
-    def __init__(self, field: str) -> None:
-        super().__init__([(field, "is not one of the tenant's")])
+    resource = "user or API key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from grpc import StatusCode
 
 from atrium.identity.v1 import api_key_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
@@ -192,3 +193,14 @@ async def test_an_entry_cannot_be_altered_by_the_server(world: World, scratch: A
         for verb in ("UPDATE audit_logs SET action = ''", "DELETE FROM audit_logs", "TRUNCATE audit_logs"):
             with pytest.raises(Exception, match="permission denied"):
                 await connection.execute(verb)
+
+
+async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    request = identity.CreateUserRequest(username="lin", email="lin@example.com")
+    await admin.execute("REVOKE INSERT ON audit_logs FROM atrium_app")
+
+    refusal = await refused(world.identity.CreateUser(request, metadata=administrator.metadata))
+
+    assert refusal.code is StatusCode.INTERNAL
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE username = 'lin'") == 0

@@ -202,10 +202,7 @@ async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
 
     assert (made.monthly_cost_usd, changed.HasField("monthly_cost_usd"), changed.parallel_calls) == ("2.5", False, 4)
     assert (stale.code, stale.reason) == (Code.ABORTED, "ETAG_MISMATCH")
-    assert (foreign.code, foreign.reason, foreign.fields) == (
-        *(Code.INVALID_ARGUMENT, "LIMIT_SUBJECT_UNKNOWN"),
-        ["user_id"],
-    )
+    assert (foreign.code, foreign.reason) == (Code.NOT_FOUND, "LIMIT_SUBJECT_UNKNOWN")
     assert (list(listed), after) == ([changed], pb.GetModelLimitsResponse())
 
 

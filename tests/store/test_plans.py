@@ -132,16 +132,19 @@ OWNER: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_tenants_deleted": ("SELECT id FROM tenants WHERE deleted_at < now() - interval '2500 hours'", []),
     "ix_role_permissions_permission_id": ("DELETE FROM role_permissions WHERE permission_id = $1", [TENANT]),
-    "ix_prompt_labels_version_id": ("DELETE FROM prompt_labels WHERE version_id = $1", [TENANT]),
+    "ix_prompt_labels_version_id": (
+        "DELETE FROM prompt_labels WHERE tenant_id = $1 AND version_id = $2",  # as the foreign key asks it
+        [TENANT, TENANT],
+    ),
     "ix_models_replacement_model_id": ("SELECT id FROM models WHERE replacement_model_id = $1", [TENANT]),
 }
 
 
 @pytest.fixture(scope="module")
-def busy(shared: Scratch) -> Scratch:
+def busy(each_shared: Scratch) -> Scratch:
     """A database with some thousand rows in every table that has an index of its own."""
-    asyncio.run(_fill(shared))
-    return shared
+    asyncio.run(_fill(each_shared))
+    return each_shared
 
 
 async def _fill(scratch: Scratch) -> None:

@@ -36,6 +36,7 @@ _CREATE = Statement(
     .returning(*_COLUMNS)
 )
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+_EXISTS = Statement(select(api_keys.c.id).where(_THIS))
 _LIST = Statement(
     select(*_COLUMNS)
     .where(api_keys.c.user_id == bindparam("user_id"), api_keys.c.id < bindparam("before"))
@@ -125,6 +126,11 @@ async def lock(tx: Tx, key_id: UUID) -> ApiKey:
     if row is None:
         raise ApiKeyNotFound(key_id)
     return ApiKey(*row)
+
+
+async def is_there(tx: Tx, key_id: UUID) -> bool:
+    """Whether there is such a key, revoked ones included."""
+    return await tx.fetchrow(_EXISTS, key_id=key_id) is not None
 
 
 async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[ApiKey]:

@@ -153,9 +153,14 @@ async def lock_any(tx: Tx, user_id: UUID) -> User:
     return User(*row)
 
 
+async def is_there(tx: Tx, user_id: UUID) -> bool:
+    """Whether there is such a user, who is not deleted."""
+    return await tx.fetchrow(_EXISTS, user_id=user_id) is not None
+
+
 async def require(tx: Tx, user_id: UUID) -> None:
     """Raises UserNotFound."""
-    if await tx.fetchrow(_EXISTS, user_id=user_id) is None:
+    if not await is_there(tx, user_id):
         raise UserNotFound(user_id)
 
 

@@ -15,8 +15,8 @@ from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.model.catalogue import Catalogues
-from server.model.limits import Limits, SubjectLimits, Window, subject_of, windows
-from server.model.ports import AuditLog
+from server.model.limits import Limits, LimitSubjectUnknown, SubjectLimits, Window, subject_of, windows
+from server.model.ports import AuditLog, Subjects
 from server.model.store import ledger, models, rollups
 from server.model.store import limits as store
 from server.model.store.ledger import Balance
@@ -29,9 +29,10 @@ LimitUse = tuple[Window, Any, Balance]
 class UsageService:
     """Reads usage, and keeps the limits of the caller's tenant's users and keys."""
 
-    def __init__(self, database: Database, catalogues: Catalogues, audit: AuditLog) -> None:
+    def __init__(self, database: Database, catalogues: Catalogues, subjects: Subjects, audit: AuditLog) -> None:
         self._database = database
         self._catalogues = catalogues
+        self._subjects = subjects
         self._audit = audit
 
     async def usage(
@@ -55,6 +56,7 @@ class UsageService:
         """These limits and no others, from the next call on. Raises LimitSubjectUnknown, EtagMismatch."""
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
+            await self._require(tx, user_id, api_key_id)
             old = await store.lock(tx, user_id, api_key_id)
             if old is not None:
                 check_etag(etag, old.revision, "model limits")
@@ -66,9 +68,14 @@ class UsageService:
     async def get_limits(
         self, user_id: UUID | None, api_key_id: UUID | None
     ) -> tuple[SubjectLimits | None, list[LimitUse]]:
-        """The limits of a user or a key (None: it has none), and what is used of each; or, both None, the tenant's."""
+        """The limits of a user or a key (None: it has none), and what is used of each; or, both None, the tenant's.
+
+        Raises LimitSubjectUnknown.
+        """
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
+            if user_id is not None or api_key_id is not None:
+                await self._require(tx, user_id, api_key_id)
             found = await store.find(tx, user_id, api_key_id)
         subject = subject_of(user_id, api_key_id)
         if found is not None:
@@ -94,6 +101,10 @@ class UsageService:
             await store.remove(tx, limits_id)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.delete", old, old=old.limits)
+
+    async def _require(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> None:
+        if not await self._subjects.is_there(tx, user_id, api_key_id):
+            raise LimitSubjectUnknown(user_id or api_key_id)
 
     async def _record(
         self, tx: Tx, action: str, whose: SubjectLimits, *, old: Limits | None = None, new: Limits | None = None

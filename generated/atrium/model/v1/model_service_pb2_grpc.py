@@ -600,7 +600,8 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or the user or key is not one of the tenant's (`LIMIT_SUBJECT_UNKNOWN`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user or key (`LIMIT_SUBJECT_UNKNOWN`).
         - `ABORTED`: the limits were changed since the etag was read (`ETAG_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -615,6 +616,7 @@ class ModelServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user or key (`LIMIT_SUBJECT_UNKNOWN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
