@@ -217,7 +217,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             audit,
             access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
-            refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
+            refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
         )
         usage = UsageService(database, catalogues, audit)
         services = [

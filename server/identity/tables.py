@@ -202,6 +202,13 @@ sessions = tenant_table(
     Column("user_id", Uuid, nullable=False, comment="Who is signed in."),
     Column("refresh_hash", String(64), nullable=False, comment="SHA-256 of the refresh token that is good now."),
     Column("previous_hash", String(64), comment="SHA-256 of the one before: whoever shows it ends the session."),
+    Column(
+        "generation",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="How often the refresh token was exchanged: earlier ones of that number are known for such.",
+    ),
     Column("rotated_at", MOMENT, comment="When the refresh token was last exchanged."),
     Column("user_agent", String(500), comment="With what they signed in."),
     Column("ip_address", INET, comment="From where they signed in."),

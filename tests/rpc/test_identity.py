@@ -61,47 +61,6 @@ async def test_an_access_token_is_checked_with_the_published_keys(world: World) 
     assert claims["exp"] - claims["iat"] == 15 * 60
 
 
-async def test_a_refresh_token_is_good_once_and_a_later_use_ends_the_session(world: World, admin: Any) -> None:
-    administrator = await world.tenant()
-    first = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
-    second = (await world.identity.RefreshToken(first)).tokens
-    metadata = (("authorization", f"Bearer {second.access_token}"),)
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
-
-    await admin.execute("UPDATE sessions SET rotated_at = rotated_at - interval '6 seconds'")
-    reuse = await refused(world.identity.RefreshToken(first))
-    rest = await refused(world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=second.refresh_token)))
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata))
-
-    assert (reuse.code, reuse.reason) == (grpc.StatusCode.UNAUTHENTICATED, "REFRESH_TOKEN_REUSED")
-    assert rest.reason == "REFRESH_TOKEN_INVALID"
-    assert access.reason == "SESSION_REVOKED"
-
-
-async def test_parallel_refreshes_get_one_and_the_same_token_and_log_nobody_out(world: World) -> None:
-    administrator = await world.tenant()
-    request = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
-
-    replies = [await call for call in [world.identity.RefreshToken(request) for _ in range(5)]]
-
-    (following,) = {reply.tokens.refresh_token for reply in replies}
-    await world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=following))
-    for reply in replies:
-        metadata = (("authorization", f"Bearer {reply.tokens.access_token}"),)
-        await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
-
-
-async def test_only_the_token_just_before_is_good_for_a_moment_longer(world: World) -> None:
-    administrator = await world.tenant()
-    first = administrator.tokens.refresh_token
-    second = (await world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=first))).tokens.refresh_token
-    await world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=second))
-
-    refusal = await refused(world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=first)))
-
-    assert refusal.reason == "REFRESH_TOKEN_INVALID"
-
-
 async def test_a_session_is_over_once_its_user_has_signed_out(world: World) -> None:
     administrator = await world.tenant()
 

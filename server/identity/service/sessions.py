@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.identity.domain import (
     LoginCandidate,
     LoginFailed,
@@ -15,6 +16,7 @@ from server.identity.domain import (
     Session,
     SessionNotFound,
     SessionRequired,
+    StoredSession,
     TokenPair,
     User,
 )
@@ -33,8 +35,6 @@ from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
 
-_GRACE = timedelta(seconds=5)
-
 
 class SessionService:
     """Turns a password into a session, and a session into access tokens."""
@@ -48,10 +48,12 @@ class SessionService:
         audit: AuditLog,
         access_life: timedelta,
         refresh_life: timedelta,
-        refresh_key: bytes,
+        refresh_keys: Sequence[bytes],
         clock: Clock = now,
     ) -> None:
-        """`refresh_key`: what each refresh token's successor is derived with; the same in every process."""
+        """`refresh_keys`: the one that refresh tokens are made with first, then those whose tokens are known too; the
+        same in every process.
+        """
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
@@ -59,7 +61,7 @@ class SessionService:
         self._audit = audit
         self._access_life = access_life
         self._refresh_life = refresh_life
-        self._refresh_key = refresh_key
+        self._refresh_keys = refresh_keys
         self._clock = clock
 
     async def login(self, slug: str, login: str, password: str) -> TokenPair:
@@ -77,7 +79,7 @@ class SessionService:
             raise LoginFailed
         call = current_call()
         session_id = uuid7()
-        token = RefreshToken.generate(tenant_id, session_id)
+        token = RefreshToken.generate(tenant_id, session_id, self._refresh_keys[0])
         expires_at = self._clock() + self._refresh_life
         async with self._database.tenant_tx(tenant_id) as tx:
             user = await user_store.signed_in(tx, found, call.address)
@@ -97,37 +99,57 @@ class SessionService:
         """
         presented = RefreshToken.parse(text)
         tenant_id, session_id = presented.tenant_id, presented.session_id
-        token = presented.following(self._refresh_key)
         async with self._database.tenant_tx(tenant_id) as tx:
             session = await session_store.lock(tx, session_id)
-            if session is None or session.revoked_at is not None or session.expires_at <= self._clock():
+            if session is None or not session.live:
                 raise RefreshTokenInvalid
-            repeated = presented.matches(session.previous_hash)
-            if not repeated and not presented.matches(session.refresh_hash):
-                raise RefreshTokenInvalid
-            reused = repeated and (session.rotated_at is None or session.rotated_at + _GRACE < self._clock())
-            found = await user_store.candidate(tx, session.user_id)
-            if found is None or found.user.status != "active" or not await self._tenants.is_active(tx):
-                raise RefreshTokenInvalid
-            if reused:  # someone else has the token: neither of the two may go on
-                await session_store.revoke(tx, session_id, "refresh token reused")
-                await session_store.tell_changed(tx, tenant_id, session.user_id)
-                await self._audit.record(
-                    tx,
-                    Change(
-                        "sessions.refresh",
-                        "session",
-                        session_id,
-                        status="failure",
-                        error_message="refresh token reused",
-                        user_id=session.user_id,
-                    ),
-                )
-            elif not repeated:
-                await session_store.rotate(tx, session_id, token.hash, self._clock() + self._refresh_life)
-        if reused:
-            raise RefreshTokenReused
-        return self._pair(tenant_id, found.user, session_id, found.epoch, token)
+            token = self._following(presented, session)
+            if token is not None:
+                return await self._exchanged(tx, session, token)
+            # Someone else has the token: neither of the two may go on.
+            await session_store.revoke(tx, session_id, "refresh token reused")
+            await session_store.tell_changed(tx, tenant_id, session.user_id)
+            await self._audit.record(
+                tx,
+                Change(
+                    "sessions.refresh",
+                    "session",
+                    session_id,
+                    status="failure",
+                    error_message=RefreshTokenReused.reason,
+                    user_id=session.user_id,
+                ),
+            )
+        raise RefreshTokenReused
+
+    def _following(self, presented: RefreshToken, session: StoredSession) -> RefreshToken | None:
+        """The token that this one is exchanged for; None where it was exchanged before. Raises RefreshTokenInvalid.
+
+        What cannot be shown to be of the session must not end it: where a session lies is no secret.
+        """
+        if presented.matches(session.refresh_hash):
+            return presented.following(self._refresh_keys[0], session.generation + 1)
+        if presented.matches(session.previous_hash):
+            if not session.just_rotated:
+                return None
+            for key in self._refresh_keys:  # a server that has another of them first may have exchanged it
+                token = presented.following(key, session.generation)
+                if token.matches(session.refresh_hash):
+                    return token
+            raise RefreshTokenInvalid
+        number = presented.number(self._refresh_keys)
+        if number is None or number > session.generation:
+            raise RefreshTokenInvalid
+        return None
+
+    async def _exchanged(self, tx: Tx, session: StoredSession, token: RefreshToken) -> TokenPair:
+        """What the session goes on with. Raises RefreshTokenInvalid where its user or tenant is not active."""
+        found = await user_store.candidate(tx, session.user_id)
+        if found is None or found.user.status != "active" or not await self._tenants.is_active(tx):
+            raise RefreshTokenInvalid
+        if not token.matches(session.refresh_hash):
+            await session_store.rotate(tx, token.session_id, token.hash, self._clock() + self._refresh_life)
+        return self._pair(token.tenant_id, found.user, token.session_id, found.epoch, token)
 
     async def logout(self) -> None:
         """Ends the caller's session. Raises SessionRequired."""

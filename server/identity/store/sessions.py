@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, not_, select, update
+from sqlalchemy import Interval, and_, bindparam, cast, false, func, insert, literal, not_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
@@ -32,14 +32,17 @@ _CREATE = Statement(
         expires_at=bindparam("expires_at"),
     )
 )
+_LIVE = and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now())
+_GRACE = cast(literal(timedelta(seconds=5)), Interval)
 _LOCK = Statement(
     select(
         sessions.c.user_id,
         sessions.c.refresh_hash,
         sessions.c.previous_hash,
-        sessions.c.rotated_at,
-        sessions.c.expires_at,
-        sessions.c.revoked_at,
+        sessions.c.generation,
+        _LIVE.label("live"),
+        # Not by the clock of whichever server rotated it.
+        func.coalesce(func.now() - sessions.c.rotated_at <= _GRACE, false()).label("just_rotated"),
     )
     .where(_THIS)
     .with_for_update()
@@ -50,6 +53,7 @@ _ROTATE = Statement(
     .values(
         previous_hash=sessions.c.refresh_hash,
         refresh_hash=bindparam("refresh_hash"),
+        generation=sessions.c.generation + 1,
         rotated_at=func.now(),
         expires_at=bindparam("expires_at"),
     )
@@ -97,8 +101,7 @@ _ACCESS = HotStatement(
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
         _THIS,
-        sessions.c.revoked_at.is_(None),
-        sessions.c.expires_at > func.now(),
+        _LIVE,
         users.c.status == "active",
         users.c.deleted_at.is_(None),
         func.atrium_tenant_is_active(),

@@ -258,12 +258,13 @@ class IdentityServiceServicer:
 
     def RefreshToken(self, request, context):
         """Exchanges a refresh token for new tokens of the same session. A refresh token is good for one exchange: a second
-        one ends the session.
+        one, however long after, ends the session and is audited. For five seconds after its exchange the last one gives the
+        same new token again, so that two refreshes at once log nobody out.
 
         Permission: none, and no credential but the refresh token.
 
         - `UNAUTHENTICATED`: the refresh token is unknown, expired or of an ended session (`REFRESH_TOKEN_INVALID`), or was
-        exchanged before (`REFRESH_TOKEN_REUSED`).
+        exchanged before, at whatever time (`REFRESH_TOKEN_REUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
