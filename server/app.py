@@ -198,7 +198,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
-            Trace(),
+            Trace(settings.trusted_proxies),
             shed,
             Authenticate(access, standing),
             Authorize(audit, standing),
