@@ -85,7 +85,7 @@ users = tenant_table(
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Failed sign-ins since the last good one.",
+        comment="Failed sign-ins since the last good one, with those under way.",
     ),
     Column("locked_until", MOMENT, comment="Until when sign-ins are refused."),
     Column(
@@ -225,8 +225,14 @@ sessions = tenant_table(
 
 sign_in_throttle = tenant_table(
     "sign_in_throttle",
-    Column("address", INET, nullable=False, comment="From where sign-ins failed."),
-    Column("failures", Integer, nullable=False, server_default=text("1"), comment="How many, one after the other."),
+    Column("address", INET, nullable=False, comment="From where sign-ins failed; of IPv6 the /64."),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="How many, one after the other, with those under way.",
+    ),
     Column("blocked_until", MOMENT, comment="Until when sign-ins from there are refused."),
     *timestamps(),
     tenant_key("address"),
@@ -234,6 +240,26 @@ sign_in_throttle = tenant_table(
     CheckConstraint("failures >= 0", name="failures"),
     index("ix_sign_in_throttle_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
     comment="Addresses that sign-ins failed from.",
+)
+
+sign_in_guesses = tenant_table(
+    "sign_in_guesses",
+    Column("user_id", Uuid, nullable=False, comment="At whose password; nil: in a tenant that is not there."),
+    Column("address", INET, nullable=False, comment="From where, which they had signed in from before; IPv6: its /64."),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="How many, one after the other, with those under way.",
+    ),
+    Column("blocked_until", MOMENT, comment="Until when the next ones are refused."),
+    *timestamps(),
+    tenant_key("user_id", "address"),
+    belongs_to_tenant(),
+    CheckConstraint("failures >= 0", name="failures"),
+    index("ix_sign_in_guesses_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
+    comment="Failed attempts at a password from where its user had signed in before: they wait for nothing else.",
 )
 
 api_keys = tenant_table(

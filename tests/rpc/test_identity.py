@@ -28,16 +28,35 @@ async def test_a_user_signs_in_by_username_or_email_in_any_case(world: World, lo
     assert person.id == administrator.id
 
 
-async def test_whatever_is_wrong_with_a_sign_in_the_answer_is_one(world: World) -> None:
-    administrator = await world.tenant()
-    inactive = await world.user(administrator)
-    change = pb.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
-    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+async def test_whatever_is_wrong_with_a_sign_in_the_answer_is_one(world: World, admin: Any) -> None:
+    administrator, suspended, full = await world.tenant(), await world.tenant(), await world.tenant()
+    names = ("inactive", "locked", "deleted", "waiting", "guessed")
+    people = {name: await world.user(administrator) for name in names}
+    ids = {name: person.id for name, person in people.items()}
+    later = "now() + interval '1 hour'"
+    for statement, id_ in {
+        "UPDATE users SET status = 'inactive' WHERE id = $1": ids["inactive"],
+        "UPDATE users SET status = 'locked' WHERE id = $1": ids["locked"],
+        "UPDATE users SET deleted_at = now() WHERE id = $1": ids["deleted"],
+        f"UPDATE users SET locked_until = {later} WHERE id = $1": ids["waiting"],
+        "UPDATE sessions SET ip_address = '192.0.2.1' WHERE user_id = $1": ids["waiting"],
+        f"INSERT INTO sign_in_guesses SELECT tenant_id, user_id, ip_address, 99, {later} FROM sessions "
+        "WHERE user_id = $1": ids["guessed"],
+        "UPDATE tenants SET status = 'suspended' WHERE id = $1": suspended.tenant_id,
+        f"UPDATE sign_in_throttle SET blocked_until = {later} WHERE tenant_id = $1": full.tenant_id,
+        "UPDATE sessions SET ip_address = '192.0.2.1' WHERE tenant_id = $1": full.tenant_id,
+    }.items():
+        await admin.execute(statement, id_)
     attempts = [
         pb.LoginRequest(tenant="nowhere", login="admin", password=PASSWORD),
+        pb.LoginRequest(tenant=suspended.tenant, login="admin", password=PASSWORD),
+        pb.LoginRequest(tenant=full.tenant, login="admin", password=PASSWORD),
         pb.LoginRequest(tenant=administrator.tenant, login="nobody", password=PASSWORD),
         pb.LoginRequest(tenant=administrator.tenant, login="admin", password="wrong"),
-        pb.LoginRequest(tenant=administrator.tenant, login=inactive.username, password=PASSWORD),
+        *(
+            pb.LoginRequest(tenant=person.tenant, login=person.username, password=PASSWORD)
+            for person in people.values()
+        ),
     ]
 
     refusals = [await refused(world.identity.Login(attempt)) for attempt in attempts]
@@ -45,6 +64,7 @@ async def test_whatever_is_wrong_with_a_sign_in_the_answer_is_one(world: World) 
     assert {(refusal.code, refusal.reason, refusal.message) for refusal in refusals} == {
         (grpc.StatusCode.UNAUTHENTICATED, "LOGIN_FAILED", "The tenant, the login or the password is wrong.")
     }
+    assert len({str(refusal.details) for refusal in refusals}) == 1
 
 
 async def test_an_access_token_is_checked_with_the_published_keys(world: World) -> None:

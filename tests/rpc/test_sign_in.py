@@ -80,7 +80,7 @@ async def test_nobody_is_locked_out_of_where_they_signed_in_before(world: World,
 
 async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    other = await world.user(administrator)
+    other = await _newcomer(world, administrator, admin)
     for number in range(FREE_OF_ADDRESS):
         await _fail(world, administrator.tenant, f"nobody-{number}")
 
@@ -92,6 +92,22 @@ async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World,
     await world.identity.Login(right)
 
 
+async def test_an_address_waits_longer_each_time(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await _fail(world, administrator.tenant, "nobody", FREE_OF_ADDRESS - 1)
+    of_tenant = "FROM sign_in_throttle WHERE tenant_id = $1"
+    assert await admin.fetchval(f"SELECT blocked_until {of_tenant}", administrator.tenant_id) is None
+
+    waits = []
+    for _ in range(12):
+        await admin.execute("UPDATE sign_in_throttle SET blocked_until = NULL")
+        await _fail(world, administrator.tenant, "nobody")
+        wait = f"SELECT extract(epoch FROM blocked_until - updated_at) {of_tenant}"
+        waits.append(float(await admin.fetchval(wait, administrator.tenant_id)))
+
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, LONGEST_SECONDS, LONGEST_SECONDS]
+
+
 async def test_an_address_that_was_quiet_for_long_begins_anew(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     await _fail(world, administrator.tenant, "nobody", FREE_OF_ADDRESS - 1)
@@ -101,7 +117,10 @@ async def test_an_address_that_was_quiet_for_long_begins_anew(world: World, admi
 
     await _fail(world, administrator.tenant, "nobody")
 
-    assert tuple(await admin.fetchrow("SELECT failures, blocked_until FROM sign_in_throttle")) == (1, None)
+    row = await admin.fetchrow(
+        "SELECT failures, blocked_until FROM sign_in_throttle WHERE tenant_id = $1", administrator.tenant_id
+    )
+    assert tuple(row) == (1, None)
 
 
 async def test_failures_in_one_tenant_hold_up_nobody_in_another(world: World, admin: Any) -> None:

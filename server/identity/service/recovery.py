@@ -70,7 +70,7 @@ class RecoveryService:
         password_hash = await self._passwords.hash(password)
         async with self._database.tenant_tx(token.tenant_id) as tx:
             await self._holder(tx, token, "reset_password", use=True)
-            await user_store.set_password(tx, user.id, password_hash)
+            await user_store.reset_password(tx, user.id, password_hash)
             await session_store.revoke_all(tx, user.id, "password reset")
             await session_store.tell_changed(tx, token.tenant_id, user.id)
             await self._audit.record(tx, Change("users.reset_password", "user", user.id, user_id=user.id))
@@ -127,7 +127,7 @@ class RecoveryService:
     async def _issue(self, tx: Tx, user_id: UUID, purpose: TokenPurpose) -> tuple[LoginCandidate, OneTimeToken] | None:
         """A new token of the user; None where they may have none, or had as many as there are to have for now."""
         # Held, so that of several requests at once each counts the others.
-        found = await user_store.candidate(tx, user_id, lock=True)
+        found = await user_store.lock_candidate(tx, user_id)
         if found is None or found.user.status != "active" or found.user.kind != "person":
             return None
         if await token_store.count(tx, user_id, purpose, _WINDOW) >= _MOST_MAILS:
@@ -148,7 +148,7 @@ class RecoveryService:
         user_id = await token_store.owner(tx, token.id, purpose)
         if user_id is None or not await self._tenants.is_active(tx):
             raise OneTimeTokenInvalid
-        found = await user_store.candidate(tx, user_id, lock=use)
+        found = await (user_store.lock_candidate if use else user_store.candidate)(tx, user_id)
         if found is None or found.user.status != "active":
             raise OneTimeTokenInvalid
         passes = token_store.use if use else token_store.is_good

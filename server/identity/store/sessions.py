@@ -47,6 +47,7 @@ _LOCK = Statement(
     .where(_THIS)
     .with_for_update()
 )
+_HOLD = Statement(select(_LIVE).where(_THIS).with_for_update())
 _ROTATE = Statement(
     update(sessions)
     .where(_THIS)
@@ -146,6 +147,11 @@ async def lock(tx: Tx, session_id: UUID) -> StoredSession | None:
     """The session, held until the transaction ends: of two refreshes with one token the second sees the first."""
     row = await tx.fetchrow(_LOCK, session_id=session_id)
     return None if row is None else StoredSession(*row)
+
+
+async def is_live(tx: Tx, session_id: UUID) -> bool:
+    """Whether the session goes on, and will until the transaction ends."""
+    return bool(await tx.fetchval(_HOLD, session_id=session_id))
 
 
 async def get(tx: Tx, session_id: UUID) -> Session:

@@ -243,7 +243,8 @@ class IdentityServiceServicer:
     """
 
     def Login(self, request, context):
-        """Signs a user in and begins a session.
+        """Signs a user in and begins a session. Failed sign-ins have the next ones wait, longer each time, by account and by
+        address; while they do, the right password is refused like a wrong one.
 
         Permission: none, and no credential.
 
@@ -305,13 +306,15 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """Changes the caller's password and ends their other sessions.
+        """Changes the caller's password and ends their other sessions. Wrong current passwords have the next ones wait, as
+        failed sign-ins do; while they do, the right one is refused like a wrong one.
 
         Permission: none but a credential.
 
-        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong (`PASSWORD_INCORRECT`), or the new one is
-        easily guessed (`PASSWORD_GUESSABLE`).
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired, or the session was ended meanwhile
+        (`SESSION_REVOKED`).
+        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong or was changed meanwhile
+        (`PASSWORD_INCORRECT`), or the new one is easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
