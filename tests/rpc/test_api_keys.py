@@ -201,3 +201,20 @@ async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any
         listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
         if listed.api_keys[0].HasField("last_use_time"):
             break
+
+
+async def test_a_key_is_no_token_and_a_token_no_key_however_often_they_were_used(world: World) -> None:
+    administrator = await world.tenant()
+    key = await world.identity.CreateApiKey(
+        pb.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=administrator.metadata
+    )
+    token = administrator.tokens.access_token
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+
+    as_token, as_key = [
+        await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        for metadata in ((("authorization", f"Bearer {key.secret}"),), (("x-api-key", token),))
+    ]
+
+    assert (as_token.reason, as_key.reason) == ("TOKEN_INVALID", "API_KEY_INVALID")
