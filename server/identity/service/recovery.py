@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,8 @@ _LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "v
 _MOST_MAILS, _WINDOW = 5, timedelta(hours=1)
 _KEPT = timedelta(days=1)
 _MOST_ON_THEIR_WAY = 100
+# Whoever asks again and again, for accounts that may not even be there, keeps nobody else from asking.
+_MOST_OF_ADDRESS = 20
 
 
 class RecoveryService:
@@ -47,7 +50,7 @@ class RecoveryService:
         self._audit = audit
         self._mailer = mailer
         self._background = background
-        self._on_their_way = 0
+        self._on_their_way: Counter[str | None] = Counter()
 
     async def request_password_reset(self, slug: str, login: str) -> None:
         """Mails a token to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
@@ -100,16 +103,20 @@ class RecoveryService:
     def _ready(self) -> Mailer:
         if self._mailer is None:
             raise MailNotConfigured
-        if self._on_their_way >= _MOST_ON_THEIR_WAY:
+        of_address = self._on_their_way[current_call().network]
+        if of_address >= _MOST_OF_ADDRESS or self._on_their_way.total() >= _MOST_ON_THEIR_WAY:
             raise MailBusy(subject="mails on their way", retry_after=1.0)
         return self._mailer
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._on_their_way += 1
-        self._background.start(work, name).add_done_callback(self._arrived)
+        network = current_call().network
+        self._on_their_way[network] += 1
+        self._background.start(work, name).add_done_callback(lambda _: self._arrived(network))
 
-    def _arrived(self, _: object) -> None:
-        self._on_their_way -= 1
+    def _arrived(self, network: str | None) -> None:
+        self._on_their_way[network] -= 1
+        if not self._on_their_way[network]:
+            del self._on_their_way[network]
 
     async def _reset(self, mailer: Mailer, tenant_id: UUID | None, login: str) -> None:
         if tenant_id is None:
