@@ -127,6 +127,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0017": {},
     "0018": {},
     "0019": {"sign_in_guesses": {**_OF_USER, "address": "192.0.2.1"}},
+    "0020": {},
 }
 
 

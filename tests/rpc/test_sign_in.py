@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import user_pb2
+from atrium.identity.v1 import session_pb2, user_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.factories.world import PASSWORD, Person, World, refused
 
@@ -147,11 +147,32 @@ async def test_an_administrator_locks_and_unlocks(world: World, admin: Any) -> N
     await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
 
 
+async def test_who_was_inactive_is_so_again_when_they_are_unlocked(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    change = pb.UpdateUserRequest(id=user.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+
+    states = []
+    for _ in range(2):
+        lock = user_pb2.LockUserRequest(id=user.id)
+        states += [(await world.identity.LockUser(lock, metadata=administrator.metadata)).user.state for _ in range(2)]
+        unlock = user_pb2.UnlockUserRequest(id=user.id)
+        states.append((await world.identity.UnlockUser(unlock, metadata=administrator.metadata)).user.state)
+
+    LOCKED, INACTIVE = user_pb2.User.STATE_LOCKED, user_pb2.User.STATE_INACTIVE  # noqa: N806
+    assert states == [LOCKED, LOCKED, INACTIVE] * 2
+
+
 async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) -> None:
     administrator = await world.tenant()
     clerk = await world.user(administrator, "users:manage")
 
+    session_id = (await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)).session_id
+
     calls = [
+        world.identity.ListSessions(session_pb2.ListSessionsRequest(user_id=administrator.id), metadata=clerk.metadata),
+        world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=session_id), metadata=clerk.metadata),
         world.identity.LockUser(user_pb2.LockUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=administrator.id), metadata=clerk.metadata),
@@ -163,6 +184,7 @@ async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) ->
     for call in calls:
         refusal = await refused(call)
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 @pytest.mark.xdist_group("alone")

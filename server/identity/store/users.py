@@ -83,11 +83,24 @@ _FORGET_GRANTER = Statement(
 )
 _PURGE = Statement(delete(users).where(THIS))
 _COUNT = Statement(select(func.count()).select_from(users).where(LIVE))
+_LOCK_OUT = Statement(
+    update(users)
+    .where(THIS)
+    .values(
+        status="locked",
+        former_status=case((users.c.status == "locked", users.c.former_status), else_=users.c.status),
+    )
+    .returning(*COLUMNS)
+)
 _UNLOCK = Statement(
     update(users)
     .where(THIS)
     .values(
-        status=case((users.c.status == "locked", "active"), else_=users.c.status), login_attempts=0, locked_until=None
+        # Who was locked by a version that did not note what they were before was active for all that is known.
+        status=case((users.c.status == "locked", func.coalesce(users.c.former_status, "active")), else_=users.c.status),
+        former_status=None,
+        login_attempts=0,
+        locked_until=None,
     )
     .returning(*COLUMNS)
 )
@@ -218,8 +231,13 @@ async def signed_in(tx: Tx, candidate: LoginCandidate, address: str | None, own_
     return None if row is None else User(*row)
 
 
+async def lock_out(tx: Tx, user_id: UUID) -> User:
+    """Makes the user a locked one, and notes what they were before."""
+    return User(*await tx.fetchone(_LOCK_OUT, user_id=user_id))
+
+
 async def unlock(tx: Tx, user_id: UUID) -> User:
-    """Makes a locked user active, and forgets their failed sign-ins."""
+    """Makes a locked user what they were before, and forgets their failed sign-ins."""
     return User(*await tx.fetchone(_UNLOCK, user_id=user_id))
 
 

@@ -585,7 +585,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlockUser(self, request, context):
-        """Lets a locked user in again, and forgets the failed sign-ins that hold them up.
+        """Lets a locked user in again, and forgets the failed sign-ins that hold them up. They are what they were before they
+        were locked: one who was inactive is so again.
 
         Permission: `users:manage`.
 
@@ -653,7 +654,8 @@ class IdentityServiceServicer:
         Permission: none but a credential for one's own; for another user's `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the sessions are another user's, and the caller lacks the permission.
+        - `PERMISSION_DENIED`: the sessions are another user's, and the caller lacks the permission or does not hold all that
+        the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -667,6 +669,8 @@ class IdentityServiceServicer:
         Permission: none but a credential for one's own; for another user's `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the session is another user's, and the caller does not hold all that the user does
+        (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such session, or it is another user's and the caller lacks the permission
         (`SESSION_NOT_FOUND`).
@@ -746,7 +750,7 @@ class IdentityServiceServicer:
 
         - `INVALID_ARGUMENT`: a field is malformed.
         - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
+        - `RESOURCE_EXHAUSTED`: too much mail is on its way, at all or for the caller's address (`MAIL_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
