@@ -183,12 +183,18 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             template_store.CHANGED: prompt_changed,
         }
 
+        memories = (accesses, standings, catalogues, sight, rendering)
+
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings, catalogues, sight, rendering):
+            for memory in memories:
                 memory.listening(connected)
             if connected:
                 keys_changed()
                 watching.afresh()
+
+        def heard_until(moment: float) -> None:
+            for memory in memories:
+                memory.heard(moment)
 
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background)
@@ -276,7 +282,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, heard, listening_changed),
+            listening(settings, heard, listening_changed, heard_until),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             ledger.keeping(),

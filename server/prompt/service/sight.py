@@ -83,6 +83,10 @@ class Sight:
         """Changes are told from now on, or not any more."""
         self._published.listening(connected)
 
+    def heard(self, until: float) -> None:
+        """Whatever was told before then has been heard."""
+        self._published.heard(until)
+
     async def _read(self) -> _Published:
         async with self._database.global_tx() as tx:
             page = await store.public_page(tx, PageRequest(_MOST_PUBLIC, None), None)
