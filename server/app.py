@@ -205,12 +205,18 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             template_store.CHANGED: prompt_change_heard,
         }
 
+        memories = (accesses, standings, catalogues, rendering)
+
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings, catalogues, rendering):
+            for memory in memories:
                 memory.listening(connected)
             if connected:
                 keys_changed()
                 watching.afresh()
+
+        def heard_until(moment: float) -> None:
+            for memory in memories:
+                memory.heard(moment)
 
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background)
@@ -220,7 +226,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
-            Trace(),
+            Trace(settings.trusted_proxies),
             shed,
             Authenticate(access, standing),
             Authorize(audit, standing),
@@ -239,7 +245,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             audit,
             access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
-            refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
+            refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
         )
         usage = UsageService(database, catalogues, PeopleStanding(), audit)
         generations = Generations(database, background, _failed)
@@ -299,7 +305,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, heard, listening_changed),
+            listening(settings, heard, listening_changed, heard_until),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             ledger.keeping(),

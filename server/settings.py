@@ -13,12 +13,13 @@ from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.kernel.sealing import KEY_BYTES, MasterKeys
@@ -110,6 +111,15 @@ class Settings(BaseSettings):
         tuple[SecretStr, ...],
         NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
         Field(description="JSON list: the next master key, or the one before, while the master key is replaced"),
+    ] = ()
+
+    trusted_proxies: Annotated[
+        tuple[IPvAnyNetwork, ...],
+        NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
+        Field(
+            description='JSON list of the proxies\' networks, such as ["10.0.0.0/8"]: from them `x-forwarded-for` is '
+            "believed, and of its addresses the last that is none of theirs counts as the client's; unset: from nobody"
+        ),
     ] = ()
 
     max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
@@ -244,6 +254,19 @@ class Settings(BaseSettings):
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found.values()):
             raise ValueError('must be a JSON object of text, such as {"https://models.example/v1": "key"}')
         return found
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = orjson.loads(value)
+            if not isinstance(found, list) or not all(isinstance(network, str) for network in found):
+                raise ValueError
+            return tuple(ip_network(network) for network in found)
+        except ValueError:
+            raise ValueError('must be a JSON list of networks, such as ["10.0.0.0/8", "2001:db8::/32"]') from None
 
     @field_validator("smtp_url")
     @classmethod

@@ -235,14 +235,18 @@ class LoginCandidate:
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session's refresh state. Never leaves the slice."""
+    """A session's refresh state, its times by the database's clock. Never leaves the slice.
+
+    `generation`: how often its token was exchanged. `live`: whether it has neither ended nor expired.
+    `just_rotated`: whether its token was exchanged so short a time ago that the one before is good too.
+    """
 
     user_id: UUID
     refresh_hash: str
     previous_hash: str | None
-    rotated_at: datetime | None
-    expires_at: datetime
-    revoked_at: datetime | None
+    generation: int
+    live: bool
+    just_rotated: bool
 
 
 @dataclass(frozen=True, slots=True)

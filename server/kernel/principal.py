@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from server.kernel.addresses import network_of
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Decided, Permission
 
@@ -82,6 +83,11 @@ class Call:
         """The verified caller. Only methods that require one may ask."""
         assert self.principal is not None, f"{self.method} asked for the caller of a public call"
         return self.principal
+
+    @property
+    def network(self) -> str | None:
+        """What it is counted under where callers are counted by where they call from; None for a socket file."""
+        return None if self.address is None else network_of(self.address)
 
     @property
     def traceparent(self) -> str:

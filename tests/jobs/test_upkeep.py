@@ -57,6 +57,8 @@ INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, stat
            ('{tenant}', '{tenant}', 'm', 'old', 'h', 'done', now());
 INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
     VALUES ('{tenant}', '192.0.2.1', now()), ('{tenant}', '192.0.2.2', now() - interval '2 days');
+INSERT INTO sign_in_guesses (tenant_id, user_id, address, updated_at)
+    SELECT tenant_id, tenant_id, address, updated_at FROM sign_in_throttle WHERE tenant_id = '{tenant}';
 INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
     SELECT '{tenant}', id, 'verify_email', hash, now() + expires FROM users, (VALUES
         ('good', interval '1 hour'), ('old', interval '-2 days')
@@ -99,6 +101,7 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("sessions", "refresh_hash"),
                 ("idempotency_keys", "key"),
                 ("sign_in_throttle", "host(address)"),
+                ("sign_in_guesses", "host(address)"),
                 ("one_time_tokens", "token_hash"),
                 ("user_roles", "granted_by::text"),
                 ("prompt_templates", "name"),
@@ -112,6 +115,7 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "sessions": ["good", "just expired"],
             "idempotency_keys": ["good"],
             "sign_in_throttle": ["192.0.2.1"],
+            "sign_in_guesses": ["192.0.2.1"],
             "one_time_tokens": ["good"],
             "user_roles": [None],
             "prompt_templates": ["fresh", "live"],

@@ -131,6 +131,9 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0021": {},
     "0022": {},
     "0023": {},
+    "0024": {},
+    "0025": {"sign_in_guesses": {**_OF_USER, "address": "192.0.2.1"}},
+    "0026": {},
 }
 
 

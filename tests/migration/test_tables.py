@@ -110,6 +110,7 @@ _TAKES_AWAY = re.compile(
 )
 _NOT_MISSED = {
     "purge": "the view is made again at once, with the new column at its end",
+    "former_status": "the view is made again at once, with the new column at its end",
     "likeness": "the view is made again at once, with the new column at its end",
     "prompt_visibility": "the function lists what other tenants made public, which nobody is to see any more",
 }

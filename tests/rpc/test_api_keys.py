@@ -406,3 +406,20 @@ async def test_a_key_with_a_permission_that_is_none_any_more_is_rotated_all_the_
 
     me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(second.secret))
     assert list(me.permissions) == ["users:read"]
+
+
+async def test_a_key_is_no_token_and_a_token_no_key_however_often_they_were_used(world: World) -> None:
+    administrator = await world.tenant()
+    key = await world.identity.CreateApiKey(
+        pb.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=administrator.metadata
+    )
+    token = administrator.tokens.access_token
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+
+    as_token, as_key = [
+        await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        for metadata in ((("authorization", f"Bearer {key.secret}"),), (("x-api-key", token),))
+    ]
+
+    assert (as_token.reason, as_key.reason) == ("TOKEN_INVALID", "API_KEY_INVALID")

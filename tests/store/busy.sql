@@ -31,6 +31,8 @@ INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at
     SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() FROM people;
 INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
     SELECT tenant_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
+INSERT INTO sign_in_guesses (tenant_id, user_id, address, updated_at)
+    SELECT tenant_id, user_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
 INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
     SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() - n * interval '1 minute' FROM people;
 

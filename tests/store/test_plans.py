@@ -45,6 +45,10 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         "SELECT address FROM sign_in_throttle WHERE updated_at < now() - interval '3000 minutes'",
         [],
     ),
+    "ix_sign_in_guesses_updated_at": (
+        "SELECT address FROM sign_in_guesses WHERE updated_at < now() - interval '3000 minutes'",
+        [],
+    ),
     "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
     "uq_users_likeness": ("SELECT id FROM users WHERE likeness = 'u7' AND deleted_at IS NULL", []),
     "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),

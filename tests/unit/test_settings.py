@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_nothing_need_be_set(environment: pytest.MonkeyPatch) -> None:
 
     assert (settings.address, settings.processes, settings.database_url) == ("127.0.0.1:50051", 1, None)
     assert settings.serves_reflection
+
+
+def test_proxies_are_trusted_by_their_networks(environment: pytest.MonkeyPatch) -> None:
+    settings = _load(environment, TRUSTED_PROXIES='["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]')
+
+    assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")))
 
 
 def test_values_are_read_by_their_names(environment: pytest.MonkeyPatch) -> None:
@@ -124,6 +131,11 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("CEILING_SECONDS", "nan"),
         ("ACCESS_TOKEN_MINUTES", "61"),
         ("REFRESH_TOKEN_DAYS", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", '"10.0.0.0/8"'),
+        ("TRUSTED_PROXIES", "[10]"),
+        ("TRUSTED_PROXIES", '["10.0.0.1/8"]'),
+        ("TRUSTED_PROXIES", '["proxy.example", "other.example"]'),
         ("PROVIDER_KEYS", "{"),
         ("PROVIDER_KEYS", "[]"),
         ("PROVIDER_KEYS", '"text"'),

@@ -111,7 +111,7 @@ class UserService:
             old = await user_store.lock(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             await keep_an_administrator(tx, old)
-            new = await user_store.change(tx, user_id, {"status": "locked"})
+            new = await user_store.lock_out(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             await self._record(tx, "users.lock", old, new)
         return new

@@ -118,6 +118,11 @@ class PromptRendering:
         self._known.listening(connected)
         self._resolved.listening(connected)
 
+    def heard(self, until: float) -> None:
+        """Whatever was told before then has been heard."""
+        self._known.heard(until)
+        self._resolved.heard(until)
+
     async def _read(self, tenant_id: UUID, template_id: UUID) -> _Known | None:
         template = await self._sight.anyones(tenant_id, template_id, "include")
         if template is None:

@@ -62,8 +62,11 @@ class Verifier:
         self._remembered = remembered
         self.verified: list[str] = []
 
-    def recall(self, credential: str) -> Principal | None:
-        return self._known.get(credential) if self._remembered else None
+    def recall_token(self, token: str) -> Principal | None:
+        return self._known.get(token) if self._remembered else None
+
+    def recall_key(self, key: str) -> Principal | None:
+        return None
 
     async def verify_token(self, token: str) -> Principal:
         self.verified.append(token)

@@ -243,7 +243,8 @@ class IdentityServiceServicer:
     """
 
     def Login(self, request, context):
-        """Signs a user in and begins a session.
+        """Signs a user in and begins a session. Failed sign-ins have the next ones wait, longer each time, by account and by
+        address; while they do, the right password is refused like a wrong one.
 
         Permission: none, and no credential.
 
@@ -258,12 +259,13 @@ class IdentityServiceServicer:
 
     def RefreshToken(self, request, context):
         """Exchanges a refresh token for new tokens of the same session. A refresh token is good for one exchange: a second
-        one ends the session.
+        one, however long after, ends the session and is audited. For five seconds after its exchange the last one gives the
+        same new token again, so that two refreshes at once log nobody out.
 
         Permission: none, and no credential but the refresh token.
 
         - `UNAUTHENTICATED`: the refresh token is unknown, expired or of an ended session (`REFRESH_TOKEN_INVALID`), or was
-        exchanged before (`REFRESH_TOKEN_REUSED`).
+        exchanged before, at whatever time (`REFRESH_TOKEN_REUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -304,13 +306,15 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """Changes the caller's password and ends their other sessions.
+        """Changes the caller's password and ends their other sessions. Wrong current passwords have the next ones wait, as
+        failed sign-ins do; while they do, the right one is refused like a wrong one.
 
         Permission: none but a credential.
 
-        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong (`PASSWORD_INCORRECT`), or the new one is
-        easily guessed (`PASSWORD_GUESSABLE`).
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired, or the session was ended meanwhile
+        (`SESSION_REVOKED`).
+        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong or was changed meanwhile
+        (`PASSWORD_INCORRECT`), or the new one is easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -583,7 +587,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlockUser(self, request, context):
-        """Lets a locked user in again, and forgets the failed sign-ins that hold them up.
+        """Lets a locked user in again, and forgets the failed sign-ins that hold them up. They are what they were before they
+        were locked: one who was inactive is so again.
 
         Permission: `users:manage`.
 
@@ -652,7 +657,8 @@ class IdentityServiceServicer:
         Permission: none but a credential for one's own; for another user's, and with an API key, `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the sessions are another user's or the caller is a key, and the permission is lacking.
+        - `PERMISSION_DENIED`: the sessions are another user's or the caller is a key, and the caller lacks the permission or
+        does not hold all that the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -666,7 +672,8 @@ class IdentityServiceServicer:
         Permission: none but a credential for one's own; for another user's, and with an API key, `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller is a key, and lacks the permission.
+        - `PERMISSION_DENIED`: the caller is a key, and lacks the permission; the session is another user's, and the caller
+        does not hold all that the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such session, or it is another user's and the caller lacks the permission
         (`SESSION_NOT_FOUND`).
@@ -751,7 +758,7 @@ class IdentityServiceServicer:
 
         - `INVALID_ARGUMENT`: a field is malformed.
         - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
+        - `RESOURCE_EXHAUSTED`: too much mail is on its way, at all or for the caller's address (`MAIL_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
