@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 
 import asyncpg
@@ -20,6 +21,7 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
+from server.kernel.tasks import going_on
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.jobs")
@@ -110,35 +112,31 @@ async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Wakes the workers, in whichever process they are, for what this process enqueues."""
     enqueued = asyncio.Event()
     database.hear(_ENQUEUED, lambda _: enqueued.set())
-    task = asyncio.create_task(_wake(settings, enqueued), name="waking")
-    try:
+    async with going_on(partial(_wake, settings, enqueued), "waking", every=_RETRY_SECONDS):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
-    """A worker that is not woken finds its jobs by itself, a few seconds later: what is lost here costs no more."""
-    while True:
+    """Until its connection is lost. A worker that is not woken finds its jobs by itself, a few seconds later: what is
+    lost here costs no more.
+    """
+    try:
+        connection: Any = await asyncpg.connect(
+            settings.database_url,
+            timeout=_CONNECT_SECONDS,
+            # A notification is no fact that must survive: its commit need not wait for the disk.
+            server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},
+        )
         try:
-            connection: Any = await asyncpg.connect(
-                settings.database_url,
-                timeout=_CONNECT_SECONDS,
-                # A notification is no fact that must survive: its commit need not wait for the disk.
-                server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},
-            )
-            try:
-                while True:
-                    await enqueued.wait()
-                    enqueued.clear()
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
-                    await asyncio.sleep(_GATHER_SECONDS)
-            finally:
-                connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("waking interrupted", error=type(error).__name__)
-        await asyncio.sleep(_RETRY_SECONDS)
+            while True:
+                await enqueued.wait()
+                enqueued.clear()
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
+                await asyncio.sleep(_GATHER_SECONDS)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _log.warning("waking interrupted", error=type(error).__name__)
 
 
 def _changed() -> str:
