@@ -191,7 +191,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 watching.afresh()
 
         vault = Vault(settings.master_keys)
-        ledger = Ledger(database, audit, background)
+        ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
         books = Books(ledger, background)
         caches, reach = Caches(database), Reach(models, vault)
         planner = Planner(catalogues, reach, breakers)

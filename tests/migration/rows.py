@@ -125,6 +125,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "prompt_labels": {**_OF_TENANT, "template_id": _TEMPLATE, "label": "production", "version_id": _VERSION},
     },
     "0017": {},
+    "0018": {},
 }
 
 

@@ -91,6 +91,13 @@ async def _use(world: World, person: Person, **of: str) -> dict[Any, tuple[str, 
     return {use.kind: (use.limit, use.used, use.reserved) for use in reply.usage}
 
 
+async def _warnings(admin: Any) -> list[tuple[int, str, str]]:
+    """The part, the kind and the limit of each warning, in their order."""
+    rows = await admin.fetch("SELECT details FROM audit_logs WHERE action = 'limits.warning' ORDER BY id")
+    every = [json.loads(row["details"]) for row in rows]
+    return [(one["percent"], one["kind"], one["limit"]) for one in every]
+
+
 async def _nothing_reserved(scratch: Scratch) -> None:
     """Waits until no reservation is left."""
     async with scratch.connect() as connection, asyncio.timeout(NOT_FOR_EVER):
@@ -283,17 +290,18 @@ async def test_what_a_dead_process_held_is_free_again(gateway: World, scratch: S
     await _nothing_reserved(scratch)
 
 
-async def test_a_warning_is_in_the_audit_log_once(gateway: World, admin: Any) -> None:
+async def test_each_warning_of_a_month_is_in_the_audit_log_once(gateway: World, admin: Any) -> None:
     ann = await gateway.tenant()
     await _limit(gateway, ann, monthly_token_quota=10 * MOST_TOKENS)
 
     while await _chat(gateway, ann.metadata).code() is Code.OK:
         pass
+    await _chat(gateway, ann.metadata).code()
 
-    (row,) = await admin.fetch("SELECT actor_kind, details FROM audit_logs WHERE action = 'limits.warning'")
-    details = json.loads(row["details"])
-    assert row["actor_kind"] == "system"
-    assert (details["percent"], details["kind"], details["limit"]) == (80, "tokens", "460")
+    assert await _warnings(admin) == [(80, "tokens", "460"), (100, "tokens", "460")]
+    assert await admin.fetchval("SELECT DISTINCT actor_kind FROM audit_logs WHERE action = 'limits.warning'") == (
+        "system"
+    )
 
 
 async def test_a_month_begins_with_what_was_used_before_its_limit_was_set(gateway: World) -> None:
@@ -307,6 +315,39 @@ async def test_a_month_begins_with_what_was_used_before_its_limit_was_set(gatewa
 
     assert use[Kind.KIND_MONTHLY_TOKENS][1] == str(4 * TOKENS)
     assert use[Kind.KIND_MONTHLY_COST][1] == str(4 * TOKENS)
+
+
+async def test_what_is_used_while_there_is_no_limit_counts_when_there_is_one_again(gateway: World) -> None:
+    ann = await gateway.tenant()
+    request = pb.SetModelLimitsRequest(user_id=ann.id, monthly_tokens=10**6)
+    made = (await gateway.models.SetModelLimits(request, metadata=ann.metadata)).limits
+    await _chat(gateway, ann.metadata)
+    await gateway.models.DeleteModelLimits(pb.DeleteModelLimitsRequest(id=made.id), metadata=ann.metadata)
+    for _ in range(3):
+        await _chat(gateway, ann.metadata)
+    await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+
+    await _chat(gateway, ann.metadata)
+
+    use = await _use(gateway, ann, user_id=ann.id)
+    assert use[Kind.KIND_MONTHLY_TOKENS][1] == str(5 * TOKENS)
+
+
+async def test_a_call_that_runs_while_a_limit_is_set_counts_in_it(gateway: World) -> None:
+    ann = await gateway.tenant()
+    running = gateway.models.StreamChat(model.StreamChatRequest(**_said("stub-slow-20")), metadata=ann.metadata)
+    assert (await running.read()).HasField("started")
+    await _limit(gateway, ann, monthly_token_quota=10**6)
+    await _chat(gateway, ann.metadata)
+    opened = await _use(gateway, ann)
+
+    while await running.read() is not grpc.aio.EOF:
+        pass
+
+    use = await _use(gateway, ann)
+    (total,) = (await gateway.models.GetModelUsage(pb.GetModelUsageRequest(), metadata=ann.metadata)).usage
+    assert opened[Kind.KIND_MONTHLY_TOKENS][1] == str(TOKENS)
+    assert int(use[Kind.KIND_MONTHLY_TOKENS][1]) == total.prompt_tokens + total.completion_tokens > 2 * TOKENS
 
 
 async def test_usage_is_summed_up_by_what_is_asked(gateway: World) -> None:

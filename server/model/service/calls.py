@@ -89,10 +89,11 @@ class CallService:
         except Exception:
             self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "error", INTERNAL))
             raise
+        # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
+        await self._books.enter(tenant_id, _entry(asked, prepared, hold, writing, log.status))
         if failure is None and prepared.question is not None and prepared.cache_ttl is not None:
             answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)
-        await self._books.enter(tenant_id, _entry(asked, prepared, hold, writing, log.status))
         yield (Ended(log, failure),)
 
     async def chat(self, asked: ChatCall) -> ChatAnswer:
@@ -120,9 +121,9 @@ class CallService:
         meter = Meter(current_call(), model, "chat", prepared.route, asked.prompt_version_id, cached=True)
         meter.finish_reason = found.finish_reason
         log = meter.end("success")
-        yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
         content = Content.of(asked, found.text, found.tool_calls, log.id) if _stores(prepared) else None
         await self._books.enter(prepared.plan.tenant_id, Entry([log], NO_HOLD, content))
+        yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
         yield (Ended(log, None),)
 
 

@@ -27,7 +27,7 @@ from server.model.domain import (
     ModelNotNamed,
     ModelWithoutTools,
 )
-from server.model.limits import Claim, claims, subject_of
+from server.model.limits import Claim, claims, subjects_of
 from server.model.meter import Meter
 from server.model.routes import Retry, Route, shuffled
 from server.model.service.reach import Reach
@@ -139,7 +139,7 @@ def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: S
     if not catalogue.limits:
         return ()
     caller = current_call().caller
-    subjects = dict.fromkeys(("tenant", subject_of(caller.user_id, None), subject_of(None, caller.api_key_id)))
+    subjects = subjects_of(caller.user_id, caller.api_key_id)
     limited = [(subject, catalogue.limits[subject]) for subject in subjects if subject in catalogue.limits]
     if not limited:
         return ()
