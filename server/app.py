@@ -169,7 +169,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             rendering.changed(UUID(tenant))
             watching.changed(UUID(tenant), UUID(template))
 
-        database.hear(sessions.CHANGED, changed)
         database.hear(model_store.CHANGED, catalogues.changed)
         database.hear(template_store.CHANGED, prompt_changed)
 
@@ -219,7 +218,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
         )
-        usage = UsageService(database, catalogues, audit)
+        usage = UsageService(database, catalogues, ledger, audit)
+
+        def changed_here(payload: str) -> None:
+            changed(payload)
+            tenant, _, user = payload.partition("/")
+            if not user:
+                background.start(usage.look(UUID(tenant)), "limits")
+
+        database.hear(sessions.CHANGED, changed_here)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],

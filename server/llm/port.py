@@ -160,6 +160,11 @@ class ChatChunk:
         """Characters written."""
         return len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.tool_calls)
 
+    @property
+    def texts(self) -> list[str]:
+        """What was written."""
+        return [self.text, *(text for call in self.tool_calls for text in (call.name, call.arguments))]
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:

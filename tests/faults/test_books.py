@@ -278,3 +278,23 @@ async def test_reservations_are_kept_on_after_an_error_that_nobody_thought_of(
         async with asyncio.timeout(NOT_FOR_EVER):
             while await admin.fetchval("SELECT expires_at = $1 FROM quota_reservations", left):
                 pass
+
+
+async def test_a_nul_in_an_answer_costs_nobody_a_record(
+    database: Database, background: Background, admin: Any, model_id: UUID
+) -> None:
+    books = Books(Ledger(database, AuditLog(database), background), background)
+    records = [_log(model_id) for _ in range(3)]
+
+    await asyncio.gather(
+        *(
+            books.enter(
+                PLATFORM_TENANT_ID,
+                Entry([record], NO_HOLD, Content(record.id, [Message("user", "\0")], Message("assistant", "a\0b"))),
+            )
+            for record in records
+        )
+    )
+
+    assert await admin.fetchval("SELECT count(*) FROM model_call_logs") == 3
+    assert await admin.fetchval("SELECT DISTINCT answer ->> 'content' FROM call_contents") == "a\ufffdb"

@@ -304,6 +304,33 @@ async def test_each_warning_of_a_month_is_in_the_audit_log_once(gateway: World, 
     )
 
 
+async def test_a_limit_that_is_set_below_what_is_used_is_warned_of_at_once(gateway: World, admin: Any) -> None:
+    ann = await gateway.tenant()
+    for _ in range(3):
+        await _chat(gateway, ann.metadata)
+    for _ in range(2):
+        request = pb.SetModelLimitsRequest(user_id=ann.id, monthly_tokens=TOKENS)
+        await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+    for_user = await _warnings(admin)
+
+    await _limit(gateway, ann, monthly_token_quota=25)
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while (of_both := await _warnings(admin)) == for_user:
+            pass
+
+    assert for_user == [(80, "tokens", "7"), (100, "tokens", "7")]
+    assert of_both == [*for_user, (80, "tokens", "25")]
+
+
+async def test_a_call_that_can_never_fit_is_no_reason_to_warn(gateway: World, admin: Any) -> None:
+    ann = await gateway.tenant()
+    await _limit(gateway, ann, monthly_token_quota=MOST_TOKENS - 1)
+
+    await _chat(gateway, ann.metadata).code()
+
+    assert await _warnings(admin) == []
+
+
 async def test_a_month_begins_with_what_was_used_before_its_limit_was_set(gateway: World) -> None:
     ann = await gateway.tenant()
     for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -11,10 +12,11 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
-from server.kernel.errors import check_etag
+from server.kernel.errors import DatabaseUnavailable, check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.model.catalogue import Catalogues
+from server.model.ledger import Ledger
 from server.model.limits import Limits, SubjectLimits, Window, subject_of, windows
 from server.model.ports import AuditLog
 from server.model.store import ledger, models, rollups
@@ -29,8 +31,9 @@ LimitUse = tuple[Window, Any, Balance]
 class UsageService:
     """Reads usage, and keeps the limits of the caller's tenant's users and keys."""
 
-    def __init__(self, database: Database, catalogues: Catalogues, audit: AuditLog) -> None:
+    def __init__(self, database: Database, catalogues: Catalogues, ledger: Ledger, audit: AuditLog) -> None:
         self._database = database
+        self._ledger = ledger
         self._catalogues = catalogues
         self._audit = audit
 
@@ -61,7 +64,14 @@ class UsageService:
             new = await store.put(tx, user_id, api_key_id, limits)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.set", new, old=None if old is None else old.limits, new=limits)
+        await self._look(tenant_id, new.subject, limits)
         return new
+
+    async def look(self, tenant_id: UUID) -> None:
+        """Warns of what is passed already of the tenant's own limits, which are among its settings."""
+        limits = (await self._catalogues.of(tenant_id)).limits.get("tenant")
+        if limits is not None:
+            await self._look(tenant_id, "tenant", limits)
 
     async def get_limits(
         self, user_id: UUID | None, api_key_id: UUID | None
@@ -94,6 +104,10 @@ class UsageService:
             await store.remove(tx, limits_id)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.delete", old, old=old.limits)
+
+    async def _look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
+        with suppress(DatabaseUnavailable):  # they are set all the same, and the calls that follow are warned of
+            await self._ledger.look(tenant_id, subject, limits)
 
     async def _record(
         self, tx: Tx, action: str, whose: SubjectLimits, *, old: Limits | None = None, new: Limits | None = None
