@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from server.llm.addresses import AddressRefused, check_public, public_address
-from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, authorization, refusal
+from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, authorization, not_public, refusal
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HEADERS = {
@@ -80,7 +80,7 @@ class HttpEndpoint:
                 if not connection.reused:
                     raise
             except (AddressRefused, aiohttp.InvalidURL):
-                raise Refused(403, "", 0.0) from None
+                raise not_public() from None
 
     async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """What to ask a proxy for: the address that was looked at, since it would look the name up by itself."""
@@ -89,7 +89,7 @@ class HttpEndpoint:
         try:
             address = await public_address(host, port)
         except AddressRefused:
-            raise Refused(403, "", 0.0) from None
+            raise not_public() from None
         except OSError as error:
             raise aiohttp.ClientConnectionError(str(error)) from error
         place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

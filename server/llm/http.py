@@ -12,6 +12,7 @@ from server.kernel.errors import DomainError
 from server.llm.port import (
     ModelContentFiltered,
     ModelContextExceeded,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -63,7 +64,9 @@ class Refused(Exception):
             case 429:
                 # Where the account is empty, waiting does not fill it.
                 return ModelRateLimited(model, None if self.code == "insufficient_quota" else self.retry_after)
-            case 401 | 402 | 403 | 404 | 405:
+            case 401 | 403:
+                return ModelCredentialRefused(model)
+            case 402 | 404 | 405:
                 return ModelNotConfigured(model)
             case status if status < 400:  # it has moved, and its address is the operator's to change
                 return ModelNotConfigured(model)
@@ -74,6 +77,11 @@ class Refused(Exception):
         if self.code in _FILTERED:
             return ModelContentFiltered([(field, "is refused by the provider's filter")])
         return ModelRequestRejected([(field, "the model's provider refuses the request")])
+
+
+def not_public() -> Refused:
+    """What is behind an address that the server does not call for tenants: to them, nothing."""
+    return Refused(404, "", 0.0)
 
 
 async def refusal(status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> Refused:

@@ -40,7 +40,11 @@ class ModelRateLimited(ResourceExhausted):
 
 
 class ModelNotConfigured(FailedPrecondition):
-    """The model {subject} cannot be called: its provider is not set up, or refuses the credential it was given."""
+    """The model {subject} cannot be called: its provider is not set up, or is not where it should be."""
+
+
+class ModelCredentialRefused(ModelNotConfigured):
+    """The model {subject} cannot be called: its provider refuses the credential that it is called with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Attempts:
         self._metered = metered
         self._breakers = breakers
         self._asked: set[UUID] = set()
+        self._chosen: UUID | None = None
         self.meters: list[Meter] = []
         self._first = self._choose("outage")
 
@@ -99,9 +100,12 @@ class Attempts:
                     failed = error
                 else:
                     self._breakers.succeeded(self._plan.tenant_id, model.id)
+                    self._chosen = None
                     return
                 failure = failure_of(failed)
                 wait = self._noted(model, failed, failure) if not meter.begun else None
+                if failure not in PASSING or meter.begun:
+                    self.leave()
                 if wait is None or (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
                     break
                 await asyncio.sleep(pause)
@@ -116,6 +120,12 @@ class Attempts:
                 switches += 1
             meter.end("error", failed.reason)
             model, chat = following
+
+    def leave(self) -> None:
+        """Says that nothing more will be heard of how the model is doing that was chosen last."""
+        if self._chosen is not None:
+            self._breakers.left(self._plan.tenant_id, self._chosen)
+            self._chosen = None
 
     def _noted(self, model: Model, error: DomainError, failure: Failure | None) -> float | None:
         """Counts the failure; the seconds that the provider asks for, None where another try is of no use."""
@@ -149,9 +159,11 @@ class Attempts:
                 cooling.append(self._breakers.health(tenant_id, model.id).cooling)
                 continue
             self._asked.add(model.id)
+            self._chosen = model.id
             try:
                 return model, self._reach(model)
             except ModelNotConfigured as error:
+                self.leave()
                 unset = unset or error
         raise unset or ModelUnavailable(min(cooling, default=1.0))
 

@@ -67,6 +67,16 @@ class Planner:
         """What the caller's tenant can call."""
         return await self._catalogues.of(current_call().caller.tenant_id)
 
+    async def meter(self, asked: ChatCall) -> Meter | None:
+        """To record a call that comes to nothing: of the model that it would have asked; None where there is none."""
+        catalogue = await self.catalogue()
+        name = asked.model or catalogue.settings.default_model or ""
+        route = catalogue.route(name)
+        found = map(catalogue.find, [name] if route is None else route.models)
+        model = next((model for model in found if model is not None), None)
+        alias = None if route is None else route.alias
+        return None if model is None else Meter(current_call(), model, "chat", alias, asked.prompt_version_id)
+
     async def chat(self, asked: ChatCall) -> Prepared:
         """Raises what is wrong before any model is asked."""
         call = current_call()

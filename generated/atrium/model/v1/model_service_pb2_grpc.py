@@ -279,7 +279,8 @@ class ModelServiceServicer:
         the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
+        (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
@@ -309,8 +310,10 @@ class ModelServiceServicer:
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
         up again (`GENERATION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
-        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`).
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
+        (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or so many
+        resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.
         """
@@ -343,7 +346,7 @@ class ModelServiceServicer:
         the provider refuses the request (`MODEL_REQUEST_REJECTED`).
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not embed (`MODEL_KIND_MISMATCH`), or its
-        provider is not set up (`MODEL_NOT_CONFIGURED`).
+        provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential (`MODEL_CREDENTIAL_REFUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
