@@ -301,6 +301,11 @@ class ModelServiceServicer:
         and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
         who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`.
 
+        It takes no idempotency key, since its answer is not one message that could be given again; what a key is for, not to
+        pay twice for a call that is repeated, the `generation_id` of `started` does: with it the very stream is taken up
+        again, and no model is asked. Until `started` has come a call that is repeated is a new one, and the one before
+        it, if it was `resumable`, goes on unread for ten minutes at most.
+
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
@@ -597,7 +602,8 @@ class ModelServiceServicer:
 
     def SetModelLimits(self, request, context):
         """Sets what a user or an API key may use of models, from the next call on, in place of any limits before. The tenant's own
-        are among its settings (`UpdateTenantConfig`).
+        are among its settings (`UpdateTenantConfig`). It needs no idempotency key: what it sets is all in the request, so made
+        again, without an etag, it changes nothing.
 
         Permission: `limits:manage`.
 
