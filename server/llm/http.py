@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from math import isnan
 
 import orjson
@@ -47,6 +48,37 @@ _TOO_LONG_AT_ANTHROPIC = "prompt is too long"
 def authorization(key: str | None) -> dict[str, str]:
     """The header that carries the key; None: no header."""
     return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+class Connections(ABC):
+    """The connections of one process to one endpoint, which are closed when they are given up and nobody uses them."""
+
+    def __init__(self) -> None:
+        self._uses = 0
+        self._given_up = False
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """They stay open within."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            await self._close_unused()
+
+    async def give_up(self) -> None:
+        """Closes them as soon as nobody uses them; whoever still has them may use them once more."""
+        self._given_up = True
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        if self._given_up and not self._uses:
+            await self.close()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Closes every connection."""
 
 
 class Refused(Exception):

@@ -19,6 +19,7 @@ from server.llm.port import (
     ChatRequest,
     Message,
     ModelContextExceeded,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -183,9 +184,9 @@ async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-401", ModelNotConfigured),
+        ("stub-401", ModelCredentialRefused),
         ("stub-402", ModelNotConfigured),
-        ("stub-403", ModelNotConfigured),
+        ("stub-403", ModelCredentialRefused),
         ("stub-404", ModelNotConfigured),
         ("no-such-model", ModelNotConfigured),
         ("stub-400", ModelRequestRejected),
@@ -384,7 +385,7 @@ async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-401", ModelNotConfigured),
+        ("stub-401", ModelCredentialRefused),
         ("stub-400", ModelRequestRejected),
         ("stub-429", ModelRateLimited),
         ("stub-500", ModelUnavailable),
