@@ -22,7 +22,7 @@ from server.model.ports import AuditLog
 from server.model.store import ledger, models, rollups
 from server.model.store import limits as store
 from server.model.store.ledger import Balance
-from server.model.usage import Dimension, Usage, grain_of
+from server.model.usage import Dimension, Usage, UsagePage, grain_of
 
 LimitUse = tuple[Window, Any, Balance]
 """A limit's window, the limit, and what is reserved and used of it now."""
@@ -38,14 +38,20 @@ class UsageService:
         self._audit = audit
 
     async def usage(
-        self, by: Sequence[Dimension], since: date, until: date, filters: Mapping[str, Any], most: int
-    ) -> list[Usage]:
-        """Sums over the calls from `since` and before `until`. `filters`: model_id, user_id, api_key_id,
-        prompt_template_version_id. Raises DimensionsExclusive.
+        self,
+        by: Sequence[Dimension],
+        since: date,
+        until: date,
+        filters: Mapping[str, Any],
+        most: int,
+        after: Sequence[str] | None,
+    ) -> UsagePage:
+        """Sums over the calls from `since` and before `until`, those behind `after`. `filters`: model_id, user_id,
+        api_key_id, prompt_template_version_id. Raises DimensionsExclusive.
         """
         grain = grain_of(by, filters)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await rollups.read(tx, grain, tuple(by), since, until, filters, most)
+            return await rollups.read(tx, grain, tuple(by), since, until, filters, most, after)
 
     async def by_prompt_version(self, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:
         """What was used with each of these versions, of those that were used."""

@@ -664,7 +664,8 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or two of user, API key and prompt version are named (`DIMENSIONS_EXCLUSIVE`).
+        - `INVALID_ARGUMENT`: a field is malformed, two of user, API key and prompt version are named (`DIMENSIONS_EXCLUSIVE`), or
+        the page token is of another list (`PAGE_TOKEN_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
