@@ -191,7 +191,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             # Watchers are told once: in the process of the change, too, by what all processes hear.
             watching.changed(*template_store.read_changed(payload))
 
-        database.hear(sessions.CHANGED, changed)
         database.hear(model_store.CHANGED, catalogues.changed)
         database.hear(template_store.CHANGED, prompt_changed)
 
@@ -219,7 +218,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 memory.heard(moment)
 
         vault = Vault(settings.master_keys)
-        ledger = Ledger(database, audit, background)
+        ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
         books = Books(ledger, background)
         caches, reach = Caches(database), Reach(models, vault)
         planner = Planner(catalogues, reach, breakers)
@@ -247,8 +246,16 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
         )
-        usage = UsageService(database, catalogues, PeopleStanding(), audit)
+        usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
         generations = Generations(database, background, _failed)
+
+        def changed_here(payload: str) -> None:
+            changed(payload)
+            tenant, _, user = payload.partition("/")
+            if not user:
+                background.start(usage.look(UUID(tenant)), "limits")
+
+        database.hear(sessions.CHANGED, changed_here)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],

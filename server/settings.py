@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
     ] = Field(default_factory=dict)
 
+    reservation_seconds: Annotated[
+        float,
+        Field(ge=1, le=3_600, description="how long what a dead server's calls held of limits on models stays held"),
+    ] = 60.0
+
     private_model_addresses: Annotated[
         bool,
         Field(

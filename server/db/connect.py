@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,9 @@ _SERVER_SETTINGS = {
 }
 # Later than the server's own limit: it ends what waits for a server that does not answer at all.
 _COMMAND_SECONDS = 35.0
+
+# Its escape, and not the six characters themselves, which one more backslash stands before.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 _FACTS = """
 SELECT current_user::text AS role,
@@ -131,11 +135,13 @@ async def check_listening(settings: Settings, connection: Connection) -> None:
 
 
 def _encode_json(value: Any) -> bytes:
-    return orjson.dumps(value, default=_as_text)
+    text = orjson.dumps(value, default=_as_text)
+    # PostgreSQL takes no NUL in its texts, and models write any: it is the sign for what cannot be shown then.
+    return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
 
 
 def _encode_jsonb(value: Any) -> bytes:
-    return b"\x01" + orjson.dumps(value, default=_as_text)  # the binary form is its version, 1, and the text
+    return b"\x01" + _encode_json(value)  # the binary form is its version, 1, and the text
 
 
 def _decode_jsonb(value: bytes) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from server.db.errors import DatabaseRefused
 from server.db.owner import connect_as_owner
 from server.db.partitions import ensure_months, months_ahead, present_months
+from server.kernel.tasks import going_on
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.upkeep")
@@ -24,21 +25,15 @@ _ANALYZE_ONLY = 18
 @asynccontextmanager
 async def months_kept(settings: Settings) -> AsyncIterator[None]:
     """Makes the months ahead now and every day, where the owner is known, and raises the alarm when they run out."""
-    task = asyncio.create_task(_keep(settings), name="months")
-    try:
+    async with going_on(partial(_keep, settings), "months", every=_DAY_SECONDS):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _keep(settings: Settings) -> None:
-    while True:
-        try:
-            await keep_months(settings)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
-            _log.error("the months ahead could not be seen to", error=str(error))
-        await asyncio.sleep(_DAY_SECONDS)
+    try:
+        await keep_months(settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
+        _log.error("the months ahead could not be seen to", error=str(error))
 
 
 async def keep_months(settings: Settings) -> int:

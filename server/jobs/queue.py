@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 
 import asyncpg
@@ -22,6 +22,7 @@ from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
 from server.db.removal import BATCH
+from server.kernel.tasks import going_on
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.jobs")
@@ -133,29 +134,22 @@ async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Wakes the workers, in whichever process they are, for what this process enqueues."""
     enqueued = asyncio.Event()
     database.hear(_ENQUEUED, lambda _: enqueued.set())
-    task = asyncio.create_task(_wake(settings, enqueued), name="waking")
-    try:
+    async with going_on(partial(_wake, settings, enqueued), "waking", every=_RETRY_SECONDS):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
-    """A worker that is not woken finds its jobs by itself, a few seconds later: what is lost here costs no more."""
-    wait = _RETRY_SECONDS
-    while True:
+    """Until its connection is lost. A worker that is not woken finds its jobs by itself, a few seconds later: what is
+    lost here costs no more.
+    """
+    try:
+        connection = await _connected(settings, enqueued)
         try:
-            connection = await _connected(settings, enqueued)
-            wait = _RETRY_SECONDS
-            try:
-                await _tell(connection, enqueued)
-            finally:
-                connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("waking interrupted", error=type(error).__name__)
-        await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - apart from one another, not secret
-        wait = min(2 * wait, _MOST_RETRY_SECONDS)
+            await _tell(connection, enqueued)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _log.warning("waking interrupted", error=type(error).__name__)
 
 
 async def _connected(settings: Settings, enqueued: asyncio.Event) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -77,6 +78,8 @@ class Call:
     principal: Principal | None = None
     service: str | None = None
     """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
+    confirm: Callable[[], Awaitable[None]] | None = None
+    """Of a stream: raises where the caller has lost the right to it meanwhile."""
 
     @property
     def caller(self) -> Principal:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+from typing import Any, TypeVar
+
+from server.kernel.errors import Unavailable
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.1
+_MOST_RETRY_SECONDS = 5.0
 
 
 class Background:
@@ -38,3 +47,53 @@ class Background:
             task.cancel()
         if rest:
             await asyncio.wait(rest)
+
+
+@asynccontextmanager
+async def going_on(act: Callable[[], Awaitable[None]], name: str, *, every: float) -> AsyncIterator[None]:
+    """Acts again and again, `every` so many seconds after it has come to its end, as long as the context is open.
+
+    A failure ends nothing: it reaches the event loop's exception handler, which logs it, and the next try comes soon,
+    and later each time that it fails too.
+    """
+    task = asyncio.create_task(_go_on(act, name, every), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _go_on(act: Callable[[], Awaitable[None]], name: str, every: float) -> None:
+    pauses = _pauses()
+    while True:
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the work goes on being done
+            context = {"message": f"{name} failed, and is tried again", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            await asyncio.sleep(next(pauses))
+        else:
+            pauses = _pauses()
+            await asyncio.sleep(every)
+
+
+async def persistently(act: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """What `act` gives, tried again where it raises Unavailable, later each time, and for so many seconds at most."""
+    pauses, until = _pauses(), monotonic() + seconds
+    while True:
+        try:
+            return await act()
+        except Unavailable:
+            pause = next(pauses)
+            if monotonic() + pause > until:
+                raise
+        await asyncio.sleep(pause)
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait before each further try: apart from what others wait, who failed at the same moment."""
+    pause = _RETRY_SECONDS
+    while True:
+        yield pause * random.uniform(0.5, 1)  # noqa: S311 - apart from one another, not secret
+        pause = min(2 * pause, _MOST_RETRY_SECONDS)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -111,6 +112,7 @@ class Chain:
             stream = _Stream(rule, call, credentials) if responses else None
             if stream is not None:
                 self._streams[task] = stream
+                call.confirm = partial(self._confirm, stream)
             try:
                 if rule.unlimited:
                     response = await act(request, context)
@@ -226,6 +228,12 @@ class Chain:
                 self._end(task, error)
             except Exception as error:  # noqa: BLE001 - whatever it is, it comes again at the next look, or does not
                 self._steps.observe.crashed(stream.call, error)
+
+    async def _confirm(self, stream: _Stream) -> None:
+        """Raises where the stream's caller has lost the right to it meanwhile."""
+        if stream.call.principal is not None:
+            caller = await self._steps.authenticate.confirm(stream.call.principal, stream.credentials)
+            permit(stream.rule, caller)
 
     def _end(self, task: asyncio.Task[Any], error: DomainError) -> None:
         stream = self._streams.get(task)

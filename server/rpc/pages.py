@@ -22,13 +22,22 @@ class Pages:
         """The token of the page behind this one; empty where it is the last."""
         return self._tokens.token(page.next_cursor, _scope(request))
 
+    def cursor(self, request: Any) -> bytes | None:
+        """Behind what the page asked for begins, where that is no id. Raises PageTokenInvalid."""
+        return self._tokens.opened(request.page_token, _scope(request))
+
+    def behind(self, request: Any, cursor: bytes | None) -> str:
+        """The token of the page behind that; empty where it is the last."""
+        return self._tokens.sealed(cursor, _scope(request))
+
 
 def _scope(request: Any) -> bytes:
     call = current_call()
     arguments = type(request)()
     arguments.CopyFrom(request)
-    arguments.ClearField("page_size")
-    arguments.ClearField("page_token")
+    for name in ("page_size", "page_token"):
+        if name in arguments.DESCRIPTOR.fields_by_name:
+            arguments.ClearField(name)
     return b"\0".join(
         (call.caller.tenant_id.bytes, call.method.encode(), arguments.SerializeToString(deterministic=True))
     )

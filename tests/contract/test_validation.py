@@ -349,7 +349,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [
             ({"group_by": [1, 1]}, "group_by"),
             ({"group_by": [0]}, "group_by[0]"),
-            *odd({}, limit=[-1, 10_001]),
+            *odd({}, limit=[-1, 10_001], page_token=["t" * 513]),
             *odd({}, **{name: ["ada"] for name in ("model_id", "user_id", "api_key_id", "prompt_version_id")}),
             ({"day_from": Timestamp(seconds=-1)}, "day_from"),
             ({"day_until": Timestamp(seconds=10**12)}, "day_until"),

@@ -246,3 +246,34 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
 
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1
+
+
+async def test_prompts_and_answers_go_when_their_tenant_has_kept_them_long_enough(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute("UPDATE tenant_configs SET prompt_retention_days = 3 WHERE tenant_id = $1", ADA)
+    for tenant in (ADA, GRACE):
+        await admin.execute(
+            "INSERT INTO call_contents (tenant_id, call_log_id, messages, created_at) SELECT $1, gen_random_uuid(),"
+            " jsonb_build_array(days), now() - make_interval(days => days) FROM unnest(ARRAY[2, 4, 29, 31]) AS days",
+            tenant,
+        )
+
+    await upkeep(RUN)
+
+    kept = "SELECT (messages ->> 0)::int FROM call_contents WHERE tenant_id = $1 ORDER BY 1"
+    assert [row[0] for row in await admin.fetch(kept, ADA)] == [2]
+    assert [row[0] for row in await admin.fetch(kept, GRACE)] == [2, 4, 29]
+
+
+async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, admin: Any) -> None:
+    window = "'none', '1970-01-01Z', 'tenant', 'parallel'"
+    columns = "tenant_id, window_kind, window_start, subject, kind"
+    await admin.execute(f"INSERT INTO quota_ledger ({columns}, reserved) VALUES ('{ADA}', {window}, 3)")
+    await admin.execute(
+        f"INSERT INTO quota_reservations ({columns}, amount, expires_at) VALUES"
+        f" ('{ADA}', {window}, 2, now() - interval '1 second'), ('{ADA}', {window}, 1, now() + interval '1 hour')"
+    )
+
+    await upkeep(RUN)
+
+    assert await admin.fetchval("SELECT reserved FROM quota_ledger") == 1
+    assert [row[0] for row in await admin.fetch("SELECT amount FROM quota_reservations")] == [1]

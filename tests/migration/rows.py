@@ -134,6 +134,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0024": {},
     "0025": {"sign_in_guesses": {**_OF_USER, "address": "192.0.2.1"}},
     "0026": {},
+    "0027": {},
 }
 
 

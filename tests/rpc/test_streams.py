@@ -118,3 +118,38 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
     assert refusal.code is codes.get(how, grpc.StatusCode.UNAUTHENTICATED)
     assert (await anext(aiter(bystander))).HasField("delta")
     bystander.cancel()
+
+
+@pytest.mark.parametrize("how", ["lock", "suspend", "demote", "key"])
+async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to_it_too(
+    talkative: World, stub: OpenAIStub, how: str
+) -> None:
+    world = talkative
+    administrator, platform = await world.tenant(), await world.platform()
+    user = await world.nobody(administrator)
+    role = await world.role(administrator, "models:execute")
+    held = {"user_id": user.id, "role_id": role.id}
+    await world.identity.AssignRole(identity.AssignRoleRequest(**held), metadata=administrator.metadata)
+    request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
+    key = await world.identity.CreateApiKey(request, metadata=user.metadata)
+    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
+    asked = pb.StreamChatRequest(model=MODEL, messages=[message], resumable=True)
+    stream = world.models.StreamChat(asked, metadata=(("x-api-key", key.secret),) if how == "key" else user.metadata)
+    assert (await stream.read()).HasField("started")
+    stream.cancel()
+    exchange = await stub.arrival()
+
+    match how:
+        case "lock":
+            await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=administrator.metadata)
+        case "suspend":
+            suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+            await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
+        case "demote":
+            await world.identity.UnassignRole(identity.UnassignRoleRequest(**held), metadata=administrator.metadata)
+        case "key":
+            revoke = api_key_pb2.RevokeApiKeyRequest(id=key.api_key.id)
+            await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)
+
+    assert not exchange.left.is_set()
+    await asyncio.wait_for(exchange.left.wait(), ENDED_WITHIN)

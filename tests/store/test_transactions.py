@@ -328,6 +328,27 @@ async def test_json_goes_in_and_comes_out_as_values(kind: type[JSON], one: Datab
     assert found == {**value, "id": str(value["id"]), "cost": "0.1"}
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("\0\0", "\ufffd\ufffd"),
+        ("\\\0", "\\\ufffd"),
+        ("\\u0000", "\\u0000"),
+        ("\\\\u0000\0", "\\\\u0000\ufffd"),
+    ],
+)
+async def test_a_nul_which_the_database_has_no_place_for_becomes_a_sign_for_it(
+    one: Database, given: str, kept: str
+) -> None:
+    echo = Statement(select(bindparam("value", type_=JSONB)))
+
+    async with one.global_tx() as tx:
+        found = await tx.fetchval(echo, value={given: [given]})
+
+    assert found == {kept: [kept]}
+
+
 async def test_what_json_has_no_form_for_is_a_mistake(one: Database) -> None:
     with pytest.raises(asyncpg.DataError):
         async with one.global_tx() as tx:
