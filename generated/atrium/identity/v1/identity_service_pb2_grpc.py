@@ -276,6 +276,7 @@ class IdentityServiceServicer:
         Permission: none but a credential.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller is a program with an API key, and in no session (`SESSION_REQUIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,8 +297,6 @@ class IdentityServiceServicer:
         """Returns the public keys that access tokens are checked with, so that other services can check them too.
 
         Permission: none, and no credential.
-
-        - `UNAVAILABLE`: the keys cannot be read (`DATABASE_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,6 +308,7 @@ class IdentityServiceServicer:
         Permission: none but a credential.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller is a program with an API key, and in no session (`SESSION_REQUIRED`).
         - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong (`PASSWORD_INCORRECT`), or the new one is
         easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
@@ -337,10 +337,10 @@ class IdentityServiceServicer:
     def GetUser(self, request, context):
         """Returns a user.
 
-        Permission: `users:read`.
+        Permission: `users:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -351,10 +351,10 @@ class IdentityServiceServicer:
     def ListUsers(self, request, context):
         """Lists the tenant's users, the newest first.
 
-        Permission: `users:read`.
+        Permission: `users:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -364,10 +364,10 @@ class IdentityServiceServicer:
     def UpdateUser(self, request, context):
         """Changes a user. One who is made inactive is signed out everywhere.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
@@ -386,7 +386,7 @@ class IdentityServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or the code is a system role's.
         - `ALREADY_EXISTS`: the code is taken (`ROLE_CODE_TAKEN`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
@@ -397,10 +397,10 @@ class IdentityServiceServicer:
     def GetRole(self, request, context):
         """Returns a role with its permissions.
 
-        Permission: `roles:read`.
+        Permission: `roles:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         """
@@ -411,10 +411,10 @@ class IdentityServiceServicer:
     def ListRoles(self, request, context):
         """Lists the tenant's roles with their permissions, the newest first.
 
-        Permission: `roles:read`.
+        Permission: `roles:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -497,7 +497,7 @@ class IdentityServiceServicer:
         (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user or role (`USER_NOT_FOUND`, `ROLE_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
+        - `FAILED_PRECONDITION`: nobody could administer the tenant any more (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -520,10 +520,10 @@ class IdentityServiceServicer:
     def DeleteUser(self, request, context):
         """Deletes a user: hidden from every read, and refused, until restored.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
@@ -536,10 +536,10 @@ class IdentityServiceServicer:
     def RestoreUser(self, request, context):
         """Brings a deleted user back, with their roles, sessions and keys.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
@@ -568,10 +568,10 @@ class IdentityServiceServicer:
     def LockUser(self, request, context):
         """Locks a user out: they cannot sign in, and their tokens and keys are refused.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
@@ -583,10 +583,10 @@ class IdentityServiceServicer:
     def UnlockUser(self, request, context):
         """Lets a locked user in again, and forgets the failed sign-ins that hold them up.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -605,7 +605,8 @@ class IdentityServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: the role is a system role (`SYSTEM_ROLE_IMMUTABLE`).
+        - `FAILED_PRECONDITION`: the role is a system role (`SYSTEM_ROLE_IMMUTABLE`), or nobody could administer the tenant any
+        more (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
