@@ -85,6 +85,7 @@ from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
 from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.enter import Enter
 from server.rpc.steps.observe import Observe
 from server.rpc.steps.repeat import Repeat
 from server.rpc.steps.shed import Shed
@@ -201,6 +202,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Trace(),
             shed,
             Authenticate(access, standing),
+            Enter(standing, audit),
             Authorize(audit, standing),
             Validate(),
             Repeat(Repeats(database, background)),

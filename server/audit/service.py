@@ -9,7 +9,7 @@ from uuid import UUID
 from server.audit.store import insert_entry
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
-from server.kernel.errors import PermissionDenied
+from server.kernel.errors import DomainError, PermissionDenied
 from server.kernel.ids import uuid7
 from server.kernel.principal import Call, call_or_none
 
@@ -50,6 +50,14 @@ class AuditLog:
         """Writes that the call was refused, in a transaction of its own."""
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             change = Change(call.method, "method", status="failure", details=error.fields, error_message=error.reason)
+            await self.record(tx, change)
+
+    async def kept_out(self, call: Call, tenant_id: UUID, error: DomainError) -> None:
+        """Writes into the caller's own tenant that they were not let into that one, in a transaction of its own."""
+        async with self._database.tenant_tx(call.caller.tenant_id) as tx:
+            change = Change(
+                call.method, "tenant", tenant_id, status="failure", details=error.fields, error_message=error.reason
+            )
             await self.record(tx, change)
 
     async def entered(self, call: Call) -> None:
