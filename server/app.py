@@ -205,7 +205,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Enter(standing, audit),
             Authorize(audit, standing),
             Validate(),
-            Repeat(Repeats(database, background)),
+            Repeat(Repeats(database, background), settings.master_keys.derived(b"atrium idempotent request")),
             Observe(registry),
         )
         pages = Pages(PageTokens(settings.master_keys.derived(b"atrium page token")))
