@@ -91,6 +91,7 @@ from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
 from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.enter import Enter
 from server.rpc.steps.observe import Observe
 from server.rpc.steps.repeat import Repeat
 from server.rpc.steps.shed import Shed
@@ -228,9 +229,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Trace(settings.trusted_proxies),
             shed,
             Authenticate(access, standing),
+            Enter(standing, audit),
             Authorize(audit, standing),
             Validate(),
-            Repeat(Repeats(database, background)),
+            Repeat(Repeats(database, background), settings.master_keys.derived(b"atrium idempotent request")),
             Observe(registry),
         )
         pages = Pages(PageTokens(settings.master_keys.derived(b"atrium page token")))

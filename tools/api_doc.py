@@ -35,9 +35,10 @@ INTRODUCTION = """\
 <!-- Made from the comments in proto/ by `make docs`. -->
 
 Every call carries `authorization: Bearer <access token>` or `x-api-key: <key>` in its metadata, but for the methods
-marked public. The tenant comes from the credential and from nowhere else; the platform's administrators alone act
-inside another one, which they name with `x-tenant-id`. `x-request-id` (made if absent) and W3C `traceparent` are
-taken up and come back as trailing metadata `x-request-id` and `x-trace-id`.
+marked public. The tenant comes from the credential and from nowhere else; the platform's administrators alone, users of
+the platform who hold `tenants:manage` there, act inside another one, which they name with `x-tenant-id`.
+`x-request-id` (made if absent) and W3C `traceparent` are taken up and come back as trailing metadata `x-request-id` and
+`x-trace-id`.
 
 A failed call has one of the status codes listed with its method, and a `google.rpc.Status` in its details whose
 `google.rpc.ErrorInfo` names the [reason](#errorreason). Any method may also fail with:
@@ -51,6 +52,7 @@ A failed call has one of the status codes listed with its method, and a `google.
 and for a platform administrator who names a tenant with `x-tenant-id`:
 
 - `INVALID_ARGUMENT`: it is not the id of a tenant (`INVALID_REQUEST`).
+- `PERMISSION_DENIED`: the caller is of the platform and lacks `tenants:manage` (`PERMISSION_MISSING`).
 - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
 - `FAILED_PRECONDITION`: the tenant is suspended or deleted (`TENANT_NOT_ACTIVE`).
 

@@ -52,6 +52,14 @@ class AuditLog:
             change = Change(call.method, "method", status="failure", details=error.fields, error_message=error.reason)
             await self.record(tx, change)
 
+    async def kept_out(self, call: Call, tenant_id: UUID, error: DomainError) -> None:
+        """Writes into the caller's own tenant that they were not let into that one, in a transaction of its own."""
+        async with self._database.tenant_tx(call.caller.tenant_id) as tx:
+            change = Change(
+                call.method, "tenant", tenant_id, status="failure", details=error.fields, error_message=error.reason
+            )
+            await self.record(tx, change)
+
     async def entered(self, call: Call) -> None:
         """Writes that a platform administrator acts inside the tenant, in a transaction of its own."""
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:

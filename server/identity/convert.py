@@ -12,7 +12,7 @@ from langcodes import tag_is_valid
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
-from server.identity.domain import ApiKey, Decision, Role, RoleEntry, Session, TokenPair, User
+from server.identity.domain import ApiKey, Decision, Role, RoleEntry, Session, TokenPair, User, UserStatus
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.names import username
 from server.kernel.permissions import Permission
@@ -164,8 +164,8 @@ def wanted(request: pb.CheckPermissionRequest) -> list[Permission]:
     return [permission_named(name, "permissions[{}]", index) for index, name in enumerate(request.permissions)]
 
 
-def decisions(values: Sequence[Decision]) -> pb.CheckPermissionResponse:
-    reply = pb.CheckPermissionResponse()
+def decisions(status: UserStatus, values: Sequence[Decision]) -> pb.CheckPermissionResponse:
+    reply = pb.CheckPermissionResponse(user_state=STATES.number[status])
     for permission, allowed, role_code in values:
         reply.results.add(permission=permission, allowed=allowed, role_code=role_code or "")
     return reply

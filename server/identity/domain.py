@@ -301,9 +301,12 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the roles of a user come to. `user`: the tenant, the user. `good_until`: when one of the roles ends next."""
+    """What a user may do. `user`: the tenant, the user. `decided`: what their roles come to; nothing for who is not
+    active. `good_until`: when one of the roles ends next.
+    """
 
     user: tuple[UUID, UUID]
+    status: UserStatus
     decided: Decided
     good_until: datetime
 

@@ -112,8 +112,8 @@ class IdentityServicer:
         return pb.UnassignRoleResponse()
 
     async def CheckPermission(self, request: pb.CheckPermissionRequest, context: Context) -> pb.CheckPermissionResponse:
-        decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
-        return convert.decisions(decisions)
+        status, decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
+        return convert.decisions(status, decisions)
 
     async def RequestPasswordReset(
         self, request: pb.RequestPasswordResetRequest, context: Context

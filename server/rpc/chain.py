@@ -20,6 +20,7 @@ from server.rpc.policy import Rule
 from server.rpc.status import DETAILS_KEY, Internal, status_of
 from server.rpc.steps.authenticate import Authenticate
 from server.rpc.steps.authorize import Authorize, permit
+from server.rpc.steps.enter import Enter
 from server.rpc.steps.observe import Observe
 from server.rpc.steps.repeat import KEY_FIELD, Repeat
 from server.rpc.steps.shed import Shed
@@ -47,6 +48,7 @@ class Steps:
     trace: Trace
     shed: Shed
     authenticate: Authenticate
+    enter: Enter
     authorize: Authorize
     validate: Validate
     repeat: Repeat
@@ -123,6 +125,9 @@ class Chain:
                         call.principal = steps.authenticate.recall(rule, credentials) or await steps.authenticate(
                             rule, credentials
                         )
+                        # Before authorization, which looks at the tenant that is acted in, and audits into it.
+                        if credentials.tenant is not None:
+                            await steps.enter(call, credentials.tenant)
                         # Before validation: what a request must look like is only for those who may make it.
                         await steps.authorize(rule, call)
                         try:

@@ -30,7 +30,7 @@ def status_lines(comment: str) -> list[tuple[str, str]]:
 
 
 def permission_line(comment: str) -> str:
-    found = re.search(r"^Permission: (.+?)\n\n", comment, flags=re.S | re.M)
+    found = re.search(r"^Permission: (.+?)(?:\n\n|\s*\Z)", comment, flags=re.S | re.M)
     return found[1].replace("\n", " ") if found else ""
 
 

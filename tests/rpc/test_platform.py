@@ -7,11 +7,12 @@ from typing import Any
 
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import api_key_pb2, role_pb2
+from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.tenant.v1 import tenant_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import Person, World, refused
-from tests.rpc.requests import SOME_ID
+from tests.rpc.requests import GOOD, MODEL, SOME_ID
 
 NEVER_TOLD = {
     *("password_hash", "refresh_hash", "previous_hash", "secret_hash", "token_hash"),
@@ -83,6 +84,82 @@ async def test_a_tenant_that_cannot_be_acted_in_is_told_of(world: World) -> None
         SOME_ID: Code.NOT_FOUND,
         "acme": Code.INVALID_ARGUMENT,
     }
+
+
+async def test_the_platforms_other_people_are_let_into_no_tenant_and_it_is_told_whom_they_tried(
+    world: World, admin: Any
+) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    reader = await world.user(platform, "users:read")
+    robot = pb.CreateUserRequest(username="robot", email="robot@example.com", kind=user_pb2.User.KIND_SERVICE)
+    robot_id = (await world.identity.CreateUser(robot, metadata=platform.metadata)).user.id
+    await world.give(platform, robot_id, "users:read")
+    key = api_key_pb2.CreateApiKeyRequest(name="k", user_id=robot_id, scopes=["users:read"])
+    secret = (await world.identity.CreateApiKey(key, metadata=platform.metadata)).secret
+
+    refusals = [
+        await refused(
+            world.identity.ListUsers(
+                pb.ListUsersRequest(), metadata=(credential, ("x-tenant-id", administrator.tenant_id))
+            )
+        )
+        for credential in (reader.metadata[0], ("x-api-key", secret))
+    ]
+
+    assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "PERMISSION_MISSING")] * 2
+    assert await _kept_out(admin) == [
+        (platform.tenant_id, reader.id, administrator.tenant_id, "PERMISSION_MISSING"),
+        (platform.tenant_id, robot_id, administrator.tenant_id, "PERMISSION_MISSING"),
+    ]
+
+
+async def test_who_manages_tenants_is_let_in_with_what_else_they_hold(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    support = await world.user(platform, "tenants:manage", "users:read")
+    metadata = _inside(support, administrator.tenant_id)
+
+    listed = await world.identity.ListUsers(pb.ListUsersRequest(), metadata=metadata)
+    refusal = await refused(
+        world.identity.CreateUser(pb.CreateUserRequest(username="x", email="x@example.com"), metadata=metadata)
+    )
+
+    assert [user.username for user in listed.users] == ["admin"]
+    assert refusal.reason == "PERMISSION_MISSING"
+
+
+async def test_it_is_told_who_tried_a_tenant_that_cannot_be_acted_in(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+    await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
+
+    for named in (administrator.tenant_id, SOME_ID):
+        await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=_inside(platform, named)))
+
+    assert await _kept_out(admin) == [
+        (platform.tenant_id, platform.id, administrator.tenant_id, "TENANT_NOT_ACTIVE"),
+        (platform.tenant_id, platform.id, SOME_ID, "TENANT_NOT_FOUND"),
+    ]
+
+
+async def _kept_out(admin: Any) -> list[tuple[str, ...]]:
+    rows = await admin.fetch(
+        "SELECT tenant_id::text, user_id::text, resource_id, error_message FROM audit_logs "
+        "WHERE resource_type = 'tenant' AND action LIKE '%/ListUsers' AND status = 'failure' ORDER BY id"
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_a_call_that_the_tenants_tier_does_not_give_is_told_too(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(tenant_pb2.Tenant.TIER_FREE), await world.platform()
+    path = MODEL + "CreateCredential"
+
+    refusal = await refused(world.method(path)(GOOD[path], metadata=_inside(platform, administrator.tenant_id)))
+
+    rows = await admin.fetch(
+        "SELECT tenant_id::text, user_id::text, acting_for::text FROM audit_logs WHERE action = $1", path
+    )
+    assert refusal.reason == "FEATURE_MISSING"
+    assert [tuple(row) for row in rows] == [(administrator.tenant_id, platform.id, administrator.tenant_id)]
 
 
 async def test_a_platform_administrators_own_session_stays_their_own(world: World) -> None:

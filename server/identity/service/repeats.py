@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -31,7 +31,7 @@ class Repeats:
         self._background = background
         self._turns: WeakValueDictionary[tuple[UUID, str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def once(self, key: str, request_hash: str, act: Callable[[], Awaitable[bytes]]) -> bytes | None:
+    async def once(self, key: str, hashes: Sequence[str], act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         """None where `act` was run and what it gave kept; else what it gave the first time.
 
         Raises IdempotencyKeyReused, and whatever `act` raises, which is not remembered.
@@ -49,20 +49,20 @@ class Repeats:
             while True:
                 found = await store.recall(self._database, tenant_id, *place)
                 if found is not None:
-                    return _answer(found, request_hash)
+                    return _answer(found, hashes)
                 try:
                     # Begun, and the call claimed, with the first thing that it does in the database: what it waits for
                     # before that, such as the hash of a password, is waited for without a connection.
                     async with self._database.whole_tx(tenant_id, claim):
                         response = await act()
                         async with self._database.tenant_tx(tenant_id) as tx:
-                            await store.keep(tx, *place, request_hash, response)
+                            await store.keep(tx, *place, hashes[0], response)
                 except _Overtaken:
                     await asyncio.sleep(_AGAIN_SECONDS)
                 else:
                     return None
 
-    async def once_detached(self, key: str, request_hash: str, act: Callable[[], Awaitable[bytes]]) -> bytes | None:
+    async def once_detached(self, key: str, hashes: Sequence[str], act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         """The same for a call that waits for others than the database: no transaction is open meanwhile.
 
         Where its server dies between the call and the answer's being kept, the next one with the key makes it again.
@@ -75,10 +75,10 @@ class Repeats:
                 if await store.claim(tx, *place):
                     found = await store.find(tx, *place)
                     if found is None:
-                        await store.begin(tx, *place, request_hash)
+                        await store.begin(tx, *place, hashes[0])
                         break
-                    if not found.running or found.request_hash != request_hash:
-                        return _answer(found, request_hash)
+                    if not found.running or found.request_hash not in hashes:
+                        return _answer(found, hashes)
             await asyncio.sleep(_AGAIN_DETACHED_SECONDS)
         try:
             response = await act()
@@ -86,7 +86,7 @@ class Repeats:
             self._background.start(self._release(tenant_id, *place), "idempotency key")
             raise
         async with self._database.tenant_tx(tenant_id) as tx:
-            await store.keep(tx, *place, request_hash, response)
+            await store.keep(tx, *place, hashes[0], response)
         return None
 
     async def _release(self, tenant_id: UUID, caller: UUID, method: str, key: str) -> None:
@@ -94,9 +94,9 @@ class Repeats:
             await store.release(tx, caller, method, key)
 
 
-def _answer(found: Remembered, request_hash: str) -> bytes:
+def _answer(found: Remembered, hashes: Sequence[str]) -> bytes:
     """Raises IdempotencyKeyReused."""
-    if found.request_hash != request_hash:
+    if found.request_hash not in hashes:
         raise IdempotencyKeyReused
     assert found.response is not None
     return found.response

@@ -19,14 +19,14 @@ from server.identity.domain import (
     Standing,
     SystemRoleImmutable,
     UserNotFound,
+    UserStatus,
 )
 from server.identity.ports import AuditLog
 from server.identity.service.standing import (
-    ADMINISTRATOR_ROLES,
+    administrators,
     hold,
     hold_all_of,
     keep_administered,
-    keep_an_administrator,
 )
 from server.identity.service.values import entry_values, role_values
 from server.identity.store import roles as role_store
@@ -92,8 +92,9 @@ class RoleService:
                 values.get("is_default") and not old.is_default
             ):
                 hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            before = await administrators(tx)
             new = await role_store.change(tx, role_id, values) if values else old
-            await keep_administered(tx)
+            await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._record(tx, "roles.update", old, new)
             return await self._with_entries(tx, new)
@@ -117,9 +118,10 @@ class RoleService:
             old = (await role_store.entries(tx, [role_id]))[role_id]
             # Taking a denial away gives too.
             hold(caller, [entry for entry in old if not entry.allow])
+            before = await administrators(tx)
             await role_store.set_entries(tx, caller.tenant_id, role_id, entries)
             role = await role_store.revise(tx, role_id)
-            await keep_administered(tx)
+            await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             change = Change("roles.set_permissions", "role", role_id, old=entry_values(old), new=entry_values(entries))
             await self._audit.record(tx, change)
@@ -133,20 +135,17 @@ class RoleService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            user = await user_store.lock_referred(tx, user_id)
+            await user_store.lock_referred(tx, user_id)
             role = await role_store.lock_referred(tx, role_id)
             if role.code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_platform:
                 raise RoleNotAssignable(role.code)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             hold(caller, entries)
-            denies = not all(entry.allow for entry in entries)
-            if denies:  # which takes from the user, as a change of theirs does
+            if not all(entry.allow for entry in entries):  # which takes from the user, as a change of theirs does
                 await hold_all_of(tx, caller, user_id)
-            if expires_at is not None and role.code in ADMINISTRATOR_ROLES:
-                await keep_an_administrator(tx, user)
+            before = await administrators(tx)
             await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.member_id, expires_at)
-            if denies:
-                await keep_administered(tx)
+            await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             new = {"role": role.code, "expires_at": expires_at and expires_at.isoformat()}
             await self._audit.record(tx, Change("users.assign_role", "user", user_id, new=new))
@@ -158,18 +157,18 @@ class RoleService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            user = await user_store.lock(tx, user_id)
+            await user_store.lock(tx, user_id)
             role = await role_store.get(tx, role_id)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
-            if role.code in ADMINISTRATOR_ROLES:
-                await keep_an_administrator(tx, user)
+            before = await administrators(tx)
             if await role_store.unassign(tx, user_id, role_id):
+                await keep_administered(tx, before)
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
                 await self._audit.record(tx, Change("users.unassign_role", "user", user_id, old={"role": role.code}))
 
     async def delete(self, role_id: UUID, etag: str) -> None:
         """Hides the role; it grants nothing from then on. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch,
-        EscalationRefused.
+        EscalationRefused, LastAdministrator.
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
@@ -179,7 +178,9 @@ class RoleService:
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             # A denial goes with it.
             hold(caller, [entry for entry in entries if not entry.allow])
+            before = await administrators(tx)
             new = await role_store.mark_deleted(tx, role_id, caller.user_id)
+            await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._record(tx, "roles.delete", old, new)
 
@@ -192,8 +193,9 @@ class RoleService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await self._require_deleted(tx, role_id)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            before = await administrators(tx)
             new = await role_store.restore(tx, role_id)
-            await keep_administered(tx)
+            await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._record(tx, "roles.restore", old, new)
             return await self._with_entries(tx, new)
@@ -211,15 +213,15 @@ class RoleService:
             raise NotDeleted(f"role {role.code}")
         return role
 
-    async def check(self, user_id: UUID | None, wanted: Iterable[Permission]) -> list[Decision]:
-        """Whether the user (None: the caller) has each permission, and through which role.
+    async def check(self, user_id: UUID | None, wanted: Iterable[Permission]) -> tuple[UserStatus, list[Decision]]:
+        """The user's status (None: the caller), and whether they have each permission, and through which role.
 
         Raises UserNotFound, PermissionMissing.
         """
         caller = current_call().caller
         user_id = user_id or caller.user_id
         if user_id == caller.user_id:
-            return [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
+            return "active", [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
         if Permission.ROLES_READ not in caller.permissions:
             raise PermissionMissing(permission=Permission.ROLES_READ)
         name = (caller.tenant_id, user_id)
@@ -228,7 +230,7 @@ class RoleService:
         )
         if standing is None:
             raise UserNotFound(user_id)
-        return [_decision(permission, standing.decided) for permission in wanted]
+        return standing.status, [_decision(permission, standing.decided) for permission in wanted]
 
     async def _record(self, tx: Tx, action: str, old: Role, new: Role) -> None:
         await self._audit.record(tx, Change(action, "role", new.id, old=role_values(old), new=role_values(new)))

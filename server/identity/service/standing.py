@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import datetime
 from uuid import UUID
 
 from server.db.database import Tx
@@ -15,13 +16,13 @@ from server.identity.domain import (
     User,
 )
 from server.identity.store import roles as role_store
-from server.identity.store import users as user_store
 from server.kernel.errors import PermissionMissing
-from server.kernel.permissions import Permission, allowed, decide
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.permissions import Grant, Permission, allowed, decide
 from server.kernel.principal import Principal
 
-ADMINISTRATOR_ROLES = (ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE)
-_ADMINISTERS = {Permission.USERS_MANAGE, Permission.ROLES_MANAGE}
+_OF_TENANT = {Permission.USERS_MANAGE, Permission.ROLES_MANAGE}
+_OF_PLATFORM = {*_OF_TENANT, Permission.TENANTS_MANAGE}
 
 
 def hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
@@ -60,28 +61,38 @@ def _hold(held: frozenset[Permission], needed: Iterable[Permission]) -> None:
         raise EscalationRefused(permissions=", ".join(sorted(missing)))
 
 
+async def administrators(tx: Tx) -> dict[UUID, str]:
+    """The usernames of those who administer the transaction's tenant for good, by their ids.
+
+    Whoever asks next waits until the transaction ends, so that of two who would each end the last but one, one is
+    refused.
+    """
+    platform = tx.tenant_id == PLATFORM_TENANT_ID
+    code, needed = (PLATFORM_ADMINISTRATOR_ROLE, _OF_PLATFORM) if platform else (ADMINISTRATOR_ROLE, _OF_TENANT)
+    return {
+        user_id: username
+        for (user_id, username), grants in (await role_store.hold_holders(tx, code)).items()
+        if _always_allows(grants, needed)
+    }
+
+
 async def keep_an_administrator(tx: Tx, user: User) -> None:
-    """Raises LastAdministrator where the tenant has no administrator for good besides this one."""
-    is_one = False
-    for holder in await role_store.holders(tx, ADMINISTRATOR_ROLES):
-        if await _administers(tx, holder):
-            if holder != user.id:
-                return
-            is_one = True
-    if is_one:
+    """Raises LastAdministrator where nobody administers the tenant besides this one, who is about to be shut out."""
+    if (await administrators(tx)).keys() == {user.id}:
         raise LastAdministrator(user.username)
 
 
-async def keep_administered(tx: Tx) -> None:
-    """Raises LastAdministrator where a denial that was just made leaves the tenant without one who administers it."""
-    holders = await role_store.holders(tx, ADMINISTRATOR_ROLES)
-    for holder in holders:
-        if await _administers(tx, holder):
-            return
-    for holder in holders[:1]:
-        raise LastAdministrator((await user_store.lock(tx, holder)).username)
+async def keep_administered(tx: Tx, before: Mapping[UUID, str]) -> None:
+    """Raises LastAdministrator where a change to roles leaves the tenant without anybody who administers it.
+
+    `before`: those who did before the change. Where nobody did, nothing is kept from being mended.
+    """
+    if before and not await administrators(tx):
+        raise LastAdministrator(min(before.values()))
 
 
-async def _administers(tx: Tx, user_id: UUID) -> bool:
-    """Whether the user can manage people and roles: another role of theirs may deny it."""
-    return allowed(decide(await role_store.grants(tx, user_id))) >= _ADMINISTERS
+def _always_allows(grants: Sequence[tuple[Grant, datetime | None]], needed: Set[Permission]) -> bool:
+    """Whether the grants allow it now and go on doing so as those that are for a time end, one after the other."""
+    ends = [end for _, end in grants if end is not None]
+    left = [grants, *([each for each in grants if each[1] is None or each[1] > end] for end in ends)]
+    return all(allowed(decide(grant for grant, _ in these)) >= needed for these in left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -44,6 +44,16 @@ NEXT_EXPIRY = (
 """When a role that such a user holds for a time ends next; NULL: none does."""
 
 
+KNOWN = frozenset(Permission)
+"""What this version knows of. A newer one may have migrated the database already, and what it brought means nothing
+here."""
+
+
+def known(entries: Iterable[Any]) -> Iterator[Grant]:
+    """The entries, each as GRANTS has them, of permissions that this version knows."""
+    return (Grant(Permission(code), *rest) for code, *rest in entries if code in KNOWN)
+
+
 def decided_by(found: Sequence[Any] | None) -> Decided:
     """What the entries of GRANTS come to."""
-    return decide(Grant(Permission(code), *rest) for code, *rest in found or ())
+    return decide(known(found or ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from server.identity.domain import (
     RoleNotFound,
     Standing,
 )
-from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
+from server.identity.store.grants import GRANTS, KNOWN, NEXT_EXPIRY, decided_by, known
 from server.identity.tables import permissions, role_permissions, roles, user_roles, users
 from server.kernel.deletion import Deleted
 from server.kernel.paging import Page, PageRequest
@@ -52,6 +52,7 @@ _entries = (
     .render_derived(name="wanted")
 )
 _CODE = permissions.c.resource + ":" + permissions.c.action
+_ALLOWS = role_permissions.c.effect == "allow"
 
 _GET = {
     deleted: Statement(select(*_COLUMNS).where(_THIS, *among(roles.c.deleted_at, deleted)))
@@ -90,14 +91,14 @@ _UNASSIGN = Statement(
 )
 _NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
 _GRANTS = Statement(
-    select(_CODE, role_permissions.c.effect, roles.c.code, roles.c.priority)
+    select(_CODE, _ALLOWS, roles.c.code, roles.c.priority)
     .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
     .join(role_permissions, role_permissions.c.role_id == roles.c.id)
     .join(permissions, permissions.c.id == role_permissions.c.permission_id)
     .where(user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED, _LIVE)
 )
 _STANDING = HotStatement(
-    select(GRANTS.label("grants"), NEXT_EXPIRY.label("good_until")).where(
+    select(users.c.status, GRANTS.label("grants"), NEXT_EXPIRY.label("good_until")).where(
         users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None)
     )
 )
@@ -122,14 +123,34 @@ _DELETE = Statement(
 _RESTORE = Statement(update(roles).where(_THIS).values(deleted_at=None, deleted_by=None).returning(*_COLUMNS))
 _PURGE = Statement(delete(roles).where(_THIS))
 
-_OF_CODES = roles.c.code == any_(bindparam("codes", type_=ARRAY(Text)))
-_HOLD_CODES = Statement(select(roles.c.id).where(_OF_CODES, _LIVE).order_by(roles.c.id).with_for_update())
+_HOLD_CODE = Statement(select(roles.c.id).where(roles.c.code == bindparam("code"), _LIVE).with_for_update())
+_held, _holding = roles.alias("held"), user_roles.alias("holding")
+# Who holds the role for good and can sign in, with every entry of every role of theirs. A service account cannot.
 _HOLDERS = Statement(
-    select(user_roles.c.user_id)
-    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
-    .join(users, users.c.id == user_roles.c.user_id)
+    select(
+        users.c.id,
+        users.c.username,
+        _CODE,
+        _ALLOWS,
+        roles.c.code,
+        roles.c.priority,
+        user_roles.c.expires_at,
+    )
+    .join_from(_held, _holding, _holding.c.role_id == _held.c.id)
+    .join(users, users.c.id == _holding.c.user_id)
+    .join(user_roles, user_roles.c.user_id == users.c.id)
+    .join(roles, roles.c.id == user_roles.c.role_id)
+    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
+    .join(permissions, permissions.c.id == role_permissions.c.permission_id)
     .where(
-        _OF_CODES, _LIVE, user_roles.c.expires_at.is_(None), users.c.status == "active", users.c.deleted_at.is_(None)
+        _held.c.code == bindparam("code"),
+        _held.c.deleted_at.is_(None),
+        _holding.c.expires_at.is_(None),
+        users.c.kind == "person",
+        users.c.status == "active",
+        users.c.deleted_at.is_(None),
+        _NOT_EXPIRED,
+        _LIVE,
     )
 )
 
@@ -238,7 +259,8 @@ async def entries(tx: Tx, role_ids: Iterable[UUID]) -> dict[UUID, list[RoleEntry
     """What each of the roles says, by role, sorted by permission."""
     found: dict[UUID, list[RoleEntry]] = {role_id: [] for role_id in role_ids}
     for row in await tx.fetch(_ENTRIES, role_ids=list(found)):
-        found[row["role_id"]].append(RoleEntry(Permission(row["permission"]), row["effect"] == "allow"))
+        if row["permission"] in KNOWN:
+            found[row["role_id"]].append(RoleEntry(Permission(row["permission"]), row["effect"] == "allow"))
     return found
 
 
@@ -276,29 +298,31 @@ async def unassign(tx: Tx, user_id: UUID, role_id: UUID) -> bool:
 
 async def grants(tx: Tx, user_id: UUID) -> list[Grant]:
     """Every entry of every role that the user holds now."""
-    return [
-        Grant(Permission(permission), effect == "allow", code, priority)
-        for permission, effect, code, priority in await tx.fetch(_GRANTS, user_id=user_id)
-    ]
+    return list(known(await tx.fetch(_GRANTS, user_id=user_id)))
 
 
 async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standing | None:
-    """What the roles of the user come to now, in one round trip; None where there is no such user."""
+    """What the user may do now, in one round trip; None where there is no such user."""
     row = await database.hot(tenant_id, _STANDING, user_id=user_id)
     if row is None:
         return None
-    return Standing((tenant_id, user_id), decided_by(row["grants"]), row["good_until"] or _FOREVER)
+    status = row["status"]
+    decided = decided_by(row["grants"]) if status == "active" else {}
+    return Standing((tenant_id, user_id), status, decided, row["good_until"] or _FOREVER)
 
 
-async def holders(tx: Tx, codes: Sequence[str]) -> list[UUID]:
-    """The active users who hold one of these roles for good.
+async def hold_holders(tx: Tx, code: str) -> dict[tuple[UUID, str], list[tuple[Grant, datetime | None]]]:
+    """The active people who hold the role for good, by id and username, with each entry of their roles and its end.
 
-    The roles are held until the transaction ends, so that two who would each take the last but one wait for each other.
+    The role is held until the transaction ends.
     """
-    await tx.fetch(_HOLD_CODES, codes=list(codes))
-    return [row["user_id"] for row in await tx.fetch(_HOLDERS, codes=list(codes))]
+    await tx.fetch(_HOLD_CODE, code=code)
+    found: dict[tuple[UUID, str], list[tuple[Grant, datetime | None]]] = {}
+    for user_id, username, *entry, end in await tx.fetch(_HOLDERS, code=code):
+        found.setdefault((user_id, username), []).extend((grant, end) for grant in known([entry]))
+    return found
 
 
 async def all_permissions(tx: Tx) -> list[tuple[Permission, str]]:
     """Every permission with its description, sorted."""
-    return [(Permission(code), description) for code, description in await tx.fetch(_PERMISSIONS)]
+    return [(Permission(code), description) for code, description in await tx.fetch(_PERMISSIONS) if code in KNOWN]

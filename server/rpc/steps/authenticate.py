@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Protocol
-from uuid import UUID
 
-from server.kernel.errors import InvalidRequest, Unauthenticated
+from server.kernel.errors import Unauthenticated
 from server.kernel.principal import Principal
 from server.rpc.policy import Rule
-from server.rpc.steps.trace import TENANT_KEY, Credentials
+from server.rpc.steps.enter import TenantDoor, inside
+from server.rpc.steps.trace import Credentials
 
 
 class AuthenticationRequired(Unauthenticated):
@@ -34,13 +34,6 @@ class Verifier(Protocol):
         """The caller of a call that goes on in a session, as they are now. Raises an Unauthenticated error."""
 
 
-class TenantDoor(Protocol):
-    """Lets the platform's administrators into a tenant. The tenant slice is one."""
-
-    async def enter(self, tenant_id: UUID) -> None:
-        """Raises where there is no such tenant, or none that can be acted in."""
-
-
 class Authenticate:
     """Verifies the credential of every method that is not public."""
 
@@ -59,11 +52,7 @@ class Authenticate:
     async def __call__(self, rule: Rule, credentials: Credentials) -> Principal | None:
         if rule.access == "public":
             return None
-        principal = await self._verified(credentials)
-        # Of anybody else it is not even looked at: the tenant comes from the credential.
-        if credentials.tenant is not None and principal.is_platform:
-            return await self._inside(principal, credentials.tenant)
-        return principal
+        return await self._verified(credentials)
 
     async def confirm(self, principal: Principal, credentials: Credentials) -> Principal:
         """The caller of a call that goes on, as they are now. Raises where they may not be here any more."""
@@ -73,8 +62,7 @@ class Authenticate:
             now = await self._verifier.confirm(principal)
         if principal.home_tenant_id is None:
             return now
-        await self._door.enter(principal.tenant_id)
-        return now.inside(principal.tenant_id)
+        return await inside(self._door, now, principal.tenant_id)
 
     async def _verified(self, credentials: Credentials) -> Principal:
         authorization, api_key, _ = credentials
@@ -84,13 +72,3 @@ class Authenticate:
         if api_key is not None or scheme.lower() != "bearer" or not token:
             raise AuthenticationRequired
         return self._verifier.recall_token(token) or await self._verifier.verify_token(token)
-
-    async def _inside(self, principal: Principal, text: str) -> Principal:
-        try:
-            tenant_id = UUID(text)
-        except ValueError:
-            raise InvalidRequest([(TENANT_KEY, "must be the id of a tenant")]) from None
-        if tenant_id == principal.tenant_id:
-            return principal
-        await self._door.enter(tenant_id)
-        return principal.inside(tenant_id)

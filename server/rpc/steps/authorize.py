@@ -52,10 +52,11 @@ class Authorize:
         except PermissionDenied as error:
             await self.refused(call, error)
             raise
-        if rule.feature is not None:
-            await self._tiers.require(principal.tenant_id, rule.feature)
+        # Before anything about the tenant can be in the way: that somebody tried is told too.
         if principal.home_tenant_id is not None:
             await self._log.entered(call)
+        if rule.feature is not None:
+            await self._tiers.require(principal.tenant_id, rule.feature)
 
     async def refused(self, call: Call, error: DomainError) -> None:
         """Has the refusal written down."""

@@ -10,8 +10,6 @@ import pytest
 
 from server.kernel.errors import (
     EmailNotVerified,
-    FailedPrecondition,
-    InvalidRequest,
     PermissionDenied,
     PermissionMissing,
     PlatformOnly,
@@ -82,20 +80,8 @@ class Verifier:
 
 
 class Door:
-    """Notes who enters; some tenants are closed."""
-
-    def __init__(self, *closed: UUID) -> None:
-        self._closed = closed
-        self.entered: list[UUID] = []
-
     async def enter(self, tenant_id: UUID) -> None:
-        if tenant_id in self._closed:
-            raise Closed("tenant")
-        self.entered.append(tenant_id)
-
-
-class Closed(FailedPrecondition):
-    """The tenant is closed."""
+        """Open to whoever comes."""
 
 
 @pytest.mark.parametrize("authorization", ["Bearer good", "bearer good", "BEARER good"])
@@ -184,46 +170,6 @@ def test_who_is_known_at_once_has_nothing_to_be_looked_up(rule: Rule, credential
     verifier = Verifier("good", _principal(), remembered=True)
 
     assert Authenticate(verifier, Door()).recall(rule, credentials) == (verifier._known["good"] if known else None)
-
-
-async def test_a_platform_administrator_acts_inside_the_tenant_they_name() -> None:
-    verifier, door, inside = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID)), Door(), uuid7()
-
-    principal = await Authenticate(verifier, door)(
-        Rule("authenticated"), Credentials("Bearer good", tenant=str(inside))
-    )
-
-    assert principal is not None
-    assert (principal.tenant_id, principal.home, principal.member_id) == (inside, PLATFORM_TENANT_ID, None)
-    assert principal.is_platform
-    assert door.entered == [inside]
-
-
-@pytest.mark.parametrize("text", ["", "platform", "1", "x" * 36])
-async def test_a_tenant_that_is_no_id_is_malformed(text: str) -> None:
-    verifier = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID))
-
-    with pytest.raises(InvalidRequest):
-        await Authenticate(verifier, Door())(Rule("authenticated"), Credentials("Bearer good", tenant=text))
-
-
-async def test_a_tenant_that_is_closed_lets_nobody_in() -> None:
-    closed = uuid7()
-    verifier = Verifier("good", _principal(tenant_id=PLATFORM_TENANT_ID))
-
-    with pytest.raises(Closed):
-        await Authenticate(verifier, Door(closed))(
-            Rule("authenticated"), Credentials("Bearer good", tenant=str(closed))
-        )
-
-
-@pytest.mark.parametrize("text", ["", "no id", "01890a5d-ac96-774b-bcce-b302099a8057", str(PLATFORM_TENANT_ID)])
-async def test_of_anybody_else_a_named_tenant_is_not_even_looked_at(text: str) -> None:
-    verifier, door = Verifier("good", _principal()), Door()
-
-    principal = await Authenticate(verifier, door)(Rule("authenticated"), Credentials("Bearer good", tenant=text))
-
-    assert (principal, door.entered) == (verifier._known["good"], [])
 
 
 class Denials:
@@ -362,6 +308,16 @@ async def test_whoever_acts_inside_another_tenant_is_noted_before_they_do() -> N
     call = Call("/s/M", "request", "trace", "span", principal=_principal(READ).inside(uuid7()))
 
     await Authorize(log, Given())(Rule(READ), call)
+
+    assert log.inside is call
+
+
+async def test_it_is_noted_too_where_the_tenants_tier_is_in_the_way() -> None:
+    log, rule = Denials(), Rule(READ, feature=Feature.OWN_CREDENTIALS)
+    call = Call("/s/M", "request", "trace", "span", principal=_principal(READ).inside(uuid7()))
+
+    with pytest.raises(FeatureMissing):
+        await Authorize(log, Given())(rule, call)
 
     assert log.inside is call
 

@@ -340,7 +340,7 @@ class CheckPermissionRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., permissions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckPermissionResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "user_state")
     class Result(_message.Message):
         __slots__ = ("permission", "allowed", "role_code")
         PERMISSION_FIELD_NUMBER: _ClassVar[int]
@@ -351,8 +351,10 @@ class CheckPermissionResponse(_message.Message):
         role_code: str
         def __init__(self, permission: _Optional[str] = ..., allowed: _Optional[bool] = ..., role_code: _Optional[str] = ...) -> None: ...
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    USER_STATE_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[CheckPermissionResponse.Result]
-    def __init__(self, results: _Optional[_Iterable[_Union[CheckPermissionResponse.Result, _Mapping]]] = ...) -> None: ...
+    user_state: _user_pb2.User.State
+    def __init__(self, results: _Optional[_Iterable[_Union[CheckPermissionResponse.Result, _Mapping]]] = ..., user_state: _Optional[_Union[_user_pb2.User.State, str]] = ...) -> None: ...
 
 class RequestPasswordResetRequest(_message.Message):
     __slots__ = ("tenant", "login")

@@ -278,6 +278,7 @@ class IdentityServiceServicer:
         Permission: none but a credential.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller is a program with an API key, and in no session (`SESSION_REQUIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -298,8 +299,6 @@ class IdentityServiceServicer:
         """Returns the public keys that access tokens are checked with, so that other services can check them too.
 
         Permission: none, and no credential.
-
-        - `UNAVAILABLE`: the keys cannot be read (`DATABASE_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,6 +312,7 @@ class IdentityServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired, or the session was ended meanwhile
         (`SESSION_REVOKED`).
+        - `PERMISSION_DENIED`: the caller is a program with an API key, and in no session (`SESSION_REQUIRED`).
         - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong or was changed meanwhile
         (`PASSWORD_INCORRECT`), or the new one is easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
@@ -342,10 +342,10 @@ class IdentityServiceServicer:
     def GetUser(self, request, context):
         """Returns a user.
 
-        Permission: `users:read`.
+        Permission: `users:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -356,10 +356,10 @@ class IdentityServiceServicer:
     def ListUsers(self, request, context):
         """Lists the tenant's users, the newest first.
 
-        Permission: `users:read`.
+        Permission: `users:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -369,10 +369,10 @@ class IdentityServiceServicer:
     def UpdateUser(self, request, context):
         """Changes a user. One who is made inactive is signed out everywhere.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
@@ -391,7 +391,7 @@ class IdentityServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or the code is a system role's.
         - `ALREADY_EXISTS`: the code is taken (`ROLE_CODE_TAKEN`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
@@ -402,10 +402,10 @@ class IdentityServiceServicer:
     def GetRole(self, request, context):
         """Returns a role with its permissions.
 
-        Permission: `roles:read`.
+        Permission: `roles:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         """
@@ -416,10 +416,10 @@ class IdentityServiceServicer:
     def ListRoles(self, request, context):
         """Lists the tenant's roles with their permissions, the newest first.
 
-        Permission: `roles:read`.
+        Permission: `roles:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -502,7 +502,7 @@ class IdentityServiceServicer:
         (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user or role (`USER_NOT_FOUND`, `ROLE_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
+        - `FAILED_PRECONDITION`: nobody could administer the tenant any more (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -525,10 +525,10 @@ class IdentityServiceServicer:
     def DeleteUser(self, request, context):
         """Deletes a user: hidden from every read, and refused, until restored.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
@@ -541,10 +541,10 @@ class IdentityServiceServicer:
     def RestoreUser(self, request, context):
         """Brings a deleted user back, with their roles, sessions and keys.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
@@ -574,10 +574,10 @@ class IdentityServiceServicer:
     def LockUser(self, request, context):
         """Locks a user out: they cannot sign in, and their tokens and keys are refused.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is the tenant's last administrator (`LAST_ADMINISTRATOR`).
@@ -590,10 +590,10 @@ class IdentityServiceServicer:
         """Lets a locked user in again, and forgets the failed sign-ins that hold them up. They are what they were before they
         were locked: one who was inactive is so again.
 
-        Permission: `users:manage`.
+        Permission: `users:manage`, and all that the user holds.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -612,7 +612,8 @@ class IdentityServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: the role is a system role (`SYSTEM_ROLE_IMMUTABLE`).
+        - `FAILED_PRECONDITION`: the role is a system role (`SYSTEM_ROLE_IMMUTABLE`), or nobody could administer the tenant any
+        more (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -274,7 +274,8 @@ class ModelServiceServicer:
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or calls with a key that is not for this model
+        (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
@@ -309,7 +310,8 @@ class ModelServiceServicer:
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or calls with a key that is not for this model
+        (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
@@ -346,7 +348,8 @@ class ModelServiceServicer:
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or calls with a key that is not for this model
+        (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the provider refuses the request (`MODEL_REQUEST_REJECTED`).
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).

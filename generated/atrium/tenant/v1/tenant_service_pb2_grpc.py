@@ -130,10 +130,10 @@ class TenantServiceServicer:
     def GetTenant(self, request, context):
         """Returns a tenant: the caller's own, or for the platform's administrators any.
 
-        Permission: `tenants:read`.
+        Permission: `tenants:read`; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks a permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         """
@@ -144,10 +144,10 @@ class TenantServiceServicer:
     def ListTenants(self, request, context):
         """Lists all tenants, the newest first.
 
-        Permission: `tenants:read`, for the platform's administrators only.
+        Permission: `tenants:read`, for the platform's administrators only; to be shown what was deleted, `deleted:read` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks a permission, or is not of the platform.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -157,11 +157,12 @@ class TenantServiceServicer:
     def UpdateTenant(self, request, context):
         """Changes what is known of a tenant: the caller's own, or for the platform's administrators any.
 
-        Permission: `tenants:manage`. The tier is changed by the platform's administrators only.
+        Permission: `tenants:manage`. What a tenant pays for and gets for that is changed by the platform's administrators
+        only: its tier, when its trial and its subscription end, its limits, and how they are raised for a time.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform and would change the tier
-        (`PLATFORM_ONLY`).
+        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform and would change what the platform
+        alone does (`PLATFORM_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         - `ABORTED`: the tenant was changed since the etag was read (`ETAG_MISMATCH`).
