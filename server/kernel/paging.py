@@ -66,18 +66,28 @@ class PageTokens:
         """The token of the page behind `cursor`; empty where nothing follows."""
         if cursor is None:
             return ""
-        return base64.urlsafe_b64encode(cursor.bytes + _mac(self._keys[0], cursor.bytes, scope)).decode()
+        return self.seal(cursor.bytes, scope)
+
+    def seal(self, place: bytes, scope: bytes) -> str:
+        """A token that stands for the place, in that scope alone."""
+        return base64.urlsafe_b64encode(place + _mac(self._keys[0], place, scope)).decode()
+
+    def unseal(self, token: str, scope: bytes) -> bytes | None:
+        """The place; None for a token that is not this server's, or of another scope."""
+        try:
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        place, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        return place if any(hmac.compare_digest(mac, _mac(key, place, scope)) for key in self._keys) else None
 
     def _read(self, token: str, scope: bytes) -> UUID | None:
         if not token:
             return None
-        try:
-            raw = base64.b64decode(token, altchars=b"-_", validate=True)
-        except ValueError:
-            raise PageTokenInvalid from None
-        if not any(hmac.compare_digest(raw[16:], _mac(key, raw[:16], scope)) for key in self._keys):
+        place = self.unseal(token, scope)
+        if place is None:
             raise PageTokenInvalid
-        return UUID(bytes=raw[:16])
+        return UUID(bytes=place)
 
 
 def _mac(key: bytes, cursor: bytes, scope: bytes) -> bytes:

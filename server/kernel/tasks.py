@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 class Background:
@@ -35,3 +37,20 @@ class Background:
             task.cancel()
         if rest:
             await asyncio.wait(rest)
+
+
+async def beating(source: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
+    """What the source gives; None as often as the next takes that long. Closing the source is its owner's business."""
+    while True:
+        following = asyncio.ensure_future(anext(source))
+        try:
+            while not (await asyncio.wait([following], timeout=seconds))[0]:
+                yield None
+        finally:
+            if not following.done():
+                following.cancel()
+                await asyncio.wait([following])
+        try:
+            yield following.result()
+        except StopAsyncIteration:
+            return

@@ -298,7 +298,7 @@ class TenantServiceServicer:
 
     def ExportTenant(self, request, context):
         """Streams all that a tenant has as NDJSON: a line for each row, `{"table": ..., "row": {...}}`, without secrets and
-        their hashes.
+        their hashes. Numbers with a fraction are strings. A stream that broke is taken up behind the last cursor that came.
 
         Permission: `tenants:manage`.
 
