@@ -60,7 +60,7 @@ async def _ledger(settings: Settings) -> AsyncIterator[Any]:
         ledger = Ledger(database, AuditLog(database), background)
 
         async def settle(settlements: Any) -> list[None]:
-            await ledger.enter(PLATFORM_TENANT_ID, settlements, [])
+            await ledger.enter(PLATFORM_TENANT_ID, settlements)
             return [None] * len(settlements)
 
         settled = Together[Settlement, None](settle)

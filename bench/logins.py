@@ -20,6 +20,7 @@ from bench.stage import Stage, staged
 
 PASSWORD = "the password of a bench"
 _PARALLEL = 200
+_PEOPLE = 20
 _SECONDS = 8.0
 _PAUSE_SECONDS = 0.01
 _SLICES = 40
@@ -68,6 +69,11 @@ async def _found(channel: grpc.aio.Channel, metadata: Any) -> None:
         slug="bench", name="Bench", tier="TIER_ENTERPRISE", administrator=administrator
     )
     await tenants.CreateTenant(request, metadata=metadata)
+    users: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
+    token = (await users.Login(_login())).tokens.access_token
+    for number in range(_PEOPLE):
+        user = identity.CreateUserRequest(username=f"user-{number}", email=f"{number}@b.example", password=PASSWORD)
+        await users.CreateUser(user, metadata=(("authorization", f"Bearer {token}"),))
 
 
 def _login(slug: str = "bench", login: str = "admin", password: str = PASSWORD) -> identity.LoginRequest:
@@ -78,10 +84,10 @@ async def _storm(stub: Any, told: list[bool]) -> None:
     """So many callers who sign in again and again, and wait as they are told to where they are shed."""
     end = perf_counter() + _SECONDS
 
-    async def sign_in() -> None:
+    async def sign_in(login: str) -> None:
         while perf_counter() < end:
             try:
-                await stub.Login(_login())
+                await stub.Login(_login(login=login))
                 told.append(True)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -89,7 +95,7 @@ async def _storm(stub: Any, told: list[bool]) -> None:
                 told.append(False)
                 await asyncio.sleep(1.0)
 
-    await asyncio.gather(*(sign_in() for _ in range(_PARALLEL)))
+    await asyncio.gather(*(sign_in(f"user-{number % _PEOPLE}") for number in range(_PARALLEL)))
 
 
 async def _cheap(stub: Any, metadata: Any, meanwhile: Awaitable[None]) -> list[float]:
@@ -112,19 +118,30 @@ async def _sleep(seconds: float) -> None:
 async def _failures(stage: Stage, stub: Any) -> dict[str, float]:
     """The median time of each kind of failed sign-in, in ms; taken in turn, each as if it were the first."""
     admin: Any = await asyncpg.connect(stage.settings.admin_database_url)
-    forget = "DELETE FROM sign_in_throttle; UPDATE users SET status = 'active', login_attempts = 0, locked_until = NULL"
-    unfamiliar = "; UPDATE users SET last_login_ip = '192.0.2.1'; DELETE FROM sessions"
+    forget = (
+        "DELETE FROM sign_in_throttle; DELETE FROM sign_in_guesses; "
+        "UPDATE users SET status = 'active', login_attempts = 0, locked_until = NULL"
+    )
+    unfamiliar = "; UPDATE sessions SET ip_address = '192.0.2.1'"
+    familiar = "; UPDATE sessions SET ip_address = '127.0.0.1'"
+    later = "'127.0.0.1', 99, now() + interval '1 hour' FROM"
+    blocked = f"; INSERT INTO sign_in_throttle SELECT id, {later} tenants WHERE slug = 'bench'"
+    guessed = f"; INSERT INTO sign_in_guesses SELECT tenant_id, id, {later} users WHERE username = 'admin'"
     kinds: dict[str, tuple[str, identity.LoginRequest]] = {
         "wrong password": ("", _login(password="another password")),
         "no such user": ("", _login(login="nobody")),
         "no such tenant": ("", _login(slug="nowhere")),
-        "locked": ("; UPDATE users SET locked_until = now() + interval '1 hour'" + unfamiliar, _login()),
+        "account waits": ("; UPDATE users SET locked_until = now() + interval '1 hour'" + unfamiliar, _login()),
+        "account waits, for who is known": (guessed, _login()),
+        "address waits": (blocked + unfamiliar, _login()),
+        "address waits, for nobody": (blocked, _login(login="nobody")),
+        "locked by an administrator": ("; UPDATE users SET status = 'locked' WHERE username = 'admin'", _login()),
         "inactive": ("; UPDATE users SET status = 'inactive' WHERE username = 'admin'", _login()),
     }
     took: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(_SLICES):
         for kind, (arrange, request) in kinds.items():
-            await admin.execute(forget + arrange)
+            await admin.execute(forget + familiar + arrange)
             took[kind].append(await _refused(lambda request=request: stub.Login(request)))
     await admin.close()
     return {kind: statistics.median(times) for kind, times in took.items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 import structlog
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.identity.v1 import identity_service_pb2
@@ -45,7 +46,9 @@ from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
+from server.jobs.worker import Worker
 from server.kernel.errors import DomainError
+from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
@@ -78,9 +81,12 @@ from server.prompt.service.templates import TemplateService
 from server.prompt.service.upkeep import PromptBelongings
 from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
+from server.prompt.service.work import PromptWork
 from server.prompt.servicer import PromptServicer
 from server.prompt.store import templates as template_store
+from server.prompt.workers import Workers
 from server.rpc.chain import Chain, Steps
+from server.rpc.descriptors import descriptor_set
 from server.rpc.pages import Pages
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
@@ -110,15 +116,27 @@ class App:
     settings: Settings
     rpc: RpcServer
     founding: Founding
-    background: Background
+    grace: Grace
+    shed: Shed
+    generations: Generations
+    crew: Worker | None
+    """Who does jobs in this process, where anybody does."""
 
     async def start(self) -> int:
         """Listens and serves; returns the port."""
         return await self.rpc.start()
 
     async def stop(self) -> None:
-        """Stops within the grace period."""
-        await self.rpc.stop(self.settings.grace_seconds)
+        """Takes no more calls and jobs, and lets those under way finish, as long as the grace period gives them."""
+        self.grace.begin()
+        if self.crew is not None:
+            self.crew.stop()
+        await self.rpc.stop(self.grace.to_finish)
+        # gRPC's server has let go of its calls before our part of them has ended: what they used is recorded by it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace.left):
+                await self.shed.empty()
+        await self.generations.close(self.grace.to_finish)
 
 
 @asynccontextmanager
@@ -129,7 +147,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     refusals of `Database.open`.
     """
     registry = CollectorRegistry()
-    background = Background()
+    background, grace = Background(), Grace(settings.grace_seconds)
+    # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
+    # over all of them would have a login wait for another process, and not end any sooner.
     passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
@@ -142,8 +162,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
-        sight, renderer, counts = Sight(database), Renderer(), Counts(database)
-        rendering = PromptRendering(database, sight, renderer, counts)
+        sight, counts = Sight(database), Counts(database)
+        workers = Workers(parallel=max(1, (os.cpu_count() or 1) // (2 * settings.processes)))
+        work = PromptWork(Renderer(), workers)
+        rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
         access = AccessCache(
             tokens,
@@ -160,17 +182,16 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 memory.changed(UUID(tenant), UUID(user) if user else None)
             if not user:
                 catalogues.changed(tenant)
-                sight.forget()
-                rendering.changed(UUID(tenant))
 
         def prompt_changed(payload: str) -> None:
-            tenant, template, public = payload.split("/")
-            if public:
-                sight.forget()
-            rendering.changed(UUID(tenant))
-            watching.changed(UUID(tenant), UUID(template))
+            tenant_id, _, _ = template_store.read_changed(payload)
+            rendering.changed(tenant_id)
 
-        database.hear(sessions.CHANGED, changed)
+        def prompt_change_heard(payload: str) -> None:
+            prompt_changed(payload)
+            # Watchers are told once: in the process of the change, too, by what all processes hear.
+            watching.changed(*template_store.read_changed(payload))
+
         database.hear(model_store.CHANGED, catalogues.changed)
         database.hear(template_store.CHANGED, prompt_changed)
 
@@ -181,25 +202,31 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             sessions.CHANGED: changed,
             keys.CHANGED: keys_changed,
             model_store.CHANGED: catalogues.changed,
-            template_store.CHANGED: prompt_changed,
+            template_store.CHANGED: prompt_change_heard,
         }
 
+        memories = (accesses, standings, catalogues, rendering)
+
         def listening_changed(connected: bool) -> None:
-            for memory in (accesses, standings, catalogues, sight, rendering):
+            for memory in memories:
                 memory.listening(connected)
             if connected:
                 keys_changed()
                 watching.afresh()
 
+        def heard_until(moment: float) -> None:
+            for memory in memories:
+                memory.heard(moment)
+
         vault = Vault(settings.master_keys)
-        ledger = Ledger(database, audit, background)
+        ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
         books = Books(ledger, background)
         caches, reach = Caches(database), Reach(models, vault)
         planner = Planner(catalogues, reach, breakers)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
-            Trace(),
+            Trace(settings.trusted_proxies),
             shed,
             Authenticate(access, standing),
             Enter(standing, audit),
@@ -219,9 +246,18 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             audit,
             access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
-            refresh_key=settings.master_keys.derived(b"atrium refresh token")[0],
+            refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
         )
-        usage = UsageService(database, catalogues, audit)
+        usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
+        generations = Generations(database, background, _failed)
+
+        def changed_here(payload: str) -> None:
+            changed(payload)
+            tenant, _, user = payload.partition("/")
+            if not user:
+                background.start(usage.look(UUID(tenant)), "limits")
+
+        database.hear(sessions.CHANGED, changed_here)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -257,7 +293,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     RouteService(database, catalogues, breakers, audit),
                     CallService(planner, rendering, ledger, books, caches),
                     EmbedService(planner, reach, ledger, books, caches),
-                    Generations(database, background, _failed),
+                    generations,
                     usage,
                     CredentialService(database, vault, audit),
                     pages,
@@ -267,7 +303,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
                 PromptServicer(
                     TemplateService(database, sight, audit),
-                    VersionService(database, sight, renderer, usage, audit),
+                    VersionService(database, sight, work, usage, audit),
                     rendering,
                     watching,
                     pages,
@@ -278,23 +314,31 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, heard, listening_changed),
+            listening(settings, heard, listening_changed, heard_until),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
-            working(settings, database) if process == 0 and settings.worker else nullcontext(),
+            working(settings, database, grace, registry) if process == 0 and settings.worker else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:
-                yield App(settings, rpc, founding, background)
+                yield App(settings, rpc, founding, grace, shed, generations, crew)
             finally:
+                grace.begin()
                 streams.cancel()
                 await asyncio.wait([streams])
-                await background.close(seconds=5.0)
+                await background.close(grace.left)
                 await models.close()
                 await local_chat.close()
+                await workers.close()
                 passwords.close()
+
+
+def described() -> FileDescriptorSet:
+    """What clients without our protos are given."""
+    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2)
+    return descriptor_set(module.DESCRIPTOR for module in modules)
 
 
 def first_administrator(settings: Settings) -> tuple[str, str] | None:

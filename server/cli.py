@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,12 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from server import demo as tour
-from server.app import first_administrator, rewrapped, rotated
+from server.app import described, first_administrator, rewrapped, rotated
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
+from server.db.database import Database
 from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
-from server.health import local_address, serving
+from server.health import local_address, names, serving
+from server.jobs.aside import Aside, put_aside, retry
 from server.kernel.sealing import MasterKeyUnknown
 from server.launch import serve as serve_until_stopped
 from server.prepare import prepared
@@ -42,16 +46,20 @@ master_key = typer.Typer(help="See to the key that all other keys are kept under
 app.add_typer(master_key, name="master-key")
 partitions = typer.Typer(help="See to the months of the tables that grow.", no_args_is_help=True)
 app.add_typer(partitions, name="partitions")
+jobs = typer.Typer(help="See to the jobs that were put aside: they failed too often.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def _explained() -> Iterator[Settings]:
-    """The settings. What is wrong with them, or with what they name, ends the command with a sentence."""
+def _explained(**overrides: object) -> Iterator[Settings]:
+    """The settings, with what the command line says instead. What is wrong with them, or with what they name, ends the
+    command with a sentence.
+    """
     try:
-        settings = load_settings()
+        settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
         configure_logging(settings)
         yield settings
     except (SettingsError, DatabaseRefused, PortTaken, PolicyError, tour.TourFailed) as error:
@@ -60,9 +68,13 @@ def _explained() -> Iterator[Settings]:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    address: Annotated[str | None, typer.Option(help="host:port, in place of ATRIUM_ADDRESS")] = None,
+    processes: Annotated[int | None, typer.Option(help="how many share the port, in place of ATRIUM_PROCESSES")] = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
-    with _explained() as settings, prepared(settings) as ready:
+    with _explained(address=address, processes=processes) as settings, prepared(settings) as ready:
         administrator = first_administrator(ready)
         if administrator is not None:  # said before anything else can go wrong: nobody can say it again
             _out.print("The platform's first administrator; the password is shown this once:")
@@ -74,25 +86,39 @@ def serve() -> None:
 def worker() -> None:
     """Do jobs until SIGTERM or Ctrl-C, and serve nothing: for machines of their own beside the servers."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
-        asyncio.run(work(settings))
+        asyncio.run(work(_own_database(settings)))
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:
-    address = local_address(settings, port)
-    secure = settings.tls_certificate_file is not None
-    _say(f"Atrium serves on {address} ({'TLS' if secure else 'no TLS'}). Stop it with Ctrl-C.")
-    if settings.serves_reflection:
-        flags = f"-cacert {settings.tls_certificate_file}" if secure else "-plaintext"
-        if settings.tls_client_ca_file is not None:
-            flags += " -cert CLIENT.pem -key CLIENT.key"
-        service = "atrium.identity.v1.IdentityService"
-        if administrator is None:
-            _say(f"Try:\n  grpcurl {flags} {address} {service}/GetJwks")
-        else:
-            body = f'{{"tenant": "platform", "login": "{administrator[0]}", "password": "{administrator[1]}"}}'
-            _say(f"Try:\n  grpcurl {flags} -d '{body}' {address} {service}/Login")
+    address = local_address(settings.address, port)
+    certificate = settings.tls_certificate_file
+    _say(f"Atrium serves on {address} ({'no TLS' if certificate is None else 'TLS'}). Stop it with Ctrl-C.")
+    words = ["grpcurl"]
+    if certificate is None:
+        words += ["-plaintext"]
+    else:
+        words += ["-cacert", str(certificate)]
+        if (known := names(certificate)) and address.rpartition(":")[0] not in known:
+            words += ["-authority", known[0]]  # this machine goes by another name here
+    if settings.tls_client_ca_file is not None:
+        words += ["-cert", "CLIENT.pem", "-key", "CLIENT.key"]
+    lines = ["Try:"]
+    if not settings.serves_reflection:
+        lines.append("  atrium descriptors > atrium.binpb")
+        words += ["-protoset", "atrium.binpb"]
+    method = "GetJwks"
+    if administrator is not None:
+        method = "Login"
+        login, password = administrator
+        words += ["-d", f'{{"tenant": "platform", "login": "{login}", "password": "{password}"}}']
+    lines.append("  " + shlex.join([*words, address, f"atrium.identity.v1.IdentityService/{method}"]))
+    _say("\n".join(lines))
+
+
+@app.command()
+def descriptors() -> None:
+    """Write the descriptor set of every service onto standard output, for clients without the protos."""
+    sys.stdout.buffer.write(described().SerializeToString())
 
 
 def _say(text: str) -> None:
@@ -137,6 +163,13 @@ def _show_status(settings: Settings) -> None:
     _out.print(f"The database has {found or 'nothing'}; this version needs {needed}.")
 
 
+def _own_database(settings: Settings) -> Settings:
+    """The settings, where they name a database. Raises SettingsError."""
+    if settings.database_url is None:
+        raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
+    return settings
+
+
 def _owner(settings: Settings) -> str:
     if settings.admin_database_url is None:
         raise SettingsError("ATRIUM_ADMIN_DATABASE_URL: is needed for this: the database as its owner")
@@ -160,9 +193,7 @@ def rotate(
 ) -> None:
     """Replace the key before its time: the old one's tokens stay good until they expire."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
-        key = asyncio.run(rotated(settings, compromised=compromised))
+        key = asyncio.run(rotated(_own_database(settings), compromised=compromised))
         _out.print(f"The key {key.kid} signs from {key.not_before:%Y-%m-%d %H:%M:%S} UTC on.")
 
 
@@ -170,13 +201,40 @@ def rotate(
 def rewrap() -> None:
     """Keep every key in the database under ATRIUM_MASTER_KEY, those too that are under one of the others."""
     with _explained() as settings:
-        if settings.database_url is None:
-            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
         try:
-            count = asyncio.run(rewrapped(settings))
+            count = asyncio.run(rewrapped(_own_database(settings)))
         except MasterKeyUnknown:
             raise SettingsError("ATRIUM_OTHER_MASTER_KEYS: lacks a master key that something is kept under") from None
         _out.print(f"Every key, {count} in all, is kept under the master key {settings.master_keys.key_id}.")
+
+
+@jobs.command(name="failed")
+def failed_jobs() -> None:
+    """List them, the last ones first."""
+
+    async def listed(settings: Settings) -> list[Aside]:
+        async with Database.open(settings) as database:
+            return await put_aside(database)
+
+    with _explained() as settings:
+        for job in asyncio.run(listed(_own_database(settings))):
+            about = f" ({job.key})" if job.key else ""
+            _say(f"{job.id}  {job.at:%Y-%m-%d %H:%M:%S} UTC  {job.entrypoint}{about}  {job.error or 'no end'}")
+
+
+@jobs.command(name="retry")
+def retry_jobs(
+    ids: Annotated[list[int] | None, typer.Argument(help="which of them; none: all", show_default=False)] = None,
+) -> None:
+    """Have them done anew, once what they failed for is mended."""
+
+    async def again(settings: Settings) -> list[int]:
+        async with Database.open(settings) as database:
+            return await retry(database, ids or None)
+
+    with _explained() as settings:
+        count = len(asyncio.run(again(_own_database(settings))))
+        _out.print(f"{count} {'job is' if count == 1 else 'jobs are'} done anew.")
 
 
 @app.command()
@@ -188,7 +246,7 @@ def demo() -> None:
 
 @app.command()
 def health() -> None:
-    """Ask the server at ATRIUM_ADDRESS whether it serves, and exit 0 if it does."""
+    """Ask the server of these settings whether it serves, and exit 0 if it does."""
     with _explained() as settings:
         if not serving(settings):
             _err.print("not serving")

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -26,6 +26,8 @@ from server.telemetry import configure_logging
 _log = structlog.get_logger("atrium.launch")
 
 _RESTART_SECONDS = 1.0
+_LATE_SECONDS = 5.0
+"""How long after its grace period a process is killed that has not ended."""
 
 
 def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -97,12 +99,22 @@ class _Child:
         sender.close()
         return cls(process, receiver)
 
-    def end(self, settings: Settings) -> None:
-        """Has the process stop, and sees to it that it has."""
-        self.process.terminate()
-        self.process.join(settings.grace_seconds + 5)
-        self.process.kill()
+    def close(self) -> None:
+        """Lets go of one that has ended."""
         self.process.join()
+        self.process.close()
+        self.started.close()
+
+
+def _end(children: Sequence[_Child], settings: Settings) -> None:
+    """Has the processes stop, all within one grace period, and sees to it that they have."""
+    until = time.monotonic() + settings.grace_seconds + _LATE_SECONDS
+    for child in children:
+        child.process.terminate()
+    for child in children:
+        child.process.join(max(0.0, until - time.monotonic()))
+        child.process.kill()
+        child.close()
 
 
 def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -126,13 +138,11 @@ def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
                         _log.error("a server process ended", process=index, exit=child.process.exitcode)
                         time.sleep(_RESTART_SECONDS)  # one that cannot live is not started in a tight loop
                         children[index] = _Child.spawn(fixed, index)
+                        child.close()
         except _StopRequested:
             pass
         finally:
-            for child in children:
-                child.process.terminate()
-            for child in children:
-                child.end(settings)
+            _end(children, settings)
 
 
 @contextmanager
@@ -146,7 +156,7 @@ def running(settings: Settings) -> Iterator[int]:
             raise PortTaken("The server process did not start: its log says why.") from None
         yield int(port)
     finally:
-        child.end(settings)
+        _end([child], settings)
 
 
 class _StopRequested(BaseException):

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import ssl
+import tempfile
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.kernel.sealing import KEY_BYTES, MasterKeys
 
 _HIGHEST_PORT = 65_535
+
+# What Kubernetes adds to the environment of every container for a Service named `atrium` or `atrium-…`.
+_SERVICE_LINK = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 class SettingsError(Exception):
@@ -44,9 +54,23 @@ class Settings(BaseSettings):
         bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
     ] = True
     grace_seconds: Annotated[
-        float, Field(gt=0, le=600, description="how long running calls may take to finish after SIGTERM")
+        float,
+        Field(
+            gt=0,
+            le=600,
+            description="seconds from SIGTERM to the end: calls and jobs under way may take all of them but the last, "
+            "in which what was cut short is recorded",
+        ),
     ] = 10.0
     reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
+    health_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\S+:\d{1,5}$",
+            description="host:port that answers grpc.health.v1 and nothing else, in plain text: for probes, which "
+            "have no certificate to show; unset: none",
+        ),
+    ] = None
     metrics_address: Annotated[
         str | None,
         Field(
@@ -85,7 +109,17 @@ class Settings(BaseSettings):
     ] = None
     other_master_keys: Annotated[
         tuple[SecretStr, ...],
+        NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
         Field(description="JSON list: the next master key, or the one before, while the master key is replaced"),
+    ] = ()
+
+    trusted_proxies: Annotated[
+        tuple[IPvAnyNetwork, ...],
+        NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
+        Field(
+            description='JSON list of the proxies\' networks, such as ["10.0.0.0/8"]: from them `x-forwarded-for` is '
+            "believed, and of its addresses the last that is none of theirs counts as the client's; unset: from nobody"
+        ),
     ] = ()
 
     max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
@@ -108,9 +142,14 @@ class Settings(BaseSettings):
     anthropic_api_key: Annotated[SecretStr | None, Field(description="key of the models of provider anthropic")] = None
     provider_keys: Annotated[
         dict[str, SecretStr],
-        NoDecode,  # decoded below, so that what is wrong with it is named beside everything else
+        NoDecode,  # as above
         Field(description='JSON object: base URL of an OpenAI-compatible endpoint -> its key ("" for none)'),
     ] = Field(default_factory=dict)
+
+    reservation_seconds: Annotated[
+        float,
+        Field(ge=1, le=3_600, description="how long what a dead server's calls held of limits on models stays held"),
+    ] = 60.0
 
     private_model_addresses: Annotated[
         bool,
@@ -135,11 +174,18 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
     log_format: Annotated[Literal["json", "console"], Field(description="how log lines are written")] = "json"
 
-    @field_validator("address", "metrics_address")
+    @field_validator("address", "health_address", "metrics_address")
     @classmethod
     def _port_exists(cls, value: str | None) -> str | None:
         if value is not None and int(value.rpartition(":")[2]) > _HIGHEST_PORT:
             raise ValueError(f"a port is at most {_HIGHEST_PORT}")
+        return value
+
+    @field_validator("health_address")
+    @classmethod
+    def _port_is_known(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) == 0:
+            raise ValueError("must name its port: no probe would find another")
         return value
 
     # Validators run in the order of the fields, and one that belongs with an earlier field asks for it: so each setting
@@ -189,6 +235,16 @@ class Settings(BaseSettings):
             return None
         return _checked_key(value)
 
+    @field_validator("other_master_keys", mode="before")
+    @classmethod
+    def _json_list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = _json(value)
+        if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
+            raise ValueError('must be a JSON list of keys, such as ["key"]')
+        return found
+
     @field_validator("other_master_keys")
     @classmethod
     def _each_thirty_two_bytes(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -199,13 +255,23 @@ class Settings(BaseSettings):
     def _json_object(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        try:
-            found = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            found = None
+        found = _json(value)
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found.values()):
             raise ValueError('must be a JSON object of text, such as {"https://models.example/v1": "key"}')
         return found
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = orjson.loads(value)
+            if not isinstance(found, list) or not all(isinstance(network, str) for network in found):
+                raise ValueError
+            return tuple(ip_network(network) for network in found)
+        except ValueError:
+            raise ValueError('must be a JSON list of networks, such as ["10.0.0.0/8", "2001:db8::/32"]') from None
 
     @field_validator("smtp_url")
     @classmethod
@@ -257,14 +323,37 @@ class Settings(BaseSettings):
         """The master key: the given one, or for the embedded database one made at first use and kept beside it."""
         if self.master_key is not None:
             return base64.b64decode(self.master_key.get_secret_value())
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         path = self.data_dir / "master.key"
+        if not path.exists():
+            _make_key(path)
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
-        except FileExistsError:
-            pass  # made at an earlier start
-        return base64.b64decode(path.read_bytes())
+            return base64.b64decode(_checked_key(SecretStr(path.read_text())).get_secret_value())
+        except ValueError:
+            raise SettingsError(
+                f"ATRIUM_DATA_DIR: {path} holds no master key: put back the one of the database that lies beside it"
+            ) from None
+
+
+def _make_key(path: Path) -> None:
+    """Makes a file with a new key in it, where there is none: at once with all of it, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="master.key.")  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was faster: its key is everybody's
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+
+
+def _json(value: str) -> object:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _checked_key(value: SecretStr) -> SecretStr:
@@ -282,10 +371,9 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises SettingsError, whose message has a line for every wrong value and for every unknown `ATRIUM_` variable.
     """
+    given = [name for name in os.environ if name.startswith("ATRIUM_")]
     known = {f"ATRIUM_{name.upper()}" for name in Settings.model_fields}
-    problems = [
-        f"{name}: is not a setting" for name in sorted(os.environ) if name.startswith("ATRIUM_") and name not in known
-    ]
+    problems = [f"{name}: is not a setting" for name in sorted({*given} - known - _service_links(given))]
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -296,3 +384,18 @@ def load_settings(**overrides: object) -> Settings:
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _service_links(names: Collection[str]) -> set[str]:
+    """Those of the variables that Kubernetes makes for a Service: they come together, with its host and its port."""
+    services = [
+        host.removesuffix("_SERVICE_HOST")
+        for host in names
+        if host.endswith("_SERVICE_HOST") and f"{host.removesuffix('_SERVICE_HOST')}_SERVICE_PORT" in names
+    ]
+    return {
+        name
+        for service in services
+        for name in names
+        if name.startswith(service) and _SERVICE_LINK.fullmatch(name.removeprefix(service))
+    }

@@ -9,19 +9,26 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from server.audit.service import AuditLog
 from server.db.database import Database
+from server.db.upkeep import analyze_divided, months_kept
 from server.identity.service.expiry import Expiry
 from server.identity.service.signing import SigningKeys
 from server.jobs.queue import prune, waking
+from server.jobs.reconcile import Claims, reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.errors import DatabaseUnavailable
+from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
-from server.model.service.upkeep import ModelUpkeep
+from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
+from server.telemetry import serve_metrics
+from server.tenant.domain import Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 
@@ -29,10 +36,16 @@ _log = structlog.get_logger("atrium.work")
 
 SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
+    Cron("reconcile/1", "*/5 * * * *"),
+    Cron("retention/1", "51 1 * * *"),
+    Cron("analyze/1", "29 2 * * *"),
     Cron("prune/1", "43 3 * * *"),
     Cron("rotate_signing_key/1", "11 4 * * *"),
 )
 """By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
+
+CLAIMS: tuple[Claims, ...] = ()
+"""What the slices' tables say is to be done; of those that there are, none asks for jobs of its own yet."""
 
 
 class Upkeep:
@@ -53,18 +66,39 @@ class Upkeep:
         self._purge = purge
 
     async def __call__(self, _: Run) -> None:
+        """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others."""
+        failed = 0
         async for tenant, retention_days in self._standing.everyone():
-            if await self._purge.due(tenant, retention_days):
-                _log.info("tenant purged", tenant_id=tenant.id)
+            try:
+                await self._keep(tenant, retention_days)
+            except DatabaseUnavailable:  # for every tenant
+                raise
+            except TenantNotFound:  # purged meanwhile
                 continue
-            await self._models.sweep(tenant.id)
-            await self._prompts.sweep(tenant.id, retention_days)
-            if removed := await self._expiry.sweep(tenant.id, retention_days):
-                _log.info("upkeep", tenant_id=tenant.id, **removed)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one tenant is not with the others
+                failed += 1
+                _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
+        if failed:
+            raise UpkeepIncomplete(f"upkeep failed for {failed} tenants")
+
+    async def _keep(self, tenant: Tenant, retention_days: int) -> None:
+        if await self._purge.due(tenant, retention_days):
+            _log.info("tenant purged", tenant_id=tenant.id)
+            return
+        if tenant.purge_started_at is not None:  # by a server that knows the owner, which this one does not
+            return
+        await self._models.sweep(tenant.id)
+        await self._prompts.sweep(tenant.id, retention_days)
+        if removed := await self._expiry.sweep(tenant.id, retention_days):
+            _log.info("upkeep", tenant_id=tenant.id, **removed)
 
 
-def worker(settings: Settings, database: Database) -> Worker:
-    """A worker for the jobs of every slice."""
+class UpkeepIncomplete(Exception):
+    """The upkeep failed for some tenants; the log says which, and why."""
+
+
+def worker(settings: Settings, database: Database, registry: CollectorRegistry) -> Worker:
+    """A worker for the jobs of every slice. `registry`: where it counts them."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
@@ -80,29 +114,59 @@ def worker(settings: Settings, database: Database) -> Worker:
     async def rotating(_: Run) -> None:
         await signing.rotate_after(timedelta(days=settings.signing_key_days))
 
-    handlers: dict[str, Handler] = {"upkeep/1": upkeep, "prune/1": pruning, "rotate_signing_key/1": rotating}
-    return Worker(settings, database, handlers, SCHEDULE)
+    async def reconciling(_: Run) -> None:
+        if lost := await reconcile(database, CLAIMS):
+            _log.warning("jobs were lost, and are asked for again", count=lost)
+
+    retention = CallLogRetention(standing, settings.admin_database_url)
+
+    async def retaining(_: Run) -> None:
+        # Rows of the audit log are left alone: they are taken out of it by what archives them, and by nothing else.
+        await retention(tenant.id async for tenant, _ in standing.everyone())
+
+    async def analyzing(_: Run) -> None:
+        await analyze_divided(settings)
+
+    handlers: dict[str, Handler] = {
+        "upkeep/1": upkeep,
+        "prune/1": pruning,
+        "rotate_signing_key/1": rotating,
+        "reconcile/1": reconciling,
+        "retention/1": retaining,
+        "analyze/1": analyzing,
+    }
+    return Worker(settings, database, handlers, SCHEDULE, registry=registry)
 
 
 @asynccontextmanager
-async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """A worker beside whatever else this process does. At the end it finishes its jobs, within the grace period."""
-    crew = worker(settings, database)
+async def working(
+    settings: Settings, database: Database, grace: Grace, registry: CollectorRegistry
+) -> AsyncIterator[Worker]:
+    """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
+    crew = worker(settings, database, registry)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
-        yield
+        yield crew
     finally:
+        grace.begin()
         crew.stop()
-        await asyncio.wait([task], timeout=settings.grace_seconds)
+        await asyncio.wait([task], timeout=grace.to_finish)
         task.cancel()  # what still runs is taken over by another worker
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=grace.left)
 
 
 async def work(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT. Raises the refusals of `Database.open`."""
-    stopping = asyncio.Event()
+    """Works until SIGTERM or SIGINT. Raises SettingsError, and the refusals of `Database.open`."""
+    stopping, grace = asyncio.Event(), Grace(settings.grace_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with Database.open(settings) as database, waking(settings, database), working(settings, database):
+    registry = CollectorRegistry()
+    serve_metrics(registry, settings, process=0)
+    async with (
+        Database.open(settings) as database,
+        months_kept(settings),
+        waking(settings, database),
+        working(settings, database, grace, registry),
+    ):
         _log.info("working")
         await stopping.wait()

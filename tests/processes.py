@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from click.testing import Result
+from typer.testing import CliRunner
 
+from server.cli import app
+from server.settings import load_settings
+from server.telemetry import configure_logging
 from tests.databases import Scratch
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +108,14 @@ def environment(scratch: Scratch, **settings: object) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
+
+
+async def command(variables: dict[str, str], *arguments: str) -> Result:
+    """What the command ends with, within this process: starting one takes longer than most of them do."""
+    try:
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=variables)
+    finally:
+        configure_logging(load_settings())  # away from the streams of the runner, which are closed
 
 
 @asynccontextmanager

@@ -195,7 +195,9 @@ def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
 def _access(method: MethodDescriptorProto) -> str:
     rule = method.options.Extensions[options_pb2.rule]
     text = f"`{rule.permission}`" if rule.permission else "signed in" if rule.authenticated else "public"
-    if rule.platform_only:
+    if rule.super_admin:
+        text += ", super administrators only"
+    elif rule.platform_only:
         text += ", platform only"
     return text + (f", at most {rule.ceiling.seconds} s" if rule.HasField("ceiling") else "")
 

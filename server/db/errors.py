@@ -17,6 +17,9 @@ class DatabaseRefused(Exception):
     """The server does not start on this database; the message says what to do about it."""
 
 
+CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
+
 # A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy;
 # of two transactions in a deadlock one is ended, and has to be made again.
 _UNREACHABLE = (

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -17,7 +18,9 @@ from server.settings import Settings
 _log = structlog.get_logger("atrium.listener")
 
 _CONNECT_SECONDS = 10.0
-_CHECK_SECONDS = 1.0
+# Together shorter than what is remembered lives past the last answer: one that comes late costs nothing.
+_ASK_SECONDS = 0.2
+_ANSWER_SECONDS = 0.4
 _RETRY_SECONDS = 0.1
 _MOST_RETRY_SECONDS = 5.0
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -27,35 +30,44 @@ Callback = Callable[[str], None]
 
 @asynccontextmanager
 async def listening(
-    settings: Settings, channels: Mapping[str, Callback], connected: Callable[[bool], None]
+    settings: Settings,
+    channels: Mapping[str, Callback],
+    connected: Callable[[bool], None],
+    heard: Callable[[float], None],
 ) -> AsyncIterator[None]:
     """Calls back with the payload of each notification, on a connection of its own that is made again when it is lost.
 
     `connected`: called with True once every channel is listened to, and with False when they no longer are; what is
-    told in between is lost. The address is ATRIUM_LISTEN_DATABASE_URL where it is set: LISTEN does not work through a
-    pooler of transactions.
+    told in between is lost. `heard`: called, some times a second, with a moment on the clock `monotonic()` before which
+    nothing was told that has not been heard. The address is ATRIUM_LISTEN_DATABASE_URL where it is set: LISTEN does
+    not work through a pooler of transactions.
     """
     background = Background()
-    background.start(_listen(settings, channels, connected), "listener")
+    background.start(_listen(settings, channels, connected, heard), "listener")
     try:
         yield
     finally:
         await background.close(seconds=0)
 
 
-async def _listen(settings: Settings, channels: Mapping[str, Callback], connected: Callable[[bool], None]) -> None:
+async def _listen(
+    settings: Settings,
+    channels: Mapping[str, Callback],
+    connected: Callable[[bool], None],
+    heard: Callable[[float], None],
+) -> None:
     wait = _RETRY_SECONDS
     while True:
         try:
             connection: Any = await asyncpg.connect(
                 settings.listen_database_url or settings.database_url,
                 timeout=_CONNECT_SECONDS,
-                command_timeout=_CHECK_SECONDS,
+                command_timeout=_CONNECT_SECONDS,
                 server_settings={"application_name": "atrium listener"},
             )
             wait = _RETRY_SECONDS
             try:
-                await _until_lost(connection, channels, connected)
+                await _until_lost(connection, channels, connected, heard)
             finally:
                 connection.terminate()
             _log.warning("listening interrupted", error="the connection was closed")
@@ -65,7 +77,12 @@ async def _listen(settings: Settings, channels: Mapping[str, Callback], connecte
         wait = min(2 * wait, _MOST_RETRY_SECONDS)
 
 
-async def _until_lost(connection: Any, channels: Mapping[str, Callback], connected: Callable[[bool], None]) -> None:
+async def _until_lost(
+    connection: Any,
+    channels: Mapping[str, Callback],
+    connected: Callable[[bool], None],
+    heard: Callable[[float], None],
+) -> None:
     """Returns when the connection is closed. One that is dead and does not say so is found by asking, and raises."""
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
@@ -75,10 +92,13 @@ async def _until_lost(connection: Any, channels: Mapping[str, Callback], connect
     try:
         while not lost.is_set():
             try:
-                async with asyncio.timeout(_CHECK_SECONDS):
+                async with asyncio.timeout(_ASK_SECONDS):
                     await lost.wait()
             except TimeoutError:
-                await connection.execute("SELECT 1")
+                asked_at = monotonic()
+                # Notifications go out before the answer to what is asked after them.
+                await connection.execute("SELECT 1", timeout=_ANSWER_SECONDS)
+                heard(asked_at)
     finally:
         connected(False)  # noqa: FBT003
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 # A change is told by notification within milliseconds; the life of an entry only bounds what a lost one could cost.
 _LIFE_SECONDS = 30.0
-_LIFE_SECONDS_UNNOTIFIED = 0.9
+# As long as nobody can say that nothing was missed.
+_LIFE_SECONDS_UNSURE = 0.7
 _MOST = 50_000
 
 
@@ -40,20 +42,24 @@ class _Known(Generic[T]):
 class Memory(Generic[T]):
     """Remembers by name, for `_LIFE_SECONDS` and never past a change that the database tells of.
 
-    While that telling is interrupted, entries live under a second, so that a revocation holds everywhere within one.
+    An entry is good for under a second after it was read, or after the last moment at which it is certain that whatever
+    was told has been heard: so a revocation holds everywhere within one, the telling interrupted or not.
     """
 
     def __init__(self, most: int = _MOST) -> None:
         """`most`: how many names are remembered."""
         self._most = most
         self._known: dict[Hashable, _Known[T]] = {}
-        self._life = _LIFE_SECONDS
+        self._heard_at = -inf
         self._changes = 0
 
     def recall(self, name: Hashable) -> T | None:
         """What is remembered under that name and still good."""
         known = self._known.get(name)
-        if known is None or monotonic() - known.read_at > self._life or known.good_until <= time():
+        if known is None or known.good_until <= time():
+            return None
+        now = monotonic()
+        if now - known.read_at > _LIFE_SECONDS or now - max(known.read_at, self._heard_at) > _LIFE_SECONDS_UNSURE:
             return None
         return known.what
 
@@ -84,4 +90,8 @@ class Memory(Generic[T]):
     def listening(self, connected: bool) -> None:
         """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
         self.forget()
-        self._life = _LIFE_SECONDS if connected else _LIFE_SECONDS_UNNOTIFIED
+        self._heard_at = monotonic() if connected else -inf
+
+    def heard(self, until: float) -> None:
+        """Whatever was told before then, which is a reading of `monotonic()`, has been heard."""
+        self._heard_at = until

@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -21,7 +22,11 @@ from server.db.errors import DatabaseRefused
 from server.db.owner import connect_as_owner
 from server.db.partitions import ensure_months
 
-_STATEMENT_TIMEOUT = "10min"
+# Long enough for what changes a catalogue. A migration that walks over rows asks for its own, for itself alone:
+# `SET LOCAL statement_timeout`, in its transaction.
+_TURN_SECONDS = 60
+_STATEMENT_TIMEOUT = "30s"
+_IN_THE_WAY = {"55P03", "57014"}  # a lock that did not come, a statement that took too long
 _SCHEMA_CHANGE = re.compile(
     r"\s*((?:CREATE(?: OR REPLACE)?|ALTER|DROP)(?: UNIQUE| EVENT)? \w+|GRANT|REVOKE)", re.IGNORECASE
 )
@@ -78,7 +83,15 @@ async def _run(dsn: str, work: Callable[[Config], None]) -> None:
         connection.commit()
 
     async with _connected(dsn) as connection:
-        await connection.run_sync(migrate)
+        try:
+            await connection.run_sync(migrate)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
+                raise
+            raise DatabaseRefused(
+                f"A migration was given up, so as not to hold up others: {error.orig}. The ones before it are done and "
+                "nothing of it is; see in pg_stat_activity who holds its tables, and run this again."
+            ) from None
 
 
 def _changes(connection: Connection) -> list[tuple[str, str]]:
@@ -115,7 +128,10 @@ def _record(connection: Connection, changes: list[tuple[str, str]]) -> None:
 async def _connected(dsn: str) -> AsyncIterator[AsyncConnection]:
     async with connect_as_owner(dsn, "atrium migrate", statement_timeout=_STATEMENT_TIMEOUT) as driver:
         try:
+            # The one that holds it holds up nobody but this, and may have the whole schema to make.
+            await driver.execute(f"SET lock_timeout = '{_TURN_SECONDS}s'")
             await driver.execute("SELECT pg_advisory_lock(hashtext('atrium migrate'))")
+            await driver.execute("RESET lock_timeout")
         except asyncpg.LockNotAvailableError:
             raise DatabaseRefused("Another migration is running: wait for its end, and run this again.") from None
 

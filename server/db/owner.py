@@ -8,17 +8,13 @@ from typing import Any
 
 import asyncpg
 
-from server.db.errors import DatabaseRefused
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused
 from server.db.rules import OWNER_ROLE
 
 CONNECT_SECONDS = 10.0
 
 # Whoever waits for a lock holds up everybody behind it: these give up instead, and are run again.
 _LOCK_TIMEOUT = "5s"
-
-
-CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
 
 
 @asynccontextmanager

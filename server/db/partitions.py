@@ -7,12 +7,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
+from server.db.errors import DatabaseRefused
 from server.db.owner import connect_as_owner
 from server.kernel.clock import now
 from server.kernel.ids import uuid7_floor
 
 MONTHS_AHEAD = 3
 """How many months after the running one are made."""
+
+_DROP_PATIENCE = "1s"
 
 
 def month_after(month: date, count: int = 1) -> date:
@@ -39,24 +44,51 @@ def months(first: date, last: date) -> Iterator[date]:
         month = month_after(month)
 
 
-async def ensure_months(dsn: str, first: date | None = None, last: date | None = None) -> list[str]:
+async def ensure_months(
+    dsn: str, first: date | None = None, last: date | None = None, *, patience: str = "60s"
+) -> list[str]:
     """Makes the months from `first` to `last` that are missing (default: this one and the next three); their names.
 
     Over the owner's connection. A month is made as a table of its own and attached, which does not lock the parent out.
-    Raises DatabaseRefused where the owner cannot be reached.
+    `patience`: how long it waits for another process that makes months. Raises DatabaseRefused where the owner cannot
+    be reached, or a table is held by somebody who does not let it go.
     """
     today = now().date()
     wanted = list(months(first or today, last or month_after(today, MONTHS_AHEAD)))
     made = []
     async with connect_as_owner(dsn, "atrium partitions") as connection:
-        # Of two processes that start together the second waits, and finds the months made.
-        await connection.execute("SELECT pg_advisory_lock(hashtext('atrium months'))")
-        for table, present in (await _present(connection)).items():
-            for month in wanted:
-                if partition_name(table, month) not in present:
-                    await _make(connection, table, month)
-                    made.append(partition_name(table, month))
+        try:
+            # Of two processes that start together the second waits, and finds the months made. Nobody waits behind it.
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('lock_timeout', $1, true)", patience)
+                await connection.execute("SELECT pg_advisory_lock(hashtext('atrium months'))")
+            for table, present in (await present_months(connection)).items():
+                for month in wanted:
+                    if partition_name(table, month) not in present:
+                        await _make(connection, table, month)
+                        made.append(partition_name(table, month))
+        except asyncpg.LockNotAvailableError:
+            raise DatabaseRefused(
+                "The months ahead could not be made: another process makes them, or holds one of their tables, and "
+                "does not end. Look for it in pg_stat_activity, and run this again."
+            ) from None
     return made
+
+
+async def drop_months(connection: Any, table: str, before: date) -> list[str]:
+    """Drops the months of the table that ended by that day, with all that is in them; their names.
+
+    `connection`: the owner's. It gives up soon where somebody holds the table, since everybody else would wait behind
+    it. Raises asyncpg's LockNotAvailableError.
+    """
+    dropped = []
+    for name in sorted((await present_months(connection))[table]):
+        month = datetime.strptime(name.removeprefix(f"{table}_"), "%Y_%m").replace(tzinfo=UTC).date()
+        if month_after(month) <= before:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; DROP TABLE public.{name}")
+            dropped.append(name)
+    return dropped
 
 
 async def _make(connection: Any, table: str, month: date) -> None:
@@ -71,7 +103,7 @@ async def _make(connection: Any, table: str, month: date) -> None:
         )
 
 
-async def _present(connection: Any) -> dict[str, set[str]]:
+async def present_months(connection: Any) -> dict[str, set[str]]:
     """The partitions of every table that is divided by months."""
     rows = await connection.fetch(
         """
@@ -97,4 +129,4 @@ async def months_ahead(connection: Any) -> int:
             count += 1
         return count
 
-    return min(ahead(table, present) for table, present in (await _present(connection)).items())
+    return min(ahead(table, present) for table, present in (await present_months(connection)).items())

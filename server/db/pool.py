@@ -19,7 +19,7 @@ ACQUIRE_SECONDS = 5.0
 """How long a use waits for a connection while all are lent."""
 
 _CLEAN_SECONDS = 5.0
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _log = structlog.get_logger("atrium.db")
@@ -75,12 +75,14 @@ class Pool:
 
     async def close(self) -> None:
         """Closes what is idle, and ends what is still lent."""
-        await self._background.close(_CLEAN_SECONDS)
+        await self._background.close(_CLOSE_SECONDS)
         for connection in self._open.difference(self._idle):
             connection.terminate()
-        for connection in self._idle:
-            with suppress(*_BROKEN):  # gone already, or it does not answer: asyncpg then drops it by itself
-                await connection.close(timeout=_CLOSE_SECONDS)
+        # Those that are gone already, or do not answer, are dropped by asyncpg itself.
+        closing = (connection.close(timeout=_CLOSE_SECONDS) for connection in self._idle)
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, _BROKEN):
+                raise outcome
         self._idle.clear()
         self._open.clear()
 

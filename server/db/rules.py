@@ -7,8 +7,11 @@ from sqlalchemy import Table
 OWNER_ROLE = "atrium_owner"
 SERVING_ROLE = "atrium_app"
 
-INSERT_ONLY = frozenset({"audit_logs", "audit_checkpoints", "model_call_logs", "model_prices"})
-"""What the serving role adds to and reads, and never alters: the record of what happened."""
+INSERT_ONLY = frozenset(
+    {"audit_logs", "audit_checkpoints", "model_call_logs", "model_prices", "prompt_template_versions"}
+)
+"""What the serving role adds to and reads, and never alters: the record of what happened, and of what was said.
+Versions go with their template, by a cascade, which is the owner's."""
 
 READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 """What migrations alone write."""
@@ -16,9 +19,7 @@ READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 NOT_DELETED = frozenset({"tenants", "models", "signing_keys"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
-DEFINER_FUNCTIONS = frozenset(
-    {"atrium_find_tenant", "atrium_list_public_templates", "atrium_list_tenants", "atrium_log_ddl"}
-)
+DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl"})
 """The only functions that run with the rights of who made them, and so past row security."""
 
 
@@ -38,7 +39,10 @@ def triggers(table: Table) -> list[str]:
     """`updated_at` follows every change, `revision` every change of a column that the API can make."""
     made = []
     if "updated_at" in table.c:
-        same = " AND ".join(f"OLD.{name} = NEW.{name}" for name in table.info.get("counted", ()))
+        same = " AND ".join(
+            f"OLD.{name} {'IS NOT DISTINCT FROM' if table.c[name].nullable else '='} NEW.{name}"
+            for name in table.info.get("counted", ())
+        )
         when = f" WHEN ({same})" if same else ""
         made.append(
             f"CREATE TRIGGER touch BEFORE UPDATE ON {table.name} FOR EACH ROW{when} EXECUTE FUNCTION atrium_touch()"

@@ -38,7 +38,13 @@ class Together(Generic[In, Out]):
         self._waiting.append((item, done))
         if self._acting is None:
             self._acting = asyncio.create_task(self._go_on(), name="together", context=Context())
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            # It came in the moment in which it was given up: nobody else knows of it.
+            if done.done() and not done.cancelled() and done.exception() is None:
+                self._left(done.result())
+            raise
 
     async def _go_on(self) -> None:
         try:
@@ -59,5 +65,9 @@ class Together(Generic[In, Out]):
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():
                 done.set_result(result)
-            elif self._unclaimed is not None:
-                self._unclaimed(result)
+            else:
+                self._left(result)
+
+    def _left(self, result: Out) -> None:
+        if self._unclaimed is not None:
+            self._unclaimed(result)

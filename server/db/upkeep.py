@@ -1,42 +1,39 @@
-"""What a database needs done while it is served from: the months ahead, daily."""
+"""What a database needs done while it is served from: the months ahead, and a look at what all months hold, daily."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
 
 from server.db.errors import DatabaseRefused
-from server.db.partitions import ensure_months, months_ahead
+from server.db.owner import connect_as_owner
+from server.db.partitions import ensure_months, months_ahead, present_months
+from server.kernel.tasks import going_on
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.upkeep")
 
 _DAY_SECONDS = 86_400.0
 _FEWEST_MONTHS_AHEAD = 2
+_ANALYZE_ONLY = 18
 
 
 @asynccontextmanager
 async def months_kept(settings: Settings) -> AsyncIterator[None]:
     """Makes the months ahead now and every day, where the owner is known, and raises the alarm when they run out."""
-    task = asyncio.create_task(_keep(settings), name="months")
-    try:
+    async with going_on(partial(_keep, settings), "months", every=_DAY_SECONDS):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _keep(settings: Settings) -> None:
-    while True:
-        try:
-            await keep_months(settings)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
-            _log.error("the months ahead could not be seen to", error=str(error))
-        await asyncio.sleep(_DAY_SECONDS)
+    try:
+        await keep_months(settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
+        _log.error("the months ahead could not be seen to", error=str(error))
 
 
 async def keep_months(settings: Settings) -> int:
@@ -53,3 +50,20 @@ async def keep_months(settings: Settings) -> int:
             "too few months lie ahead: set ATRIUM_ADMIN_DATABASE_URL, or run `atrium partitions ensure`", months=ahead
         )
     return ahead
+
+
+async def analyze_divided(settings: Settings) -> list[str]:
+    """Has PostgreSQL look at the tables that are divided by months as wholes; their names.
+
+    Autovacuum looks at the months alone, and plans over all of them would be guesses. Only the owner may: without it
+    nothing is done. Raises DatabaseRefused.
+    """
+    if settings.admin_database_url is None:
+        return []
+    async with connect_as_owner(settings.admin_database_url, "atrium analyze") as connection:
+        tables = list(await present_months(connection))
+        # Before version 18 there is no other way to the whole than through all of its parts.
+        only = "ONLY " if connection.get_server_version().major >= _ANALYZE_ONLY else ""
+        for table in tables:
+            await connection.execute(f"ANALYZE {only}public.{table}")
+    return tables

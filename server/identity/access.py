@@ -51,17 +51,18 @@ class AccessCache:
         self._claims: OrderedDict[bytes, Claims] = OrderedDict()
         self._memory = memory
 
-    def recall(self, credential: str) -> Principal | None:
-        """The caller, where both the credential and what is behind it are remembered and still good."""
-        digest = _digest(credential)
-        claims = self._claims.get(digest)
-        if claims is None:
-            access = self._memory.recall(digest)
-            return None if access is None else access.principal
-        if not self._tokens.accepts(claims):
+    def recall_token(self, token: str) -> Principal | None:
+        """The caller, where both the access token and the session behind it are remembered and still good."""
+        claims = self._claims.get(_digest(token))
+        if claims is None or not self._tokens.accepts(claims):
             return None
         access = self._memory.recall(claims.session_id)
         return None if access is None or access.epoch != claims.epoch else access.principal
+
+    def recall_key(self, key: str) -> Principal | None:
+        """The caller, where the API key is remembered and still good."""
+        access = self._memory.recall(_digest(key))
+        return None if access is None else access.principal
 
     async def verify_token(self, token: str) -> Principal:
         """The caller, from the token itself and the session as the database has it now.

@@ -8,10 +8,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
+from langcodes import tag_is_valid
+
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
 from server.identity.domain import ApiKey, Decision, Role, RoleEntry, Session, TokenPair, User, UserStatus
 from server.kernel.errors import InvalidRequest, etag_of
+from server.kernel.names import username
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal
 from server.rpc.wire import EnumMap, changes, moment, present, timestamp
@@ -26,7 +29,8 @@ STATES = EnumMap(
 KINDS = EnumMap({"person": user_pb2.User.KIND_PERSON, "service": user_pb2.User.KIND_SERVICE})
 
 _PROFILE = ("full_name", "avatar_url", "phone", "locale", "timezone")
-_TIMEZONES = available_timezones()
+# The database has two names that are no place: of a clock that was never set, and of wherever a machine happens to be.
+_TIMEZONES = available_timezones() - {"Factory", "localtime"}
 
 
 def user(value: User) -> user_pb2.User:
@@ -54,19 +58,26 @@ def new_user(request: pb.CreateUserRequest) -> dict[str, Any]:
     """The columns of a new user; what is left out takes the column's default."""
     profile = {name: value for name, value in present(request, *_PROFILE).items() if value is not None}
     kind = KINDS.word.get(request.kind, "person")
-    return _known_timezone({"username": request.username, "email": request.email, "kind": kind, **profile})
+    return _known({"username": username("username", request.username), "email": request.email, "kind": kind, **profile})
 
 
 def user_changes(request: pb.UpdateUserRequest) -> dict[str, Any]:
     values = changes(request, "username", "email", "state", *_PROFILE)
     if "state" in values:
         values["status"] = STATES.word[values.pop("state")]
-    return _known_timezone(values)
+    if "username" in values:
+        values["username"] = username("username", values["username"])
+    return _known(values)
 
 
-def _known_timezone(values: dict[str, Any]) -> dict[str, Any]:
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    wrong = []
+    if not tag_is_valid(values.get("locale", "und")):
+        wrong.append(("locale", "is not a language that BCP 47 knows, or not so in a place that it knows"))
     if values.get("timezone", "UTC") not in _TIMEZONES:
-        raise InvalidRequest([("timezone", "is not a time zone of the IANA database")])
+        wrong.append(("timezone", "is not a time zone of the IANA database"))
+    if wrong:
+        raise InvalidRequest(wrong)
     return values
 
 

@@ -20,7 +20,7 @@ from server.kernel.errors import (
     Unauthenticated,
 )
 from server.kernel.permissions import Decided, Permission
-from server.kernel.principal import Principal
+from server.kernel.principal import SUPER_ADMIN, Principal
 
 UserStatus = Literal["active", "inactive", "locked"]
 UserKind = Literal["person", "service"]
@@ -91,6 +91,14 @@ class ApiKeyInvalid(Unauthenticated):
     """The API key is not good: it is unknown, revoked or expired, or its user or tenant is not active."""
 
 
+class ApiKeyTooWide(PermissionDenied):
+    """A key makes no other key that is good for more than itself: its own {field} is narrower."""
+
+
+class ApiKeyNotYours(PermissionDenied):
+    """Whoever has a person's key can act as that person: only they themselves make or rotate it."""
+
+
 class SessionRequired(PermissionDenied):
     """This is for somebody who is signed in, and not for a key."""
 
@@ -154,6 +162,8 @@ class UserDeleted(FailedPrecondition):
 class LastAdministrator(FailedPrecondition):
     """The user {subject} is the tenant's last administrator: give the role to another first."""
 
+    security_event = True
+
 
 class RoleNotAssignable(FailedPrecondition):
     """The role {subject} belongs to the platform's administrators alone."""
@@ -179,6 +189,7 @@ class User:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,7 @@ class Role:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +235,18 @@ class LoginCandidate:
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session's refresh state. Never leaves the slice."""
+    """A session's refresh state, its times by the database's clock. Never leaves the slice.
+
+    `generation`: how often its token was exchanged. `live`: whether it has neither ended nor expired.
+    `just_rotated`: whether its token was exchanged so short a time ago that the one before is good too.
+    """
 
     user_id: UUID
     refresh_hash: str
     previous_hash: str | None
-    rotated_at: datetime | None
-    expires_at: datetime
-    revoked_at: datetime | None
+    generation: int
+    live: bool
+    just_rotated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +348,9 @@ _CONTENT = frozenset(
 
 SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
     {
-        "admin": SystemRole("管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE}),
+        "admin": SystemRole(
+            "管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE, Permission.PUBLIC_TEMPLATES_MANAGE}
+        ),
         "editor": SystemRole("编辑", 50, _CONTENT),
         "viewer": SystemRole(
             "查看者",
@@ -347,4 +365,4 @@ SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
 """The roles of a new tenant, by code. The platform's own `super_admin` comes with the database."""
 
 ADMINISTRATOR_ROLE = "admin"
-PLATFORM_ADMINISTRATOR_ROLE = "super_admin"
+PLATFORM_ADMINISTRATOR_ROLE = SUPER_ADMIN

@@ -1,7 +1,8 @@
-"""Which passwords people may choose: NIST SP 800-63B-4, section 3.1.1.2.
+"""Which passwords people may choose: NIST SP 800-63B, revision 3, section 5.1.1.2.
 
 A least length, and no word that is tried first; nothing about what kinds of characters it must hold. The least length
-stands in the protos, where it is checked on what was typed; here it is checked again on what is hashed.
+stands in the protos, where it is checked on what was typed; here it is checked again on what is hashed. Revision 4
+(section 3.1.1.2) asks for 15 characters where the password is the only factor: docs/adr/0007-guesses-at-passwords.md.
 """
 
 from __future__ import annotations

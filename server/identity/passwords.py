@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -34,31 +36,96 @@ class Passwords:
         # What a login without an account is checked against, so that it takes as long as one with.
         self._nobody = _HASHER.hash(secrets.token_urlsafe())
 
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A place among those who may have a hash computed, for whoever has to be sure of it. Raises LoginBusy."""
+        if self._room <= 0:
+            raise LoginBusy(subject="password checks at once", retry_after=1.0)
+        self._room -= 1
+        place = Place(self._pool, self._nobody)
+        try:
+            yield place
+        finally:
+            # Given back when the thread is done, not when the caller stops waiting: who goes away frees no core.
+            place.when_idle(self._leave)
+
     async def hash(self, password: str) -> str:
         """The password's argon2id hash in PHC string format. Raises LoginBusy."""
-        return await self._run(lambda: _HASHER.hash(normalized(password)))
+        with self.place() as place:
+            return await place.hash(password)
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password is the hash's; with no hash it takes as long and is not. Raises LoginBusy."""
-        known = password_hash is not None
-        return await self._run(lambda: _matches(password_hash or self._nobody, password)) and known
+        """Whether the password is the hash's. Raises LoginBusy."""
+        with self.place() as place:
+            return await place.matches(password_hash, password)
 
     def close(self) -> None:
         """Ends the threads once what they compute is done."""
         self._pool.shutdown(cancel_futures=True)
 
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._room <= 0:
-            raise LoginBusy(subject="password checks at once", retry_after=1.0)
-        self._room -= 1
-        future = self._pool.submit(work)
-        # Given back when the thread is done, not when the caller stops waiting: a caller who goes away frees no core.
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
-        return await asyncio.wrap_future(future)
-
     def _leave(self) -> None:
         self._room += 1
+
+
+class Place:
+    """Computes one hash after the other for whoever holds it."""
+
+    def __init__(self, pool: ThreadPoolExecutor, nobody: str) -> None:
+        self._pool = pool
+        self._nobody = nobody
+        self._running: Future[Any] | None = None
+
+    async def hash(self, password: str) -> str:
+        """The password's argon2id hash in PHC string format."""
+        return await self._run(lambda: _HASHER.hash(normalized(password)))
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is the hash's; with no hash it takes as long and is not."""
+        known = password_hash is not None
+        return await self._run(lambda: _matches(password_hash or self._nobody, password)) and known
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Calls back in the event loop's thread, now or when what is being computed is done."""
+        if self._running is None or self._running.done():
+            then()
+            return
+        loop = asyncio.get_running_loop()
+        self._running.add_done_callback(lambda _: loop.call_soon_threadsafe(then))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        future = self._running = self._pool.submit(work)
+        return await asyncio.wrap_future(future)
+
+
+class Turns:
+    """Lets in so many at a time of those who come under one name; the others wait, in their order."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        """`waiting`: how many may wait under one name."""
+        self._at_once = at_once
+        self._most = at_once + waiting
+        self._queues: dict[Hashable, _Queue] = {}
+
+    @asynccontextmanager
+    async def taken(self, name: Hashable) -> AsyncIterator[None]:
+        """Waits for the turn, and has it until the context ends. Raises LoginBusy."""
+        queue = self._queues.setdefault(name, _Queue(asyncio.Semaphore(self._at_once)))
+        if queue.length >= self._most:
+            raise LoginBusy(subject="password checks of one account or address at once", retry_after=1.0)
+        queue.length += 1
+        try:
+            async with queue.turns:
+                yield
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[name]
+
+
+@dataclass(slots=True)
+class _Queue:
+    turns: asyncio.Semaphore
+    length: int = 0
 
 
 def _matches(password_hash: str, password: str) -> bool:

@@ -11,7 +11,9 @@ from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.recovery import RecoveryService
 from server.identity.service.roles import RoleService
 from server.identity.service.sessions import SessionService
+from server.identity.service.standing import within_scope
 from server.identity.service.users import UserService
+from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
@@ -164,6 +166,7 @@ class IdentityServicer:
     async def ListSessions(
         self, request: session_pb2.ListSessionsRequest, context: Context
     ) -> session_pb2.ListSessionsResponse:
+        within_scope(current_call().caller, Permission.USERS_MANAGE)
         page = await self._sessions.page(self._pages.read(request), uuid_or_none(request.user_id))
         current = current_call().caller.session_id
         return session_pb2.ListSessionsResponse(
@@ -174,6 +177,7 @@ class IdentityServicer:
     async def RevokeSession(
         self, request: session_pb2.RevokeSessionRequest, context: Context
     ) -> session_pb2.RevokeSessionResponse:
+        within_scope(current_call().caller, Permission.USERS_MANAGE)
         await self._sessions.revoke(UUID(request.id))
         return session_pb2.RevokeSessionResponse()
 

@@ -85,7 +85,7 @@ users = tenant_table(
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Failed sign-ins since the last good one.",
+        comment="Failed sign-ins since the last good one, with those under way.",
     ),
     Column("locked_until", MOMENT, comment="Until when sign-ins are refused."),
     Column(
@@ -98,12 +98,20 @@ users = tenant_table(
     revision(),
     *timestamps(),
     *soft_delete(),
+    Column(
+        "likeness",
+        Text,
+        comment="What the username looks like; NULL: it is older than this, and not of ASCII alone.",
+    ),
+    Column("former_status", String(20), comment="What they were before they were locked, and are again when unlocked."),
     tenant_key(),
     belongs_to_tenant(),
     one_of("status", "active", "inactive", "locked"),
+    one_of("former_status", "active", "inactive"),
     one_of("kind", "person", "service"),
     CheckConstraint("login_attempts >= 0", name="login_attempts"),
     live_unique("uq_users_username_key", "username_key"),
+    live_unique("uq_users_likeness", "likeness"),
     live_unique("uq_users_email_key", "email_key"),
     *live_list("users"),
     index("ix_users_status", "tenant_id", "status", "id DESC", where=LIVE, serves="its list, by status"),
@@ -202,6 +210,13 @@ sessions = tenant_table(
     Column("user_id", Uuid, nullable=False, comment="Who is signed in."),
     Column("refresh_hash", String(64), nullable=False, comment="SHA-256 of the refresh token that is good now."),
     Column("previous_hash", String(64), comment="SHA-256 of the one before: whoever shows it ends the session."),
+    Column(
+        "generation",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="How often the refresh token was exchanged: earlier ones of that number are known for such.",
+    ),
     Column("rotated_at", MOMENT, comment="When the refresh token was last exchanged."),
     Column("user_agent", String(500), comment="With what they signed in."),
     Column("ip_address", INET, comment="From where they signed in."),
@@ -218,8 +233,14 @@ sessions = tenant_table(
 
 sign_in_throttle = tenant_table(
     "sign_in_throttle",
-    Column("address", INET, nullable=False, comment="From where sign-ins failed."),
-    Column("failures", Integer, nullable=False, server_default=text("1"), comment="How many, one after the other."),
+    Column("address", INET, nullable=False, comment="From where sign-ins failed; of IPv6 the /64."),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="How many, one after the other, with those under way.",
+    ),
     Column("blocked_until", MOMENT, comment="Until when sign-ins from there are refused."),
     *timestamps(),
     tenant_key("address"),
@@ -227,6 +248,26 @@ sign_in_throttle = tenant_table(
     CheckConstraint("failures >= 0", name="failures"),
     index("ix_sign_in_throttle_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
     comment="Addresses that sign-ins failed from.",
+)
+
+sign_in_guesses = tenant_table(
+    "sign_in_guesses",
+    Column("user_id", Uuid, nullable=False, comment="At whose password; nil: in a tenant that is not there."),
+    Column("address", INET, nullable=False, comment="From where, which they had signed in from before; IPv6: its /64."),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="How many, one after the other, with those under way.",
+    ),
+    Column("blocked_until", MOMENT, comment="Until when the next ones are refused."),
+    *timestamps(),
+    tenant_key("user_id", "address"),
+    belongs_to_tenant(),
+    CheckConstraint("failures >= 0", name="failures"),
+    index("ix_sign_in_guesses_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
+    comment="Failed attempts at a password from where its user had signed in before: they wait for nothing else.",
 )
 
 api_keys = tenant_table(
@@ -250,6 +291,7 @@ api_keys = tenant_table(
     UniqueConstraint("tenant_id", "prefix", name="uq_api_keys_prefix"),
     index("ix_api_keys_user_id", "tenant_id", "user_id", "id DESC", serves="a user's keys, newest first"),
     comment="Keys that programs call with.",
+    counted=("last_used_at",),
 )
 
 one_time_tokens = tenant_table(

@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import time
@@ -29,6 +30,9 @@ HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer
 
 _REQUIRED = ["iss", "aud", "exp", "iat", "sub", "tid", "sid", "epoch"]
 _NUMBERS = ("exp", "iat", "epoch")
+
+# Together a multiple of three, so that base64 has no padding.
+_NUMBER_BYTES, _FAMILY_BYTES, _MAC_BYTES = 6, 16, 32
 
 
 class SigningKeyUnknown(Exception):
@@ -119,15 +123,21 @@ class AccessTokens:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """`<tenant>.<session>.<secret>`: it says in the clear where its session lies, and only its hash is kept there."""
+    """`<tenant>.<session>.<secret>`: it says in the clear where its session lies, and only its hash is kept there.
+
+    The secret is the token's number in its session, some random bytes that the session's tokens have in common, and a
+    MAC over both: every token that was good once can be told from one that never was. Neither the key of the MAC nor
+    the database is enough to make one.
+    """
 
     tenant_id: UUID
     session_id: UUID
     secret: str
 
     @classmethod
-    def generate(cls, tenant_id: UUID, session_id: UUID) -> RefreshToken:
-        return cls(tenant_id, session_id, secrets.token_urlsafe(32))
+    def generate(cls, tenant_id: UUID, session_id: UUID, key: bytes) -> RefreshToken:
+        """The first one of a session."""
+        return cls._made(tenant_id, session_id, 0, secrets.token_bytes(_FAMILY_BYTES), key)
 
     @classmethod
     def parse(cls, text: str) -> RefreshToken:
@@ -138,24 +148,59 @@ class RefreshToken:
         except ValueError:
             raise RefreshTokenInvalid from None
 
-    def following(self, key: bytes) -> RefreshToken:
-        """The token that this one is exchanged for: always the same, and not to be found without the server's key.
+    def following(self, key: bytes, number: int) -> RefreshToken:
+        """The token of that number that this one is exchanged for: always the same under one key.
 
         So of two refreshes at once with one token both get the same next one, and neither ends the session.
         """
-        digest = hmac.digest(key, self.session_id.bytes + self.secret.encode(), "sha256")
-        return RefreshToken(self.tenant_id, self.session_id, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+        parts = self._parts()
+        # Tokens of an earlier form are random as a whole.
+        family = hashlib.sha256(self.secret.encode()).digest()[:_FAMILY_BYTES] if parts is None else parts[1]
+        return self._made(self.tenant_id, self.session_id, number, family, key)
+
+    def number(self, keys: Sequence[bytes]) -> int | None:
+        """Which of its session's tokens it is; None where none of the keys has made it."""
+        parts = self._parts()
+        if parts is None:
+            return None
+        number, family, mac = parts
+        made = any(hmac.compare_digest(mac, _refresh_mac(key, self.session_id, number, family)) for key in keys)
+        return number if made else None
+
+    @classmethod
+    def _made(cls, tenant_id: UUID, session_id: UUID, number: int, family: bytes, key: bytes) -> RefreshToken:
+        raw = number.to_bytes(_NUMBER_BYTES) + family + _refresh_mac(key, session_id, number, family)
+        return cls(tenant_id, session_id, _encoded(raw))
+
+    def _parts(self) -> tuple[int, bytes, bytes] | None:
+        """The number, the family's bytes and the MAC, as the secret has them."""
+        try:
+            raw = base64.b64decode(self.secret, altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        if len(raw) != _NUMBER_BYTES + _FAMILY_BYTES + _MAC_BYTES or _encoded(raw) != self.secret:
+            return None
+        rest = raw[_NUMBER_BYTES:]
+        return int.from_bytes(raw[:_NUMBER_BYTES]), rest[:_FAMILY_BYTES], rest[_FAMILY_BYTES:]
 
     def __str__(self) -> str:
         return f"{self.tenant_id.hex}.{self.session_id.hex}.{self.secret}"
 
     @property
     def hash(self) -> str:
-        """SHA-256, hex: the secret has 256 random bits, so that no slow hash is needed."""
+        """SHA-256, hex: the secret cannot be guessed, so that no slow hash is needed."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
     def matches(self, stored: str | None) -> bool:
         return stored is not None and hmac.compare_digest(self.hash, stored)
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def _refresh_mac(key: bytes, session_id: UUID, number: int, family: bytes) -> bytes:
+    return hmac.digest(key, session_id.bytes + number.to_bytes(_NUMBER_BYTES) + family, "sha256")
 
 
 _KEY = re.compile(r"atr_([0-9a-f]{32})_([0-9a-z]{12})_([0-9A-Za-z]{43})")

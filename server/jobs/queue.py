@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 
 import asyncpg
@@ -20,6 +21,8 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
+from server.db.removal import BATCH
+from server.kernel.tasks import going_on
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.jobs")
@@ -30,7 +33,21 @@ _ENQUEUED = "atrium_jobs_enqueued"
 # Of a burst of commits the first one is told of, and the rest together: commits that notify are made one by one.
 _GATHER_SECONDS = 0.01
 _CONNECT_SECONDS = 10.0
-_RETRY_SECONDS = 1.0
+_NOTIFY_SECONDS = 3.0
+_RETRY_SECONDS = 0.1
+_MOST_RETRY_SECONDS = 5.0
+
+# By table: its key, and which of its rows are forgotten.
+_OLD = (
+    ("pgqueuer_log", "id", "created < now() - interval '7 days'"),
+    ("pgqueuer", "id", "status = 'failed' AND updated < now() - interval '30 days'"),
+    # Of a job that ended in the moment in which another worker began it.
+    (
+        "runs",
+        "job_id",
+        "begun_at < now() - interval '7 days' AND NOT EXISTS (SELECT FROM jobs.pgqueuer WHERE id = row.job_id)",
+    ),
+)
 
 _SETTINGS = DBSettings(db_schema="jobs", channel=CHANNEL)
 
@@ -100,9 +117,16 @@ async def enqueue(
 
 
 async def prune(database: Database) -> None:
-    """Forgets what the engine noted of jobs longer ago than a week."""
-    async with database.global_tx() as tx:
-        await tx.run("DELETE FROM jobs.pgqueuer_log WHERE created < now() - interval '7 days'")
+    """Forgets, in batches, what was noted of jobs a week ago, and jobs that were put aside thirty days ago."""
+    for table, key, old in _OLD:
+        statement = (
+            f"WITH gone AS (DELETE FROM jobs.{table} WHERE {key} IN "
+            f"(SELECT {key} FROM jobs.{table} AS row WHERE {old} LIMIT {BATCH}) RETURNING 1) SELECT count(*) FROM gone"
+        )
+        count = BATCH
+        while count == BATCH:
+            async with database.global_tx() as tx:
+                ((count,),) = await tx.run(statement)
 
 
 @asynccontextmanager
@@ -110,35 +134,47 @@ async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Wakes the workers, in whichever process they are, for what this process enqueues."""
     enqueued = asyncio.Event()
     database.hear(_ENQUEUED, lambda _: enqueued.set())
-    task = asyncio.create_task(_wake(settings, enqueued), name="waking")
-    try:
+    async with going_on(partial(_wake, settings, enqueued), "waking", every=_RETRY_SECONDS):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
-    """A worker that is not woken finds its jobs by itself, a few seconds later: what is lost here costs no more."""
-    while True:
+    """Until its connection is lost. A worker that is not woken finds its jobs by itself, a few seconds later: what is
+    lost here costs no more.
+    """
+    try:
+        connection = await _connected(settings, enqueued)
         try:
-            connection: Any = await asyncpg.connect(
-                settings.database_url,
-                timeout=_CONNECT_SECONDS,
-                # A notification is no fact that must survive: its commit need not wait for the disk.
-                server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},
-            )
-            try:
-                while True:
-                    await enqueued.wait()
-                    enqueued.clear()
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
-                    await asyncio.sleep(_GATHER_SECONDS)
-            finally:
-                connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("waking interrupted", error=type(error).__name__)
-        await asyncio.sleep(_RETRY_SECONDS)
+            await _tell(connection, enqueued)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _log.warning("waking interrupted", error=type(error).__name__)
+
+
+async def _connected(settings: Settings, enqueued: asyncio.Event) -> Any:
+    connection: Any = await asyncpg.connect(
+        settings.database_url,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=_NOTIFY_SECONDS,
+        # A notification is no fact that must survive: its commit need not wait for the disk.
+        server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},
+    )
+    # Found out at once, and not by the next job that somebody is waiting for.
+    connection.add_termination_listener(lambda _: enqueued.set())
+    return connection
+
+
+async def _tell(connection: Any, enqueued: asyncio.Event) -> None:
+    while True:
+        await enqueued.wait()
+        enqueued.clear()
+        try:
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
+        except BaseException:
+            enqueued.set()  # nobody was woken: over the next connection then
+            raise
+        await asyncio.sleep(_GATHER_SECONDS)
 
 
 def _changed() -> str:

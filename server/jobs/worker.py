@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,14 +14,15 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.core.sm import SchedulerManager
 from pgqueuer.domain.errors import FailingListenerError, RetryRequested
 from pgqueuer.domain.models import Job, Schedule
+from prometheus_client import CollectorRegistry, Counter
 
 from server.db.database import Database
 from server.db.together import Together
+from server.jobs.line import Line, connect
 from server.jobs.queue import CHANNEL, engine, enqueue
 from server.jobs.runs import FencedQueries, Overtaken, Run, begin
 from server.settings import Settings
@@ -31,8 +32,8 @@ _log = structlog.get_logger("atrium.jobs")
 Handler = Callable[[Run], Awaitable[None]]
 """Does a job. It may be run again after any failure, and beside one that is taken for dead."""
 
-MOST_ATTEMPTS = 5
-"""A job that was begun so often and did not end is put aside: it may be what kills its workers."""
+MOST_LOST = 5
+"""A job that was begun so often without coming to an end is put aside: it may be what kills its workers."""
 
 HEARTBEAT = timedelta(seconds=12)
 """A job whose worker has been silent for so long is another's."""
@@ -42,12 +43,28 @@ _DEQUEUE = timedelta(seconds=5)
 _BATCH = 10
 _AT_ONCE = 40
 
-_CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 0.2
 _MOST_RETRY_SECONDS = 5.0
-_FIRST_DELAY_SECONDS = 1.0
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a job that fails is tried again before it is put aside: an hour and a half, where nothing else is said.
+
+    A second after the first failure, each time four times as long, and every quarter of an hour in the end: a database
+    or a provider may be away for an hour.
+    """
+
+    most_failures: int = 12
+    first_seconds: float = 1.0
+    most_seconds: float = 900.0
+
+    def delay(self, failures: int) -> timedelta:
+        """How long after so many failures. A little longer for one than for another: they failed together."""
+        seconds = min(self.first_seconds * 4.0 ** (failures - 1), self.most_seconds)
+        return timedelta(seconds=seconds * random.uniform(1, 1.25))  # noqa: S311 - apart, not secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +85,20 @@ class Worker:
         handlers: Mapping[str, Handler],
         schedule: tuple[Cron, ...] = (),
         *,
-        first_delay: float = _FIRST_DELAY_SECONDS,
+        patience: Patience = Patience(),
+        registry: CollectorRegistry | None = None,
     ) -> None:
-        """`first_delay`: seconds until a job that failed is tried again, twice as many each time."""
         self._settings = settings
         self._database = database
         self._handlers = handlers
         self._schedule = schedule
-        self._first_delay = first_delay
+        self._patience = patience
         self._stopping = asyncio.Event()
         self._begin = Together(partial(begin, database))
+        self._tokens: dict[int, UUID] = {}
+        self._runs = Counter(
+            "atrium_jobs", "Runs of jobs, by how they ended.", ["entrypoint", "outcome"], registry=registry
+        )
 
     def stop(self) -> None:
         """Takes no more jobs; `run` returns when those that run are done."""
@@ -88,55 +109,38 @@ class Worker:
         wait = _RETRY_SECONDS
         while not self._stopping.is_set():
             try:
-                connection: Any = await asyncpg.connect(
-                    # LISTEN does not work through a pooler of transactions.
-                    self._settings.listen_database_url or self._settings.database_url,
-                    timeout=_CONNECT_SECONDS,
-                    server_settings={"application_name": "atrium worker", "idle_in_transaction_session_timeout": "30s"},
-                )
+                connection = await connect(self._settings)
                 wait = _RETRY_SECONDS
                 try:
                     await self._work(connection)
                 finally:
                     connection.terminate()
-            except* _LOST as errors:
-                _log.warning("working interrupted", error=type(errors.exceptions[0]).__name__)
-            except* Exception as errors:  # noqa: BLE001 - whatever it is, jobs go on being done
-                _log.error("working interrupted", exc_info=errors)
+            except _LOST as error:
+                _log.warning("working interrupted", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it is, jobs go on being done
+                _log.error("working interrupted", exc_info=error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait * random.uniform(0.5, 1)):  # noqa: S311 - apart, not secret
                     await self._stopping.wait()
             wait = min(2 * wait, _MOST_RETRY_SECONDS)
 
     async def _work(self, connection: Any) -> None:
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        queries = engine(AsyncpgDriver(connection), FencedQueries)
+        """Until it is stopped and what runs has ended, or until the connection is of no use any more, or cancelled."""
+        line = Line(connection)
+        queries = engine(line, FencedQueries)
         assert isinstance(queries, FencedQueries)
-        queries.tokens = {}
+        queries.tokens = self._tokens
+        await queries.give_back()  # what the connection before this one could not carry any more
+        shift = _Shift()
         manager = QueueManager(queries, CHANNEL)
         for name, handler in self._handlers.items():
             # Held, not removed: what a job was about can still be looked into.
-            manager.entrypoint(name, on_failure="hold")(self._fenced(handler, queries.tokens))
+            manager.entrypoint(name, on_failure="hold")(self._fenced(handler, shift))
         scheduler = SchedulerManager(queries)
         for cron in self._schedule:
             scheduler.schedule(cron.entrypoint, cron.expression)(self._due)
-
-        async def end() -> None:
-            waits = [asyncio.create_task(event.wait()) for event in (self._stopping, lost)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-            manager.shutdown.set()
-            scheduler.shutdown.set()
-            if lost.is_set():
-                raise ConnectionResetError
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(end())
-            group.create_task(
+        working = [
+            asyncio.create_task(
                 manager.run(
                     dequeue_timeout=_DEQUEUE,
                     batch_size=_BATCH,
@@ -146,30 +150,75 @@ class Worker:
                     log_aggregation_interval=timedelta(),
                 )
             )
-            if self._schedule:
-                group.create_task(scheduler.run())
+        ]
+        if self._schedule:
+            working.append(asyncio.create_task(scheduler.run()))
+        # The engine waits for what runs, however long that is, before it tells that it cannot go on.
+        lost = asyncio.create_task(line.lost.wait())
+        signs = [lost, *(asyncio.create_task(event.wait()) for event in (self._stopping, manager.shutdown))]
+        try:
+            await asyncio.wait([*working, *signs], return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                manager.shutdown.set()
+                scheduler.shutdown.set()
+                while not line.lost.is_set() and (rest := [task for task in working if not task.done()]):
+                    await asyncio.wait([*rest, lost], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if line.lost.is_set():
+                connection.terminate()  # nobody waits for its answers
+            shift.end()
+            for task in (*working, *signs):
+                task.cancel()
+            await asyncio.wait(working)
+        for task in working:
+            if not task.cancelled():
+                task.result()
+        if not self._stopping.is_set():
+            raise ConnectionResetError
 
-    def _fenced(self, handler: Handler, tokens: dict[int, UUID]) -> Callable[[Job], Awaitable[None]]:
+    def _fenced(self, handler: Handler, shift: _Shift) -> Callable[[Job], Awaitable[None]]:
         async def run(job: Job) -> None:
-            this = await self._begin(job)
-            tokens[this.job_id] = this.token
-            told = {"entrypoint": job.entrypoint, "job": this.job_id, "attempts": this.attempts}
-            if this.attempts > MOST_ATTEMPTS:
-                _log.error("job put aside", **told)
-                raise PutAside
-            try:
-                await handler(this)
-            except Overtaken:
-                _log.warning("job overtaken", **told)
-            except Exception as error:
-                if this.attempts == MOST_ATTEMPTS:
-                    _log.error("job put aside", **told, exc_info=error)
-                    raise PutAside from error
-                delay = timedelta(seconds=self._first_delay * 2 ** (this.attempts - 1))
-                _log.warning("job failed", **told, again_in=delay.total_seconds(), exc_info=error)
-                raise RetryRequested(delay=delay) from error
+            with shift.run():
+                this = await self._begin(job)
+                if this is None:
+                    return
+                self._tokens[this.job_id] = this.token
+                await self._do(handler, job, this)
 
         return run
+
+    async def _do(self, handler: Handler, job: Job, run: Run) -> None:
+        told = {"entrypoint": job.entrypoint, "job": run.job_id, "attempts": run.attempts}
+
+        def ended(outcome: str) -> None:
+            self._runs.labels(job.entrypoint, outcome).inc()
+
+        # The engine counts the runs that failed; the others that were begun came to no end.
+        failures, lost = job.attempts, run.attempts - 1 - job.attempts
+        if lost >= MOST_LOST:
+            ended("put_aside")
+            _log.error("job put aside", **told)
+            raise PutAside
+        try:
+            await handler(run)
+        except Overtaken:
+            ended("overtaken")
+            _log.warning("job overtaken", **told)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _cancelled():
+                ended("cut_short")
+                raise
+            failures += 1
+            if failures >= self._patience.most_failures:
+                ended("put_aside")
+                _log.error("job put aside", **told, exc_info=error)
+                raise PutAside(type(error).__name__) from error
+            ended("failed")
+            delay = self._patience.delay(failures)
+            _log.warning("job failed", **told, again_in=delay.total_seconds(), exc_info=error)
+            raise RetryRequested(delay=delay) from error
+        else:
+            ended("done")
 
     async def _due(self, schedule: Schedule) -> None:
         """What is scheduled becomes a job like any other, with its lease: one, however many workers there are."""
@@ -179,3 +228,40 @@ class Worker:
 
 class PutAside(Exception):
     """The job was begun too often: it is held for somebody to look at."""
+
+
+class _Shift:
+    """What runs while one connection lasts."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._over = False
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """The task's own run, which the end of the shift cuts short."""
+        task = _this()
+        self._tasks.add(task)
+        if self._over:
+            task.cancel()  # where it next waits
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
+
+    def end(self) -> None:
+        """Cuts short what runs, and what would still begin."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end; else what it waited for was, which is a failure like any other."""
+    return _this().cancelling() > 0
+
+
+def _this() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "runs are tasks"
+    return task

@@ -18,6 +18,8 @@ class DomainError(Exception):
 
     template: ClassVar[str]
     reason: ClassVar[str]
+    security_event: ClassVar[bool] = False
+    """Whether a known caller's being refused for it is written into the audit log."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -39,6 +41,8 @@ class Unauthenticated(DomainError):
 
 class PermissionDenied(DomainError):
     """The caller is known and may not do this."""
+
+    security_event = True
 
 
 class NotFound(DomainError):
@@ -120,8 +124,10 @@ class InvalidRequest(InvalidArgument):
 class PageTokenInvalid(InvalidArgument):
     """The page token is not one that this list gave for these arguments."""
 
-    def __init__(self) -> None:
-        super().__init__([("page_token", "is not one that this list gave for these arguments")])
+    security_event = True  # it may be another tenant's
+
+    def __init__(self, field: str = "page_token") -> None:
+        super().__init__([(field, "is not one that this list gave for these arguments")])
 
 
 class PermissionMissing(PermissionDenied):
@@ -130,6 +136,10 @@ class PermissionMissing(PermissionDenied):
 
 class PlatformOnly(PermissionDenied):
     """Only the platform's administrators may do this."""
+
+
+class SuperAdminOnly(PermissionDenied):
+    """Only the platform's super administrators may do this, signed in themselves and not with a key."""
 
 
 class EmailNotVerified(PermissionDenied):

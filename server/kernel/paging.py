@@ -60,34 +60,33 @@ class PageTokens:
 
         Raises PageTokenInvalid for a token that is not this server's, or another list's.
         """
-        return PageRequest(min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), self._read(token, scope))
+        cursor = self.opened(token, scope)
+        return PageRequest(
+            min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), None if cursor is None else UUID(bytes=cursor)
+        )
 
     def token(self, cursor: UUID | None, scope: bytes) -> str:
         """The token of the page behind `cursor`; empty where nothing follows."""
+        return self.sealed(None if cursor is None else cursor.bytes, scope)
+
+    def sealed(self, cursor: bytes | None, scope: bytes) -> str:
+        """The token of what is behind a cursor that is no id; empty where nothing follows."""
         if cursor is None:
             return ""
-        return self.seal(cursor.bytes, scope)
+        return base64.urlsafe_b64encode(cursor + _mac(self._keys[0], cursor, scope)).decode()
 
-    def seal(self, place: bytes, scope: bytes) -> str:
-        """A token that stands for the place, in that scope alone."""
-        return base64.urlsafe_b64encode(place + _mac(self._keys[0], place, scope)).decode()
-
-    def unseal(self, token: str, scope: bytes) -> bytes | None:
-        """The place; None for a token that is not this server's, or of another scope."""
+    def opened(self, token: str, scope: bytes) -> bytes | None:
+        """The cursor in the token; None where it is empty. Raises PageTokenInvalid."""
+        if not token:
+            return None
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
-            return None
-        place, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        return place if any(hmac.compare_digest(mac, _mac(key, place, scope)) for key in self._keys) else None
-
-    def _read(self, token: str, scope: bytes) -> UUID | None:
-        if not token:
-            return None
-        place = self.unseal(token, scope)
-        if place is None:
+            raise PageTokenInvalid from None
+        cursor, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not any(hmac.compare_digest(mac, _mac(key, cursor, scope)) for key in self._keys):
             raise PageTokenInvalid
-        return UUID(bytes=place)
+        return cursor
 
 
 def _mac(key: bytes, cursor: bytes, scope: bytes) -> bytes:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
+from server.kernel.addresses import network_of
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Decided, Permission
+
+SUPER_ADMIN = "super_admin"
+"""The code of the role that the platform's own administrators hold; in the platform's tenant no other can bear it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Principal:
     home_tenant_id: UUID | None = None
     allowed_models: frozenset[str] | None = None
     """The names of the models that their key is limited to; None: every model."""
+    key_expires_at: datetime | None = None
+    """When their key stops being good; None: never, or there is no key."""
     unverified: bool = False
     decided: Decided = field(default_factory=dict, compare=False, repr=False)
     """What their roles say of each permission, before a key's scopes take some away."""
@@ -40,6 +48,12 @@ class Principal:
     def is_platform(self) -> bool:
         """True for the platform's own people, the only ones who may look past their tenant."""
         return self.home == PLATFORM_TENANT_ID
+
+    @property
+    def is_super_admin(self) -> bool:
+        """True for somebody who is signed in and holds the platform's own role: never for a key, whoever's it is."""
+        signed_in = self.is_platform and self.session_id is not None
+        return signed_in and any(grant.role_code == SUPER_ADMIN for grant in self.decided.values())
 
     @property
     def member_id(self) -> UUID | None:
@@ -64,12 +78,19 @@ class Call:
     principal: Principal | None = None
     service: str | None = None
     """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
+    confirm: Callable[[], Awaitable[None]] | None = None
+    """Of a stream: raises where the caller has lost the right to it meanwhile."""
 
     @property
     def caller(self) -> Principal:
         """The verified caller. Only methods that require one may ask."""
         assert self.principal is not None, f"{self.method} asked for the caller of a public call"
         return self.principal
+
+    @property
+    def network(self) -> str | None:
+        """What it is counted under where callers are counted by where they call from; None for a socket file."""
+        return None if self.address is None else network_of(self.address)
 
     @property
     def traceparent(self) -> str:

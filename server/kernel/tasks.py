@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Any, TypeVar
 
-Item = TypeVar("Item")
+from server.kernel.errors import Unavailable
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.1
+_MOST_RETRY_SECONDS = 5.0
 
 
 class Background:
@@ -29,9 +37,11 @@ class Background:
             task.get_loop().call_exception_handler(context)
 
     async def close(self, seconds: float) -> None:
-        """Lets what runs finish within that time, and cancels the rest."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        """Lets what runs, and what it starts in its turn, finish within that time, and cancels the rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         rest = list(self._tasks)
         for task in rest:
             task.cancel()
@@ -39,7 +49,57 @@ class Background:
             await asyncio.wait(rest)
 
 
-async def beating(source: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
+@asynccontextmanager
+async def going_on(act: Callable[[], Awaitable[None]], name: str, *, every: float) -> AsyncIterator[None]:
+    """Acts again and again, `every` so many seconds after it has come to its end, as long as the context is open.
+
+    A failure ends nothing: it reaches the event loop's exception handler, which logs it, and the next try comes soon,
+    and later each time that it fails too.
+    """
+    task = asyncio.create_task(_go_on(act, name, every), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _go_on(act: Callable[[], Awaitable[None]], name: str, every: float) -> None:
+    pauses = _pauses()
+    while True:
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the work goes on being done
+            context = {"message": f"{name} failed, and is tried again", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            await asyncio.sleep(next(pauses))
+        else:
+            pauses = _pauses()
+            await asyncio.sleep(every)
+
+
+async def persistently(act: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """What `act` gives, tried again where it raises Unavailable, later each time, and for so many seconds at most."""
+    pauses, until = _pauses(), monotonic() + seconds
+    while True:
+        try:
+            return await act()
+        except Unavailable:
+            pause = next(pauses)
+            if monotonic() + pause > until:
+                raise
+        await asyncio.sleep(pause)
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait before each further try: apart from what others wait, who failed at the same moment."""
+    pause = _RETRY_SECONDS
+    while True:
+        yield pause * random.uniform(0.5, 1)  # noqa: S311 - apart from one another, not secret
+        pause = min(2 * pause, _MOST_RETRY_SECONDS)
+
+
+async def beating(source: AsyncGenerator[T, None], seconds: float) -> AsyncGenerator[T | None, None]:
     """What the source gives; None as often as the next takes that long. Closing the source is its owner's business."""
     while True:
         following = asyncio.ensure_future(anext(source))

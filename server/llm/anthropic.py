@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import NO_KEY, SILENCE_SECONDS, authorization
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Connections, authorization
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -59,11 +59,12 @@ def installed() -> bool:
         return False
 
 
-class AnthropicEndpoint:
+class AnthropicEndpoint(Connections):
     """The connections to one address, made when they are first needed."""
 
     def __init__(self, base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> None:
         """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+        super().__init__()
         # OpenAI's addresses end in /v1, and so people write these too; the SDK adds it.
         self._base_url = base_url.removesuffix("/v1")
         self._key = api_key or NO_KEY
@@ -85,8 +86,9 @@ class AnthropicEndpoint:
         return self._sdk, self._client
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
 
 def _credentials(key: str | None) -> dict[str, str]:
@@ -106,18 +108,19 @@ class AnthropicChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        sdk, client = await self._endpoint.client()
         reader, meter = MessageReader(), AnswerMeter(request)
         headers = {**request.headers, **self._credentials}
-        async with client.messages(request.name, _body(request), headers, lambda: meter.finished) as parts:
-            async for data in parts:
-                if chunks := reader.feed(data):
-                    yield meter.counted(chunks)
-                if reader.failure is not None:
-                    raise reader.failure
-                if reader.done:
-                    await sdk.drain(parts)
-                    break
+        async with self._endpoint.used():
+            sdk, client = await self._endpoint.client()
+            async with client.messages(request.name, _body(request), headers, lambda: meter.finished) as parts:
+                async for data in parts:
+                    if chunks := reader.feed(data):
+                        yield meter.counted(chunks)
+                    if reader.failure is not None:
+                        raise reader.failure
+                    if reader.done:
+                        await sdk.drain(parts)
+                        break
         if not meter.finished:
             raise ModelResponseInvalid
 

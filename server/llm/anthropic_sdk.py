@@ -11,7 +11,7 @@ import httpx2
 from anthropic import AnthropicError, APIConnectionError, AsyncAnthropic, AsyncStream
 
 from server.llm.addresses import AddressRefused, public_address
-from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, refusal
+from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, not_public, refusal
 from server.llm.port import ModelResponseInvalid, ModelUnavailable
 
 _MOST_KEPT = 100
@@ -134,7 +134,7 @@ async def _guard(request: httpx2.Request) -> None:
     try:
         address = await public_address(host, request.url.port or 443)
     except AddressRefused:
-        raise Refused(403) from None
+        raise not_public() from None
     except OSError as error:
         raise httpx2.ConnectError(str(error)) from error
     request.extensions = {**request.extensions, "sni_hostname": host}

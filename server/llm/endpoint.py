@@ -15,7 +15,15 @@ import aiohttp
 import orjson
 
 from server.llm.addresses import AddressRefused, check_public, public_address
-from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, authorization, refusal
+from server.llm.http import (
+    CONNECT_SECONDS,
+    DRAIN_SECONDS,
+    MOST_CONNECTIONS,
+    Connections,
+    authorization,
+    not_public,
+    refusal,
+)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HEADERS = {
@@ -25,7 +33,7 @@ _HEADERS = {
 }
 
 
-class HttpEndpoint:
+class HttpEndpoint(Connections):
     """Posts JSON to the paths of a base URL, and reads what comes back.
 
     It follows to no other address: neither the key nor the conversation is for it. It does not try again, but where a
@@ -35,6 +43,7 @@ class HttpEndpoint:
 
     def __init__(self, base_url: str, key: str, *, silence: float, guarded: bool) -> None:
         """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+        super().__init__()
         self.base_url = base_url
         self.headers = {**_HEADERS, **authorization(key)}
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
@@ -46,9 +55,9 @@ class HttpEndpoint:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Closes every connection."""
-        if self._session is not None:
-            await self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     @asynccontextmanager
     async def post(
@@ -58,19 +67,24 @@ class HttpEndpoint:
 
         Raises Refused, and what aiohttp raises.
         """
-        response = await self._answered(f"{self.base_url}{path}", orjson.dumps(body), {**self.headers, **headers})
-        async with response:
-            if response.status // 100 != 2:
-                raise await refusal(response.status, response.headers, response.content.iter_any())
-            try:
-                yield response.content
-            except RuntimeError as error:
-                if self._session is None or not self._session.closed:
-                    raise
-                raise aiohttp.ClientConnectionError(str(error)) from error  # it was closed here in the midst of reading
+        async with self.used():
+            session = self._session = self._session or self._opened()
+            url, headers = f"{self.base_url}{path}", {**self.headers, **headers}
+            async with await self._answered(session, url, orjson.dumps(body), headers) as response:
+                if response.status // 100 != 2:
+                    raise await refusal(response.status, response.headers, response.content.iter_any())
+                try:
+                    yield response.content
+                except RuntimeError as error:
+                    if not session.closed:
+                        raise
+                    raise aiohttp.ClientConnectionError(
+                        str(error)
+                    ) from error  # it was closed here in the midst of reading
 
-    async def _answered(self, url: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        session = self._session = self._session or self._opened()
+    async def _answered(
+        self, session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         target: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
         if self._guarded and self._proxy is not None:
             target |= await self._checked(url, headers)
@@ -82,7 +96,7 @@ class HttpEndpoint:
                 if not connection.reused:
                     raise
             except (AddressRefused, aiohttp.InvalidURL):
-                raise Refused(403) from None
+                raise not_public() from None
 
     async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """What to ask a proxy for: the address that was looked at, since it would look the name up by itself."""
@@ -91,7 +105,7 @@ class HttpEndpoint:
         try:
             address = await public_address(host, port)
         except AddressRefused:
-            raise Refused(403) from None
+            raise not_public() from None
         except OSError as error:
             raise aiohttp.ClientConnectionError(str(error)) from error
         place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

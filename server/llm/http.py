@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from math import isnan
 
@@ -14,6 +15,7 @@ from server.kernel.errors import DomainError
 from server.llm.port import (
     ModelContentFiltered,
     ModelContextExceeded,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -50,6 +52,37 @@ def authorization(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
+class Connections(ABC):
+    """The connections of one process to one endpoint, which are closed when they are given up and nobody uses them."""
+
+    def __init__(self) -> None:
+        self._uses = 0
+        self._given_up = False
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """They stay open within."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            await self._close_unused()
+
+    async def give_up(self) -> None:
+        """Closes them as soon as nobody uses them; whoever still has them may use them once more."""
+        self._given_up = True
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        if self._given_up and not self._uses:
+            await self.close()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Closes every connection."""
+
+
 class Refused(Exception):
     """The endpoint answers with a status that is no success."""
 
@@ -67,7 +100,9 @@ class Refused(Exception):
             case 429:
                 # Where the account is empty, waiting does not fill it.
                 return ModelRateLimited(model, self.retry_after, helps=self.code != "insufficient_quota")
-            case 401 | 402 | 403 | 404 | 405:
+            case 401 | 403:
+                return ModelCredentialRefused(model)
+            case 402 | 404 | 405:
                 return ModelNotConfigured(model)
             case status if status < 400:  # it has moved, and its address is the operator's to change
                 return ModelNotConfigured(model)
@@ -78,6 +113,11 @@ class Refused(Exception):
         if self.code in _FILTERED:
             return ModelContentFiltered([(field, "is refused by the provider's filter")])
         return ModelRequestRejected([(field, "the model's provider refuses the request")])
+
+
+def not_public() -> Refused:
+    """What is behind an address that the server does not call for tenants: to them, nothing."""
+    return Refused(404)
 
 
 async def refusal(status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> Refused:

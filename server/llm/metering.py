@@ -20,6 +20,7 @@ class AnswerMeter:
         self._prompt = sum(len(message.text.encode()) for message in request.messages) // BYTES_PER_TOKEN + 1
         self._parts = 0
         self._characters = 0
+        self._bytes = 0
         self._told = False
         self.finished = False
 
@@ -33,13 +34,16 @@ class AnswerMeter:
             self._parts += bool(chunk.size)
             self._characters += chunk.size
             self._told = self._told or chunk.usage is not None
+            if not self._told:
+                self._bytes += sum(len(text.encode()) for text in chunk.texts)
             self.finished = self.finished or chunk.finish_reason is not None
         if self._parts > self._most + 1 or self._characters > _MOST_ANSWER_CHARACTERS:
             raise ModelResponseInvalid
         if self._told:
             return chunks
         last = chunks[-1]
-        usage = Usage(self._prompt, self._parts, estimated=True)
+        # A part may be a token or a sentence of them.
+        usage = Usage(self._prompt, max(self._parts, self._bytes // BYTES_PER_TOKEN), estimated=True)
         # Not by `replace`, which looks at all fields anew: a tenth of a chunk's way.
         return [*chunks[:-1], ChatChunk(last.text, last.finish_reason, usage, last.tool_calls)]
 

@@ -58,7 +58,11 @@ class ModelRateLimited(ResourceExhausted):
 
 
 class ModelNotConfigured(FailedPrecondition):
-    """The model {subject} cannot be called: its provider is not set up, or refuses the credential it was given."""
+    """The model {subject} cannot be called: its provider is not set up, or is not where it should be."""
+
+
+class ModelCredentialRefused(ModelNotConfigured):
+    """The model {subject} cannot be called: its provider refuses the credential that it is called with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,11 @@ class ChatChunk:
     def size(self) -> int:
         """Characters written."""
         return len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.tool_calls)
+
+    @property
+    def texts(self) -> list[str]:
+        """What was written."""
+        return [self.text, *(text for call in self.tool_calls for text in (call.name, call.arguments))]
 
 
 @dataclass(frozen=True, slots=True)

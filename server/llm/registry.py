@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from server.kernel.tasks import Background
 from server.llm import anthropic
 from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
 from server.llm.endpoint import HttpEndpoint
-from server.llm.http import NO_KEY
+from server.llm.http import NO_KEY, Connections
 from server.llm.openai import OpenAIChat, OpenAIEmbedding, connect
 from server.llm.port import ChatModel, EmbeddingModel, ModelNotConfigured
 from server.settings import Settings
+
+MOST_ENDPOINTS = 256
+
+_CLOSE_SECONDS = 5.0
+
+Held = TypeVar("Held", bound=Connections)
 
 _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": anthropic.ADDRESS}
 
@@ -44,30 +53,60 @@ class Endpoint:
         return self.own_key
 
 
+class _Lately(Generic[Held]):
+    """What was used last; the rest is given up."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[tuple[str, bool], Held] = OrderedDict()
+        self._background = Background()
+
+    def get(self, place: tuple[str, bool], make: Callable[[], Held]) -> Held:
+        found = self._held.get(place)
+        if found is None:
+            found = self._held[place] = make()
+            if len(self._held) > self._most:
+                _, oldest = self._held.popitem(last=False)
+                self._background.start(oldest.give_up(), "endpoint given up")
+        else:
+            self._held.move_to_end(place)
+        return found
+
+    async def close(self) -> None:
+        for held in self._held.values():
+            await held.close()
+        await self._background.close(_CLOSE_SECONDS)
+
+
 class Registry:
-    """The models of one process, each endpoint's connections made once."""
+    """The models of one process. An endpoint's connections stay while it is among those that were called last."""
 
     def __init__(
-        self, settings: Settings, chats: Mapping[str, ChatModel], embeddings: Mapping[str, EmbeddingModel]
+        self,
+        settings: Settings,
+        chats: Mapping[str, ChatModel],
+        embeddings: Mapping[str, EmbeddingModel],
+        *,
+        most: int = MOST_ENDPOINTS,
     ) -> None:
-        """`chats`, `embeddings`: the models that need no endpoint, by name."""
+        """`chats`, `embeddings`: the models that need no endpoint, by name. `most`: endpoints of one protocol that stay
+        open, since tenants name as many as they like.
+        """
         keys = {url.rstrip("/"): key.get_secret_value() for url, key in settings.provider_keys.items()}
         for provider, secret in (("openai", settings.openai_api_key), ("anthropic", settings.anthropic_api_key)):
             if secret is not None:
                 keys.setdefault(_ADDRESSES[provider].rstrip("/"), secret.get_secret_value())
         self._keys = keys
         self._private = settings.private_model_addresses
-        self._clients: dict[tuple[str, bool], HttpEndpoint] = {}
-        self._anthropic: dict[tuple[str, bool], AnthropicEndpoint] = {}
+        self._clients = _Lately[HttpEndpoint](most)
+        self._anthropic = _Lately[AnthropicEndpoint](most)
         self._chats = chats
         self._embeddings = embeddings
 
     async def close(self) -> None:
         """Closes what it connected."""
-        for client in self._clients.values():
-            await client.close()
-        for place in self._anthropic.values():
-            await place.close()
+        await self._clients.close()
+        await self._anthropic.close()
 
     def chat(self, endpoint: Endpoint) -> ChatModel:
         """The chat model there. Raises ModelNotConfigured."""
@@ -92,18 +131,15 @@ class Registry:
     def _client(self, endpoint: Endpoint) -> HttpEndpoint:
         """The connections to the endpoint, which all share, whatever their key. Raises ModelNotConfigured."""
         place = address, guarded = self._place(endpoint)
-        if place not in self._clients:
-            self._clients[place] = connect(address, self._keys.get(address, ""), guarded=guarded)
-        return self._clients[place]
+        return self._clients.get(place, lambda: connect(address, self._keys.get(address, ""), guarded=guarded))
 
     def _endpoint(self, endpoint: Endpoint) -> AnthropicEndpoint:
         """The same of one that speaks Anthropic's protocol."""
         place = address, guarded = self._place(endpoint)
         if not anthropic.installed():
             raise ModelNotConfigured(endpoint.name)
-        if place not in self._anthropic:
-            self._anthropic[place] = AnthropicEndpoint(address, self._keys.get(address, ""), guarded=guarded)
-        return self._anthropic[place]
+        key = self._keys.get(address, "")
+        return self._anthropic.get(place, lambda: AnthropicEndpoint(address, key, guarded=guarded))
 
     def _place(self, endpoint: Endpoint) -> tuple[str, bool]:
         """Its address, and whether that must be a public one.

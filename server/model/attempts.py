@@ -70,6 +70,7 @@ class Attempts:
         self._metered = metered
         self._breakers = breakers
         self._asked: set[UUID] = set()
+        self._chosen: UUID | None = None
         self.meters: list[Meter] = []
         self._first = self._choose(None)
 
@@ -109,9 +110,12 @@ class Attempts:
                     failed = error
                 else:
                     self._breakers.succeeded(self._plan.tenant_id, model.id)
+                    self._chosen = None
                     return
                 failure = failure_of(failed)
                 wait = self._noted(model, failed, failure)
+                if failure not in PASSING or meter.begun:
+                    self.leave()
                 if meter.begun or wait is None:
                     break
                 if (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
@@ -129,6 +133,12 @@ class Attempts:
                 switches += 1
             meter.end("error", failed.reason)
             model, chat = following
+
+    def leave(self) -> None:
+        """Says that nothing more will be heard of how the model is doing that was chosen last."""
+        if self._chosen is not None:
+            self._breakers.left(self._plan.tenant_id, self._chosen)
+            self._chosen = None
 
     def _noted(self, model: Model, error: DomainError, failure: Failure | None) -> float | None:
         """Counts the failure; the seconds that the provider asks for, None where another try is of no use."""
@@ -171,8 +181,9 @@ class Attempts:
                 failures.append(health.last)
                 continue
             try:
-                return self._chosen(model)
+                return self._taken(model)
             except ModelNotConfigured as error:
+                self.leave()
                 unset = unset or error
                 failures.append("outage")
         fallbacks = (model for kind in dict.fromkeys(failures) for model in self._plan.fallbacks.get(kind, ()))
@@ -181,13 +192,15 @@ class Attempts:
                 cooling.append(self._breakers.health(tenant_id, model.id).cooling)
                 continue
             try:
-                return self._chosen(model)
+                return self._taken(model)
             except ModelNotConfigured as error:
+                self.leave()
                 unset = unset or error
         raise unset or ModelUnavailable(min(cooling, default=None))
 
-    def _chosen(self, model: Model) -> tuple[Model, ChatModel]:
+    def _taken(self, model: Model) -> tuple[Model, ChatModel]:
         self._asked.add(model.id)
+        self._chosen = model.id
         return model, self._reach(model)
 
     def _not_asked(self, models: Iterable[Model]) -> Iterator[Model]:

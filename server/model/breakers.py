@@ -15,6 +15,8 @@ HealthState = Literal["healthy", "cooling", "trial"]
 _TRIAL_SECONDS = 30.0
 """A trial that has not come to an end by then is nobody's, and the next call may make one."""
 
+_MOST = 10_000
+
 
 @dataclass(slots=True)
 class _Circuit:
@@ -41,9 +43,10 @@ class Breakers:
     cooldown; then one call tries it, and closes the circuit or opens it again.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """`clock`: seconds."""
+    def __init__(self, clock: Callable[[], float] = monotonic, most: int = _MOST) -> None:
+        """`clock`: seconds. `most`: how many circuits are remembered, those that failed last."""
         self._clock = clock
+        self._most = most
         self._circuits: dict[tuple[UUID, UUID], _Circuit] = {}
 
     def allows(self, tenant_id: UUID, model_id: UUID) -> bool:
@@ -60,6 +63,11 @@ class Breakers:
     def succeeded(self, tenant_id: UUID, model_id: UUID) -> None:
         """It answers again: what it did before is forgotten."""
         self._circuits.pop((tenant_id, model_id), None)
+
+    def left(self, tenant_id: UUID, model_id: UUID) -> None:
+        """A call has ended that says nothing of how the target is doing: was it its trial, the next call is."""
+        if (circuit := self._circuits.get((tenant_id, model_id))) is not None:
+            circuit.trial_until = 0.0
 
     def failed(
         self,
@@ -78,7 +86,10 @@ class Breakers:
         """
         if not cooldown:
             return
-        circuit = self._circuits.setdefault((tenant_id, model_id), _Circuit())
+        circuit = self._circuits.pop((tenant_id, model_id), None) or _Circuit()
+        self._circuits[tenant_id, model_id] = circuit
+        if len(self._circuits) > self._most:
+            del self._circuits[next(iter(self._circuits))]
         circuit.failures += 1
         circuit.last = failure
         limited = failure == "rate_limit"

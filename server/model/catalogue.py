@@ -125,6 +125,11 @@ class Catalogues:
         self._shared.listening(connected)
         self._own.listening(connected)
 
+    def heard(self, until: float) -> None:
+        """Whatever was told before then has been heard."""
+        self._shared.heard(until)
+        self._own.heard(until)
+
     async def _read_shared(self) -> _Shared:
         async with self._database.global_tx() as tx:
             found, next_price = await models.everything(tx)

@@ -17,6 +17,7 @@ from server.kernel.errors import (
     InvalidRequest,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
     Unavailable,
 )
 
@@ -64,6 +65,10 @@ class GenerationNotFound(NotFound):
     """No stream with this id that can be taken up again."""
 
     resource = "generation"
+
+
+class TooManyGenerations(ResourceExhausted):
+    """So many resumable streams are being written as may be at once: try again later."""
 
 
 class GenerationLost(Unavailable):

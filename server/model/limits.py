@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import inf
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from server.kernel.errors import InvalidArgument, NotFound, ResourceExhausted
+from server.kernel.errors import NotFound, ResourceExhausted
+from server.model.domain import CallLog
 
 WindowKind = Literal["minute", "month", "none"]
 Kind = Literal["requests", "tokens", "cost", "parallel"]
@@ -19,7 +21,8 @@ WARNINGS = (Decimal("0.8"), Decimal(1))
 
 _ZERO = Decimal(0)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_PARALLEL_RETRY_SECONDS = 1.0
+_GIVEN_BACK_SECONDS = 1.0
+"""When to come back where only calls under way stand in the way: whatever they hold and do not use is given back."""
 
 
 class LimitReached(ResourceExhausted):
@@ -34,11 +37,10 @@ class LimitsNotFound(NotFound):
     resource = "model limits"
 
 
-class LimitSubjectUnknown(InvalidArgument):
-    """There is no such user or API key."""
+class LimitSubjectUnknown(NotFound):
+    """No user or API key with this id."""
 
-    def __init__(self, field: str) -> None:
-        super().__init__([(field, "is not one of the tenant's")])
+    resource = "user or API key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ def subject_of(user_id: UUID | None, api_key_id: UUID | None) -> str:
     return "tenant" if user_id is None else f"user/{user_id}"
 
 
+def subjects_of(user_id: UUID | None, api_key_id: UUID | None) -> list[str]:
+    """Everyone whose limits a call of theirs counts in."""
+    return list(dict.fromkeys(("tenant", subject_of(user_id, None), subject_of(None, api_key_id))))
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What one call may use of one limit at most."""
@@ -113,13 +120,17 @@ class Claim:
         """What counts from its beginning: the call itself."""
         return self.amount - self.reserved
 
+    def outgrows(self, used: Decimal) -> bool:
+        """Whether what is used leaves no room for it, whatever calls under way give back."""
+        return used + self.amount > self.limit
+
     def refusal(self, reserved: Decimal, used: Decimal, moment: datetime) -> LimitReached | None:
         """Why the call cannot be made where so much is reserved and used; None: it can."""
         if reserved + used + self.amount <= self.limit:
             return None
         return LimitReached(
             self.window.subject,
-            None if self.amount > self.limit else _retry_after(self.window.kind, moment),
+            self._retry_after(used, moment),
             kind=self.window.measure,
             window={"minute": "a minute", "month": "a month", "none": "at once"}[self.window.kind],
             limit=_text(self.limit),
@@ -127,6 +138,20 @@ class Claim:
             reserved=_text(reserved),
             needed=_text(self.amount),
         )
+
+    def _retry_after(self, used: Decimal, moment: datetime) -> float | None:
+        if self.amount > self.limit:
+            return None
+        return _until_over(self.window.kind, moment) if self.outgrows(used) else _GIVEN_BACK_SECONDS
+
+
+def months(call: CallLog) -> Iterator[tuple[Window, Decimal]]:
+    """Each month's limit that the call counts in where there is one, and what it used of it."""
+    start = _start("month", call.created_at.astimezone(UTC))
+    used: dict[Kind, Decimal] = {"tokens": Decimal(call.total_tokens), "cost": call.total_cost or _ZERO}
+    for subject in subjects_of(call.user_id, call.api_key_id):
+        for measure, amount in used.items():
+            yield Window("month", start, subject, measure), amount
 
 
 def windows(subject: str, limits: Limits, moment: datetime) -> Iterator[tuple[Window, Decimal]]:
@@ -152,9 +177,19 @@ def claims(subjects: Iterable[tuple[str, Limits]], tokens: int, cost: Decimal, m
     ]
 
 
-def crossed(limit: Decimal, before: Decimal, after: Decimal) -> list[Decimal]:
-    """The warnings that this use has brought on."""
-    return [part for part in WARNINGS if before < part * limit <= after]
+def mark(limit: Decimal, part: Decimal) -> str:
+    """How it is noted that this part of the limit was warned of."""
+    return f"{_text(limit)}:{part}"
+
+
+def due(limit: Decimal, used: Decimal, warned: Container[str]) -> list[Decimal]:
+    """The parts of a month's limit that are passed, and that nobody was warned of."""
+    return [part for part in WARNINGS if used >= part * limit and mark(limit, part) not in warned]
+
+
+def longest(refusals: Sequence[LimitReached]) -> LimitReached:
+    """The one of a call's refusals that stands longest: whoever heeds it finds none of the others."""
+    return max(refusals, key=lambda refusal: inf if refusal.retry_after is None else refusal.retry_after)
 
 
 def _start(kind: WindowKind, moment: datetime) -> datetime:
@@ -166,15 +201,15 @@ def _start(kind: WindowKind, moment: datetime) -> datetime:
     return _NEVER
 
 
-def _retry_after(kind: WindowKind, moment: datetime) -> float:
-    """Seconds until the window is over, or until another call may be."""
+def _until_over(kind: WindowKind, moment: datetime) -> float:
+    """Seconds until the window is over."""
     match kind:
         case "minute":
             return 60 - moment.second - moment.microsecond / 1e6
         case "month":
             following = (_start("month", moment) + timedelta(days=32)).replace(day=1)
             return (following - moment).total_seconds()
-    return _PARALLEL_RETRY_SECONDS
+    return _GIVEN_BACK_SECONDS
 
 
 def _text(amount: Decimal) -> str:

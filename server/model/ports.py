@@ -17,6 +17,13 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class Subjects(Protocol):
+    """Those whom limits are set for."""
+
+    async def is_there(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
+        """Whether the tenant has that user, or that key. One of the two is given."""
+
+
 class CallSettings(Protocol):
     """A tenant's settings for calls that leave things open, and the most that they may use; None: no limit."""
 
@@ -42,6 +49,8 @@ class CallSettings(Protocol):
     def store_prompts(self) -> bool: ...
     @property
     def prompt_retention_days(self) -> int: ...
+    @property
+    def call_log_retention_days(self) -> int: ...
 
 
 class PromptSettings(Protocol):

@@ -254,8 +254,11 @@ class ModelServicer:
     async def GetModelUsage(
         self, request: usage_pb2.GetModelUsageRequest, context: Context
     ) -> usage_pb2.GetModelUsageResponse:
-        found = await self._usage.usage(*usage.usage_asked(request))
-        return usage_pb2.GetModelUsageResponse(usage=[usage.model_usage(one) for one in found])
+        page = await self._usage.usage(*usage.usage_asked(request, self._pages.cursor(request)))
+        return usage_pb2.GetModelUsageResponse(
+            usage=[usage.model_usage(one) for one in page.sums],
+            next_page_token=self._pages.behind(request, usage.usage_cursor(page)),
+        )
 
 
 def _platform() -> bool:

@@ -335,6 +335,13 @@ quota_ledger = tenant_table(
     Column("kind", String(20), nullable=False, comment="requests, tokens, cost or parallel."),
     Column("reserved", Numeric(24, 9), nullable=False, server_default=_ZERO, comment="Held for calls under way."),
     Column("used", Numeric(24, 9), nullable=False, server_default=_ZERO, comment="Used by calls that are over."),
+    Column(
+        "warned",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="What was warned of: limits and parts of them, as limit:part.",
+    ),
     *timestamps(),
     tenant_key("window_kind", "window_start", "subject", "kind"),
     belongs_to_tenant(),

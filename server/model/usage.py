@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -34,6 +34,14 @@ DIMENSIONS: Mapping[Dimension, _Kept] = {
     "api_key": _Kept("api_key_id", "api_key"),
     "prompt_version": _Kept("prompt_template_version_id", "prompt"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePage:
+    """Sums, in the order of their dimensions. `follows`: those of the last one, where more sums are behind it."""
+
+    sums: Sequence[Usage]
+    follows: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)

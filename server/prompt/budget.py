@@ -27,7 +27,11 @@ MAX_INCLUDE_DEPTH = 8
 # What one step pays for. Text is paid for by what it takes in memory, so that all that a rendering makes is bounded.
 _BYTES_PER_STEP = 256
 _NODES_PER_STEP = 4
-_SCANNED_PER_STEP = 64
+_SCANNED_PER_STEP = 32
+
+
+class Unfinished(Exception):
+    """A rendering was allowed fewer steps than a template is, and takes more. Never leaves the slice."""
 
 
 class Refused(Exception):
@@ -47,10 +51,17 @@ class Missing(StrictUndefined):
 class Run:
     """One rendering's budget and what it may include. Raises Refused where the budget is used up.
 
-    `rendered`: gives the text of an include's source, within this run.
+    `rendered`: gives the text of an include's source, within this run. `most`: the steps that it may take; where that
+    is less than MAX_STEPS, Unfinished is raised beyond it.
     """
 
-    def __init__(self, values: Mapping[str, Any], includes: Mapping[str, str], rendered: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        includes: Mapping[str, str],
+        rendered: Callable[[str], str],
+        most: int = MAX_STEPS,
+    ) -> None:
         self.values = values
         # What is being included, outermost first. Left as it is by an error, so that it says where that was.
         self.chain: list[str] = []
@@ -58,7 +69,8 @@ class Run:
         self._includes = includes
         self._rendered = rendered
         self._included = 0
-        self._steps = 0
+        self._most = most
+        self.steps = 0
         self._room = MAX_TEXT
         self.kept(list(values.values()))
 
@@ -67,8 +79,10 @@ class Run:
         self.chain, self._sources = [], [source]
 
     def spend(self, steps: int) -> None:
-        self._steps += steps
-        if self._steps > MAX_STEPS:
+        self.steps += steps
+        if self.steps > self._most:
+            if self._most < MAX_STEPS:
+                raise Unfinished
             raise Refused(f"takes more than {MAX_STEPS} steps")
 
     def kept(self, value: Any) -> Any:
@@ -92,13 +106,14 @@ class Run:
         elif isinstance(value, (list, tuple, dict)):
             self._walk(value)
 
-    def glance(self, value: Any) -> None:
-        """Pays for looking at the items of the value, and not into them."""
-        self.spend(len(value) // (_BYTES_PER_STEP if isinstance(value, str) else _SCANNED_PER_STEP))
+    def scan(self, value: Any) -> None:
+        """Pays for work on each character of a text, or each item of a list, and not into them."""
+        if isinstance(value, (str, list, tuple, dict)):
+            self.spend(len(value) // _SCANNED_PER_STEP)
 
     def write(self, text: str) -> str:
         """The text, counted as a piece of what is rendered."""
-        size = text_size(text)
+        size = len(text) if text.isascii() else text_size(text)
         self.spend(1 + size // _BYTES_PER_STEP)
         if not self.chain:  # what is included is counted once, where it is put
             self._room -= size
@@ -134,10 +149,13 @@ class Run:
     def _walk(self, value: Any) -> None:
         """Pays for a list or an object; shared parts are counted each time, for that is how they are written."""
         nodes = size = 0
+        affordable = (self._most - self.steps + 1) * _NODES_PER_STEP
         waiting = [(value, 0)]
         while waiting:
             item, depth = waiting.pop()
             nodes += 1
+            if nodes == affordable:  # no further than it can be paid for
+                break
             match item:
                 case str():
                     size += text_size(item)

@@ -212,17 +212,22 @@ def rendered(value: Rendered) -> pb.RenderPromptResponse:
     )
 
 
+def watched(request: pb.WatchPromptsRequest) -> tuple[list[UUID], UUID | None, int]:
+    """What `PromptWatching.watch` is asked."""
+    return [UUID(one) for one in request.template_ids], uuid_or_none(request.watch_id), request.after_seq
+
+
 def event(value: Event) -> pb.WatchPromptsResponse:
-    match value:
-        case "synced":
-            return pb.WatchPromptsResponse(synced=pb.WatchPromptsResponse.Synced())
-        case "heartbeat":
-            return pb.WatchPromptsResponse(heartbeat=pb.WatchPromptsResponse.Heartbeat())
-        case UUID():
-            return pb.WatchPromptsResponse(removed_id=str(value))
+    made = pb.WatchPromptsResponse(watch_id=str(value.watch_id), seq=value.seq)
+    match value.news:
+        case str() as word:
+            getattr(made, word).SetInParent()
+        case UUID() as template_id:
+            made.removed_id = str(template_id)
         case (found, labels):
             state = pb.WatchPromptsResponse.State(template=template(found), labels=[label(one) for one in labels])
-            return pb.WatchPromptsResponse(changed=state)
+            made.changed.CopyFrom(state)
+    return made
 
 
 def days(request: pb.GetTemplateStatsRequest) -> tuple[date, date]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -12,6 +12,8 @@ from uuid import UUID
 import orjson
 
 from server.kernel.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.permissions import Permission
 from server.kernel.principal import Principal
 from server.prompt.variables import Variable
 
@@ -42,6 +44,10 @@ class TemplateDeleted(FailedPrecondition):
 
 class TemplateNotPersonal(FailedPrecondition):
     """Only a member of the tenant can have a personal template, and only its owner can make {subject} one."""
+
+
+class TemplateNotPublic(FailedPrecondition):
+    """Only the platform can have a public template, which {subject} would be."""
 
 
 class TemplateWithoutVersion(FailedPrecondition):
@@ -89,8 +95,12 @@ class Template:
     def seen_by(self, caller: Principal) -> bool:
         """Whether it is there for the caller."""
         if self.tenant_id != caller.tenant_id:
-            return self.visibility == "public"
-        return self.visibility != "personal" or self.owner_user_id == caller.member_id
+            return self.visibility == "public" and self.tenant_id == PLATFORM_TENANT_ID
+        return self.visibility != "personal" or self.owner_user_id == caller.member_id or manages(caller)
+
+    def abroad(self) -> Template:
+        """As it is shown in another tenant: nothing of whose it is, and how much it is used."""
+        return replace(self, owner_user_id=None, usage_count=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +165,10 @@ class Version:
     created_by: UUID | None
     created_at: datetime
 
+    def abroad(self) -> Version:
+        """As it is shown in another tenant: without who made it."""
+        return replace(self, created_by=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -173,6 +187,10 @@ class Label:
     protected: bool
     moved_by: UUID | None
     updated_at: datetime
+
+    def abroad(self) -> Label:
+        """As it is shown in another tenant: without who moved it."""
+        return replace(self, moved_by=None)
 
     def version_for(self, template_id: UUID, key: str) -> str:
         """The version that this key gets: always the same, and each version as many keys as its weight says."""
@@ -196,6 +214,11 @@ class Rendered:
     version: Version
     text: str | None
     turns: Sequence[Turn] = field(default=())
+
+
+def manages(caller: Principal) -> bool:
+    """Whether they see personal templates of others: who may manage templates."""
+    return Permission.TEMPLATES_MANAGE in caller.permissions
 
 
 def sources_of(content: Content) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.kernel.errors import InvalidArgument
+from server.kernel.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 
 
 class PromptVariablesInvalid(InvalidArgument):
@@ -39,3 +39,11 @@ class PromptIncludeCycle(InvalidArgument):
     def __init__(self, chain: Sequence[str], field: str = "text") -> None:
         joined = " -> ".join(chain)
         super().__init__([(field, f"includes itself: {joined}")], chain=joined)
+
+
+class PromptsBusy(ResourceExhausted):
+    """As much work on prompts is under way as the server takes at once: try again shortly."""
+
+
+class PromptWorkTooLong(DeadlineExceeded):
+    """The work on the prompt took longer than the server allows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -19,8 +19,9 @@ FILTERS: dict[str, Callable[..., Any]] = {}
 
 _LOOP = frozenset(["index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem"])
 _LONGEST_NUMBER = 100
+_LONGEST_PATH = 4
 _MAX_INDENT = 64
-_SLOW_CHARACTERS_PER_STEP = 32
+_MAX_TRIMMED = 32
 
 
 def member(value: Any, key: Any) -> Any:
@@ -66,10 +67,10 @@ def is_number(value: Any) -> bool:
 def _filter(
     *names: str, shallow: bool = False, slow: bool = False, missing: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Offers a function under these names, paid for.
+    """Offers a function under these names, paid for: the value and all arguments by their size, before it works.
 
-    `shallow`: it looks at no more than one item of a list. `slow`: it works on a text character by character.
-    `missing`: it takes a value that is not there.
+    `shallow`: it looks at no more than one item of any of them. `slow`: it works on a text character by character, and
+    on a list item by item. `missing`: it takes a value that is not there.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,9 +84,10 @@ def _filter(
             run.spend(1)
             if shallow:
                 return function(value, *args, **named)
-            run.weigh(value)
-            if slow and isinstance(value, str):
-                run.spend(len(value) // _SLOW_CHARACTERS_PER_STEP)
+            for weighed in (value, *args, *named.values()):
+                run.weigh(weighed)
+            if slow:
+                run.scan(value)
             return run.kept(function(value, *args, **named))
 
         FILTERS.update(dict.fromkeys(names, apply))
@@ -120,9 +122,13 @@ def _title(value: Any) -> str:
     return re.sub(r"[^-\s({\[<]+", lambda word: word[0][0].upper() + word[0][1:].lower(), text)
 
 
-@_filter("trim")
+@_filter("trim", slow=True)
 def _trim(value: Any, chars: Any = None) -> str:
-    return as_text(value).strip(None if chars is None else as_text(chars))
+    text, trimmed = as_text(value), None if chars is None else as_text(chars)
+    # Each character of the one is looked for among all of the other.
+    if trimmed is not None and len(trimmed) > _MAX_TRIMMED:
+        raise Refused(f"trims more than {_MAX_TRIMMED} characters")
+    return text.strip(trimmed)
 
 
 @_filter("string")
@@ -130,7 +136,7 @@ def _string(value: Any) -> str:
     return as_text(value)
 
 
-@_filter("replace")
+@_filter("replace", slow=True)
 def _replace(value: Any, old: Any, new: Any, count: Any = None) -> str:
     text, old, new = as_text(value), as_text(old), as_text(new)
     times = text.count(old)
@@ -233,12 +239,19 @@ def _length(value: Any) -> int:
 
 @_filter("first", shallow=True)
 def _first(value: Any) -> Any:
-    return member(value if isinstance(value, (list, tuple, str)) else as_items(value), 0)
+    return _end(value, 0, iter)
 
 
 @_filter("last", shallow=True)
 def _last(value: Any) -> Any:
-    return member(value if isinstance(value, (list, tuple, str)) else as_items(value), -1)
+    return _end(value, -1, reversed)
+
+
+def _end(value: Any, place: int, through: Callable[[Any], Iterator[Any]]) -> Any:
+    """The item at that place; of an object the key, without a look at the others."""
+    if isinstance(value, dict) and value:
+        return next(through(value))
+    return member(value if isinstance(value, (list, tuple, str)) else as_items(value), place)
 
 
 @_filter("list")
@@ -258,28 +271,29 @@ def _reverse(value: Any) -> Any:
     return value[::-1] if isinstance(value, str) else as_items(value)[::-1]
 
 
-@_filter("join")
+@_filter("join", slow=True)
 def _join(value: Any, d: Any = "", attribute: Any = None) -> str:
-    pieces = [as_text(item if attribute is None else _inner(item, attribute)) for item in as_items(value)]
-    return concat(pieces, as_text(d))
+    path = _path(attribute)
+    return concat([as_text(_inner(item, path)) for item in as_items(value)], as_text(d))
 
 
-@_filter("sort")
+@_filter("sort", slow=True)
 def _sort(
     value: Any,
     reverse: Any = False,
     case_sensitive: Any = False,
     attribute: Any = None,
 ) -> list[Any]:
-    items = as_items(value)
-    return sorted(items, key=lambda item: _key(item, attribute, case_sensitive), reverse=bool(reverse))
+    path = _path(attribute)
+    return sorted(as_items(value), key=lambda item: _key(item, path, case_sensitive), reverse=bool(reverse))
 
 
-@_filter("unique")
+@_filter("unique", slow=True)
 def _unique(value: Any, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
     seen: dict[Any, Any] = {}
+    path = _path(attribute)
     for item in as_items(value):
-        key = _key(item, attribute, case_sensitive)
+        key = _key(item, path, case_sensitive)
         if isinstance(key, (list, tuple, dict)):
             raise Refused("takes the unique ones of lists or objects")
         seen.setdefault(key, item)
@@ -292,15 +306,25 @@ def concat(pieces: list[str], between: str = "") -> str:
     return between.join(pieces)
 
 
-def _inner(value: Any, path: Any) -> Any:
-    for key in as_text(path).split("."):
-        value = member(value, int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else key)
+def _path(attribute: Any) -> list[str | int]:
+    """The keys and places that an attribute such as `address.lines.0` names; none where there is none."""
+    if attribute is None:
+        return []
+    keys = as_text(attribute).split(".", _LONGEST_PATH)
+    if len(keys) > _LONGEST_PATH:
+        raise Refused(f"names an attribute of more than {_LONGEST_PATH} parts")
+    return [int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else key for key in keys]
+
+
+def _inner(value: Any, path: Sequence[str | int]) -> Any:
+    for key in path:
+        value = member(value, key)
     given(value)
     return value
 
 
-def _key(item: Any, attribute: Any, case_sensitive: Any) -> Any:
-    key = item if attribute is None else _inner(item, attribute)
+def _key(item: Any, path: Sequence[str | int], case_sensitive: Any) -> Any:
+    key = _inner(item, path)
     return key.lower() if isinstance(key, str) and not case_sensitive else key
 
 

@@ -62,7 +62,7 @@ def sign(run: Run, written: str, value: Any) -> Any:
 
 @pass_context
 def _write(context: RunContext, value: Any) -> str:
-    return context.run.write(as_text(value))
+    return context.run.write(value if type(value) is str else as_text(value))
 
 
 @pass_context
@@ -144,12 +144,12 @@ def _contains(run: Run, whole: Any, part: Any) -> bool:
         run.weigh(whole)
     match whole:
         case str() if isinstance(part, str):
-            run.glance(whole)
+            run.scan(whole)
             return part in whole
         case dict():
             return isinstance(part, str) and part in whole
         case list() | tuple():
-            run.glance(whole)
+            run.scan(whole)
             return part in whole
     raise Refused("looks for a value in what cannot hold it")
 

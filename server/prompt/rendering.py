@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from types import CodeType
 from typing import Any
 
 from jinja2 import Template, TemplateError, UndefinedError
 from jinja2.meta import find_undeclared_variables
-from jinja2.nodes import For, Mul, Name, Pow
+from jinja2.nodes import Name
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from server.prompt import grammar
-from server.prompt.budget import Missing, Refused, Run, RunContext
+from server.prompt.budget import MAX_STEPS, Missing, Refused, Run, RunContext, Unfinished
 from server.prompt.errors import PromptRenderFailed, PromptSyntaxInvalid, PromptVariablesInvalid
 from server.prompt.filters import FILTERS, TESTS, member
 from server.prompt.grammar import Malformed, Parsed
@@ -25,6 +26,9 @@ from server.prompt.variables import Variable
 
 MAX_CACHED_STEPS = 200_000
 """What the cached templates may cost together, by `Parsed.steps`, which their memory goes with."""
+
+MAX_STEPS_AT_ONCE = 500
+"""What a rendering may take where calls are served: a step is some ten microseconds at worst."""
 
 _CACHED_AT_LEAST = 100
 _LONGEST_PROBLEM = 300
@@ -61,40 +65,57 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A source that was read and compiled. `references`: what it includes, each once, in order. `steps`: what a run of
+    it costs at least. `code`: for this interpreter, in another of its processes too.
+    """
+
+    references: tuple[str, ...]
+    steps: int
+    code: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A template that can run. `steps`: what a run of it costs at least. `straight`: it repeats nothing."""
+    """A template that can run."""
 
     template: Template
     references: tuple[str, ...]
     steps: int
-    straight: bool
+
+
+class Unread(Exception):
+    """A source that is to be rendered at once was not prepared, or so long ago that it is forgotten."""
 
 
 class Renderer:
-    """Renders prompts and keeps what it has compiled. For any thread.
+    """Renders prompts and keeps what was compiled.
 
-    A rendering never waits but may work for a good part of a second where it uses up its budget.
+    Preparing never waits but may work for a part of a second, and so may a rendering that uses up its budget;
+    `render_at_once` takes milliseconds at most.
     """
 
     def __init__(self, max_cached_steps: int = MAX_CACHED_STEPS) -> None:
         self._environment = _Environment()
-        self._lock = Lock()
         self._cache: OrderedDict[bytes, _Compiled] = OrderedDict()
         self._cached_steps = 0
         self._max_cached_steps = max_cached_steps
 
-    def references(self, source: str) -> list[str]:
-        """What the source itself includes, each once, in order. Raises PromptSyntaxInvalid."""
+    def prepare(self, source: str) -> Prepared:
+        """Reads and compiles. Raises PromptSyntaxInvalid."""
         try:
-            return list(self._compiled(source).references)
+            return _prepared(self._environment, source)
         except Malformed as error:
             raise PromptSyntaxInvalid(str(error)) from None
 
-    def is_straight(self, source: str) -> bool:
-        """Whether it does each of its parts once at most, and so takes no longer than it and its values are long. The
-        source is one that has been checked.
-        """
-        return self._compiled(source).straight
+    def learn(self, source: str, prepared: Prepared) -> None:
+        """Keeps what the source was compiled to, as `prepare` gave it here or in another process of this server."""
+        self._learn(_key(source), prepared)
+
+    def references(self, source: str) -> Sequence[str] | None:
+        """What the source itself includes, each once, in order; None: it is not known."""
+        known = self._known(_key(source))
+        return None if known is None else known.references
 
     def check(self, source: str, variables: Sequence[Variable], field: str = "text") -> None:
         """Raises PromptSyntaxInvalid for what is no template, and PromptVariablesInvalid with every name that it uses
@@ -102,7 +123,7 @@ class Renderer:
         """
         try:
             parsed = grammar.parse(self._environment, source)
-            _compile(self._environment, parsed)
+            _code(self._environment, parsed)
         except Malformed as error:
             raise PromptSyntaxInvalid(str(error), field) from None
         unknown = find_undeclared_variables(parsed.tree) - {variable.name for variable in variables}
@@ -118,26 +139,41 @@ class Renderer:
             )
 
     def render(self, source: str, values: Mapping[str, Any], includes: Mapping[str, str]) -> str:
-        """The text. `includes`: sources by the references that templates include them by.
+        """The text of one source. Raises as `render_all` does."""
+        return self.render_all({"text": source}, values, includes)[0]
+
+    def render_all(
+        self, sources: Mapping[str, str], values: Mapping[str, Any], includes: Mapping[str, str]
+    ) -> list[str]:
+        """The text of each source, all of them within one rendering's budget. `sources`: by the fields that they stand
+        in. `includes`: sources by the references that templates include them by.
 
         Raises PromptSyntaxInvalid, PromptRenderFailed, PromptIncludeCycle.
         """
-        return self._render({"text": source}, values, includes)[0]
+        return self._render(sources, values, includes, MAX_STEPS)
 
-    def render_all(self, sources: Sequence[str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
-        """The text of each source, all of them within one rendering's budget. Raises as `render` does."""
-        fields = {f"messages[{index}].content": source for index, source in enumerate(sources)}
-        return self._render(fields, values, includes)
+    def render_at_once(
+        self, sources: Mapping[str, str], values: Mapping[str, Any], includes: Mapping[str, str]
+    ) -> list[str] | None:
+        """The same where it takes no more than MAX_STEPS_AT_ONCE; None: it takes more. Raises Unread, and as
+        `render_all` does.
+        """
+        try:
+            return self._render(sources, values, includes, MAX_STEPS_AT_ONCE)
+        except Unfinished:
+            return None
 
-    def _render(self, sources: Mapping[str, str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
+    def _render(
+        self, sources: Mapping[str, str], values: Mapping[str, Any], includes: Mapping[str, str], most: int
+    ) -> list[str]:
         texts: list[str] = []
         field, run = next(iter(sources), "text"), None
         try:
-            run = Run(values, includes, lambda source: self._text(source, run))
+            run = Run(values, includes, lambda source: self._text(source, run, most), most)
             for at, source in sources.items():
                 field = at
                 run.begin(source)
-                texts.append(self._text(source, run))
+                texts.append(self._text(source, run, most))
         except Malformed as error:
             raise PromptSyntaxInvalid(_where(run, str(error)), field) from None
         except (
@@ -156,43 +192,58 @@ class Renderer:
             raise PromptRenderFailed(_where(run, f"line {line}: {problem}" if line else problem), field) from None
         return texts
 
-    def _text(self, source: str, run: Run | None) -> str:
+    def _text(self, source: str, run: Run | None, most: int) -> str:
         assert run is not None
-        compiled = self._compiled(source)
+        run.weigh(source)
+        key = _key(source)
+        compiled = self._known(key)
+        if compiled is None:
+            if most < MAX_STEPS:
+                raise Unread
+            compiled = self._learn(key, _prepared(self._environment, source))
         run.spend(compiled.steps)
         context = RunContext(self._environment, dict(run.values), None, {})
         context.run = run
-        return joined(compiled.template.root_render_func(context))
+        pieces = compiled.template.root_render_func(context)
+        # What is rendered was counted as it was written, and what is included was not.
+        return joined(pieces) if run.chain else "".join(pieces)
 
-    def _compiled(self, source: str) -> _Compiled:
-        """Raises Malformed."""
-        key = hashlib.sha256(source.encode(errors="surrogatepass")).digest()
-        with self._lock:
-            known = self._cache.get(key)
-            if known is not None:
-                self._cache.move_to_end(key)
-                return known
-        made = _compile(self._environment, grammar.parse(self._environment, source))
-        with self._lock:
-            if key not in self._cache:
-                self._cache[key] = made
-                self._cached_steps += made.steps + _CACHED_AT_LEAST
-                while self._cached_steps > self._max_cached_steps:
-                    _, dropped = self._cache.popitem(last=False)
-                    self._cached_steps -= dropped.steps + _CACHED_AT_LEAST
+    def _known(self, key: bytes) -> _Compiled | None:
+        known = self._cache.get(key)
+        if known is not None:
+            self._cache.move_to_end(key)
+        return known
+
+    def _learn(self, key: bytes, prepared: Prepared) -> _Compiled:
+        template = Template.from_code(self._environment, marshal.loads(prepared.code), {}, None)  # noqa: S302 - our own
+        made = _Compiled(template, prepared.references, prepared.steps)
+        if key not in self._cache:
+            self._cache[key] = made
+            self._cached_steps += made.steps + _CACHED_AT_LEAST
+            while self._cached_steps > self._max_cached_steps:
+                _, dropped = self._cache.popitem(last=False)
+                self._cached_steps -= dropped.steps + _CACHED_AT_LEAST
         return made
 
 
-def _compile(environment: _Environment, parsed: Parsed) -> _Compiled:
-    straight = all(parsed.tree.find(repeated) is None for repeated in (For, Mul, Pow))
+def _key(source: str) -> bytes:
+    return hashlib.sha256(source.encode(errors="surrogatepass")).digest()
+
+
+def _prepared(environment: _Environment, source: str) -> Prepared:
+    """Raises Malformed."""
+    parsed = grammar.parse(environment, source)
+    return Prepared(parsed.references, parsed.steps, marshal.dumps(_code(environment, parsed)))
+
+
+def _code(environment: _Environment, parsed: Parsed) -> CodeType:
+    """Raises Malformed."""
     try:
-        code = environment.compile(parsed.tree)
-        template = Template.from_code(environment, code, {}, None)
+        return environment.compile(parsed.tree)
     except TemplateError as error:
         raise Malformed(getattr(error, "lineno", 1), error.message or "is not a template") from None
     except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError):
         raise Malformed(1, "is nested too deeply") from None
-    return _Compiled(template, parsed.references, parsed.steps, straight)
 
 
 def _problem(error: Exception) -> str:

@@ -137,7 +137,7 @@ class PromptServicer:
     async def WatchPrompts(
         self, request: pb.WatchPromptsRequest, context: Context
     ) -> AsyncIterator[pb.WatchPromptsResponse]:
-        async with aclosing(self._watching.watch([UUID(one) for one in request.template_ids])) as events:
+        async with aclosing(self._watching.watch(*convert.watched(request))) as events:
             async for event in events:
                 yield convert.event(event)
 

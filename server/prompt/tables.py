@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -33,6 +34,7 @@ from server.db.base import (
     tenant_table,
     timestamps,
 )
+from server.kernel.ids import PLATFORM_TENANT_ID
 
 
 def _unique_name(name: str, *columns: str, where: str) -> Index:
@@ -54,7 +56,7 @@ prompt_templates = tenant_table(
         String(20),
         nullable=False,
         server_default="personal",
-        comment="Who sees it: personal (its owner), tenant, or public (every tenant).",
+        comment="Who sees it: personal (its owner), tenant, or public (every tenant; the platform's alone).",
     ),
     Column("current_version_id", Uuid, comment="Its newest version; NULL: it has none yet."),
     Column("usage_count", BigInteger, nullable=False, server_default=text("0"), comment="How often it was rendered."),
@@ -66,6 +68,7 @@ prompt_templates = tenant_table(
     ForeignKeyConstraint(["tenant_id", "owner_user_id"], ["users.tenant_id", "users.id"]),
     one_of("visibility", "personal", "tenant", "public"),
     CheckConstraint("visibility <> 'personal' OR owner_user_id IS NOT NULL", name="owner"),
+    CheckConstraint(f"visibility <> 'public' OR tenant_id = '{PLATFORM_TENANT_ID}'", name="public"),
     CheckConstraint("usage_count >= 0", name="usage_count"),
     _unique_name("uq_prompt_templates_name", "name", where="visibility <> 'personal'"),
     _unique_name("uq_prompt_templates_own_name", "owner_user_id", "name", where="visibility = 'personal'"),
@@ -74,7 +77,7 @@ prompt_templates = tenant_table(
     *(
         index(f"ix_prompt_templates_{name}", "tenant_id", name, "id DESC", where=LIVE, serves=serves)
         for name, serves in (
-            ("visibility", "its list, of one visibility, and that of every tenant's public ones"),
+            ("visibility", "its list, of one visibility, such as the library of public ones"),
             ("category", "its list, of one category"),
         )
     ),
@@ -96,12 +99,20 @@ prompt_template_versions = tenant_table(
     Column("content_hash", String(64), nullable=False, comment="SHA-256 of content, variables and settings."),
     Column("created_by", Uuid, comment="Who made it; NULL: nobody in the tenant."),
     created_at(),
+    Column("includes", ARRAY(Text), comment="Names or ids of the templates that it includes itself; NULL: none."),
     tenant_key(),
     belongs_to_tenant(),
     part_of("template_id", "prompt_templates"),
     UniqueConstraint("tenant_id", "template_id", "version", name="uq_prompt_template_versions_version"),
     one_of("kind", "text", "chat"),
     index("ix_prompt_template_versions_list", "tenant_id", "template_id", "id DESC", serves="its list, newest first"),
+    index(
+        "ix_prompt_template_versions_includes",
+        "tenant_id",
+        "template_id",
+        where="includes IS NOT NULL",
+        serves="what includes a template that changed",
+    ),
     comment="The states of prompts' texts, which never change.",
 )
 

@@ -7,12 +7,13 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import grpc
 
-from server.kernel.errors import DomainError, PermissionDenied, Unavailable
+from server.kernel.errors import DomainError, Unavailable
 from server.kernel.principal import Call, begin_call
 from server.rpc.ceiling import Ceiling
 from server.rpc.policy import Rule
@@ -28,6 +29,9 @@ from server.rpc.steps.validate import Validate
 
 # A stream whose caller has lost the right to it ends within five seconds: two of these, and the time to ask.
 _LOOK_SECONDS = 2.0
+_LONGEST_LOOK_SECONDS = 2.0
+# Fewer than the connections of a process: the calls that come in need some too.
+_LOOKS_AT_ONCE = 4
 
 Context: TypeAlias = grpc.aio.ServicerContext
 Handler = Callable[[Any, Any], Any]
@@ -68,8 +72,11 @@ class Chain:
     its throughput (docs/adr/0001-chain-at-registration.md).
     """
 
-    def __init__(self, steps: Steps, ceiling: float, *, mutual_tls: bool = False) -> None:
-        """`mutual_tls`: every connection comes with a certificate."""
+    def __init__(
+        self, steps: Steps, ceiling: float, *, mutual_tls: bool = False, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
+        """`mutual_tls`: every connection comes with a certificate. `look_seconds`: between two looks at the streams."""
+        self._look_seconds = look_seconds
         self._steps = steps
         self._ceiling = ceiling
         self._mutual_tls = mutual_tls
@@ -107,6 +114,7 @@ class Chain:
             stream = _Stream(rule, call, credentials) if responses else None
             if stream is not None:
                 self._streams[task] = stream
+                call.confirm = partial(self._confirm, stream)
             try:
                 if rule.unlimited:
                     response = await act(request, context)
@@ -124,8 +132,9 @@ class Chain:
                         await steps.authorize(rule, call)
                         try:
                             response = await act(request, context)
-                        except PermissionDenied as refusal:  # what may be done to one object, the service decides
-                            await steps.authorize.refused(call, refusal)
+                        except DomainError as refusal:  # what may be done to one object, the service decides
+                            if refusal.security_event:
+                                await steps.authorize.refused(call, refusal)
                             raise
             except asyncio.CancelledError:
                 ending = None if stream is None else stream.ending or (ServerShuttingDown() if self._draining else None)
@@ -204,18 +213,32 @@ class Chain:
 
     async def watch(self) -> None:
         """Ends the streams of callers who have lost the right to them meanwhile. Runs until it is cancelled."""
+        room = asyncio.Semaphore(_LOOKS_AT_ONCE)
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            for task, stream in list(self._streams.items()):
-                principal = stream.call.principal
-                if principal is None or task.done():
-                    continue
-                try:
+            await asyncio.sleep(self._look_seconds)
+            await asyncio.gather(*(self._look(task, stream, room) for task, stream in list(self._streams.items())))
+
+    async def _look(self, task: asyncio.Task[Any], stream: _Stream, room: asyncio.Semaphore) -> None:
+        """Ends the stream where its caller has lost the right to it. Raises nothing: the others are looked at still."""
+        async with room:
+            principal = stream.call.principal
+            if principal is None or task.done():
+                return
+            try:
+                async with asyncio.timeout(_LONGEST_LOOK_SECONDS):
                     permit(stream.rule, await self._steps.authenticate.confirm(principal, stream.credentials))
-                except Unavailable:  # the database's being away takes no right from anybody
-                    continue
-                except DomainError as error:
-                    self._end(task, error)
+            except (Unavailable, TimeoutError):  # the database's being away takes no right from anybody
+                return
+            except DomainError as error:
+                self._end(task, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it comes again at the next look, or does not
+                self._steps.observe.crashed(stream.call, error)
+
+    async def _confirm(self, stream: _Stream) -> None:
+        """Raises where the stream's caller has lost the right to it meanwhile."""
+        if stream.call.principal is not None:
+            caller = await self._steps.authenticate.confirm(stream.call.principal, stream.credentials)
+            permit(stream.rule, caller)
 
     def _end(self, task: asyncio.Task[Any], error: DomainError) -> None:
         stream = self._streams.get(task)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.kernel.errors import InvalidRequest
+from server.kernel.errors import PageTokenInvalid
 from server.kernel.paging import Page, PageRequest, PageTokens
 from server.kernel.principal import current_call
-
-_PLACES = ("page_size", "page_token", "after_cursor")
-"""Fields of requests that say which part of an answer is asked for."""
 
 
 class Pages:
@@ -26,27 +23,29 @@ class Pages:
         """The token of the page behind this one; empty where it is the last."""
         return self._tokens.token(page.next_cursor, _scope(request))
 
-    def behind(self, request: Any) -> bytes | None:
-        """What the cursor stands for that a stream is taken up behind; None: it begins. Raises InvalidRequest."""
-        if not request.after_cursor:
-            return None
-        place = self._tokens.unseal(request.after_cursor, _scope(request))
-        if place is None:
-            raise InvalidRequest([("after_cursor", "is not one that this stream gave for these arguments")])
-        return place
+    def cursor(self, request: Any) -> bytes | None:
+        """Behind what the page asked for begins, where that is no id. Raises PageTokenInvalid."""
+        return self._tokens.opened(request.page_token, _scope(request))
 
-    def cursor(self, request: Any, place: bytes) -> str:
-        """The cursor that stands for this place in the stream."""
-        return self._tokens.seal(place, _scope(request))
+    def behind(self, request: Any, cursor: bytes | None) -> str:
+        """The token of the page, or the cursor of the stream, behind that; empty where nothing follows."""
+        return self._tokens.sealed(cursor, _scope(request))
+
+    def after(self, request: Any) -> bytes | None:
+        """Behind what a stream is taken up; None: it begins. Raises PageTokenInvalid."""
+        try:
+            return self._tokens.opened(request.after_cursor, _scope(request))
+        except PageTokenInvalid:
+            raise PageTokenInvalid("after_cursor") from None
 
 
 def _scope(request: Any) -> bytes:
     call = current_call()
     arguments = type(request)()
     arguments.CopyFrom(request)
-    for field in _PLACES:
-        if field in arguments.DESCRIPTOR.fields_by_name:
-            arguments.ClearField(field)
+    for name in ("page_size", "page_token", "after_cursor"):
+        if name in arguments.DESCRIPTOR.fields_by_name:
+            arguments.ClearField(name)
     return b"\0".join(
         (call.caller.tenant_id.bytes, call.method.encode(), arguments.SerializeToString(deterministic=True))
     )

@@ -30,6 +30,8 @@ class Rule:
 
     access: Access
     platform_only: bool = False
+    super_admin: bool = False
+    """Only for those of the platform who hold its own role, and are signed in."""
     ceiling: float | None = None
     unverified: bool = False
     """Open to callers who have yet to verify their e-mail address, where their tenant asks for that."""
@@ -73,6 +75,8 @@ def _read(method: MethodDescriptor) -> Rule:
         raise PolicyError(f"declares a ceiling of {ceiling} s, within which nothing can run")
     if rule.unverified and not rule.authenticated:
         raise PolicyError("opens to unverified callers what is for everyone, or for roles that they do not have")
+    if rule.detached and not rule.permission:
+        raise PolicyError("is detached, which only what asks for a permission may be")
     if rule.feature and rule.feature not in set(Feature):
         raise PolicyError(f"asks for {rule.feature!r}, which is not a feature")
     feature = Feature(rule.feature) if rule.feature else None
@@ -81,11 +85,17 @@ def _read(method: MethodDescriptor) -> Rule:
             if rule.permission not in set(Permission):
                 raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
             return Rule(
-                Permission(rule.permission), rule.platform_only, ceiling, feature=feature, detached=rule.detached
+                Permission(rule.permission),
+                rule.platform_only or rule.super_admin,
+                rule.super_admin,
+                ceiling,
+                feature=feature,
+                detached=rule.detached,
             )
         case "authenticated" if rule.authenticated:
-            return Rule("authenticated", rule.platform_only, ceiling, rule.unverified, feature)
-        case "public" if rule.public and not rule.platform_only and feature is None:
+            platform_only = rule.platform_only or rule.super_admin
+            return Rule("authenticated", platform_only, rule.super_admin, ceiling, rule.unverified, feature)
+        case "public" if rule.public and not (rule.platform_only or rule.super_admin) and feature is None:
             return Rule("public", ceiling=ceiling)
         case _:
             raise PolicyError("declares a rule that names no access")

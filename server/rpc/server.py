@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,36 +55,33 @@ class RpcServer:
         self._server = grpc.aio.server(options=_options(settings))
         rules = read_rules([service.descriptor for service in services] + [_HEALTH, _REFLECTION])
         for service in services:
-            self._add(service.descriptor.full_name, service, rules)
-        self._add(_HEALTH.full_name, Service(_HEALTH, self._health), rules)
+            self._add(self._server, service.descriptor.full_name, service, rules)
+        health = Service(_HEALTH, self._health)
+        self._add(self._server, _HEALTH.full_name, health, rules)
         if settings.serves_reflection:
             reflection = Service(_REFLECTION, ReflectionServicer([*names, _HEALTH.full_name, *_REFLECTION_NAMES]))
             for name in _REFLECTION_NAMES:  # one protocol under its old and its new name
-                self._add(name, reflection, rules)
+                self._add(self._server, name, reflection, rules)
+        self._probed: grpc.aio.Server | None = None
+        if settings.health_address is not None:
+            self._probed = grpc.aio.server(options=_options(settings))
+            self._add(self._probed, _HEALTH.full_name, health, rules)
 
-    def _add(self, name: str, service: Service, rules: Mapping[str, Rule]) -> None:
+    def _add(self, server: grpc.aio.Server, name: str, service: Service, rules: Mapping[str, Rule]) -> None:
         handlers = {
             method.name: _method_handler(self._chain, method, rules[_path(method)], service.servicer)
             for method in service.descriptor.methods
         }
         # Not registered one by one, as generated code does: for each method that is, gRPC's loop waits by itself, and
         # sixty of them were a fifth of what a small call costs.
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
     async def start(self) -> int:
         """Listens and serves; returns the port. Raises PortTaken."""
-        address = self._settings.address
-        credentials = _credentials(self._settings)
-        try:
-            if credentials is None:
-                port: int = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise PortTaken(
-                f"Cannot listen on {address}: another program has that port, or it is not an address of this machine. "
-                "Stop that program or set ATRIUM_ADDRESS."
-            ) from None
+        port = _listen(self._server, self._settings.address, "ATRIUM_ADDRESS", _credentials(self._settings))
+        if self._probed is not None and self._settings.health_address is not None:
+            _listen(self._probed, self._settings.health_address, "ATRIUM_HEALTH_ADDRESS")
+            await self._probed.start()
         await self._server.start()
         return port
 
@@ -91,8 +89,27 @@ class RpcServer:
         """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
         self._health.stop()
         stopping = asyncio.create_task(self._server.stop(grace))
-        await self._chain.drain()
+        with suppress(TimeoutError):  # a stream that does not end when it is told to is cut short with the rest
+            async with asyncio.timeout(grace):
+                await self._chain.drain()
         await stopping
+        if self._probed is not None:  # last, so that probes hear why until the end
+            await self._probed.stop(None)
+
+
+def _listen(
+    server: grpc.aio.Server, address: str, setting: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
+    """The port. Raises PortTaken."""
+    try:
+        if credentials is None:
+            return int(server.add_insecure_port(address))
+        return int(server.add_secure_port(address, credentials))
+    except RuntimeError:
+        raise PortTaken(
+            f"Cannot listen on {address}: another program has that port, or it is not an address of this machine. "
+            f"Stop that program or set {setting}."
+        ) from None
 
 
 def _path(method: MethodDescriptor) -> str:

@@ -38,6 +38,10 @@ PLATFORM_FIELDS = frozenset(
 """What a tenant cannot decide about itself: what it pays for, and what it gets for that."""
 
 
+DEFAULT_RETENTION_DAYS = 30
+"""How long a tenant keeps what was deleted, unless it has set another time."""
+
+
 class TenantNotFound(NotFound):
     """No tenant with this id."""
 
@@ -50,6 +54,10 @@ class TenantNotActive(FailedPrecondition):
 
 class PlatformTenantImmutable(FailedPrecondition):
     """The tenant {subject} is the platform itself: it is neither suspended nor deleted."""
+
+
+class TenantPurgeBegun(FailedPrecondition):
+    """The tenant {subject} is being purged: it cannot be restored any more."""
 
 
 class OwnerUnknown(FailedPrecondition):
@@ -86,6 +94,8 @@ class Tenant:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
+    purge_started_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

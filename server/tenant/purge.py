@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Table
 
 from server.db.base import metadata
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.db.owner import connect_as_owner
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
@@ -19,6 +19,7 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.tenant import store
 from server.tenant.domain import OwnerUnknown, Tenant
 from server.tenant.ports import AuditLog
+from server.tenant.tables import tenant_configs
 
 _BATCH = 10_000
 
@@ -37,34 +38,62 @@ class TenantPurge:
         if self._owner_url is None:
             raise OwnerUnknown("purge of a tenant")
         async with self._database.tenant_tx(tenant_id) as tx:
-            old = await store.lock_deleted(tx, tenant_id)
-        # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
-        await self._record("tenants.purge_begin", old, None)
-        await self._record("tenants.purge", old, {"rows": await _purge_rows(self._owner_url, tenant_id)})
+            await store.lock_deleted(tx, tenant_id)
+            begun = await self._begin(tx)
+        await self._finish(self._owner_url, begun)
 
     async def due(self, tenant: Tenant, retention_days: int) -> bool:
-        """Purges the tenant where it was deleted longer ago than that, and says whether it did."""
-        if tenant.deleted_at is None or self._owner_url is None:
+        """Purges the tenant where it was deleted longer ago than that, or a purge of it was begun; whether it did.
+
+        Raises TenantNotFound where another was first.
+        """
+        if self._owner_url is None or not _is_due(tenant, retention_days):
             return False
-        if tenant.deleted_at + timedelta(days=retention_days) > now():
-            return False
-        await self(tenant.id)
+        async with self._database.tenant_tx(tenant.id) as tx:
+            # What the caller read may be old by now: it may have been restored, and deleted once more.
+            if not _is_due(await store.lock_any(tx, tenant.id), retention_days):
+                return False
+            begun = await self._begin(tx)
+        await self._finish(self._owner_url, begun)
         return True
 
-    async def _record(self, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
+    async def _begin(self, tx: Tx) -> Tenant:
+        """The transaction's tenant, which nobody restores any more.
+
+        Removing its rows takes longer than a lock may be held: what keeps it from being restored is this mark.
+        """
+        tenant = await store.begin_purge(tx, tx.tenant_id)
+        # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
+        await tx.enter(PLATFORM_TENANT_ID)
+        await self._record(tx, "tenants.purge_begin", tenant, None)
+        return tenant
+
+    async def _finish(self, owner_url: str, tenant: Tenant) -> None:
+        removed = await _purge_rows(owner_url, tenant.id)
         async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
-            await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
+            await self._record(tx, "tenants.purge", tenant, {"rows": removed})
+
+    async def _record(self, tx: Tx, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
+        await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
+
+
+def _is_due(tenant: Tenant, retention_days: int) -> bool:
+    if tenant.purge_started_at is not None:
+        return True
+    return tenant.deleted_at is not None and tenant.deleted_at + timedelta(days=retention_days) <= now()
 
 
 async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
     """Removes the tenant and every row of it, in batches; how many there were, by table.
 
-    What is interrupted is gone on with by the next call: the tenant itself goes last. Raises DatabaseRefused.
+    What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
+    DatabaseRefused.
     """
     removed: dict[str, int] = {}
+    tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
     async with connect_as_owner(owner_url, "atrium purge") as connection:
-        for table in reversed(metadata.sorted_tables):
-            if "tenant_id" in table.c and (count := await _empty(connection, table, tenant_id)):
+        for table in sorted(tables, key=lambda table: table is tenant_configs):
+            if count := await _empty(connection, table, tenant_id):
                 removed[str(table.name)] = count
         await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
     return removed

@@ -26,6 +26,7 @@ from server.tenant.domain import (
     Tenant,
     TenantConfig,
     TenantNotFound,
+    TenantPurgeBegun,
 )
 from server.tenant.export import Beat, Ended, Lines, Place, export
 from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, People
@@ -141,9 +142,14 @@ class TenantService:
             await self._record(tx, "tenants.delete", tenant_id, old, new)
 
     async def restore(self, tenant_id: UUID) -> Tenant:
-        """Brings the tenant back as it was, active or suspended. Raises TenantNotFound, NotDeleted."""
+        """Brings the tenant back as it was, active or suspended.
+
+        Raises TenantNotFound, NotDeleted, TenantPurgeBegun.
+        """
         async with self._database.tenant_tx(tenant_id) as tx:
             old = await store.lock_deleted(tx, tenant_id)
+            if old.purge_started_at is not None:
+                raise TenantPurgeBegun(old.slug)
             new = await store.restore(tx, tenant_id)
             await self._access.tenant_changed(tx, tenant_id)
             await self._record(tx, "tenants.restore", tenant_id, old, new)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 from atrium.tenant.v1 import tenant_service_pb2 as pb
+from server.kernel.names import username
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
@@ -24,7 +25,8 @@ class TenantServicer:
 
     async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.CreateTenantResponse:
         who = request.administrator
-        tenant, user_id = await self._tenants.create(convert.new_tenant(request), who.username, who.email, who.password)
+        name = username("administrator.username", who.username)
+        tenant, user_id = await self._tenants.create(convert.new_tenant(request), name, who.email, who.password)
         return pb.CreateTenantResponse(tenant=convert.tenant(tenant), administrator_user_id=str(user_id))
 
     async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.GetTenantResponse:
@@ -65,10 +67,10 @@ class TenantServicer:
     async def ExportTenant(
         self, request: pb.ExportTenantRequest, context: Context
     ) -> AsyncIterator[pb.ExportTenantResponse]:
-        after = convert.place(self._pages.behind(request))
+        after = convert.place(self._pages.after(request))
         async with aclosing(self._tenants.export(_meant(request.tenant_id), after)) as parts:
             async for part in parts:
-                yield convert.exported(part, lambda place: self._pages.cursor(request, place))
+                yield convert.exported(part, lambda place: self._pages.behind(request, place))
 
     async def GetTenantConfig(self, request: pb.GetTenantConfigRequest, context: Context) -> pb.GetTenantConfigResponse:
         tenant_id = _meant(request.tenant_id)

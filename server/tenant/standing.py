@@ -35,8 +35,8 @@ class TenantStanding:
             async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
                 page = await store.page(tx, PageRequest(_PAGE, cursor), "include", None, None, None)
             for tenant in page.items:
-                config = await store.read_config(self._database, tenant.id)
-                yield tenant, config.soft_delete_retention_days
+                # It may be half purged by now, or gone: that must not end what is done for all the others.
+                yield tenant, await store.read_retention(self._database, tenant.id)
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor

@@ -17,7 +17,7 @@ from server.db.statements import HotStatement, Statement
 from server.kernel.deletion import Deleted, NotDeleted
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
-from server.tenant.domain import Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
+from server.tenant.domain import DEFAULT_RETENTION_DAYS, Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
 from server.tenant.tables import tenant_configs, tenants
 
 _TENANT = tuple(tenants.c[name] for name in Tenant.__dataclass_fields__)
@@ -40,6 +40,13 @@ _DELETE = Statement(
     .values(status="deleted", former_status=tenants.c.status, deleted_at=func.now(), deleted_by=bindparam("deleted_by"))
     .returning(*_TENANT)
 )
+_BEGIN_PURGE = Statement(
+    update(tenants)
+    .where(_THIS)
+    # One that was interrupted goes on, and began when it did.
+    .values(purge_started_at=func.coalesce(tenants.c.purge_started_at, func.now()))
+    .returning(*_TENANT)
+)
 _RESTORE = Statement(
     update(tenants)
     .where(_THIS)
@@ -49,6 +56,7 @@ _RESTORE = Statement(
 _GET_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")))
 _LOCK_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")).with_for_update())
 _READ_CONFIG = HotStatement(select(*_CONFIG))
+_READ_RETENTION = HotStatement(select(tenant_configs.c.soft_delete_retention_days))
 _READ_STATUS = HotStatement(select(tenants.c.status).where(_LIVE))
 _CREATE_CONFIG = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
 
@@ -138,6 +146,11 @@ async def mark_deleted(tx: Tx, tenant_id: UUID, by: UUID) -> Tenant:
     return Tenant(*await tx.fetchone(_DELETE, tenant_id=tenant_id, deleted_by=str(by)))
 
 
+async def begin_purge(tx: Tx, tenant_id: UUID) -> Tenant:
+    """The tenant, which cannot be restored from then on."""
+    return Tenant(*await tx.fetchone(_BEGIN_PURGE, tenant_id=tenant_id))
+
+
 async def restore(tx: Tx, tenant_id: UUID) -> Tenant:
     """The tenant as it was, active or suspended."""
     return Tenant(*await tx.fetchone(_RESTORE, tenant_id=tenant_id))
@@ -204,6 +217,12 @@ async def read_config(database: Database, tenant_id: UUID) -> TenantConfig:
     if row is None:
         raise TenantNotFound(tenant_id)
     return TenantConfig(*row)
+
+
+async def read_retention(database: Database, tenant_id: UUID) -> int:
+    """The days that it keeps what was deleted, in one round trip; as many as usual where its settings are gone."""
+    row = await database.hot(tenant_id, _READ_RETENTION)
+    return DEFAULT_RETENTION_DAYS if row is None else int(row[0])
 
 
 async def read_status(database: Database, tenant_id: UUID) -> str | None:

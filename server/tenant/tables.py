@@ -31,6 +31,7 @@ from server.db.base import (
     tenant_table,
     timestamps,
 )
+from server.tenant.domain import DEFAULT_RETENTION_DAYS
 
 
 def _count(name: str, default: int | None, comment: str) -> Column[int]:
@@ -63,12 +64,16 @@ tenants = global_table(
     *timestamps(),
     *soft_delete(),
     Column("former_status", String(20), comment="What it was before it was deleted, and is again when restored."),
+    Column(
+        "purge_started_at", MOMENT, comment="Since when it is being purged, and cannot be restored; NULL: it is not."
+    ),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("slug", name="uq_tenants_slug"),
     one_of("status", "active", "suspended", "deleted"),
     one_of("former_status", "active", "suspended"),
     one_of("tier", "free", "pro", "enterprise"),
     CheckConstraint("(status = 'deleted') = (deleted_at IS NOT NULL)", name="deleted"),
+    CheckConstraint("purge_started_at IS NULL OR deleted_at IS NOT NULL", name="purge_started_at"),
     CheckConstraint("slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'", name="slug"),
     *(CheckConstraint(f"{name} >= 0", name=name) for name in ("max_users", "max_workflows", "max_knowledge_bases")),
     index("ix_tenants_live", "id DESC", where=LIVE, serves="the platform's list, newest first"),
@@ -115,7 +120,7 @@ _SETTINGS = (
         server_default=text("false"),
         comment="Whether users must verify their e-mail address first.",
     ),
-    _count("soft_delete_retention_days", 30, "How long what is deleted is kept."),
+    _count("soft_delete_retention_days", DEFAULT_RETENTION_DAYS, "How long what is deleted is kept."),
     _count("audit_retention_days", 365, "How long the audit log is kept."),
     _count("call_log_retention_days", 400, "How long the records of model calls are kept."),
     _count("execution_retention_days", 400, "How long workflow executions are kept."),

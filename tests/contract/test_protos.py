@@ -74,6 +74,11 @@ def test_a_methods_comment_names_the_permission_of_its_rule(method: Method) -> N
     else:
         assert line.startswith("none, and no credential")
     assert rule.platform_only == ("for the platform's administrators only" in line)
+    assert rule.super_admin == ("for the platform's super administrators only" in line)
+
+
+def test_what_removes_for_good_is_for_super_administrators_alone(method: Method) -> None:
+    assert method.rule.super_admin == method.proto.name.startswith("Purge")
 
 
 def test_a_methods_comment_lists_its_status_codes(method: Method, contract: Contract) -> None:

@@ -246,6 +246,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),
             *odd(USER, locale=["", "中文", "zh_CN", "zh-CN-a-b-c"], timezone=["", "../etc", "a b", "z" * 51]),
             *odd(USER, kind=[9], idempotency_key=["k" * 129]),
+            ({**USER, "kind": 2, "password": "8 chars!"}, "password"),
         ],
     ),
     "GetUserRequest": (
@@ -348,7 +349,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [
             ({"group_by": [1, 1]}, "group_by"),
             ({"group_by": [0]}, "group_by[0]"),
-            *odd({}, limit=[-1, 10_001]),
+            *odd({}, limit=[-1, 10_001], page_token=["t" * 513]),
             *odd({}, **{name: ["ada"] for name in ("model_id", "user_id", "api_key_id", "prompt_version_id")}),
             ({"day_from": Timestamp(seconds=-1)}, "day_from"),
             ({"day_until": Timestamp(seconds=10**12)}, "day_until"),
@@ -603,8 +604,14 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [*ids("template_id"), *RENDERING],
     ),
     "WatchPromptsRequest": (
-        [{}, {"template_ids": [ID, OTHER]}],
-        [({"template_ids": [ID, ID]}, "template_ids"), ({"template_ids": ["7"]}, "template_ids[0]")],
+        [{}, {"template_ids": [ID, OTHER]}, {"watch_id": ID}, {"watch_id": ID, "after_seq": 7}],
+        [
+            ({"template_ids": [ID, ID]}, "template_ids"),
+            ({"template_ids": ["7"]}, "template_ids[0]"),
+            ({"watch_id": "7"}, "watch_id"),
+            ({"watch_id": ID, "after_seq": -1}, "after_seq"),
+            ({"after_seq": 7}, "after_seq"),
+        ],
     ),
     "GetTemplateStatsRequest": (
         [{"template_id": ID}, {"template_id": ID, "day_from": FUTURE}],

@@ -37,16 +37,16 @@ def authority(folder: Path, name: str) -> Certificate:
     return _certificate(folder, name, None)
 
 
-def signed_by(issuer: Certificate, folder: Path, name: str) -> Certificate:
-    """A certificate for 127.0.0.1, of a server or a client."""
-    return _certificate(folder, name, issuer)
+def signed_by(issuer: Certificate, folder: Path, name: str, host: str | None = None) -> Certificate:
+    """A certificate of a server or a client, for that name or for 127.0.0.1."""
+    return _certificate(folder, name, issuer, host)
 
 
-def _certificate(folder: Path, name: str, issuer: Certificate | None) -> Certificate:
+def _certificate(folder: Path, name: str, issuer: Certificate | None, host: str | None = None) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     moment = datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    known = x509.IPAddress(ipaddress.ip_address("127.0.0.1")) if host is None else x509.DNSName(host)
     signed = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -56,7 +56,7 @@ def _certificate(folder: Path, name: str, issuer: Certificate | None) -> Certifi
         .not_valid_before(moment - timedelta(hours=1))
         .not_valid_after(moment + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(address, critical=False)
+        .add_extension(x509.SubjectAlternativeName([known]), critical=False)
         .sign(issuer.key if issuer else key, hashes.SHA256())
     )
     certificate_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -18,14 +16,12 @@ import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
 from server.db.database import Database
 from server.identity.signing_keys import SigningKey
 from server.identity.store import keys
 from server.kernel.clock import now
 from tests.databases import Scratch
-from tests.factories.world import PASSWORD, Person, World, refused
-from tests.servers import serving
+from tests.factories.world import Person, World, refused
 
 CODE = grpc.StatusCode
 REASONS = {"AUTHENTICATION_REQUIRED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SESSION_REVOKED"}
@@ -174,120 +170,3 @@ async def test_no_mutant_of_a_token_is_good(world: World, database: Database, sc
 
 def _bearing(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),)
-
-
-@asynccontextmanager
-async def _two_servers(scratch: Scratch) -> AsyncIterator[tuple[World, identity_service_pb2_grpc.IdentityServiceStub]]:
-    """A server, and what the identity service of a second one on the same database says."""
-    async with (
-        serving(scratch.settings()) as (app, port),
-        serving(scratch.settings()) as (_, second_port),
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-        grpc.aio.insecure_channel(f"127.0.0.1:{second_port}") as second_channel,
-    ):
-        administrator = await app.founding.first_platform_administrator()
-        assert administrator is not None
-        yield World(channel, administrator), identity_service_pb2_grpc.IdentityServiceStub(second_channel)
-
-
-async def _log_out(world: World, administrator: Person, person: Person) -> None:
-    await world.identity.Logout(identity.LogoutRequest(), metadata=person.metadata)
-
-
-async def _make_inactive(world: World, administrator: Person, person: Person) -> None:
-    request = identity.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
-    await world.identity.UpdateUser(request, metadata=administrator.metadata)
-
-
-async def _lock(world: World, administrator: Person, person: Person) -> None:
-    await world.identity.LockUser(user_pb2.LockUserRequest(id=person.id), metadata=administrator.metadata)
-
-
-async def _delete(world: World, administrator: Person, person: Person) -> None:
-    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
-
-
-async def _revoke_the_session(world: World, administrator: Person, person: Person) -> None:
-    listed = await world.identity.ListSessions(session_pb2.ListSessionsRequest(), metadata=person.metadata)
-    request = session_pb2.RevokeSessionRequest(id=listed.sessions[0].id)
-    await world.identity.RevokeSession(request, metadata=administrator.metadata)
-
-
-async def _change_the_password_elsewhere(world: World, administrator: Person, person: Person) -> None:
-    elsewhere = await world.sign_in(person.tenant, person.username)
-    request = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another good one")
-    await world.identity.ChangePassword(request, metadata=elsewhere.metadata)
-
-
-async def _unassign_the_role(world: World, administrator: Person, person: Person) -> None:
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
-    for role in held.roles:
-        request = identity.UnassignRoleRequest(user_id=person.id, role_id=role.id)
-        await world.identity.UnassignRole(request, metadata=administrator.metadata)
-
-
-async def _empty_the_role(world: World, administrator: Person, person: Person) -> None:
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
-    for role in held.roles:
-        if not role.system:
-            request = identity.SetRolePermissionsRequest(role_id=role.id)
-            await world.identity.SetRolePermissions(request, metadata=administrator.metadata)
-
-
-REVOCATIONS = {
-    _log_out: CODE.UNAUTHENTICATED,
-    _make_inactive: CODE.UNAUTHENTICATED,
-    _lock: CODE.UNAUTHENTICATED,
-    _delete: CODE.UNAUTHENTICATED,
-    _revoke_the_session: CODE.UNAUTHENTICATED,
-    _change_the_password_elsewhere: CODE.UNAUTHENTICATED,
-    _unassign_the_role: CODE.PERMISSION_DENIED,
-    _empty_the_role: CODE.PERMISSION_DENIED,
-}
-
-
-async def test_what_is_taken_away_is_gone_at_once_here_and_within_a_second_everywhere(scratch: Scratch) -> None:
-    async with _two_servers(scratch) as (world, second):
-        administrator = await world.tenant()
-        for revoke, code in REVOCATIONS.items():
-            person = await world.user(administrator, "roles:read")
-            await second.ListRoles(ROLES, metadata=person.metadata)  # both remember the token
-            await world.identity.ListRoles(ROLES, metadata=person.metadata)
-
-            await revoke(world, administrator, person)
-
-            revoked_at = monotonic()
-            here = await refused(world.identity.ListRoles(ROLES, metadata=person.metadata))
-            assert here.code is code, revoke
-            assert await _refusal_in_the_end(second, person) is code, revoke
-            assert monotonic() - revoked_at < 1, revoke
-
-
-async def test_it_is_gone_within_a_second_where_the_news_of_it_is_lost_too(scratch: Scratch, admin: Any) -> None:
-    async with _two_servers(scratch) as (world, second):
-        administrator = await world.tenant()
-        person = await world.user(administrator, "roles:read")
-        # As long as nobody listens, a server asks the database again before a second is over.
-        await admin.execute("UPDATE pg_database SET datconnlimit = 0 WHERE datname = current_database()")
-        await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'atrium listener' AND datname = current_database()"
-        )
-        await second.ListRoles(ROLES, metadata=person.metadata)
-
-        await _log_out(world, administrator, person)
-
-        revoked_at = monotonic()
-        assert await _refusal_in_the_end(second, person) is CODE.UNAUTHENTICATED
-        assert monotonic() - revoked_at < 1
-
-
-async def _refusal_in_the_end(stub: identity_service_pb2_grpc.IdentityServiceStub, person: Person) -> grpc.StatusCode:
-    """The code of the first refusal, which must come."""
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                await stub.ListRoles(ROLES, metadata=person.metadata)
-            except grpc.aio.AioRpcError as error:
-                code: grpc.StatusCode = error.code()
-                return code

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.request import urlopen
@@ -17,24 +18,25 @@ import grpc
 import psutil
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from pydantic import SecretStr
-from typer.testing import CliRunner
 
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from server.cli import app
 from server.db.bootstrap import bootstrap
 from server.db.database import Database
+from server.db.partitions import month_after, partition_name
 from server.jobs.queue import enqueue
-from server.settings import SettingsError, load_settings
-from server.telemetry import configure_logging
+from server.kernel.clock import now
+from server.settings import SettingsError
 from tests.databases import Cluster, Scratch
+from tests.factories.certificates import authority, signed_by
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment
+from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, command, environment
 from tests.servers import serving
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
@@ -102,10 +104,10 @@ async def _rest(stream: Any) -> None:
         pass
 
 
-async def test_a_call_that_outlives_the_grace_period_does_not_outlive_the_server(
-    scratch: Scratch, stub: OpenAIStub
+async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the_server(
+    scratch: Scratch, stub: OpenAIStub, database: Database, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=0.5)
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-silent")
         administrator = await world.tenant()
@@ -113,11 +115,55 @@ async def test_a_call_that_outlives_the_grace_period_does_not_outlive_the_server
             model.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata
         )
         await stub.arrival()
+        async with _stuck(scratch, database, admin):
+            process.send(signal.SIGTERM)
+
+            stopped_at = monotonic()
+            await _asked_for(database, "prune/1")
+            assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            assert await process.end() == 0
+            assert monotonic() - stopped_at < 5, "one grace period for all of it, and what a busy machine adds"
+    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    waiting = await admin.fetch("SELECT entrypoint, status FROM jobs.pgqueuer ORDER BY entrypoint DESC")
+    assert ("prune/1", "queued") in [tuple(row) for row in waiting], "no job is begun after the word to stop"
+
+
+async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grace_period(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
+    async with atrium(variables) as process, _world_of(process) as world:
+        await _register(world, stub, "stub-stall-2")
+        administrator = await world.tenant()
+        asked = model.StreamChatRequest(model="stub-stall-2", messages=HELLO, resumable=True)
+        stream = world.models.StreamChat(asked, metadata=administrator.metadata)
+        while (await stream.read()).WhichOneof("event") != "delta":
+            pass
 
         process.send(signal.SIGINT)
 
-        assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        stopped_at = monotonic()
         assert await process.end() == 0
+        assert monotonic() - stopped_at < 5
+    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    assert await admin.fetchval("SELECT ended FROM generations")
+
+
+@asynccontextmanager
+async def _stuck(scratch: Scratch, database: Database, admin: Any) -> AsyncIterator[None]:
+    """A job that has begun and waits for what it does not get."""
+    async with scratch.connect() as other, other.transaction():
+        await other.execute("LOCK TABLE one_time_tokens")
+        await _asked_for(database, "upkeep/1")
+        async with asyncio.timeout(BOUND_SECONDS):
+            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        yield
+
+
+async def _asked_for(database: Database, entrypoint: str) -> None:
+    async with database.global_tx() as tx:
+        await enqueue(tx, entrypoint)
 
 
 def _free_ports() -> int:
@@ -216,25 +262,56 @@ async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None
     assert not [line for line in first.errors if password in line]
 
 
-async def _send_as_printed(found: Any) -> Any:
-    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do."""
-    words = shlex.split(found[1])
-    assert words.pop(0) == "-plaintext"
-    body = "{}"
-    if words[0] == "-d":
-        body = words[1]
-        words = words[2:]
-    address, path = words
+async def test_what_is_printed_in_production_is_enough_under_tls_too(scratch: Scratch, tmp_path: Path) -> None:
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    own = signed_by(authority(tmp_path, "ours"), folder, "server", "api.example.com")
+    variables = environment(
+        scratch, environment="production", tls_certificate_file=own.certificate_file, tls_private_key_file=own.key_file
+    )
+    async with atrium(variables) as process:
+        made = await process.line(r"^  atrium (\S+) > atrium.binpb$")
+        described = await command({}, made[1])
+        reply = await _send_as_printed(await process.line(r"^  grpcurl (.*)$"), described.stdout_bytes)
+        process.send(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert reply.tokens.access_token
+
+
+async def _send_as_printed(found: Any, described: bytes | None = None) -> Any:
+    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do.
+
+    `described`: what is in the descriptor set that the line names.
+    """
+    *words, address, path = shlex.split(found[1])
+    flags: dict[str, str] = {}
+    while words:
+        flag = words.pop(0)
+        flags[flag] = "" if flag == "-plaintext" else words.pop(0)
+    pool = descriptor_pool.Default()
+    if "-protoset" in flags:
+        assert described is not None
+        pool = descriptor_pool.DescriptorPool()
+        for file in FileDescriptorSet.FromString(described).file:
+            pool.Add(file)
     service, _, name = path.rpartition("/")
-    method = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
-    request = json_format.Parse(body, message_factory.GetMessageClass(method.input_type)())
-    async with grpc.aio.insecure_channel(address) as channel:
+    method = pool.FindServiceByName(service).FindMethodByName(name)
+    request = json_format.Parse(flags.get("-d", "{}"), message_factory.GetMessageClass(method.input_type)())
+    async with _channel_of(flags, address) as channel:
         call = channel.unary_unary(
             f"/{path}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
         )
         return await call(request)
+
+
+def _channel_of(flags: dict[str, str], address: str) -> Any:
+    if "-plaintext" in flags:
+        return grpc.aio.insecure_channel(address)
+    options = [("grpc.ssl_target_name_override", flags["-authority"])] if "-authority" in flags else []
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(Path(flags["-cacert"]).read_bytes()), options)
 
 
 def _sentence(errors: list[str]) -> str:
@@ -244,12 +321,9 @@ def _sentence(errors: list[str]) -> str:
     return sentence.removeprefix("atrium: ")
 
 
-async def _refusal(variables: dict[str, str]) -> str:
-    """The same, by the command within this process: starting one takes longer than all it does."""
-    try:
-        ended = await asyncio.to_thread(CliRunner().invoke, app, ["serve"], env=variables)
-    finally:
-        configure_logging(load_settings())  # away from the streams of the runner, which are closed
+async def _refusal(variables: dict[str, str], *options: str) -> str:
+    """The same, by the command within this process."""
+    ended = await command(variables, "serve", *options)
     assert ended.exit_code == 1, ended.output
     return _sentence(ended.stderr.splitlines())
 
@@ -278,8 +352,20 @@ async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
             "Cannot connect to ATRIUM_DATABASE_URL": environment(scratch, database_url="postgresql://127.0.0.1:1/x"),
             "ATRIUM_MASTER_KEY": environment(scratch, master_key=None),
             "ATRIUM_PROCESSES": environment(scratch, processes=0),
+            "Cannot connect to ATRIUM_LISTEN_DATABASE_URL": environment(scratch, listen_database_url="nonsense"),
+            "another database than ATRIUM_DATABASE_URL": environment(scratch, listen_database_url=empty.admin_url),
         }.items():
             assert advice in await _refusal(variables)
+
+
+async def test_what_the_command_line_says_counts_for_more_than_the_variables(scratch: Scratch) -> None:
+    variables = environment(scratch, address="127.0.0.1:1", processes=1, admin_database_url=scratch.admin_url)
+    async with atrium(variables, "serve", "--processes", "2", "--address", "127.0.0.1:0") as process:
+        assert await process.port() > 1
+        assert len(process.servers()) == 2
+        process.send(signal.SIGTERM)
+        assert await process.end() == 0
+    assert "ATRIUM_PROCESSES" in await _refusal(variables, "--processes", "65")
 
 
 async def test_a_schema_that_is_not_there_is_refused_with_the_command_that_makes_it(postgres: Cluster) -> None:
@@ -366,11 +452,16 @@ async def test_a_worker_of_its_own_works_until_it_is_stopped(scratch: Scratch, d
         "INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at) "
         "SELECT id, id, 'm', 'old', 'h', 'done', now() FROM tenants WHERE slug = 'ada'"
     )
-    async with atrium(environment(scratch), "worker") as process:
-        async with database.global_tx() as tx:
-            await enqueue(tx, "upkeep/1")
+    month = partition_name("audit_logs", month_after(now().date(), 2))
+    await admin.execute(f"DROP TABLE {month}")
+    async with atrium(environment(scratch, admin_database_url=scratch.admin_url), "worker") as process:
+        await _asked_for(database, "upkeep/1")
         async with asyncio.timeout(60):
-            while await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'upkeep/1'"):  # noqa: ASYNC110
+            # It sees to the months ahead, too.
+            while await admin.fetchval(  # noqa: ASYNC110
+                "SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM jobs.pgqueuer WHERE entrypoint = 'upkeep/1')",
+                month,
+            ):
                 await asyncio.sleep(0.05)
 
         process.send(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
-from server.work import Upkeep
+from server.work import Upkeep, UpkeepIncomplete
 from tests.databases import Scratch
 
 ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
@@ -36,6 +37,13 @@ INSERT INTO users (tenant_id, username, email, deleted_at) VALUES
     ('{tenant}', 'long ago', 'long@x', now() - interval '31 days');
 INSERT INTO roles (tenant_id, name, code, deleted_at) VALUES
     ('{tenant}', 'live', 'live', NULL), ('{tenant}', 'old', 'old', now() - interval '31 days');
+INSERT INTO prompt_templates (tenant_id, name, visibility, deleted_at) VALUES
+    ('{tenant}', 'live', 'tenant', NULL), ('{tenant}', 'fresh', 'tenant', now() - interval '29 days'),
+    ('{tenant}', 'long ago', 'tenant', now() - interval '31 days');
+INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, content_hash)
+    SELECT tenant_id, id, name, '""', 'hash' FROM prompt_templates WHERE tenant_id = '{tenant}';
+INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
+    SELECT tenant_id, template_id, version, id FROM prompt_template_versions WHERE tenant_id = '{tenant}';
 INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
     AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';
@@ -49,6 +57,8 @@ INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, stat
            ('{tenant}', '{tenant}', 'm', 'old', 'h', 'done', now());
 INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
     VALUES ('{tenant}', '192.0.2.1', now()), ('{tenant}', '192.0.2.2', now() - interval '2 days');
+INSERT INTO sign_in_guesses (tenant_id, user_id, address, updated_at)
+    SELECT tenant_id, tenant_id, address, updated_at FROM sign_in_throttle WHERE tenant_id = '{tenant}';
 INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
     SELECT '{tenant}', id, 'verify_email', hash, now() + expires FROM users, (VALUES
         ('good', interval '1 hour'), ('old', interval '-2 days')
@@ -91,8 +101,12 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("sessions", "refresh_hash"),
                 ("idempotency_keys", "key"),
                 ("sign_in_throttle", "host(address)"),
+                ("sign_in_guesses", "host(address)"),
                 ("one_time_tokens", "token_hash"),
                 ("user_roles", "granted_by::text"),
+                ("prompt_templates", "name"),
+                ("prompt_template_versions", "version"),
+                ("prompt_labels", "label"),
             )
         }
         assert left == {
@@ -101,8 +115,12 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "sessions": ["good", "just expired"],
             "idempotency_keys": ["good"],
             "sign_in_throttle": ["192.0.2.1"],
+            "sign_in_guesses": ["192.0.2.1"],
             "one_time_tokens": ["good"],
             "user_roles": [None],
+            "prompt_templates": ["fresh", "live"],
+            "prompt_template_versions": ["fresh", "live"],
+            "prompt_labels": ["fresh", "live"],
         }, tenant
 
 
@@ -154,3 +172,108 @@ async def test_many_rows_go_in_batches(upkeep: Upkeep, admin: Any) -> None:
     await upkeep(RUN)
 
     assert await admin.fetchval("SELECT count(*) FROM idempotency_keys WHERE tenant_id = $1", ADA) == 1
+
+
+async def test_a_purge_that_was_interrupted_is_gone_on_with_and_holds_nobody_up(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute("UPDATE tenants SET purge_started_at = now() WHERE id = $1", KEPT)
+    await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", KEPT)
+
+    await upkeep(RUN)
+
+    slugs = {row[0] for row in await admin.fetch("SELECT slug FROM tenants")}
+    assert slugs == {"platform", "ada", "grace"}
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+
+
+async def test_a_server_that_cannot_go_on_with_a_purge_does_the_rest(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    await admin.execute("UPDATE tenants SET purge_started_at = now() WHERE id = $1", KEPT)
+    await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", KEPT)
+
+    await _upkeep(database, scratch.settings(admin_database_url=None))(RUN)
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", KEPT) == 3
+
+
+async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_others(
+    upkeep: Upkeep, admin: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await admin.execute(
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$; "
+        f"CREATE TRIGGER broken BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.tenant_id = '{GRACE}') "
+        "EXECUTE FUNCTION broken()"
+    )
+
+    with pytest.raises(UpkeepIncomplete, match="1 tenants"):
+        await upkeep(RUN)
+
+    counts = dict(await admin.fetch("SELECT tenant_id, count(*) FROM users GROUP BY tenant_id"))
+    assert (counts[ADA], counts[GRACE], GONE in counts) == (2, 3, False)
+    assert str(GRACE) in capsys.readouterr().out
+
+
+async def test_a_tenant_that_was_restored_and_deleted_again_meanwhile_is_kept(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    purge = TenantPurge(database, scratch.settings().admin_database_url, AuditLog(database))
+    read = [(tenant, days) async for tenant, days in TenantStanding(database).everyone() if tenant.id == GONE]
+    await admin.execute("UPDATE tenants SET deleted_at = now() WHERE id = $1", GONE)
+
+    purged = [await purge.due(tenant, days) for tenant, days in read]
+
+    assert purged == [False]
+    assert await admin.fetchval("SELECT purge_started_at FROM tenants WHERE id = $1", GONE) is None
+
+
+async def test_what_another_purges_at_the_same_moment_is_left_to_them(
+    upkeep: Upkeep, scratch: Scratch, admin: Any
+) -> None:
+    async with scratch.connect() as other, asyncio.TaskGroup() as group:
+        async with other.transaction():
+            await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
+            for table in ("users", "roles"):
+                await other.execute(
+                    f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
+                )
+            run = group.create_task(upkeep(RUN))
+            async with asyncio.timeout(10):
+                waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+                while not await admin.fetchval(waits, await admin.fetchval("SELECT current_database()")):
+                    pass
+        await run
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1
+
+
+async def test_prompts_and_answers_go_when_their_tenant_has_kept_them_long_enough(upkeep: Upkeep, admin: Any) -> None:
+    await admin.execute("UPDATE tenant_configs SET prompt_retention_days = 3 WHERE tenant_id = $1", ADA)
+    for tenant in (ADA, GRACE):
+        await admin.execute(
+            "INSERT INTO call_contents (tenant_id, call_log_id, messages, created_at) SELECT $1, gen_random_uuid(),"
+            " jsonb_build_array(days), now() - make_interval(days => days) FROM unnest(ARRAY[2, 4, 29, 31]) AS days",
+            tenant,
+        )
+
+    await upkeep(RUN)
+
+    kept = "SELECT (messages ->> 0)::int FROM call_contents WHERE tenant_id = $1 ORDER BY 1"
+    assert [row[0] for row in await admin.fetch(kept, ADA)] == [2]
+    assert [row[0] for row in await admin.fetch(kept, GRACE)] == [2, 4, 29]
+
+
+async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, admin: Any) -> None:
+    window = "'none', '1970-01-01Z', 'tenant', 'parallel'"
+    columns = "tenant_id, window_kind, window_start, subject, kind"
+    await admin.execute(f"INSERT INTO quota_ledger ({columns}, reserved) VALUES ('{ADA}', {window}, 3)")
+    await admin.execute(
+        f"INSERT INTO quota_reservations ({columns}, amount, expires_at) VALUES"
+        f" ('{ADA}', {window}, 2, now() - interval '1 second'), ('{ADA}', {window}, 1, now() + interval '1 hour')"
+    )
+
+    await upkeep(RUN)
+
+    assert await admin.fetchval("SELECT reserved FROM quota_ledger") == 1
+    assert [row[0] for row in await admin.fetch("SELECT amount FROM quota_reservations")] == [1]

@@ -77,7 +77,12 @@ RULES = {
     "no foreign key leads into a table that is divided by months from outside its family": f"""
         SELECT f.conname FROM pg_constraint f
             JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class t ON t.oid = f.confrelid
-        WHERE {_OURS} AND f.contype = 'f' AND t.relkind = 'p' AND c.relkind <> 'p' AND NOT c.relispartition
+        WHERE {_OURS} AND f.contype = 'f' AND t.relkind = 'p' AND NOT c.relispartition AND c.oid <> t.oid
+    """,
+    "what is a log refers to nothing but its tenant, so that nothing that is removed alters it": f"""
+        SELECT f.conname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid
+        WHERE {_OURS} AND f.contype = 'f' AND NOT c.relispartition AND f.confrelid <> '{ROOT}'::regclass
+            AND c.relname IN ('audit_checkpoints', 'audit_logs', 'ddl_audit_logs', 'model_call_logs')
     """,
     "every foreign key has an index that begins with its columns": f"""
         SELECT f.conname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid
@@ -137,14 +142,15 @@ RULES = {
     """,
     "only the functions on the list run with other rights than the caller's, and each fixes its search_path": """
         SELECT p.proname FROM pg_proc p
-        WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
-            AND (p.proname <> ALL ($2)
+        WHERE p.prosecdef AND p.pronamespace::regnamespace::text <> ALL ('{pg_catalog,information_schema,jobs}')
+            AND (p.pronamespace <> 'public'::regnamespace OR p.proname <> ALL ($2)
                 OR NOT coalesce('search_path=pg_catalog, public, pg_temp' = ANY (p.proconfig), false))
     """,
     "nobody else may call them": """
         SELECT p.proname FROM pg_proc p
             CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
-        WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.prorettype <> 'event_trigger'::regtype
+        WHERE p.prosecdef AND p.pronamespace::regnamespace::text <> ALL ('{pg_catalog,information_schema,jobs}')
+            AND p.prorettype <> 'event_trigger'::regtype
             AND g.grantee NOT IN (p.proowner, 'atrium_app'::regrole)
     """,
     "the role that serves reaches partitions through their parents alone": f"""
@@ -189,6 +195,9 @@ BREACHES = {
         ALTER TABLE users ADD COLUMN log uuid;
         ALTER TABLE users ADD FOREIGN KEY (tenant_id, log) REFERENCES audit_logs (tenant_id, id)
     """,
+    "what is a log refers": """
+        ALTER TABLE model_call_logs ADD FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
+    """,
     "every foreign key has an index": "DROP INDEX ix_sessions_user_id",
     "every index of a tenant table": "CREATE INDEX stray ON users (status)",
     "every view asks with the rights": "CREATE VIEW stray AS SELECT * FROM users",
@@ -198,7 +207,11 @@ BREACHES = {
     "every table, view and column says": "ALTER TABLE users ADD COLUMN nickname text",
     "every id is a version 7": "ALTER TABLE users ALTER COLUMN id SET DEFAULT gen_random_uuid()",
     "no time is without its zone": "ALTER TABLE users ADD COLUMN born timestamp",
-    "only the functions on the list": "ALTER FUNCTION atrium_tenant_is_active() SECURITY DEFINER",
+    "only the functions on the list": """
+        CREATE SCHEMA stray;
+        CREATE FUNCTION stray.atrium_find_tenant() RETURNS int LANGUAGE sql SECURITY DEFINER
+            SET search_path = pg_catalog, public, pg_temp AS 'SELECT 1'
+    """,
     "nobody else may call them": "GRANT EXECUTE ON FUNCTION atrium_find_tenant(text) TO PUBLIC",
     "the role that serves reaches partitions": """
         DO $$ BEGIN EXECUTE (SELECT 'GRANT SELECT ON ' || inhrelid::regclass || ' TO atrium_app'

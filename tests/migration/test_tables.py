@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,68 @@ def test_a_migration_reads_nothing_that_may_change_after_it(path: Path) -> None:
     }
 
     assert imported == {"alembic"}
+
+
+_BESIDE = "0017"
+"""From this revision on, a migration is run while servers of the version before it go on."""
+
+_TAKES_AWAY = re.compile(
+    r"\b(DROP\s+(?:COLUMN|TABLE|VIEW|FUNCTION|TYPE)|RENAME\s+(?:TO|COLUMN|CONSTRAINT)|SET\s+NOT\s+NULL"
+    r"|ALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE)\b",
+    re.IGNORECASE,
+)
+_NOT_MISSED = {
+    "purge": "the view is made again at once, with the new column at its end",
+    "former_status": "the view is made again at once, with the new column at its end",
+    "likeness": "the view is made again at once, with the new column at its end",
+    "prompt_visibility": "the function lists what other tenants made public, which nobody is to see any more",
+}
+"""By the name of a migration: why the code before it does not miss what it takes away."""
+
+
+def _taken_away(source: str) -> list[str]:
+    """What a migration's way up takes away, wherever its text stands."""
+    tree = ast.parse(source)
+    up = [node for node in tree.body if getattr(node, "name", "") != "downgrade"]
+    used = {
+        node.id
+        for part in up
+        for node in ast.walk(part)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    texts = [
+        node.value
+        for part in up
+        if not isinstance(part, ast.Assign) or any(getattr(target, "id", None) in used for target in part.targets)
+        for node in ast.walk(part)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return [found[0] for text in texts for found in _TAKES_AWAY.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(Path(migrations.versions.__path__[0]).glob("m*.py")) if path.stem[1:5] >= _BESIDE],
+    ids=lambda path: path.stem,
+)
+def test_a_migration_leaves_the_code_before_it_what_it_uses(path: Path) -> None:
+    assert path.stem[6:] in _NOT_MISSED or _taken_away(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("up", "found"),
+    [
+        ("ALTER TABLE users DROP COLUMN locale", ["DROP COLUMN"]),
+        ("ALTER TABLE users RENAME TO people", ["RENAME TO"]),
+        ("ALTER TABLE users ALTER COLUMN locale SET NOT NULL", ["SET NOT NULL"]),
+        ("DROP FUNCTION atrium_find_tenant(text)", ["DROP FUNCTION"]),
+        ("ALTER TABLE users ADD COLUMN nickname text; DROP INDEX ix_users_live", []),
+    ],
+)
+def test_what_a_migration_takes_away_is_seen_on_its_way_up_alone(up: str, found: list[str]) -> None:
+    source = f"_DOWN = 'DROP TABLE users'\n_UP = ({up!r},)\ndef upgrade(): run(_UP)\ndef downgrade(): run(_DOWN)\n"
+
+    assert _taken_away(source) == found
 
 
 @pytest.mark.parametrize(

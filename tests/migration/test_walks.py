@@ -13,6 +13,7 @@ import pytest
 import migrations.versions
 from server.db import migrate
 from server.db.bootstrap import bootstrap
+from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
 from server.db.revision import SCHEMA_REVISION
 from tests.databases import Cluster, Scratch
@@ -117,6 +118,22 @@ async def test_of_two_migrations_at_once_one_waits_for_the_other(postgres: Clust
 
         assert await migrate.status(scratch.admin_url) == (SCHEMA_REVISION, SCHEMA_REVISION)
         assert await _description(scratch) == await _description(wanted)
+
+
+async def test_a_table_that_somebody_holds_ends_a_migration_with_a_sentence_and_nothing_of_it(
+    scratch: Scratch, admin: Any
+) -> None:
+    before = await _description(scratch)
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE prompt_labels IN ACCESS SHARE MODE")
+
+        with pytest.raises(DatabaseRefused, match="given up, so as not to hold up others"):
+            await migrate.down(scratch.admin_url, "0015")
+
+    found, _ = await migrate.status(scratch.admin_url)
+    await migrate.up(scratch.admin_url)
+    assert found == "0016"
+    assert await _description(scratch) == before
 
 
 async def test_months_are_made_once_by_however_many_at_once(scratch: Scratch, admin: Any) -> None:

@@ -22,6 +22,7 @@ MODEL = "/atrium.model.v1.ModelService/"
 PROMPT = "/atrium.prompt.v1.PromptService/"
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+_NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
 
@@ -220,6 +221,10 @@ BY_USER: dict[str, Callable[[str], Message]] = {
     IDENTITY + "CreateApiKey": lambda it: api_key_pb2.CreateApiKeyRequest(
         name="key", user_id=it, scopes=["users:read"]
     ),
+    IDENTITY + "AssignRole": lambda it: identity.AssignRoleRequest(user_id=it, role_id=_NO_ID),
+    IDENTITY + "UnassignRole": lambda it: identity.UnassignRoleRequest(user_id=it, role_id=_NO_ID),
+    MODEL + "SetModelLimits": lambda it: usage_pb2.SetModelLimitsRequest(user_id=it),
+    MODEL + "GetModelLimits": lambda it: usage_pb2.GetModelLimitsRequest(user_id=it),
 }
 BY_ROLE: dict[str, Callable[[str], Message]] = {
     IDENTITY + "GetRole": lambda it: identity.GetRoleRequest(id=it),
@@ -227,6 +232,8 @@ BY_ROLE: dict[str, Callable[[str], Message]] = {
     IDENTITY + "SetRolePermissions": lambda it: identity.SetRolePermissionsRequest(role_id=it),
     IDENTITY + "DeleteRole": lambda it: role_pb2.DeleteRoleRequest(id=it),
     IDENTITY + "RestoreRole": lambda it: role_pb2.RestoreRoleRequest(id=it),
+    IDENTITY + "AssignRole": lambda it: identity.AssignRoleRequest(user_id=_NO_ID, role_id=it),
+    IDENTITY + "UnassignRole": lambda it: identity.UnassignRoleRequest(user_id=_NO_ID, role_id=it),
 }
 BY_SESSION: dict[str, Callable[[str], Message]] = {
     IDENTITY + "RevokeSession": lambda it: session_pb2.RevokeSessionRequest(id=it),
@@ -234,6 +241,8 @@ BY_SESSION: dict[str, Callable[[str], Message]] = {
 BY_KEY: dict[str, Callable[[str], Message]] = {
     IDENTITY + "RotateApiKey": lambda it: api_key_pb2.RotateApiKeyRequest(id=it),
     IDENTITY + "RevokeApiKey": lambda it: api_key_pb2.RevokeApiKeyRequest(id=it),
+    MODEL + "SetModelLimits": lambda it: usage_pb2.SetModelLimitsRequest(api_key_id=it),
+    MODEL + "GetModelLimits": lambda it: usage_pb2.GetModelLimitsRequest(api_key_id=it),
 }
 BY_CREDENTIAL: dict[str, Callable[[str], Message]] = {
     MODEL + "RotateCredential": lambda it: credential_pb2.RotateCredentialRequest(id=it, secret="sk-of-a-test"),
@@ -274,6 +283,11 @@ BY_TEMPLATE: dict[str, Callable[[str], Message]] = {
     PROMPT + "RenderPrompt": lambda it: prompt.RenderPromptRequest(template_id=it),
     PROMPT + "GetTemplateStats": lambda it: prompt.GetTemplateStatsRequest(template_id=it),
     MODEL + "Chat": lambda it: model.ChatRequest(model="local-chat", prompt={"template_id": it}),
+    MODEL + "StreamChat": lambda it: model.StreamChatRequest(model="local-chat", prompt={"template_id": it}),
+}
+BY_GENERATION: dict[str, Callable[[str], Message]] = {
+    MODEL + "StreamChat": lambda it: model.StreamChatRequest(generation_id=it),
+    MODEL + "CancelGeneration": lambda it: model.CancelGenerationRequest(generation_id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
@@ -283,6 +297,51 @@ BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetUsage": lambda it: tenant.GetUsageRequest(tenant_id=it),
     TENANT + "ExportTenant": lambda it: tenant.ExportTenantRequest(tenant_id=it),
 }
+
+BY_ID = {
+    "user": BY_USER,
+    "role": BY_ROLE,
+    "session": BY_SESSION,
+    "key": BY_KEY,
+    "credential": BY_CREDENTIAL,
+    "tenant_model": BY_TENANT_MODEL,
+    "route": BY_ROUTE,
+    "call_log": BY_CALL_LOG,
+    "limits": BY_LIMITS,
+    "template": BY_TEMPLATE,
+    "generation": BY_GENERATION,
+    "tenant": BY_TENANT,
+}
+"""Requests that name an object by its id, by what it is."""
+
+NO_OBJECT = {
+    **dict.fromkeys(
+        (
+            (MODEL + "GetModelUsage", "api_key_id"),
+            (MODEL + "GetModelUsage", "model_id"),
+            (MODEL + "GetModelUsage", "prompt_version_id"),
+            (MODEL + "GetModelUsage", "user_id"),
+            (MODEL + "ListCallLogs", "api_key_id"),
+            (MODEL + "ListCallLogs", "model_id"),
+            (MODEL + "ListCallLogs", "trace_id"),
+            (MODEL + "ListCallLogs", "user_id"),
+            (PROMPT + "ListTemplates", "owner_user_id"),
+            (PROMPT + "WatchPrompts", "template_ids"),
+        ),
+        "a filter: it finds what is the tenant's, or nothing",
+    ),
+    **dict.fromkeys(
+        (
+            (MODEL + "Chat", "messages.tool_call_id"),
+            (MODEL + "Chat", "messages.tool_calls.id"),
+            (MODEL + "StreamChat", "messages.tool_call_id"),
+            (MODEL + "StreamChat", "messages.tool_calls.id"),
+        ),
+        "the model's own, within a conversation",
+    ),
+    (MODEL + "GetModel", "id"): "of the platform's models, which every tenant sees",
+}
+"""Fields that are called ids, by method, and why no object of a tenant's is looked up by them."""
 
 GOOD: dict[str, Message] = {
     IDENTITY + "Login": identity.LoginRequest(tenant="none", login="none", password="none"),
@@ -295,8 +354,6 @@ GOOD: dict[str, Message] = {
     IDENTITY + "ListUsers": identity.ListUsersRequest(),
     IDENTITY + "CreateRole": identity.CreateRoleRequest(name="New", code="new"),
     IDENTITY + "ListPermissions": identity.ListPermissionsRequest(),
-    IDENTITY + "AssignRole": identity.AssignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
-    IDENTITY + "UnassignRole": identity.UnassignRoleRequest(user_id=SOME_ID, role_id=SOME_ID),
     IDENTITY + "RequestPasswordReset": identity.RequestPasswordResetRequest(tenant="none", login="none"),
     IDENTITY + "ResetPassword": identity.ResetPasswordRequest(token="none", new_password="long enough"),
     IDENTITY + "RequestEmailVerification": identity.RequestEmailVerificationRequest(),
@@ -325,30 +382,11 @@ GOOD: dict[str, Message] = {
     ),
     MODEL + "ListRoutes": route_pb2.ListRoutesRequest(),
     MODEL + "CreateRoute": route_pb2.CreateRouteRequest(alias="new", targets=[{"model": "gpt-4"}]),
-    MODEL + "CancelGeneration": model.CancelGenerationRequest(generation_id=SOME_ID),
-    MODEL + "SetModelLimits": usage_pb2.SetModelLimitsRequest(user_id=SOME_ID),
-    MODEL + "GetModelLimits": usage_pb2.GetModelLimitsRequest(),
     MODEL + "ListModelLimits": usage_pb2.ListModelLimitsRequest(),
     MODEL + "GetModelUsage": usage_pb2.GetModelUsageRequest(),
-    MODEL + "StreamChat": model.StreamChatRequest(model="none", messages=[HELLO]),
     MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": model.ListCallLogsRequest(),
-    **{
-        path: make(SOME_ID)
-        for path, make in (
-            BY_USER
-            | BY_ROLE
-            | BY_SESSION
-            | BY_KEY
-            | BY_CREDENTIAL
-            | BY_TENANT_MODEL
-            | BY_ROUTE
-            | BY_CALL_LOG
-            | BY_LIMITS
-            | BY_TEMPLATE
-            | BY_TENANT
-        ).items()
-    },
+    **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),
     PROMPT + "PurgeTemplate": template_pb2.PurgeTemplateRequest(id=SOME_ID),

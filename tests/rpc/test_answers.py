@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
 from atrium.model.v1 import model_service_pb2 as pb
+from atrium.prompt.v1 import template_pb2 as templates
+from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -25,7 +27,7 @@ from tests.servers import serving
 
 Code = grpc.StatusCode
 CHATS = ("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2")
-EMBEDDERS = ("stub-embed-8", "stub-embed-most-4", "stub-500")
+EMBEDDERS = ("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500")
 NOT_FOR_EVER = 20.0
 HOUR = timedelta(hours=1)
 
@@ -423,6 +425,56 @@ async def test_a_text_that_is_refused_does_not_keep_the_others_from_their_vector
         call_log_pb2.CallLog.STATUS_SUCCESS,
         call_log_pb2.CallLog.STATUS_ERROR,
     ]
+
+
+async def test_a_provider_that_refuses_whatever_it_is_asked_is_not_asked_for_each_text(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+
+    refusal = await refused(_embed(gateway, ann, "stub-embed-most-0", [str(number) for number in range(2048)]))
+
+    assert refusal.reason == "MODEL_REQUEST_REJECTED"
+    assert len(stub.exchanges) < 150
+
+
+async def test_a_provider_that_takes_one_text_at_a_time_is_asked_for_each(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    texts = [str(number) for number in range(600)]
+
+    reply = await _embed(gateway, ann, "stub-embed-most-1", texts)
+
+    assert _vectors(reply) == [vector(text, 8) for text in texts]
+
+
+async def test_a_call_that_comes_to_nothing_for_its_prompt_or_its_key_is_on_record(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    made = templates.CreateTemplateRequest(name="x", visibility=templates.VISIBILITY_TENANT)
+    template_id = (await gateway.prompts.CreateTemplate(made, metadata=ann.metadata)).template.id
+    empty = chat_pb2.Prompt(template_id=template_id)
+    text = "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"
+
+    without_version = await refused(_chat(gateway, ann, "stub-fast-3", prompt=empty))
+    await gateway.prompts.CreateVersion(
+        versions.CreateVersionRequest(template_id=template_id, text=text), metadata=ann.metadata
+    )
+    too_long = await refused(_stream(gateway, ann, "stub-fast-3", prompt=empty))
+    unlabelled = chat_pb2.Prompt(template_id=template_id, label="production")
+    without_label = await refused(_chat(gateway, ann, "stub-fast-3", prompt=unlabelled))
+    await gateway.prompts.DeleteTemplate(templates.DeleteTemplateRequest(id=template_id), metadata=ann.metadata)
+    deleted = await refused(_chat(gateway, ann, "stub-fast-3", prompt=empty))
+    without_key = await refused(_chat(gateway, ann, "gpt-4"))
+    embedding = await refused(_embed(gateway, ann, "text-embedding-3-large", ["a"]))
+
+    refusals = [without_version, too_long, without_label, deleted, without_key, embedding]
+    logs = await _logs(gateway, ann)
+    reasons = [error_reason_pb2.ErrorReason.Name(log.error_reason) for log in logs]
+    assert reasons == [f"ERROR_REASON_{refusal.reason}" for refusal in refusals]
+    assert {log.status for log in logs} == {call_log_pb2.CallLog.STATUS_ERROR}
+    assert len(set(reasons)) == 5
+    assert not stub.exchanges
 
 
 async def test_vectors_are_given_again_by_their_text_and_model(gateway: World, stub: OpenAIStub) -> None:

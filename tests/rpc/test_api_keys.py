@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import time
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,10 +13,12 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
 from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import user_pb2
+from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from tests.factories.world import Person, World, refused
+
+_numbers = count(1)
 
 
 def _with(secret: str) -> tuple[tuple[str, str], ...]:
@@ -201,3 +207,219 @@ async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any
         listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
         if listed.api_keys[0].HasField("last_use_time"):
             break
+
+
+async def _account(world: World, by: Person, *permissions: str) -> str:
+    """A new service account with these permissions, and no other."""
+    name = f"account-{next(_numbers)}"
+    request = identity.CreateUserRequest(username=name, email=f"{name}@example.com", kind=user_pb2.User.KIND_SERVICE)
+    account = (await world.identity.CreateUser(request, metadata=by.metadata)).user
+    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=account.id), metadata=by.metadata)
+    for role in held.roles:
+        taken = identity.UnassignRoleRequest(user_id=account.id, role_id=role.id)
+        await world.identity.UnassignRole(taken, metadata=by.metadata)
+    if permissions:
+        await world.give(by, account.id, *permissions)
+    return str(account.id)
+
+
+async def test_a_key_manages_keys_and_sessions_only_where_it_is_for_that(world: World) -> None:
+    administrator = await world.tenant()
+    sibling = await _key(world, administrator, "users:read")
+    narrow = _with((await _key(world, administrator, "models:execute")).secret)
+    session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)).session_id
+    person, key_id = world.identity, sibling.api_key.id
+    calls = [
+        person.CreateApiKey(pb.CreateApiKeyRequest(name="k", scopes=["models:execute"]), metadata=narrow),
+        person.ListApiKeys(pb.ListApiKeysRequest(), metadata=narrow),
+        person.RotateApiKey(pb.RotateApiKeyRequest(id=key_id), metadata=narrow),
+        person.RevokeApiKey(pb.RevokeApiKeyRequest(id=key_id), metadata=narrow),
+        person.ListSessions(session_pb2.ListSessionsRequest(), metadata=narrow),
+        person.RevokeSession(session_pb2.RevokeSessionRequest(id=session), metadata=narrow),
+    ]
+
+    denials = [await refused(call) for call in calls]
+
+    assert {(denial.code, denial.reason) for denial in denials} == {(Code.PERMISSION_DENIED, "PERMISSION_MISSING")}
+    await person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+    await person.WhoAmI(identity.WhoAmIRequest(), metadata=_with(sibling.secret))
+
+
+async def test_a_key_that_is_for_it_manages_keys_and_sessions(world: World) -> None:
+    administrator = await world.tenant()
+    wide = _with((await _key(world, administrator, "api_keys:manage", "users:manage", "models:execute")).secret)
+    person = world.identity
+
+    made = await person.CreateApiKey(pb.CreateApiKeyRequest(name="k", scopes=["models:execute"]), metadata=wide)
+    await person.RotateApiKey(pb.RotateApiKeyRequest(id=made.api_key.id), metadata=wide)
+    await person.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=wide)
+    (session,) = (await person.ListSessions(session_pb2.ListSessionsRequest(), metadata=wide)).sessions
+    await person.RevokeSession(session_pb2.RevokeSessionRequest(id=session.id), metadata=wide)
+
+    ended = await refused(person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata))
+    assert ended.reason == "SESSION_REVOKED"
+
+
+SOON, LATER = {"seconds": 4_000_000_000}, {"seconds": 4_000_000_001}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"scopes": ["users:manage"]}, "ESCALATION_REFUSED"),
+        ({"allowed_models": []}, "API_KEY_TOO_WIDE"),
+        ({"allowed_models": ["local-chat", "gpt-4"]}, "API_KEY_TOO_WIDE"),
+        ({"expire_time": None}, "API_KEY_TOO_WIDE"),
+        ({"expire_time": LATER}, "API_KEY_TOO_WIDE"),
+        ({}, None),
+    ],
+)
+async def test_a_key_breeds_no_wider_one_and_renews_none(world: World, fields: Any, reason: str | None) -> None:
+    administrator = await world.tenant()
+    own: dict[str, Any] = {"allowed_models": ["local-chat"], "expire_time": SOON}
+    narrow = _with((await _key(world, administrator, "models:execute", "api_keys:manage", **own)).secret)
+    asked = {"scopes": ["models:execute"], **own, **fields}
+    sibling = await world.identity.CreateApiKey(
+        pb.CreateApiKeyRequest(name="s", **asked), metadata=administrator.metadata
+    )
+
+    create = world.identity.CreateApiKey(pb.CreateApiKeyRequest(name="k", **asked), metadata=narrow)
+    rotate = world.identity.RotateApiKey(pb.RotateApiKeyRequest(id=sibling.api_key.id), metadata=narrow)
+
+    if reason is None:
+        await create
+        await rotate
+    else:
+        denials = [await refused(create), await refused(rotate)]
+        assert [(denial.code, denial.reason) for denial in denials] == [(Code.PERMISSION_DENIED, reason)] * 2
+
+
+async def test_nobody_is_given_what_acts_as_another_person(world: World) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    theirs = await _key(world, person, "users:read")
+
+    create = pb.CreateApiKeyRequest(name="k", user_id=person.id, scopes=["users:read"])
+    made = await refused(world.identity.CreateApiKey(create, metadata=administrator.metadata))
+    rotate = pb.RotateApiKeyRequest(id=theirs.api_key.id)
+    rotated = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
+
+    assert [(each.code, each.reason) for each in (made, rotated)] == [(Code.PERMISSION_DENIED, "API_KEY_NOT_YOURS")] * 2
+    revoke = pb.RevokeApiKeyRequest(id=theirs.api_key.id)
+    await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)
+    ended = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(theirs.secret)))
+    assert ended.reason == "API_KEY_INVALID"
+
+
+async def test_an_accounts_keys_are_for_who_holds_all_that_it_does(world: World) -> None:
+    administrator = await world.tenant()
+    clerk = await world.user(administrator, "api_keys:manage", "call_logs:read")
+    strong = await _account(world, administrator, "call_logs:read", "users:manage")
+    weak = await _account(world, administrator, "call_logs:read")
+    theirs = await _key(world, administrator, "call_logs:read", user_id=strong)
+
+    create = pb.CreateApiKeyRequest(name="k", user_id=strong, scopes=["call_logs:read"])
+    made = await refused(world.identity.CreateApiKey(create, metadata=clerk.metadata))
+    rotate = pb.RotateApiKeyRequest(id=theirs.api_key.id)
+    rotated = await refused(world.identity.RotateApiKey(rotate, metadata=clerk.metadata))
+
+    assert [each.reason for each in (made, rotated)] == ["ESCALATION_REFUSED"] * 2
+    await _key(world, clerk, "call_logs:read", user_id=weak)
+    await world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=theirs.api_key.id), metadata=clerk.metadata)
+
+
+async def test_a_deleted_users_keys_are_hidden_with_them(world: World) -> None:
+    administrator = await world.tenant()
+    account, key = await _account(world, administrator, "call_logs:read"), world.identity
+    made = await _key(world, administrator, "call_logs:read", user_id=account)
+    delete = user_pb2.DeleteUserRequest(id=account)
+    await world.identity.DeleteUser(delete, metadata=administrator.metadata)
+    new = pb.CreateApiKeyRequest(name="k", user_id=account, scopes=["call_logs:read"])
+
+    refusals = [
+        await refused(key.CreateApiKey(new, metadata=administrator.metadata)),
+        await refused(key.ListApiKeys(pb.ListApiKeysRequest(user_id=account), metadata=administrator.metadata)),
+        await refused(key.RotateApiKey(pb.RotateApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata)),
+        await refused(key.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata)),
+    ]
+
+    assert [(refusal.code, refusal.reason) for refusal in refusals] == [
+        (Code.FAILED_PRECONDITION, "USER_DELETED"),
+        (Code.NOT_FOUND, "USER_NOT_FOUND"),
+        (Code.NOT_FOUND, "API_KEY_NOT_FOUND"),
+        (Code.NOT_FOUND, "API_KEY_NOT_FOUND"),
+    ]
+
+
+async def test_what_is_kept_of_a_key_is_its_secrets_hash(world: World, admin: Any) -> None:
+    made = await _key(world, await world.tenant(), "users:read")
+    secret = made.secret.partition(f"_{made.api_key.prefix}_")[2]
+
+    row = await admin.fetchrow("SELECT secret_hash, api_keys::text AS everything FROM api_keys")
+    told = await admin.fetchval("SELECT string_agg(a::text, ' ') FROM audit_logs a")
+
+    assert row["secret_hash"] == hashlib.sha256(secret.encode()).hexdigest()
+    assert secret not in row["everything"]
+    assert secret not in told
+
+
+async def test_a_key_that_has_expired_is_refused(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read", expire_time=SOON)
+    await admin.execute("UPDATE api_keys SET expires_at = now()")
+
+    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
+    ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
+
+    assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
+    assert ended.reason == "API_KEY_ENDED"
+
+
+async def test_a_key_that_is_in_use_ends_when_its_time_has_come(world: World) -> None:
+    """And so does the secret before a rotation: both are remembered, and not for longer than they are good."""
+    administrator = await world.tenant()
+    soon = int(time.time()) + 3
+    expires = await _key(world, administrator, "users:read", expire_time={"seconds": soon})
+    rotated = await _key(world, administrator, "users:read")
+    grace = pb.RotateApiKeyRequest(id=rotated.api_key.id, grace={"seconds": 2})
+    await world.identity.RotateApiKey(grace, metadata=administrator.metadata)
+
+    async def code(secret: str) -> Code:
+        return await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)).code()
+
+    secrets = (expires.secret, rotated.secret)
+    assert [await code(secret) for secret in secrets] == [Code.OK] * 2
+    async with asyncio.timeout(10):
+        while Code.OK in (codes := [await code(secret) for secret in secrets]):
+            pass
+    assert codes == [Code.UNAUTHENTICATED] * 2
+
+
+async def test_a_key_with_a_permission_that_is_none_any_more_is_rotated_all_the_same(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    made = await _key(world, administrator, "users:read")
+    await admin.execute("UPDATE api_keys SET scopes = array_append(scopes, 'gone:forever')")
+
+    request = pb.RotateApiKeyRequest(id=made.api_key.id)
+    second = await world.identity.RotateApiKey(request, metadata=administrator.metadata)
+
+    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(second.secret))
+    assert list(me.permissions) == ["users:read"]
+
+
+async def test_a_key_is_no_token_and_a_token_no_key_however_often_they_were_used(world: World) -> None:
+    administrator = await world.tenant()
+    key = await world.identity.CreateApiKey(
+        pb.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=administrator.metadata
+    )
+    token = administrator.tokens.access_token
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
+    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+
+    as_token, as_key = [
+        await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        for metadata in ((("authorization", f"Bearer {key.secret}"),), (("x-api-key", token),))
+    ]
+
+    assert (as_token.reason, as_key.reason) == ("TOKEN_INVALID", "API_KEY_INVALID")

@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from grpc import StatusCode
 
+from atrium.identity.v1 import api_key_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import model_pb2
 from atrium.model.v1 import model_service_pb2 as model
@@ -107,6 +109,43 @@ async def test_a_refusal_is_told(world: World, admin: Any) -> None:
     assert (orjson.loads(entry["details"]), entry["trace_id"]) == ({"permission": "roles:manage"}, TRACE)
 
 
+async def _deletes_the_last_administrator(world: World, by: Person) -> Any:
+    return world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=by.id), metadata=by.metadata)
+
+
+async def _brings_anothers_page_token(world: World, by: Person) -> Any:
+    other = await world.tenant()
+    await world.user(other)
+    page = await world.identity.ListUsers(identity.ListUsersRequest(page_size=1), metadata=other.metadata)
+    request = identity.ListUsersRequest(page_size=1, page_token=page.next_page_token)
+    return world.identity.ListUsers(request, metadata=by.metadata)
+
+
+async def _makes_a_key_for_more_than_they_hold(world: World, by: Person) -> Any:
+    request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:manage"])
+    return world.identity.CreateApiKey(request, metadata=by.metadata)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "method", "reason"),
+    [
+        (_deletes_the_last_administrator, "DeleteUser", "LAST_ADMINISTRATOR"),
+        (_brings_anothers_page_token, "ListUsers", "PAGE_TOKEN_INVALID"),
+        (_makes_a_key_for_more_than_they_hold, "CreateApiKey", "ESCALATION_REFUSED"),
+    ],
+)
+async def test_what_somebody_tried_in_vain_is_told(
+    world: World, admin: Any, attempt: Any, method: str, reason: str
+) -> None:
+    administrator = await world.tenant()
+
+    refusal = await refused(await attempt(world, administrator))
+
+    (entry,) = await _entries(admin, administrator.tenant_id, f"/atrium.identity.v1.IdentityService/{method}")
+    assert refusal.reason == reason
+    assert (str(entry["user_id"]), entry["status"], entry["error_message"]) == (administrator.id, "failure", reason)
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["a known tenant", "an unknown tenant"])
 async def test_a_failed_sign_in_is_told_to_whom_it_concerns(world: World, admin: Any, *, known: bool) -> None:
     administrator = await world.tenant()
@@ -154,3 +193,14 @@ async def test_an_entry_cannot_be_altered_by_the_server(world: World, scratch: A
         for verb in ("UPDATE audit_logs SET action = ''", "DELETE FROM audit_logs", "TRUNCATE audit_logs"):
             with pytest.raises(Exception, match="permission denied"):
                 await connection.execute(verb)
+
+
+async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    request = identity.CreateUserRequest(username="lin", email="lin@example.com")
+    await admin.execute("REVOKE INSERT ON audit_logs FROM atrium_app")
+
+    refusal = await refused(world.identity.CreateUser(request, metadata=administrator.metadata))
+
+    assert refusal.code is StatusCode.INTERNAL
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE username = 'lin'") == 0

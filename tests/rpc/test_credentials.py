@@ -184,7 +184,7 @@ async def test_a_wrong_key_is_said_to_be_and_logged(gateway: World, stub: OpenAI
         gateway.models.Chat(model.ChatRequest(model="stub-status-401", messages=messages), metadata=ann.metadata)
     )
 
-    assert refusal.reason == "MODEL_NOT_CONFIGURED"
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "MODEL_CREDENTIAL_REFUSED")
     (log,) = (await gateway.models.ListCallLogs(model.ListCallLogsRequest(), metadata=ann.metadata)).call_logs
     assert log.status == call_log_pb2.CallLog.STATUS_ERROR
 

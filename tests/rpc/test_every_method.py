@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
 
 import grpc
 import pytest
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import api_key_pb2, identity_service_pb2
@@ -15,23 +18,7 @@ from atrium.tenant.v1 import tenant_service_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import read_rules
 from tests.factories.world import Person, World, refused
-from tests.rpc.requests import (
-    BY_CALL_LOG,
-    BY_CREDENTIAL,
-    BY_KEY,
-    BY_LIMITS,
-    BY_ROLE,
-    BY_ROUTE,
-    BY_SESSION,
-    BY_TEMPLATE,
-    BY_TENANT,
-    BY_TENANT_MODEL,
-    BY_USER,
-    GOOD,
-    MALFORMED,
-    MODEL,
-    SOME_ID,
-)
+from tests.rpc.requests import BY_ID, GOOD, HELLO, MALFORMED, MODEL, NO_OBJECT, SOME_ID
 
 SERVICES = [
     tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -43,6 +30,7 @@ RULES = read_rules(SERVICES)
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
 PRIVATE = sorted(RULES.keys() - set(PUBLIC))
 PERMITTED = sorted(path for path, rule in RULES.items() if isinstance(rule.access, Permission))
+_GROUPS = {"generation": pytest.mark.xdist_group("local-model")}  # a real model writes one
 PLATFORM = sorted(path for path, rule in RULES.items() if rule.platform_only)
 
 
@@ -159,32 +147,69 @@ async def _tenant(world: World, owner: Person) -> str:
     return owner.tenant_id
 
 
-@pytest.mark.parametrize(
-    ("by", "make_one"),
-    [
-        (BY_USER, _user),
-        (BY_ROLE, _role),
-        (BY_SESSION, _session),
-        (BY_KEY, _key),
-        (BY_CREDENTIAL, _credential),
-        (BY_TENANT_MODEL, _tenant_model),
-        (BY_ROUTE, _route),
-        (BY_CALL_LOG, _call_log),
-        (BY_LIMITS, _limits),
-        (BY_TEMPLATE, _template),
-        (BY_TENANT, _tenant),
-    ],
-    ids=[
-        *("user", "role", "session", "key", "credential", "tenant_model", "route", "call_log", "limits", "template"),
-        "tenant",
-    ],
-)
-async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(
-    world: World, by: dict[str, Any], make_one: Any
-) -> None:
+async def _generation(world: World, owner: Person) -> str:
+    request = model_service_pb2.StreamChatRequest(model="local-chat", messages=[HELLO], max_tokens=1, resumable=True)
+    event = await world.models.StreamChat(request, metadata=owner.metadata).read()
+    return str(event.started.generation_id)
+
+
+_MAKERS = {
+    "user": _user,
+    "role": _role,
+    "session": _session,
+    "key": _key,
+    "credential": _credential,
+    "tenant_model": _tenant_model,
+    "route": _route,
+    "call_log": _call_log,
+    "limits": _limits,
+    "template": _template,
+    "generation": _generation,
+    "tenant": _tenant,
+}
+
+
+def _ids_of(message: Descriptor, prefix: str = "", within: tuple[Descriptor, ...] = ()) -> Iterator[str]:
+    """Where a message of this kind has an id."""
+    for field in message.fields:
+        inner = field.message_type
+        if inner is not None and inner.file.package.startswith("atrium.") and inner not in within:
+            yield from _ids_of(inner, f"{prefix}{field.name}.", (*within, inner))
+        elif field.type == field.TYPE_STRING and re.fullmatch(r"(.+_)?ids?", field.name):
+            yield prefix + field.name
+
+
+def _places_of(message: Message, object_id: str, prefix: str = "") -> Iterator[str]:
+    """Where the message has that id."""
+    for field, value in message.ListFields():
+        if isinstance(value, Message):
+            yield from _places_of(value, object_id, f"{prefix}{field.name}.")
+        elif value == object_id:
+            yield prefix + field.name
+
+
+def test_every_id_that_a_tenant_may_name_is_one_that_is_looked_for_in_vain() -> None:
+    named = {
+        (f"/{service.full_name}/{method.name}", place)
+        for service in SERVICES
+        for method in service.methods
+        for place in _ids_of(method.input_type)
+    }
+    tried = {
+        (path, place)
+        for by in BY_ID.values()
+        for path, make in by.items()
+        for place in _places_of(make("sought"), "sought")
+    }
+
+    assert {(path, place) for path, place in named if not RULES[path].platform_only} == tried | NO_OBJECT.keys()
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=_GROUPS.get(kind, ())) for kind in BY_ID])
+async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_byte(world: World, kind: str) -> None:
     owner, other = await world.tenant(), await world.tenant()
-    foreign = await make_one(world, owner)
-    for path, make in by.items():
+    foreign = await _MAKERS[kind](world, owner)
+    for path, make in BY_ID[kind].items():
         answers = []
         for object_id in (foreign, SOME_ID):
             metadata = (*other.metadata, ("x-request-id", "same"), ("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01"))
@@ -194,3 +219,18 @@ async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_by
             answers.append((refusal.message, status, {**refusal.trailers, "grpc-status-details-bin": b""}))
 
         assert answers[0] == answers[1], path
+
+
+async def test_a_role_is_given_to_nobody_elses_user_and_no_user_gets_somebody_elses_role(world: World) -> None:
+    owner, other = await world.tenant(), await world.tenant()
+    for user, role, missing in (
+        (owner.id, await _role(world, other), "USER_NOT_FOUND"),
+        (other.id, await _role(world, owner), "ROLE_NOT_FOUND"),
+    ):
+        for method, request in (
+            (world.identity.AssignRole, identity_service_pb2.AssignRoleRequest),
+            (world.identity.UnassignRole, identity_service_pb2.UnassignRoleRequest),
+        ):
+            refusal = await refused(method(request(user_id=user, role_id=role), metadata=other.metadata))
+
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, missing)

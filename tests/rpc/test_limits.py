@@ -20,6 +20,8 @@ from atrium.identity.v1 import api_key_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.model.v1 import usage_pb2 as pb
+from atrium.prompt.v1 import template_pb2 as templates
+from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -89,6 +91,13 @@ async def _use(world: World, person: Person, **of: str) -> dict[Any, tuple[str, 
     """The limit, what is used and what is reserved, of each limit."""
     reply = await world.models.GetModelLimits(pb.GetModelLimitsRequest(**of), metadata=person.metadata)
     return {use.kind: (use.limit, use.used, use.reserved) for use in reply.usage}
+
+
+async def _warnings(admin: Any) -> list[tuple[int, str, str]]:
+    """The part, the kind and the limit of each warning, in their order."""
+    rows = await admin.fetch("SELECT details FROM audit_logs WHERE action = 'limits.warning' ORDER BY id")
+    every = [json.loads(row["details"]) for row in rows]
+    return [(one["percent"], one["kind"], one["limit"]) for one in every]
 
 
 async def _nothing_reserved(scratch: Scratch) -> None:
@@ -202,10 +211,7 @@ async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
 
     assert (made.monthly_cost_usd, changed.HasField("monthly_cost_usd"), changed.parallel_calls) == ("2.5", False, 4)
     assert (stale.code, stale.reason) == (Code.ABORTED, "ETAG_MISMATCH")
-    assert (foreign.code, foreign.reason, foreign.fields) == (
-        *(Code.INVALID_ARGUMENT, "LIMIT_SUBJECT_UNKNOWN"),
-        ["user_id"],
-    )
+    assert (foreign.code, foreign.reason) == (Code.NOT_FOUND, "LIMIT_SUBJECT_UNKNOWN")
     assert (list(listed), after) == ([changed], pb.GetModelLimitsResponse())
 
 
@@ -283,17 +289,45 @@ async def test_what_a_dead_process_held_is_free_again(gateway: World, scratch: S
     await _nothing_reserved(scratch)
 
 
-async def test_a_warning_is_in_the_audit_log_once(gateway: World, admin: Any) -> None:
+async def test_each_warning_of_a_month_is_in_the_audit_log_once(gateway: World, admin: Any) -> None:
     ann = await gateway.tenant()
     await _limit(gateway, ann, monthly_token_quota=10 * MOST_TOKENS)
 
     while await _chat(gateway, ann.metadata).code() is Code.OK:
         pass
+    await _chat(gateway, ann.metadata).code()
 
-    (row,) = await admin.fetch("SELECT actor_kind, details FROM audit_logs WHERE action = 'limits.warning'")
-    details = json.loads(row["details"])
-    assert row["actor_kind"] == "system"
-    assert (details["percent"], details["kind"], details["limit"]) == (80, "tokens", "460")
+    assert await _warnings(admin) == [(80, "tokens", "460"), (100, "tokens", "460")]
+    assert await admin.fetchval("SELECT DISTINCT actor_kind FROM audit_logs WHERE action = 'limits.warning'") == (
+        "system"
+    )
+
+
+async def test_a_limit_that_is_set_below_what_is_used_is_warned_of_at_once(gateway: World, admin: Any) -> None:
+    ann = await gateway.tenant()
+    for _ in range(3):
+        await _chat(gateway, ann.metadata)
+    for _ in range(2):
+        request = pb.SetModelLimitsRequest(user_id=ann.id, monthly_tokens=TOKENS)
+        await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+    for_user = await _warnings(admin)
+
+    await _limit(gateway, ann, monthly_token_quota=25)
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while (of_both := await _warnings(admin)) == for_user:
+            pass
+
+    assert for_user == [(80, "tokens", "7"), (100, "tokens", "7")]
+    assert of_both == [*for_user, (80, "tokens", "25")]
+
+
+async def test_a_call_that_can_never_fit_is_no_reason_to_warn(gateway: World, admin: Any) -> None:
+    ann = await gateway.tenant()
+    await _limit(gateway, ann, monthly_token_quota=MOST_TOKENS - 1)
+
+    await _chat(gateway, ann.metadata).code()
+
+    assert await _warnings(admin) == []
 
 
 async def test_a_month_begins_with_what_was_used_before_its_limit_was_set(gateway: World) -> None:
@@ -307,6 +341,39 @@ async def test_a_month_begins_with_what_was_used_before_its_limit_was_set(gatewa
 
     assert use[Kind.KIND_MONTHLY_TOKENS][1] == str(4 * TOKENS)
     assert use[Kind.KIND_MONTHLY_COST][1] == str(4 * TOKENS)
+
+
+async def test_what_is_used_while_there_is_no_limit_counts_when_there_is_one_again(gateway: World) -> None:
+    ann = await gateway.tenant()
+    request = pb.SetModelLimitsRequest(user_id=ann.id, monthly_tokens=10**6)
+    made = (await gateway.models.SetModelLimits(request, metadata=ann.metadata)).limits
+    await _chat(gateway, ann.metadata)
+    await gateway.models.DeleteModelLimits(pb.DeleteModelLimitsRequest(id=made.id), metadata=ann.metadata)
+    for _ in range(3):
+        await _chat(gateway, ann.metadata)
+    await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+
+    await _chat(gateway, ann.metadata)
+
+    use = await _use(gateway, ann, user_id=ann.id)
+    assert use[Kind.KIND_MONTHLY_TOKENS][1] == str(5 * TOKENS)
+
+
+async def test_a_call_that_runs_while_a_limit_is_set_counts_in_it(gateway: World) -> None:
+    ann = await gateway.tenant()
+    running = gateway.models.StreamChat(model.StreamChatRequest(**_said("stub-slow-20")), metadata=ann.metadata)
+    assert (await running.read()).HasField("started")
+    await _limit(gateway, ann, monthly_token_quota=10**6)
+    await _chat(gateway, ann.metadata)
+    opened = await _use(gateway, ann)
+
+    while await running.read() is not grpc.aio.EOF:
+        pass
+
+    use = await _use(gateway, ann)
+    (total,) = (await gateway.models.GetModelUsage(pb.GetModelUsageRequest(), metadata=ann.metadata)).usage
+    assert opened[Kind.KIND_MONTHLY_TOKENS][1] == str(TOKENS)
+    assert int(use[Kind.KIND_MONTHLY_TOKENS][1]) == total.prompt_tokens + total.completion_tokens > 2 * TOKENS
 
 
 async def test_usage_is_summed_up_by_what_is_asked(gateway: World) -> None:
@@ -343,3 +410,62 @@ async def test_usage_is_summed_up_by_what_is_asked(gateway: World) -> None:
     assert (users.calls, users.errors) == (2, 1)
     assert [one.calls for one in nothing] == [0]
     assert (two.code, two.reason) == (Code.INVALID_ARGUMENT, "DIMENSIONS_EXCLUSIVE")
+
+
+async def test_usage_is_read_whole_page_by_page(gateway: World, scratch: Scratch) -> None:
+    ann, other = await gateway.tenant(), await gateway.tenant()
+    users = [await gateway.user(ann, "models:execute") for _ in range(3)]
+    for user in users:
+        await _chat(gateway, user.metadata)
+    async with scratch.connect(scratch.owner_url) as owner:
+        await owner.execute(
+            "INSERT INTO usage_rollups (tenant_id, grain, day, model_id, user_id, calls)"
+            " SELECT tenant_id, grain, day - 1, model_id, user_id, 2 FROM usage_rollups WHERE grain = 'user'"
+        )
+    asked = {"group_by": [pb.USAGE_DIMENSION_DAY, pb.USAGE_DIMENSION_USER], "limit": 4, "day_from": {"seconds": 0}}
+
+    async def page(person: Person, **fields: Any) -> pb.GetModelUsageResponse:
+        return await gateway.models.GetModelUsage(pb.GetModelUsageRequest(**fields), metadata=person.metadata)
+
+    first = await page(ann, **asked)
+    second = await page(ann, **asked, page_token=first.next_page_token)
+    whole = await page(ann, **{**asked, "limit": 6})
+    refusals = [
+        await refused(page(whom, **{**asked, **changed}, page_token=first.next_page_token))
+        for whom, changed in ((other, {}), (ann, {"group_by": [pb.USAGE_DIMENSION_DAY]}), (ann, {"limit": 5}))
+    ]
+
+    assert [*first.usage, *second.usage] == list(whole.usage)
+    assert [len(first.usage), len(second.usage)] == [4, 2]
+    assert (bool(first.next_page_token), second.next_page_token, whole.next_page_token) == (True, "", "")
+    assert [one.calls for one in whole.usage] == [2, 2, 2, 1, 1, 1]
+    assert {one.user_id for one in whole.usage} == {user.id for user in users}
+    assert {refusal.reason for refusal in refusals} == {"PAGE_TOKEN_INVALID"}
+
+
+async def test_usage_is_told_apart_by_key_and_by_the_version_of_a_prompt(gateway: World) -> None:
+    ann = await gateway.tenant()
+    made = api_key_pb2.CreateApiKeyRequest(name="key", scopes=["models:execute"])
+    key = await gateway.identity.CreateApiKey(made, metadata=ann.metadata)
+    new = templates.CreateTemplateRequest(name="x", visibility=templates.VISIBILITY_TENANT)
+    template_id = (await gateway.prompts.CreateTemplate(new, metadata=ann.metadata)).template.id
+    text = versions.CreateVersionRequest(template_id=template_id, text="Say hello")
+    version = (await gateway.prompts.CreateVersion(text, metadata=ann.metadata)).version
+    prompted = model.ChatRequest(**_said(), prompt=chat_pb2.Prompt(template_id=template_id))
+
+    await _chat(gateway, ann.metadata)
+    await _chat(gateway, (("x-api-key", key.secret),))
+    await gateway.models.Chat(prompted, metadata=ann.metadata)
+
+    async def usage(**fields: Any) -> list[pb.ModelUsage]:
+        request = pb.GetModelUsageRequest(**fields)
+        return list((await gateway.models.GetModelUsage(request, metadata=ann.metadata)).usage)
+
+    by_key = await usage(group_by=[pb.USAGE_DIMENSION_API_KEY])
+    by_version = await usage(group_by=[pb.USAGE_DIMENSION_PROMPT_VERSION])
+    assert [(one.api_key_id, one.calls, one.prompt_tokens + one.completion_tokens) for one in by_key] == [
+        (key.api_key.id, 1, TOKENS)
+    ]
+    assert [(one.prompt_version_id, one.calls) for one in by_version] == [(version.id, 1)]
+    assert [one.calls for one in await usage(api_key_id=key.api_key.id)] == [1]
+    assert [one.calls for one in await usage(prompt_version_id=version.id)] == [1]

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from ipaddress import ip_network
 from typing import Any
 
 import grpc
@@ -35,8 +36,12 @@ async def box() -> AsyncIterator[Mailbox]:
 
 @pytest.fixture
 async def world(scratch: Scratch, box: Mailbox) -> AsyncIterator[World]:
-    """A server that sends mail to the box."""
-    settings = scratch.settings(smtp_url=SecretStr(box.url), mail_from="Atrium <no-reply@atrium.example>")
+    """A server that sends mail to the box, and takes this machine for a proxy."""
+    settings = scratch.settings(
+        smtp_url=SecretStr(box.url),
+        mail_from="Atrium <no-reply@atrium.example>",
+        trusted_proxies=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+    )
     async with serving(settings) as (app, port):
         administrator = await app.founding.first_platform_administrator()
         assert administrator is not None
@@ -44,8 +49,9 @@ async def world(scratch: Scratch, box: Mailbox) -> AsyncIterator[World]:
             yield World(channel, administrator)
 
 
-async def _request_reset(world: World, tenant: str, login: str) -> Any:
-    return await world.identity.RequestPasswordReset(pb.RequestPasswordResetRequest(tenant=tenant, login=login))
+async def _request_reset(world: World, tenant: str, login: str, by: str = "198.51.100.1") -> Any:
+    request = pb.RequestPasswordResetRequest(tenant=tenant, login=login)
+    return await world.identity.RequestPasswordReset(request, metadata=(("x-forwarded-for", by),))
 
 
 def _reset(world: World, token: str, password: str = NEW) -> Any:
@@ -423,6 +429,38 @@ async def test_no_connection_is_held_while_mail_is_sent(world: World, box: Mailb
         await box.next()
 
 
+async def test_who_asks_again_and_again_keeps_nobody_else_from_asking(world: World, box: Mailbox, admin: Any) -> None:
+    person = await world.tenant()
+    await admin.execute(
+        "INSERT INTO users (tenant_id, username, email) SELECT $1, 'u' || n, 'u' || n || '@example.com' "
+        "FROM generate_series(1, 4) n",
+        person.tenant_id,
+    )
+    box.open.clear()
+    for n in range(20):
+        await _request_reset(world, person.tenant, f"u{n % 4 + 1}")
+
+    refusal = await refused(_request_reset(world, person.tenant, "nobody"))
+    await _request_reset(world, person.tenant, "admin", by="203.0.113.9")
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MAIL_BUSY")
+    box.open.set()
+    mails = [await box.next() for _ in range(21)]
+    assert f"admin@{person.tenant}.example" in [mail["To"] for mail in mails]
+
+
+async def test_no_access_token_from_before_a_reset_is_good_whatever_becomes_of_its_session(
+    world: World, box: Mailbox, admin: Any
+) -> None:
+    person = await world.tenant()
+    await _reset(world, await _reset_token(world, box, person))
+
+    await admin.execute("UPDATE sessions SET revoked_at = NULL WHERE user_id = $1", person.id)
+
+    refusal = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata))
+    assert refusal.reason == "SESSION_REVOKED"
+
+
 async def test_mail_beyond_what_can_be_on_its_way_is_refused_and_told_when_to_come_again(
     world: World, box: Mailbox, admin: Any
 ) -> None:
@@ -434,12 +472,10 @@ async def test_mail_beyond_what_can_be_on_its_way_is_refused_and_told_when_to_co
     )
     box.open.clear()
     for n in range(100):
-        await _request_reset(world, person.tenant, f"u{n % 20 + 1}")
+        await _request_reset(world, person.tenant, f"u{n % 20 + 1}", by=f"198.51.100.{n % 5}")
 
     for login in ("u1", "nobody"):
-        refusal = await refused(
-            world.identity.RequestPasswordReset(pb.RequestPasswordResetRequest(tenant=person.tenant, login=login))
-        )
+        refusal = await refused(_request_reset(world, person.tenant, login, by="203.0.113.9"))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MAIL_BUSY")
         assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds == 1
 

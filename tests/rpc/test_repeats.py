@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
+import grpc
 import pytest
 from grpc import StatusCode as Code
 from grpc.aio import AioRpcError
@@ -13,9 +15,11 @@ from atrium.identity.v1 import api_key_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
 from tests.rpc.requests import GOOD, HELLO, IDENTITY, PROMPT
 from tests.rpc.test_every_method import PLATFORM
+from tests.servers import serving
 
 
 def _user(name: str, key: str = "key") -> pb.CreateUserRequest:
@@ -42,6 +46,48 @@ async def test_fifty_copies_at_once_make_one(world: World, admin: Any) -> None:
 
     calls = [world.identity.CreateUser(_user("twin"), metadata=administrator.metadata) for _ in range(50)]
     replies = await asyncio.gather(*calls)
+
+    assert len({reply.user.id for reply in replies}) == 1
+    assert await _count(admin, "twin") == 1
+
+
+async def test_many_with_keys_of_their_own_wait_for_nobody(world: World, admin: Any) -> None:
+    """More than the pool has connections: none of them holds one while a password is hashed, or needs a second."""
+    administrator, platform = await world.tenant(), await world.platform()
+
+    def founding(number: int) -> tenant.CreateTenantRequest:
+        who = tenant.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
+        slug = f"many-{number}"
+        return tenant.CreateTenantRequest(slug=slug, name=slug, administrator=who, idempotency_key=slug)
+
+    users = [
+        world.identity.CreateUser(_user(f"many-{number}", f"key-{number}"), metadata=administrator.metadata)
+        for number in range(20)
+    ]
+    codes = [await call.code() for call in users]
+    tenants = [world.tenants.CreateTenant(founding(number), metadata=platform.metadata) for number in range(10)]
+    codes += [await call.code() for call in tenants]
+
+    assert set(codes) == {Code.OK}
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE username LIKE 'many-%'") == 20
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE slug LIKE 'many-%'") == 10
+
+
+async def test_twins_in_two_processes_make_one(scratch: Scratch, admin: Any) -> None:
+    async with AsyncExitStack() as stack:
+        worlds = []
+        for _ in range(2):
+            app, port = await stack.enter_async_context(serving(scratch.settings()))
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+            worlds.append(World(channel, await app.founding.first_platform_administrator() or ("", "")))
+        administrator = await worlds[0].tenant()
+
+        calls = [
+            world.identity.CreateUser(_user("twin"), metadata=administrator.metadata)
+            for _ in range(10)
+            for world in worlds
+        ]
+        replies = await asyncio.gather(*calls)
 
     assert len({reply.user.id for reply in replies}) == 1
     assert await _count(admin, "twin") == 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import timestamp_pb2
 from pydantic import SecretStr
 
 from atrium.errors.v1 import error_reason_pb2
@@ -443,3 +445,22 @@ async def test_a_price_is_set_for_now_or_later(gateway: World) -> None:
     assert (before.usage.cost_usd, after.usage.cost_usd) == ("0.005", "4")
     assert (twin.code, twin.reason) == (Code.ALREADY_EXISTS, "PRICE_EXISTS")
     assert (past.reason, past.fields) == ("PRICE_IN_THE_PAST", ["effective_time"])
+
+
+async def test_a_price_that_was_set_for_later_comes_into_force_by_itself(gateway: World) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    found = (await gateway.models.ListModels(model.ListModelsRequest(), metadata=ann.metadata)).models
+    model_id = next(one.id for one in found if one.name == "stub-fast-1")
+    price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="0")
+    soon = timestamp_pb2.Timestamp()
+    soon.FromDatetime(datetime.now(UTC) + timedelta(seconds=2))
+    request = model.SetModelPriceRequest(model_id=model_id, price=price, effective_time=soon)
+    await gateway.models.SetModelPrice(request, metadata=platform.metadata)
+
+    costs = {(await _chat(gateway, ann, model="stub-fast-1")).usage.cost_usd}
+    async with asyncio.timeout(20):
+        while "4" not in costs:
+            costs.add((await _chat(gateway, ann, model="stub-fast-1")).usage.cost_usd)
+
+    assert costs == {"0.005", "4"}
+    assert datetime.now(UTC).timestamp() >= soon.ToDatetime(UTC).timestamp()

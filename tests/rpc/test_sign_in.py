@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import user_pb2
+from atrium.identity.v1 import session_pb2, user_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.factories.world import PASSWORD, Person, World, refused
 
@@ -80,7 +80,7 @@ async def test_nobody_is_locked_out_of_where_they_signed_in_before(world: World,
 
 async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    other = await world.user(administrator)
+    other = await _newcomer(world, administrator, admin)
     for number in range(FREE_OF_ADDRESS):
         await _fail(world, administrator.tenant, f"nobody-{number}")
 
@@ -92,6 +92,22 @@ async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World,
     await world.identity.Login(right)
 
 
+async def test_an_address_waits_longer_each_time(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    await _fail(world, administrator.tenant, "nobody", FREE_OF_ADDRESS - 1)
+    of_tenant = "FROM sign_in_throttle WHERE tenant_id = $1"
+    assert await admin.fetchval(f"SELECT blocked_until {of_tenant}", administrator.tenant_id) is None
+
+    waits = []
+    for _ in range(12):
+        await admin.execute("UPDATE sign_in_throttle SET blocked_until = NULL")
+        await _fail(world, administrator.tenant, "nobody")
+        wait = f"SELECT extract(epoch FROM blocked_until - updated_at) {of_tenant}"
+        waits.append(float(await admin.fetchval(wait, administrator.tenant_id)))
+
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, LONGEST_SECONDS, LONGEST_SECONDS]
+
+
 async def test_an_address_that_was_quiet_for_long_begins_anew(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     await _fail(world, administrator.tenant, "nobody", FREE_OF_ADDRESS - 1)
@@ -101,7 +117,10 @@ async def test_an_address_that_was_quiet_for_long_begins_anew(world: World, admi
 
     await _fail(world, administrator.tenant, "nobody")
 
-    assert tuple(await admin.fetchrow("SELECT failures, blocked_until FROM sign_in_throttle")) == (1, None)
+    row = await admin.fetchrow(
+        "SELECT failures, blocked_until FROM sign_in_throttle WHERE tenant_id = $1", administrator.tenant_id
+    )
+    assert tuple(row) == (1, None)
 
 
 async def test_failures_in_one_tenant_hold_up_nobody_in_another(world: World, admin: Any) -> None:
@@ -128,11 +147,32 @@ async def test_an_administrator_locks_and_unlocks(world: World, admin: Any) -> N
     await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
 
 
+async def test_who_was_inactive_is_so_again_when_they_are_unlocked(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    change = pb.UpdateUserRequest(id=user.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+
+    states = []
+    for _ in range(2):
+        lock = user_pb2.LockUserRequest(id=user.id)
+        states += [(await world.identity.LockUser(lock, metadata=administrator.metadata)).user.state for _ in range(2)]
+        unlock = user_pb2.UnlockUserRequest(id=user.id)
+        states.append((await world.identity.UnlockUser(unlock, metadata=administrator.metadata)).user.state)
+
+    LOCKED, INACTIVE = user_pb2.User.STATE_LOCKED, user_pb2.User.STATE_INACTIVE  # noqa: N806
+    assert states == [LOCKED, LOCKED, INACTIVE] * 2
+
+
 async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) -> None:
     administrator = await world.tenant()
     clerk = await world.user(administrator, "users:manage")
 
+    session_id = (await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)).session_id
+
     calls = [
+        world.identity.ListSessions(session_pb2.ListSessionsRequest(user_id=administrator.id), metadata=clerk.metadata),
+        world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=session_id), metadata=clerk.metadata),
         world.identity.LockUser(user_pb2.LockUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=administrator.id), metadata=clerk.metadata),
@@ -144,6 +184,7 @@ async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) ->
     for call in calls:
         refusal = await refused(call)
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 @pytest.mark.xdist_group("alone")

@@ -54,8 +54,14 @@ async def _talk(world: World, metadata: Any) -> Any:
     raise AssertionError("the stream ended by itself")
 
 
-@pytest.mark.parametrize("how", ["lock", "revoke", "suspend", "demote", "key"])
-async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: World, how: str) -> None:
+HOW = [
+    *("lock", "revoke", "suspend", "demote", "key", "delete the tenant", "delete the user"),
+    *("the key expires", "the role expires", "the platform inside"),
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: World, how: str, admin: Any) -> None:
     world = talkative
     administrator, platform = await world.tenant(), await world.platform()
     user, other = await world.nobody(administrator), await world.user(administrator, "models:execute")
@@ -65,8 +71,23 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
     request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
     key = await world.identity.CreateApiKey(request, metadata=user.metadata)
     session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=user.metadata)).session_id
-    stream = await _talk(world, (("x-api-key", key.secret),) if how == "key" else user.metadata)
-    bystander = await _talk(world, platform.metadata if how == "suspend" else other.metadata)
+    # What expires is given its end behind the server's back, and read with it when it is first used.
+    soon = "now() + interval '1 second' WHERE"
+    metadata: Any = user.metadata
+    match how:
+        case "key":
+            metadata = (("x-api-key", key.secret),)
+        case "the key expires":
+            await admin.execute(f"UPDATE api_keys SET expires_at = {soon} id = $1", key.api_key.id)
+            metadata = (("x-api-key", key.secret),)
+        case "the role expires":
+            await admin.execute(f"UPDATE user_roles SET expires_at = {soon} role_id = $1", role.id)
+            metadata = (await world.sign_in(user.tenant, user.username)).metadata
+        case "the platform inside":
+            metadata = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
+    stream = await _talk(world, metadata)
+    whole = how in ("suspend", "delete the tenant", "the platform inside")
+    bystander = await _talk(world, platform.metadata if whole else other.metadata)
 
     by = administrator.metadata
     match how:
@@ -74,7 +95,12 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
             await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=by)
         case "revoke":
             await world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=session), metadata=by)
-        case "suspend":
+        case "delete the user":
+            await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=by)
+        case "delete the tenant":
+            delete = tenant.DeleteTenantRequest(id=administrator.tenant_id)
+            await world.tenants.DeleteTenant(delete, metadata=platform.metadata)
+        case "suspend" | "the platform inside":
             suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
             await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
         case "demote":
@@ -84,7 +110,46 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
 
     async with asyncio.timeout(ENDED_WITHIN):
         refusal = await refused(stream)
-    denied = how == "demote"
-    assert refusal.code is (grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.UNAUTHENTICATED)
+    codes = {
+        "demote": grpc.StatusCode.PERMISSION_DENIED,
+        "the role expires": grpc.StatusCode.PERMISSION_DENIED,
+        "the platform inside": grpc.StatusCode.FAILED_PRECONDITION,
+    }
+    assert refusal.code is codes.get(how, grpc.StatusCode.UNAUTHENTICATED)
     assert (await anext(aiter(bystander))).HasField("delta")
     bystander.cancel()
+
+
+@pytest.mark.parametrize("how", ["lock", "suspend", "demote", "key"])
+async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to_it_too(
+    talkative: World, stub: OpenAIStub, how: str
+) -> None:
+    world = talkative
+    administrator, platform = await world.tenant(), await world.platform()
+    user = await world.nobody(administrator)
+    role = await world.role(administrator, "models:execute")
+    held = {"user_id": user.id, "role_id": role.id}
+    await world.identity.AssignRole(identity.AssignRoleRequest(**held), metadata=administrator.metadata)
+    request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
+    key = await world.identity.CreateApiKey(request, metadata=user.metadata)
+    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
+    asked = pb.StreamChatRequest(model=MODEL, messages=[message], resumable=True)
+    stream = world.models.StreamChat(asked, metadata=(("x-api-key", key.secret),) if how == "key" else user.metadata)
+    assert (await stream.read()).HasField("started")
+    stream.cancel()
+    exchange = await stub.arrival()
+
+    match how:
+        case "lock":
+            await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=administrator.metadata)
+        case "suspend":
+            suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+            await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
+        case "demote":
+            await world.identity.UnassignRole(identity.UnassignRoleRequest(**held), metadata=administrator.metadata)
+        case "key":
+            revoke = api_key_pb2.RevokeApiKeyRequest(id=key.api_key.id)
+            await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)
+
+    assert not exchange.left.is_set()
+    await asyncio.wait_for(exchange.left.wait(), ENDED_WITHIN)

@@ -54,6 +54,16 @@ async def _chat(world: World, person: Person, name: str = "stub-fast") -> model.
     return await world.models.Chat(model.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
 
 
+async def test_an_own_model_is_read_as_it_was_made(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    own = await _create(gateway, ann, stub.base_url, description="Ours")
+
+    found = await gateway.models.GetTenantModel(pb.GetTenantModelRequest(id=own.id), metadata=ann.metadata)
+
+    assert found.model == own
+    assert (found.model.name, found.model.description) == ("stub-fast", "Ours")
+
+
 async def test_an_own_model_hides_the_platforms_and_costs_what_the_tenant_says(
     gateway: World, stub: OpenAIStub
 ) -> None:

@@ -31,6 +31,8 @@ INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at
     SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() FROM people;
 INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
     SELECT tenant_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
+INSERT INTO sign_in_guesses (tenant_id, user_id, address, updated_at)
+    SELECT tenant_id, user_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
 INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
     SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() - n * interval '1 minute' FROM people;
 
@@ -63,11 +65,14 @@ INSERT INTO generations (tenant_id, user_id, kept_until, expires_at)
     SELECT tenant_id, user_id, now(), now() + (n - 30) * interval '1 minute' FROM people;
 INSERT INTO prompt_templates (tenant_id, owner_user_id, name, visibility, category, deleted_at)
     SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), 'p' || n,
-           CASE WHEN n % 53 = 0 THEN 'public' WHEN n % 2 = 0 THEN 'tenant' ELSE 'personal' END, 'c' || n % 61,
+           CASE WHEN n % 2 = 0 THEN 'tenant' ELSE 'personal' END, 'c' || n % 61,
            CASE WHEN n % 4 <> 0 THEN now() - n * interval '1 hour' END
     FROM spread s;
-INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, content_hash)
-    SELECT tenant_id, id, 'v1.' || n, '"Hello"', 'hash' FROM prompt_templates, generate_series(0, 2) n;
+INSERT INTO prompt_templates (tenant_id, name, visibility)
+    SELECT '00000000-0000-0000-0000-000000000000', 'library ' || n, 'public' FROM generate_series(1, 200) n;
+INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, content_hash, includes)
+    SELECT tenant_id, id, 'v1.' || n, '"Hello"', 'hash', CASE WHEN n = 0 AND category = 'c7' THEN ARRAY['p8'] END
+    FROM prompt_templates, generate_series(0, 2) n;
 INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
     SELECT tenant_id, template_id, 'production', id FROM prompt_template_versions WHERE version = 'v1.1';
 ANALYZE;

@@ -16,12 +16,18 @@ from server.db.database import Database
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
 from server.model.ledger import Hold, Ledger, Settlement
-from server.model.limits import Claim, LimitReached, Limits, Window, claims, crossed
-from tests.databases import Scratch
+from server.model.limits import Claim, LimitReached, Limits, Window, claims, due
+from tests.databases import Cluster, Scratch
 
 MONTH = Window("month", datetime(2030, 1, 1, tzinfo=UTC), "tenant", "tokens")
 MOMENT = datetime(2030, 1, 31, 23, 59, 30, tzinfo=UTC)
 NOT_FOR_EVER = 20.0
+
+
+@pytest.fixture(scope="session")
+def postgres(each_postgres: Cluster) -> Cluster:
+    """Each test runs on every major version at hand."""
+    return each_postgres
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def _claim(limit: int, amount: int, window: Window = MONTH) -> Claim:
 
 
 async def _settle(ledger: Ledger, hold: Hold, tokens: int) -> None:
-    await ledger.enter(PLATFORM_TENANT_ID, [Settlement(hold, tokens, Decimal(0))], [])
+    await ledger.enter(PLATFORM_TENANT_ID, [Settlement(hold, tokens, Decimal(0))])
 
 
 async def _row(admin: Any) -> tuple[int, int]:
@@ -166,16 +172,64 @@ def test_a_call_claims_of_each_limit_that_there_is_in_the_window_of_the_moment()
         ("none", "parallel", 1),
     ]
     assert [claim.window.start for claim in found[:2]] == [MOMENT.replace(second=0), datetime(2030, 1, 1, tzinfo=UTC)]
-    refusal = found[1].refusal(Decimal(2), Decimal("0.3"), MOMENT)
-    assert refusal is not None
-    assert refusal.retry_after == 30.0
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "parts"), [(0, 79, []), (79, 80, [Decimal("0.8")]), (80, 99, []), (99, 101, [Decimal(1)])]
+    ("window", "amount", "reserved", "used", "seconds"),
+    [
+        ("month", 50, 60, 0, 1.0),
+        ("month", 50, 0, 60, 30.0),
+        ("month", 50, 60, 60, 30.0),
+        ("minute", 50, 60, 0, 1.0),
+        ("minute", 50, 0, 60, 30.0),
+        ("none", 1, 100, 0, 1.0),
+        ("month", 101, 0, 0, None),
+    ],
 )
-def test_a_threshold_is_crossed_once(before: int, after: int, parts: list[Decimal]) -> None:
-    assert crossed(Decimal(100), Decimal(before), Decimal(after)) == parts
+def test_who_is_refused_comes_back_when_calls_under_way_have_ended_or_when_the_window_is_over(
+    window: Any, amount: int, reserved: int, used: int, seconds: float | None
+) -> None:
+    claim = _claim(100, amount, MONTH._replace(kind=window))
+
+    refusal = claim.refusal(Decimal(reserved), Decimal(used), MOMENT)
+
+    assert refusal is not None
+    assert refusal.retry_after == seconds
+
+
+async def test_who_is_refused_by_several_limits_is_told_of_the_one_that_stands_longest(
+    database: Database, background: Background
+) -> None:
+    ledger = Ledger(database, AuditLog(database), background, clock=lambda: MOMENT.replace(day=30))
+    requests = Window("minute", MOMENT.replace(day=30, second=0), "tenant", "requests")
+    at_once = Window("none", datetime(1970, 1, 1, tzinfo=UTC), "tenant", "parallel")
+    claimed = [_claim(1, 1, requests), _claim(100, 60), _claim(1, 1, at_once)]
+    first = await ledger.reserve(PLATFORM_TENANT_ID, claimed)
+    with pytest.raises(LimitReached) as under_way:
+        await ledger.reserve(PLATFORM_TENANT_ID, claimed)
+    await _settle(ledger, first, 60)
+
+    with pytest.raises(LimitReached) as used_up:
+        await ledger.reserve(PLATFORM_TENANT_ID, claimed)
+
+    assert (under_way.value.fields["kind"], under_way.value.retry_after) == ("requests", 30.0)
+    assert (used_up.value.fields["kind"], used_up.value.retry_after) == ("tokens", 86_430.0)
+
+
+@pytest.mark.parametrize(
+    ("used", "warned", "parts"),
+    [
+        (79, [], []),
+        (80, [], [Decimal("0.8")]),
+        (99, ["100:0.8"], []),
+        (101, ["100:0.8"], [Decimal(1)]),
+        (101, [], [Decimal("0.8"), Decimal(1)]),
+        (101, ["100:0.8", "100:1"], []),
+        (101, ["90:0.8", "90:1"], [Decimal("0.8"), Decimal(1)]),
+    ],
+)
+def test_a_warning_is_due_until_it_was_given(used: int, warned: list[str], parts: list[Decimal]) -> None:
+    assert due(Decimal("100.000"), Decimal(used), warned) == parts
 
 
 async def test_a_reservation_whose_asker_has_gone_is_given_back(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ class Heard:
     def __init__(self) -> None:
         self._told: asyncio.Queue[bool | str] = asyncio.Queue()
         self.put = self._told.put_nowait
+        self.answers: asyncio.Queue[float] = asyncio.Queue()
 
     async def next(self) -> bool | str:
         async with asyncio.timeout(BOUND):
@@ -42,7 +44,7 @@ class Heard:
 async def heard(scratch: Scratch) -> AsyncIterator[Heard]:
     """A listener that is connected."""
     told = Heard()
-    async with listening(scratch.settings(), {CHANNEL: told.put}, told.put):
+    async with listening(scratch.settings(), {CHANNEL: told.put}, told.put, told.answers.put_nowait):
         assert await told.next() is True
         yield told
 
@@ -90,6 +92,22 @@ async def test_a_lost_connection_is_told_of_and_made_again(heard: Heard, databas
     assert await heard.next() == "after"
 
 
+async def test_it_says_again_and_again_until_when_everything_was_heard(heard: Heard, database: Database) -> None:
+    moments = []
+    async with asyncio.timeout(BOUND):
+        for _ in range(3):
+            began = monotonic()
+            await _tell(database, "something")
+            while (moment := await heard.answers.get()) < began:
+                pass
+            moments.append(moment)
+
+            assert await heard.next() == "something"
+            assert heard.nothing()
+
+    assert moments == sorted(moments)
+
+
 async def test_a_connection_that_is_dead_and_does_not_say_so_is_found(heard: Heard, admin: Any) -> None:
     pid = await admin.fetchval(LISTENER)
     os.kill(pid, signal.SIGSTOP)
@@ -110,7 +128,7 @@ async def test_it_waits_for_a_server_that_does_not_let_it_in(scratch: Scratch, a
         return entry
 
     with capture_logs(processors=[note]) as logs:
-        async with listening(scratch.settings(), {CHANNEL: told.put}, told.put):
+        async with listening(scratch.settings(), {CHANNEL: told.put}, told.put, told.answers.put_nowait):
             async with asyncio.timeout(BOUND):
                 await refused.wait()
             assert told.nothing()
@@ -123,7 +141,7 @@ async def test_it_waits_for_a_server_that_does_not_let_it_in(scratch: Scratch, a
 
 async def test_it_ends_with_its_context(scratch: Scratch, admin: Any) -> None:
     told = Heard()
-    async with listening(scratch.settings(), {CHANNEL: told.put}, told.put):
+    async with listening(scratch.settings(), {CHANNEL: told.put}, told.put, told.answers.put_nowait):
         assert await told.next() is True
 
     assert await told.next() is False
@@ -137,5 +155,5 @@ async def test_it_has_an_address_of_its_own_where_one_is_set(scratch: Scratch, a
     told = Heard()
     settings = scratch.settings(database_url="postgresql://127.0.0.1:1/nowhere", listen_database_url=scratch.url)
 
-    async with listening(settings, {CHANNEL: told.put}, told.put):
+    async with listening(settings, {CHANNEL: told.put}, told.put, told.answers.put_nowait):
         assert await told.next() is True

@@ -45,7 +45,12 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         "SELECT address FROM sign_in_throttle WHERE updated_at < now() - interval '3000 minutes'",
         [],
     ),
+    "ix_sign_in_guesses_updated_at": (
+        "SELECT address FROM sign_in_guesses WHERE updated_at < now() - interval '3000 minutes'",
+        [],
+    ),
     "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
+    "uq_users_likeness": ("SELECT id FROM users WHERE likeness = 'u7' AND deleted_at IS NULL", []),
     "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),
     "ix_roles_live": _store(roles._list(), **_PAGE),
     "ix_roles_deleted": ("SELECT id FROM roles WHERE deleted_at < now() - interval '2000 hours'", []),
@@ -111,6 +116,7 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_prompt_templates_category": _store(templates._list(("category",)), category="c7", member_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_list": _store(versions._LIST, template_id=TENANT, **_PAGE),
+    "ix_prompt_template_versions_includes": _store(templates._DEPENDANTS, names=["p8"]),
     "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
 }
 
@@ -130,16 +136,19 @@ OWNER: dict[str, tuple[str, list[Any]]] = {
     ),
     "ix_tenants_deleted": ("SELECT id FROM tenants WHERE deleted_at < now() - interval '2500 hours'", []),
     "ix_role_permissions_permission_id": ("DELETE FROM role_permissions WHERE permission_id = $1", [TENANT]),
-    "ix_prompt_labels_version_id": ("DELETE FROM prompt_labels WHERE version_id = $1", [TENANT]),
+    "ix_prompt_labels_version_id": (
+        "DELETE FROM prompt_labels WHERE tenant_id = $1 AND version_id = $2",  # as the foreign key asks it
+        [TENANT, TENANT],
+    ),
     "ix_models_replacement_model_id": ("SELECT id FROM models WHERE replacement_model_id = $1", [TENANT]),
 }
 
 
 @pytest.fixture(scope="module")
-def busy(shared: Scratch) -> Scratch:
+def busy(each_shared: Scratch) -> Scratch:
     """A database with some thousand rows in every table that has an index of its own."""
-    asyncio.run(_fill(shared))
-    return shared
+    asyncio.run(_fill(each_shared))
+    return each_shared
 
 
 async def _fill(scratch: Scratch) -> None:

@@ -12,7 +12,7 @@ import pytest
 import schema_doc
 
 from server.db.revision import SCHEMA_REVISION
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 from tests.migration.rows import TENANT, fill, rows_up_to
 
 OTHER = "01890a5d-ac96-774b-bcce-b302099a8999"
@@ -22,6 +22,12 @@ TABLES = {
     for table in tables
     if table.info["scope"] != "global"
 }
+
+
+@pytest.fixture(scope="session")
+def postgres(each_postgres: Cluster) -> Cluster:
+    """Each test runs on every major version at hand."""
+    return each_postgres
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +146,16 @@ async def test_the_role_that_serves_deletes_no_tenant(filled: Scratch) -> None:
             await app.execute("DELETE FROM tenants")
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit_logs SET action = 'other'", "DELETE FROM audit_logs"])
-async def test_the_audit_log_is_only_added_to(change: str, filled: Scratch) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_logs SET action = 'other'",
+        "DELETE FROM audit_logs",
+        "UPDATE prompt_template_versions SET content = '\"other\"'",
+        "DELETE FROM prompt_template_versions",
+    ],
+)
+async def test_what_happened_and_what_a_prompt_said_is_only_added_to(change: str, filled: Scratch) -> None:
     async with _serving(filled, TENANT) as app:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await app.execute(change)

@@ -157,6 +157,7 @@ async def test_a_deleted_tenants_slug_stays_reserved(filled: Any) -> None:
         "UPDATE role_permissions SET effect = 'perhaps'",
         "UPDATE quota_ledger SET reserved = -1",
         "UPDATE model_call_logs SET total_cost = -0.000000001",
+        "UPDATE prompt_templates SET visibility = 'public'",
     ],
 )
 async def test_the_database_refuses(change: str, filled: Any) -> None:
@@ -173,6 +174,15 @@ async def test_what_goes_with_a_user_and_what_does_not(filled: Any) -> None:
     for table in ("sessions", "api_keys", "one_time_tokens", "user_roles"):
         assert await filled.fetchval(f"SELECT count(*) FROM {table}") == 0, table
     assert await filled.fetchval("SELECT count(*) FROM audit_logs") == 1
+
+
+async def test_a_label_goes_with_its_version_and_is_never_put_on_one_that_is_not_there(filled: Any) -> None:
+    async with _refused(filled, asyncpg.ForeignKeyViolationError, "fk_prompt_labels_tenant_id_version_id"):
+        await filled.execute("UPDATE prompt_labels SET version_id = atrium_uuid7()")
+
+    await filled.execute("DELETE FROM prompt_template_versions")
+
+    assert await filled.fetchval("SELECT count(*) FROM prompt_labels") == 0
 
 
 async def test_a_model_with_a_price_cannot_be_deleted(filled: Any) -> None:

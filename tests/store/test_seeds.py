@@ -22,6 +22,15 @@ async def test_the_permissions_are_those_of_the_code(passing: Any) -> None:
     assert all(row["description"] for row in rows)
 
 
+async def test_what_may_be_managed_is_said_in_one_form(passing: Any) -> None:
+    rows = await passing.fetch(
+        "SELECT resource || ':' || action AS name, split_part(description, ' ', 1) AS words FROM permissions "
+        "WHERE (resource, action) IN (('tenants', 'manage'), ('users', 'manage'), ('roles', 'manage'))"
+    )
+
+    assert dict(rows) == {"tenants:manage": "管理租户", "users:manage": "管理用户", "roles:manage": "管理角色"}
+
+
 async def test_the_platform_has_the_system_roles_of_the_code_and_its_own(passing: Any) -> None:
     roles = await passing.fetch(
         """

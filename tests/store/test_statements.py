@@ -25,13 +25,19 @@ from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.model.store import caches, generations
 from server.tenant import store as tenant_store
 from server.tenant.domain import TenantNotFound
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 
 OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8999")
 MANY = 20
 """More than the five executions after which PostgreSQL may turn to a plan without the values."""
 
 NAMES = HotStatement(select(users_table.c.username).where(users_table.c.username == bindparam("name")))
+
+
+@pytest.fixture(scope="session")
+def postgres(each_postgres: Cluster) -> Cluster:
+    """Each test runs on every major version at hand."""
+    return each_postgres
 
 
 @pytest.fixture

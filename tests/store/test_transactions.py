@@ -15,7 +15,7 @@ from sqlalchemy import JSON, bindparam, func, insert, literal_column, select, tr
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.connect import connect
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.db.errors import DatabaseRefused, constraint_errors
 from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
@@ -115,6 +115,40 @@ async def test_the_tenant_is_set_for_the_transaction_alone(one: Database) -> Non
     assert await one.hot(PLATFORM_TENANT_ID, HOT_SLUG) is not None
     async with one.global_tx() as tx:
         assert not await tx.fetchval(SETTING)
+
+
+async def test_a_whole_transaction_begins_with_its_first_part_and_needs_one_connection(one: Database) -> None:
+    ada = await _found(one, "ada")
+    begun = []
+
+    async def note(tx: Tx) -> None:
+        begun.append(tx.tenant_id)
+
+    async with one.whole_tx(PLATFORM_TENANT_ID, note):
+        before = await one.hot(ada, HOT_SLUG), list(begun)
+        async with one.tenant_tx(ada) as tx:
+            assert [row["slug"] for row in await tx.fetch(SLUGS)] == ["ada"]
+            platform = await one.hot(PLATFORM_TENANT_ID, HOT_SLUG)
+            assert [row["slug"] for row in await tx.fetch(SLUGS)] == ["ada"]
+        during = await one.hot(ada, HOT_SLUG)
+
+    assert (tuple(before[0] or ()), before[1]) == (("ada",), [])
+    assert (tuple(platform or ()), tuple(during or ())) == (("platform",), ("ada",))
+    assert begun == [PLATFORM_TENANT_ID]
+
+
+async def test_a_whole_transaction_fails_with_any_of_its_parts(one: Database) -> None:
+    async def nothing(_: Tx) -> None: ...
+
+    async def fail() -> None:
+        async with one.whole_tx(PLATFORM_TENANT_ID, nothing):
+            await _found(one, "ada")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+    await _found(one, "ada")
 
 
 async def test_it_opens_in_one_round_trip_and_ends_in_one(one: Database, line: Line) -> None:
@@ -292,6 +326,27 @@ async def test_json_goes_in_and_comes_out_as_values(kind: type[JSON], one: Datab
         found = await tx.fetchval(echo, value=value)
 
     assert found == {**value, "id": str(value["id"]), "cost": "0.1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("\0\0", "\ufffd\ufffd"),
+        ("\\\0", "\\\ufffd"),
+        ("\\u0000", "\\u0000"),
+        ("\\\\u0000\0", "\\\\u0000\ufffd"),
+    ],
+)
+async def test_a_nul_which_the_database_has_no_place_for_becomes_a_sign_for_it(
+    one: Database, given: str, kept: str
+) -> None:
+    echo = Statement(select(bindparam("value", type_=JSONB)))
+
+    async with one.global_tx() as tx:
+        found = await tx.fetchval(echo, value={given: [given]})
+
+    assert found == {kept: [kept]}
 
 
 async def test_what_json_has_no_form_for_is_a_mistake(one: Database) -> None:

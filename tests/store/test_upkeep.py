@@ -1,4 +1,4 @@
-"""The months ahead, while the server runs."""
+"""The months ahead, and what PostgreSQL knows of all of them, while the server runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from server.db.partitions import MONTHS_AHEAD, month_after, partition_name
-from server.db.upkeep import keep_months
+from server.db.errors import DatabaseRefused
+from server.db.partitions import MONTHS_AHEAD, ensure_months, month_after, partition_name
+from server.db.upkeep import analyze_divided, keep_months
 from server.kernel.clock import now
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 
 
 @pytest.fixture
@@ -39,3 +40,34 @@ async def test_nothing_is_said_while_enough_lie_ahead(scratch: Scratch) -> None:
         assert await keep_months(scratch.settings(admin_database_url=None)) == MONTHS_AHEAD
 
     assert logs == []
+
+
+async def test_who_cannot_make_the_months_is_told_what_to_look_for(scratch: Scratch, admin: Any) -> None:
+    await admin.execute("SELECT pg_advisory_lock(hashtext('atrium months'))")
+
+    with pytest.raises(DatabaseRefused, match="another process makes them"):
+        await ensure_months(scratch.admin_url, patience="50ms")
+
+
+async def test_a_table_that_somebody_holds_is_no_traceback_either(scratch: Scratch, admin: Any, gap: str) -> None:
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE audit_logs IN SHARE UPDATE EXCLUSIVE MODE")
+
+        with pytest.raises(DatabaseRefused, match="holds one of their tables"):
+            await ensure_months(scratch.admin_url)
+
+
+async def test_divided_tables_are_looked_at_as_wholes(each_postgres: Cluster) -> None:
+    async with each_postgres.clone() as scratch, scratch.connect() as admin:
+        statement = "SELECT relname FROM pg_class WHERE relkind = 'p' AND reltuples >= 0 ORDER BY relname"
+        before = [row[0] for row in await admin.fetch(statement)]
+
+        tables = await analyze_divided(scratch.settings())
+
+        assert before == []
+        assert [row[0] for row in await admin.fetch(statement)] == tables
+        assert "model_call_logs" in tables
+
+
+async def test_without_the_owner_they_are_not(scratch: Scratch) -> None:
+    assert await analyze_divided(scratch.settings(admin_database_url=None)) == []

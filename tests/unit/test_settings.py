@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,12 @@ def test_nothing_need_be_set(environment: pytest.MonkeyPatch) -> None:
 
     assert (settings.address, settings.processes, settings.database_url) == ("127.0.0.1:50051", 1, None)
     assert settings.serves_reflection
+
+
+def test_proxies_are_trusted_by_their_networks(environment: pytest.MonkeyPatch) -> None:
+    settings = _load(environment, TRUSTED_PROXIES='["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]')
+
+    assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")))
 
 
 def test_values_are_read_by_their_names(environment: pytest.MonkeyPatch) -> None:
@@ -99,6 +107,9 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("ADDRESS", "127.0.0.1:50051\nx"),
         ("METRICS_ADDRESS", "127.0.0.1:99999"),
         ("METRICS_ADDRESS", "9090"),
+        ("HEALTH_ADDRESS", "50052"),
+        ("HEALTH_ADDRESS", "127.0.0.1:0"),
+        ("HEALTH_ADDRESS", "127.0.0.1:99999"),
         ("PROCESSES", "0"),
         ("PROCESSES", "65"),
         ("PROCESSES", "two"),
@@ -120,11 +131,21 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("CEILING_SECONDS", "nan"),
         ("ACCESS_TOKEN_MINUTES", "61"),
         ("REFRESH_TOKEN_DAYS", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", '"10.0.0.0/8"'),
+        ("TRUSTED_PROXIES", "[10]"),
+        ("TRUSTED_PROXIES", '["10.0.0.1/8"]'),
+        ("TRUSTED_PROXIES", '["proxy.example", "other.example"]'),
         ("PROVIDER_KEYS", "{"),
         ("PROVIDER_KEYS", "[]"),
         ("PROVIDER_KEYS", '"text"'),
         ("PROVIDER_KEYS", '{"http://a/v1": 1}'),
         ("PROVIDER_KEYS", '{"http://a/v1": null}'),
+        ("OTHER_MASTER_KEYS", "notjson"),
+        ("OTHER_MASTER_KEYS", KEY),
+        ("OTHER_MASTER_KEYS", "{}"),
+        ("OTHER_MASTER_KEYS", "[1, 2]"),
+        ("OTHER_MASTER_KEYS", '["short", "shorter"]'),
         ("MAIL_FROM", "nobody"),
         ("MAIL_FROM", "a@example.com, b@example.com"),
         ("MAIL_FROM", "a@example.com\nBcc: b@example.com"),
@@ -146,6 +167,7 @@ def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(en
         PROCESSES="none",
         LOG_LEVEL="loud",
         PROVIDER_KEYS="{",
+        OTHER_MASTER_KEYS="notjson",
         DATABASE_URL=URL,
         TLS_CERTIFICATE_FILE="/nowhere/cert.pem",
         PROCESES="2",
@@ -156,6 +178,7 @@ def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(en
         "PROCESSES",
         "LOG_LEVEL",
         "PROVIDER_KEYS",
+        "OTHER_MASTER_KEYS",
         "MASTER_KEY",  # asked for by ATRIUM_DATABASE_URL
         "TLS_CERTIFICATE_FILE",
         "PROCESES",
@@ -168,10 +191,39 @@ def test_an_unknown_variable_alone_is_refused_too(environment: pytest.MonkeyPatc
     assert _complaints(environment, DATABASE_URI=URL) == {"DATABASE_URI": "is not a setting"}
 
 
+_SERVICE_LINKS = {
+    "SERVICE_HOST": "10.0.0.7",
+    "SERVICE_PORT": "50051",
+    "SERVICE_PORT_GRPC": "50051",
+    "PORT": "tcp://10.0.0.7:50051",
+    "PORT_50051_TCP": "tcp://10.0.0.7:50051",
+    "PORT_50051_TCP_PROTO": "tcp",
+    "PORT_50051_TCP_PORT": "50051",
+    "PORT_50051_TCP_ADDR": "10.0.0.7",
+}
+
+
+@pytest.mark.parametrize("service", ["", "GRPC_"])
+def test_what_kubernetes_says_of_a_service_named_atrium_is_passed_over(
+    environment: pytest.MonkeyPatch, service: str
+) -> None:
+    links = {f"{service}{name}": value for name, value in _SERVICE_LINKS.items()}
+
+    assert _load(environment, **links, PROCESSES="2").processes == 2
+    assert _complaints(environment, SERVICE="atrium", PORT_NUMBER="50051").keys() == {"SERVICE", "PORT_NUMBER"}
+
+
+@pytest.mark.parametrize("name", [*_SERVICE_LINKS, "DATABASE_PORT"])
+def test_one_such_variable_without_the_others_is_a_mistake(environment: pytest.MonkeyPatch, name: str) -> None:
+    assert _complaints(environment, **{name: "50051"}) == {name: "is not a setting"}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("MASTER_KEY", "s3cret-s3cret"),
+        ("OTHER_MASTER_KEYS", "s3cret"),
+        ("OTHER_MASTER_KEYS", '["s3cret"]'),
         ("PROVIDER_KEYS", '{"http://a/v1": "s3cret"'),
         ("PROVIDER_KEYS", '{"http://a/v1": ["s3cret"]}'),
         ("PROVIDER_KEYS", '["s3cret"]'),
@@ -268,6 +320,29 @@ def test_the_embedded_databases_master_key_is_made_once_for_its_owner_alone(
 
     assert (len(first), first) == (32, second)
     assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in folder.iterdir()] == ["master.key"]
+
+
+def test_of_many_that_make_the_master_key_at_once_all_have_the_same(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    everyone = [_load(environment, DATA_DIR=str(tmp_path / "new")) for _ in range(16)]
+
+    with ThreadPoolExecutor(len(everyone)) as pool:
+        keys = list(pool.map(lambda settings: settings.master_key_bytes, everyone))
+
+    assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("found", ["", "short", KEY[:-4], "é"])
+def test_a_file_that_holds_no_master_key_is_named_and_left_alone(
+    environment: pytest.MonkeyPatch, tmp_path: Path, found: str
+) -> None:
+    (tmp_path / "master.key").write_text(found)
+
+    with pytest.raises(SettingsError, match=f"ATRIUM_DATA_DIR: {tmp_path / 'master.key'} holds no master key"):
+        _ = _load(environment, DATA_DIR=str(tmp_path)).master_key_bytes
+    assert (tmp_path / "master.key").read_text() == found
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from server.db.database import Database
 from server.db.removal import BATCH, remove_all
+from server.identity.domain import RoleNotFound, UserNotFound
 from server.identity.ports import AuditLog, Belongings
 from server.identity.service.values import role_values, user_values
 from server.identity.store import expiry as store
@@ -37,11 +39,13 @@ class Expiry:
             async with self._database.tenant_tx(tenant_id) as tx:
                 found = await store.users_deleted_before(tx, days)
                 for user_id in found:
-                    user = await user_store.lock_any(tx, user_id)
-                    if user.deleted_at is not None:  # it may have been restored a moment ago
-                        await self._belongings.remove(tx, user_id)
-                        await user_store.purge(tx, user_id)
-                        await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
+                    # Others are at it too: it may have been purged a moment ago, or restored.
+                    with suppress(UserNotFound):
+                        user = await user_store.lock_any(tx, user_id)
+                        if user.deleted_at is not None:
+                            await self._belongings.remove(tx, user_id)
+                            await user_store.purge(tx, user_id)
+                            await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
             total += len(found)
             if len(found) < BATCH:
                 return total
@@ -52,10 +56,11 @@ class Expiry:
             async with self._database.tenant_tx(tenant_id) as tx:
                 found = await store.roles_deleted_before(tx, days)
                 for role_id in found:
-                    role = await role_store.lock_any(tx, role_id)
-                    if role.deleted_at is not None:
-                        await role_store.purge(tx, role_id)
-                        await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
+                    with suppress(RoleNotFound):
+                        role = await role_store.lock_any(tx, role_id)
+                        if role.deleted_at is not None:
+                            await role_store.purge(tx, role_id)
+                            await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
             total += len(found)
             if len(found) < BATCH:
                 return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,8 @@ _LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "v
 _MOST_MAILS, _WINDOW = 5, timedelta(hours=1)
 _KEPT = timedelta(days=1)
 _MOST_ON_THEIR_WAY = 100
+# Whoever asks again and again, for accounts that may not even be there, keeps nobody else from asking.
+_MOST_OF_ADDRESS = 20
 
 
 class RecoveryService:
@@ -47,7 +50,7 @@ class RecoveryService:
         self._audit = audit
         self._mailer = mailer
         self._background = background
-        self._on_their_way = 0
+        self._on_their_way: Counter[str | None] = Counter()
 
     async def request_password_reset(self, slug: str, login: str) -> None:
         """Mails a token to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
@@ -70,7 +73,7 @@ class RecoveryService:
         password_hash = await self._passwords.hash(password)
         async with self._database.tenant_tx(token.tenant_id) as tx:
             await self._holder(tx, token, "reset_password", use=True)
-            await user_store.set_password(tx, user.id, password_hash)
+            await user_store.reset_password(tx, user.id, password_hash)
             await session_store.revoke_all(tx, user.id, "password reset")
             await session_store.tell_changed(tx, token.tenant_id, user.id)
             await self._audit.record(tx, Change("users.reset_password", "user", user.id, user_id=user.id))
@@ -100,16 +103,20 @@ class RecoveryService:
     def _ready(self) -> Mailer:
         if self._mailer is None:
             raise MailNotConfigured
-        if self._on_their_way >= _MOST_ON_THEIR_WAY:
+        of_address = self._on_their_way[current_call().network]
+        if of_address >= _MOST_OF_ADDRESS or self._on_their_way.total() >= _MOST_ON_THEIR_WAY:
             raise MailBusy(subject="mails on their way", retry_after=1.0)
         return self._mailer
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._on_their_way += 1
-        self._background.start(work, name).add_done_callback(self._arrived)
+        network = current_call().network
+        self._on_their_way[network] += 1
+        self._background.start(work, name).add_done_callback(lambda _: self._arrived(network))
 
-    def _arrived(self, _: object) -> None:
-        self._on_their_way -= 1
+    def _arrived(self, network: str | None) -> None:
+        self._on_their_way[network] -= 1
+        if not self._on_their_way[network]:
+            del self._on_their_way[network]
 
     async def _reset(self, mailer: Mailer, tenant_id: UUID | None, login: str) -> None:
         if tenant_id is None:
@@ -127,7 +134,7 @@ class RecoveryService:
     async def _issue(self, tx: Tx, user_id: UUID, purpose: TokenPurpose) -> tuple[LoginCandidate, OneTimeToken] | None:
         """A new token of the user; None where they may have none, or had as many as there are to have for now."""
         # Held, so that of several requests at once each counts the others.
-        found = await user_store.candidate(tx, user_id, lock=True)
+        found = await user_store.lock_candidate(tx, user_id)
         if found is None or found.user.status != "active" or found.user.kind != "person":
             return None
         if await token_store.count(tx, user_id, purpose, _WINDOW) >= _MOST_MAILS:
@@ -148,7 +155,7 @@ class RecoveryService:
         user_id = await token_store.owner(tx, token.id, purpose)
         if user_id is None or not await self._tenants.is_active(tx):
             raise OneTimeTokenInvalid
-        found = await user_store.candidate(tx, user_id, lock=use)
+        found = await (user_store.lock_candidate if use else user_store.candidate)(tx, user_id)
         if found is None or found.user.status != "active":
             raise OneTimeTokenInvalid
         passes = token_store.use if use else token_store.is_good

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
+from weakref import WeakValueDictionary
 
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.identity.domain import IdempotencyKeyReused
 from server.identity.store import idempotency as store
 from server.identity.store.idempotency import Remembered
@@ -18,12 +19,17 @@ _AGAIN_SECONDS = 0.02
 _AGAIN_DETACHED_SECONDS = 0.2
 
 
+class _Overtaken(Exception):
+    """Another process makes the call, or has made it meanwhile."""
+
+
 class Repeats:
     """Remembers answers in the transaction of what they answer: both are there, or neither."""
 
     def __init__(self, database: Database, background: Background) -> None:
         self._database = database
         self._background = background
+        self._turns: WeakValueDictionary[tuple[UUID, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(self, key: str, hashes: Sequence[str], act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         """None where `act` was run and what it gave kept; else what it gave the first time.
@@ -31,17 +37,30 @@ class Repeats:
         Raises IdempotencyKeyReused, and whatever `act` raises, which is not remembered.
         """
         call = current_call()
-        caller = call.caller.api_key_id or call.caller.user_id
-        while True:
-            async with self._database.whole_tx(call.caller.tenant_id) as tx:
-                if await store.claim(tx, caller, call.method, key):
-                    found = await store.find(tx, caller, call.method, key)
-                    if found is None:
-                        response = await act()
-                        await store.keep(tx, caller, call.method, key, hashes[0], response)
-                        return None
+        tenant_id = call.caller.tenant_id
+        place = (call.caller.api_key_id or call.caller.user_id, call.method, key)
+
+        async def claim(tx: Tx) -> None:
+            if not await store.claim(tx, *place) or await store.find(tx, *place) is not None:
+                raise _Overtaken
+
+        # Twins in this process come one after the other; those in others meet in the database.
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            while True:
+                found = await store.recall(self._database, tenant_id, *place)
+                if found is not None:
                     return _answer(found, hashes)
-            await asyncio.sleep(_AGAIN_SECONDS)
+                try:
+                    # Begun, and the call claimed, with the first thing that it does in the database: what it waits for
+                    # before that, such as the hash of a password, is waited for without a connection.
+                    async with self._database.whole_tx(tenant_id, claim):
+                        response = await act()
+                        async with self._database.tenant_tx(tenant_id) as tx:
+                            await store.keep(tx, *place, hashes[0], response)
+                except _Overtaken:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                else:
+                    return None
 
     async def once_detached(self, key: str, hashes: Sequence[str], act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         """The same for a call that waits for others than the database: no transaction is open meanwhile.

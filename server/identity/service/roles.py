@@ -87,14 +87,16 @@ class RoleService:
             _mutable(old)
             check_etag(etag, old.revision, "role")
             # A higher priority can turn another role's denial into an allowance, so it counts as giving.
-            if values.get("priority", old.priority) != old.priority:
+            # So does to give it to everybody who comes.
+            if values.get("priority", old.priority) != old.priority or (
+                values.get("is_default") and not old.is_default
+            ):
                 hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             before = await administrators(tx)
             new = await role_store.change(tx, role_id, values) if values else old
             await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
-            change = Change("roles.update", "role", role_id, old=role_values(old), new=role_values(new))
-            await self._audit.record(tx, change)
+            await self._record(tx, "roles.update", old, new)
             return await self._with_entries(tx, new)
 
     async def permissions(self) -> list[tuple[Permission, str]]:
@@ -177,10 +179,10 @@ class RoleService:
             # A denial goes with it.
             hold(caller, [entry for entry in entries if not entry.allow])
             before = await administrators(tx)
-            await role_store.mark_deleted(tx, role_id, caller.user_id)
+            new = await role_store.mark_deleted(tx, role_id, caller.user_id)
             await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
-            await self._audit.record(tx, Change("roles.delete", "role", role_id, old=role_values(old)))
+            await self._record(tx, "roles.delete", old, new)
 
     async def restore(self, role_id: UUID) -> RoleWithEntries:
         """Brings the role back; whoever held it holds it again.
@@ -189,14 +191,14 @@ class RoleService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await self._require_deleted(tx, role_id)
+            old = await self._require_deleted(tx, role_id)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             before = await administrators(tx)
-            role = await role_store.restore(tx, role_id)
+            new = await role_store.restore(tx, role_id)
             await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
-            await self._audit.record(tx, Change("roles.restore", "role", role_id, new=role_values(role)))
-            return await self._with_entries(tx, role)
+            await self._record(tx, "roles.restore", old, new)
+            return await self._with_entries(tx, new)
 
     async def purge(self, role_id: UUID) -> None:
         """Removes a deleted role for good. Raises RoleNotFound, NotDeleted."""
@@ -229,6 +231,9 @@ class RoleService:
         if standing is None:
             raise UserNotFound(user_id)
         return standing.status, [_decision(permission, standing.decided) for permission in wanted]
+
+    async def _record(self, tx: Tx, action: str, old: Role, new: Role) -> None:
+        await self._audit.record(tx, Change(action, "role", new.id, old=role_values(old), new=role_values(new)))
 
     async def _with_entries(self, tx: Tx, role: Role) -> RoleWithEntries:
         return role, (await role_store.entries(tx, [role.id]))[role.id]

@@ -16,6 +16,7 @@ from server.identity.domain import (
     User,
 )
 from server.identity.store import roles as role_store
+from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Grant, Permission, allowed, decide
 from server.kernel.principal import Principal
@@ -26,17 +27,36 @@ _OF_PLATFORM = {*_OF_TENANT, Permission.TENANTS_MANAGE}
 
 def hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
     """Raises EscalationRefused where the entries speak of what the caller does not hold: to deny it is power too."""
-    _hold(caller, {implied for entry in entries for implied in entry.permission.implied})
+    _hold(caller.permissions, {implied for entry in entries for implied in entry.permission.implied})
+
+
+def hold_what_new_users_get(caller: Principal, entries: Iterable[RoleEntry], *, password: bool) -> None:
+    """Raises EscalationRefused where default roles of these entries give a new user what the caller does not hold.
+
+    Who chooses the password can become the user with it. Without one the mailbox can, which is for more than a key to
+    open: then what the caller's roles give counts, whatever their key is for.
+    """
+    given = {implied for entry in entries if entry.allow for implied in entry.permission.implied}
+    _hold(caller.permissions if password else allowed(caller.decided), given)
 
 
 async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
     """Raises EscalationRefused where the user holds what the caller does not: who changes another can become them."""
     if user_id != caller.user_id:
-        _hold(caller, allowed(decide(await role_store.grants(tx, user_id))))
+        _hold(caller.permissions, allowed(decide(await role_store.grants(tx, user_id))))
 
 
-def _hold(caller: Principal, needed: Iterable[Permission]) -> None:
-    missing = set(needed) - caller.permissions
+def within_scope(caller: Principal, permission: Permission) -> None:
+    """Raises PermissionMissing where the caller is a key whose scopes do not give this.
+
+    For what people may do with what is their own: a key may not, only because it is theirs.
+    """
+    if caller.api_key_id is not None and permission not in caller.permissions:
+        raise PermissionMissing(permission=permission)
+
+
+def _hold(held: frozenset[Permission], needed: Iterable[Permission]) -> None:
+    missing = set(needed) - held
     if missing:
         raise EscalationRefused(permissions=", ".join(sorted(missing)))
 

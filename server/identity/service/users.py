@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from server.identity.domain import User
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
-from server.identity.service.standing import hold_all_of, keep_an_administrator
+from server.identity.service.standing import hold_all_of, hold_what_new_users_get, keep_an_administrator
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
@@ -46,7 +47,7 @@ class UserService:
     async def create(self, values: Mapping[str, Any], password: str | None) -> User:
         """A new user with the tenant's default roles; without a password they cannot sign in with one.
 
-        Raises UsernameTaken, EmailTaken, PasswordGuessable, QuotaExceeded, LoginBusy.
+        Raises UsernameTaken, EmailTaken, PasswordGuessable, QuotaExceeded, EscalationRefused, LoginBusy.
         """
         caller = current_call().caller
         password_hash = None
@@ -58,7 +59,10 @@ class UserService:
             row = {**values, "tenant_id": caller.tenant_id, "id": uuid7(), "password_hash": password_hash}
             await self._make_room(tx)
             user = await user_store.create(tx, row)
-            for role_id in await role_store.defaults(tx):
+            defaults = await role_store.entries(tx, await role_store.defaults(tx))
+            given = chain.from_iterable(defaults.values())
+            hold_what_new_users_get(caller, given, password=password is not None)
+            for role_id in defaults:
                 await role_store.assign(tx, caller.tenant_id, user.id, role_id, caller.member_id, None)
             await self._audit.record(tx, Change("users.create", "user", user.id, new=user_values(user)))
         return user
@@ -107,7 +111,7 @@ class UserService:
             old = await user_store.lock(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             await keep_an_administrator(tx, old)
-            new = await user_store.change(tx, user_id, {"status": "locked"})
+            new = await user_store.lock_out(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             await self._record(tx, "users.lock", old, new)
         return new
@@ -134,9 +138,9 @@ class UserService:
             check_etag(etag, old.revision, "user")
             await hold_all_of(tx, caller, user_id)
             await keep_an_administrator(tx, old)
-            await user_store.mark_deleted(tx, user_id, caller.user_id)
+            new = await user_store.mark_deleted(tx, user_id, caller.user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            await self._audit.record(tx, Change("users.delete", "user", user_id, old=user_values(old)))
+            await self._record(tx, "users.delete", old, new)
 
     async def restore(self, user_id: UUID) -> User:
         """Brings the user back as they were.
@@ -145,13 +149,13 @@ class UserService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await self._require_deleted(tx, user_id)
+            old = await self._require_deleted(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             await self._make_room(tx)
-            user = await user_store.restore(tx, user_id)
+            new = await user_store.restore(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            await self._audit.record(tx, Change("users.restore", "user", user_id, new=user_values(user)))
-        return user
+            await self._record(tx, "users.restore", old, new)
+        return new
 
     async def purge(self, user_id: UUID) -> None:
         """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""

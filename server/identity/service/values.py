@@ -20,6 +20,7 @@ def user_values(user: User) -> dict[str, Any]:
         "timezone": user.timezone,
         "status": user.status,
         "email_verified": user.email_verified,
+        **_deletion(user),
     }
 
 
@@ -30,7 +31,12 @@ def role_values(role: Role) -> dict[str, Any]:
         "description": role.description,
         "is_default": role.is_default,
         "priority": role.priority,
+        **_deletion(role),
     }
+
+
+def _deletion(of: User | Role) -> dict[str, Any]:
+    return {"deleted_at": of.deleted_at and of.deleted_at.isoformat(), "deleted_by": of.deleted_by}
 
 
 def entry_values(entries: Iterable[RoleEntry]) -> dict[str, Any]:

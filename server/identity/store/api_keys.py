@@ -36,6 +36,7 @@ _CREATE = Statement(
     .returning(*_COLUMNS)
 )
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+_EXISTS = Statement(select(api_keys.c.id).where(_THIS))
 _LIST = Statement(
     select(*_COLUMNS)
     .where(api_keys.c.user_id == bindparam("user_id"), api_keys.c.id < bindparam("before"))
@@ -62,6 +63,7 @@ _ACCESS = HotStatement(
         api_keys.c.id.label("key_id"),
         api_keys.c.scopes,
         api_keys.c.allowed_models,
+        api_keys.c.expires_at,
         GRANTS.label("grants"),
         UNVERIFIED.label("unverified"),
         func.coalesce(
@@ -108,6 +110,7 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
         decided=decided,
         api_key_id=row["key_id"],
         allowed_models=None if models is None else frozenset(models),
+        key_expires_at=row["expires_at"],
         unverified=unverified,
     )
     return Access(principal, 0, row["good_until"])
@@ -123,6 +126,11 @@ async def lock(tx: Tx, key_id: UUID) -> ApiKey:
     if row is None:
         raise ApiKeyNotFound(key_id)
     return ApiKey(*row)
+
+
+async def is_there(tx: Tx, key_id: UUID) -> bool:
+    """Whether there is such a key, revoked ones included."""
+    return await tx.fetchrow(_EXISTS, key_id=key_id) is not None
 
 
 async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[ApiKey]:

@@ -9,7 +9,15 @@ from sqlalchemy import Table, bindparam, func, literal_column, or_, select
 from server.db.database import Tx
 from server.db.removal import BATCH, ago, removal
 from server.db.statements import Statement
-from server.identity.tables import idempotency_keys, one_time_tokens, roles, sessions, sign_in_throttle, users
+from server.identity.tables import (
+    idempotency_keys,
+    one_time_tokens,
+    roles,
+    sessions,
+    sign_in_guesses,
+    sign_in_throttle,
+    users,
+)
 
 EXPIRED: dict[str, Statement] = {
     # A while longer than they are good, so that people see what there was.
@@ -19,6 +27,7 @@ EXPIRED: dict[str, Statement] = {
     ),
     "idempotency_keys": removal(idempotency_keys, idempotency_keys.c.expires_at < func.now()),
     "sign_in_throttle": removal(sign_in_throttle, sign_in_throttle.c.updated_at < ago(1)),
+    "sign_in_guesses": removal(sign_in_guesses, sign_in_guesses.c.updated_at < ago(1)),
 }
 """By table, what removes a batch of its rows that nobody needs any more, and says how many they were."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Interval, Text, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from server.db.database import Tx
-from server.db.statements import Statement
+from server.db.database import Database, Tx
+from server.db.statements import HotStatement, Statement
 from server.identity.tables import idempotency_keys as keys
 
 _LIFE = timedelta(hours=24)
@@ -20,14 +21,14 @@ _LONGEST = timedelta(seconds=150)
 _CLAIM = Statement(
     select(func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0))))
 )
-_FIND = Statement(
-    select(keys.c.request_hash, keys.c.response, keys.c.status).where(
-        keys.c.caller == bindparam("caller"),
-        keys.c.method == bindparam("method"),
-        keys.c.key == bindparam("key"),
-        keys.c.expires_at > func.now(),
-    )
+_found = select(keys.c.request_hash, keys.c.response, keys.c.status).where(
+    keys.c.caller == bindparam("caller"),
+    keys.c.method == bindparam("method"),
+    keys.c.key == bindparam("key"),
+    keys.c.expires_at > func.now(),
 )
+_FIND = Statement(_found)
+_RECALL = HotStatement(_found)
 _values = {
     "request_hash": bindparam("request_hash"),
     "response": bindparam("response"),
@@ -71,7 +72,15 @@ async def claim(tx: Tx, caller: UUID, method: str, key: str) -> bool:
 
 async def find(tx: Tx, caller: UUID, method: str, key: str) -> Remembered | None:
     """The call that was made with the key in the last day, or is being made."""
-    row = await tx.fetchrow(_FIND, caller=caller, method=method, key=key)
+    return _remembered(await tx.fetchrow(_FIND, caller=caller, method=method, key=key))
+
+
+async def recall(database: Database, tenant_id: UUID, caller: UUID, method: str, key: str) -> Remembered | None:
+    """The same in one round trip, before anything is claimed."""
+    return _remembered(await database.hot(tenant_id, _RECALL, caller=caller, method=method, key=key))
+
+
+def _remembered(row: Any) -> Remembered | None:
     return None if row is None else Remembered(row["request_hash"], row["response"], row["status"] == "running")
 
 

@@ -41,6 +41,7 @@ _COLUMNS = (
     roles.c.created_at,
     roles.c.updated_at,
     roles.c.deleted_at,
+    roles.c.deleted_by,
 )
 _LIVE = roles.c.deleted_at.is_(None)
 _THIS = roles.c.id == bindparam("role_id")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, not_, select, update
+from sqlalchemy import Interval, and_, bindparam, cast, false, func, insert, literal, not_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
@@ -32,24 +32,29 @@ _CREATE = Statement(
         expires_at=bindparam("expires_at"),
     )
 )
+_LIVE = and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now())
+_GRACE = cast(literal(timedelta(seconds=5)), Interval)
 _LOCK = Statement(
     select(
         sessions.c.user_id,
         sessions.c.refresh_hash,
         sessions.c.previous_hash,
-        sessions.c.rotated_at,
-        sessions.c.expires_at,
-        sessions.c.revoked_at,
+        sessions.c.generation,
+        _LIVE.label("live"),
+        # Not by the clock of whichever server rotated it.
+        func.coalesce(func.now() - sessions.c.rotated_at <= _GRACE, false()).label("just_rotated"),
     )
     .where(_THIS)
     .with_for_update()
 )
+_HOLD = Statement(select(_LIVE).where(_THIS).with_for_update())
 _ROTATE = Statement(
     update(sessions)
     .where(_THIS)
     .values(
         previous_hash=sessions.c.refresh_hash,
         refresh_hash=bindparam("refresh_hash"),
+        generation=sessions.c.generation + 1,
         rotated_at=func.now(),
         expires_at=bindparam("expires_at"),
     )
@@ -97,8 +102,7 @@ _ACCESS = HotStatement(
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
         _THIS,
-        sessions.c.revoked_at.is_(None),
-        sessions.c.expires_at > func.now(),
+        _LIVE,
         users.c.status == "active",
         users.c.deleted_at.is_(None),
         func.atrium_tenant_is_active(),
@@ -143,6 +147,11 @@ async def lock(tx: Tx, session_id: UUID) -> StoredSession | None:
     """The session, held until the transaction ends: of two refreshes with one token the second sees the first."""
     row = await tx.fetchrow(_LOCK, session_id=session_id)
     return None if row is None else StoredSession(*row)
+
+
+async def is_live(tx: Tx, session_id: UUID) -> bool:
+    """Whether the session goes on, and will until the transaction ends."""
+    return bool(await tx.fetchval(_HOLD, session_id=session_id))
 
 
 async def get(tx: Tx, session_id: UUID) -> Session:

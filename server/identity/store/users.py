@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, exists, false, func, insert, or_, select, update
+from sqlalchemy import Boolean, bindparam, case, delete, exists, false, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import INET
 
 from server.db.base import among
 from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import EmailTaken, LoginCandidate, User, UserDeleted, UsernameTaken, UserNotFound
+from server.identity.store.throttle import over
 from server.identity.tables import sessions, user_roles, users
 from server.kernel.deletion import Deleted
+from server.kernel.names import likeness
 from server.kernel.paging import Page, PageRequest
 
 COLUMNS = (
@@ -35,10 +40,15 @@ COLUMNS = (
     users.c.created_at,
     users.c.updated_at,
     users.c.deleted_at,
+    users.c.deleted_by,
 )
 LIVE = users.c.deleted_at.is_(None)
 THIS = users.c.id == bindparam("user_id")
-_TAKEN = {"uq_users_username_key": UsernameTaken, "uq_users_email_key": EmailTaken}
+_TAKEN = {
+    "uq_users_username_key": UsernameTaken,
+    "uq_users_likeness": UsernameTaken,
+    "uq_users_email_key": EmailTaken,
+}
 
 _GET = {
     deleted: HotStatement(select(*COLUMNS).where(THIS, *among(users.c.deleted_at, deleted)))
@@ -47,20 +57,28 @@ _GET = {
 _LOCK = Statement(select(*COLUMNS).where(THIS).with_for_update())
 _LOGIN_KEY = func.lower(bindparam("login"))
 _SECRETS = (users.c.password_hash, users.c.token_epoch, users.c.login_attempts, users.c.locked_until)
-_FAMILIAR = exists().where(sessions.c.user_id == users.c.id, sessions.c.ip_address == bindparam("address"))
+_FAMILIAR = exists().where(
+    sessions.c.user_id == users.c.id,
+    sessions.c.ip_address.op("<<=", is_comparison=True)(bindparam("network", type_=INET)),
+)
 _FIND = Statement(
     select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar"))
-    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), LIVE)
+    # A service account does not sign in, whatever password it has: for a sign-in it is not there.
+    .where(or_(users.c.username_key == _LOGIN_KEY, users.c.email_key == _LOGIN_KEY), users.c.kind == "person", LIVE)
     # A username may read like another's e-mail address: the one whose username it is comes first.
     .order_by((users.c.username_key == _LOGIN_KEY).desc())
     .limit(1)
 )
-_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE))
+_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar")).where(THIS, LIVE))
 _LOCK_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE).with_for_update())
-# Whether they are still who the password was checked for is asked here again: the hash took its time.
+# Whether they are still who the password was checked for is asked again: the hash took its time.
+_STILL_CHECKED = (THIS, LIVE, users.c.status == "active", users.c.password_hash == bindparam("checked_hash"))
 _SIGNED_IN = Statement(
     update(users)
-    .where(THIS, LIVE, users.c.status == "active", users.c.password_hash == bindparam("password_hash"))
+    .where(
+        *_STILL_CHECKED,
+        or_(bindparam("familiar", type_=Boolean), over(users.c.locked_until, "own_wait")),
+    )
     .values(last_login_at=func.now(), last_login_ip=bindparam("address"), login_attempts=0, locked_until=None)
     .returning(*COLUMNS)
 )
@@ -73,17 +91,30 @@ _FORGET_GRANTER = Statement(
 )
 _PURGE = Statement(delete(users).where(THIS))
 _COUNT = Statement(select(func.count()).select_from(users).where(LIVE))
+_LOCK_OUT = Statement(
+    update(users)
+    .where(THIS)
+    .values(
+        status="locked",
+        former_status=case((users.c.status == "locked", users.c.former_status), else_=users.c.status),
+    )
+    .returning(*COLUMNS)
+)
 _UNLOCK = Statement(
     update(users)
     .where(THIS)
     .values(
-        status=case((users.c.status == "locked", "active"), else_=users.c.status), login_attempts=0, locked_until=None
+        # Who was locked by a version that did not note what they were before was active for all that is known.
+        status=case((users.c.status == "locked", func.coalesce(users.c.former_status, "active")), else_=users.c.status),
+        former_status=None,
+        login_attempts=0,
+        locked_until=None,
     )
     .returning(*COLUMNS)
 )
-_SET_PASSWORD = Statement(
-    update(users).where(THIS).values(password_hash=bindparam("password_hash"), login_attempts=0, locked_until=None)
-)
+_NEW_PASSWORD = {"password_hash": bindparam("password_hash"), "login_attempts": 0, "locked_until": None}
+_RESET_PASSWORD = Statement(update(users).where(THIS).values(**_NEW_PASSWORD, token_epoch=users.c.token_epoch + 1))
+_REPLACE_PASSWORD = Statement(update(users).where(*_STILL_CHECKED).values(**_NEW_PASSWORD).returning(users.c.id))
 _EXISTS = Statement(select(users.c.id).where(THIS, LIVE))
 _ANY = Statement(select(users.c.id).limit(1))
 
@@ -145,9 +176,14 @@ async def lock_any(tx: Tx, user_id: UUID) -> User:
     return User(*row)
 
 
+async def is_there(tx: Tx, user_id: UUID) -> bool:
+    """Whether there is such a user, who is not deleted."""
+    return await tx.fetchrow(_EXISTS, user_id=user_id) is not None
+
+
 async def require(tx: Tx, user_id: UUID) -> None:
     """Raises UserNotFound."""
-    if await tx.fetchrow(_EXISTS, user_id=user_id) is None:
+    if not await is_there(tx, user_id):
         raise UserNotFound(user_id)
 
 
@@ -160,19 +196,26 @@ async def page(tx: Tx, request: PageRequest, deleted: Deleted, filters: Mapping[
 
 async def create(tx: Tx, values: Mapping[str, Any]) -> User:
     """Raises UsernameTaken or EmailTaken."""
+    row = _with_likeness(values)
     with constraint_errors(_TAKEN):
-        return User(*await tx.fetchone(_insert(tuple(sorted(values))), **values))
+        return User(*await tx.fetchone(_insert(tuple(sorted(row))), **row))
 
 
 async def change(tx: Tx, user_id: UUID, values: Mapping[str, Any]) -> User:
     """Raises UsernameTaken or EmailTaken."""
+    row = _with_likeness(values)
     with constraint_errors(_TAKEN):
-        return User(*await tx.fetchone(_update(tuple(sorted(values))), user_id=user_id, **values))
+        return User(*await tx.fetchone(_update(tuple(sorted(row))), user_id=user_id, **row))
 
 
-async def find_login(tx: Tx, login: str, address: str | None) -> LoginCandidate | None:
-    """The live user of that username or e-mail address, in whatever case."""
-    return _login_candidate(await tx.fetchrow(_FIND, login=login, address=address))
+def _with_likeness(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**values, "likeness": likeness(values["username"])} if "username" in values else values
+
+
+async def find_login(tx: Tx, login: str, network: str | None) -> LoginCandidate | None:
+    """The live person of that username or e-mail address, in whatever case. `network`: where they call from."""
+    written = unicodedata.normalize("NFKC", login)  # as usernames are kept
+    return _login_candidate(await tx.fetchrow(_FIND, login=written, network=network))
 
 
 def _login_candidate(row: Any) -> LoginCandidate | None:
@@ -181,20 +224,40 @@ def _login_candidate(row: Any) -> LoginCandidate | None:
     return LoginCandidate(User(*row[: len(COLUMNS)]), *row[len(COLUMNS) :])
 
 
-async def candidate(tx: Tx, user_id: UUID, *, lock: bool = False) -> LoginCandidate | None:
-    """The same for a user who is known already. `lock`: held until the transaction ends."""
-    return _login_candidate(await tx.fetchrow(_LOCK_CANDIDATE if lock else _CANDIDATE, user_id=user_id))
+async def candidate(tx: Tx, user_id: UUID, network: str | None = None) -> LoginCandidate | None:
+    """The same for a user who is known already."""
+    return _login_candidate(await tx.fetchrow(_CANDIDATE, user_id=user_id, network=network))
 
 
-async def signed_in(tx: Tx, candidate: LoginCandidate, address: str | None) -> User | None:
-    """Notes the sign-in and forgets the failed ones before it; None where the user or their password changed since."""
-    values = {"user_id": candidate.user.id, "password_hash": candidate.password_hash, "address": address}
-    row = await tx.fetchrow(_SIGNED_IN, **values)
+async def lock_candidate(tx: Tx, user_id: UUID) -> LoginCandidate | None:
+    """The same, held until the transaction ends; from nowhere."""
+    return _login_candidate(await tx.fetchrow(_LOCK_CANDIDATE, user_id=user_id))
+
+
+async def signed_in(tx: Tx, candidate: LoginCandidate, address: str | None, own_wait: datetime | None) -> User | None:
+    """Notes the sign-in and forgets the failed ones before it.
+
+    None where the user or their password changed since, or where attempts after it, whose own wait is given, have the
+    account wait.
+    """
+    row = await tx.fetchrow(
+        _SIGNED_IN,
+        user_id=candidate.user.id,
+        checked_hash=candidate.password_hash,
+        familiar=candidate.familiar,
+        own_wait=own_wait,
+        address=address,
+    )
     return None if row is None else User(*row)
 
 
+async def lock_out(tx: Tx, user_id: UUID) -> User:
+    """Makes the user a locked one, and notes what they were before."""
+    return User(*await tx.fetchone(_LOCK_OUT, user_id=user_id))
+
+
 async def unlock(tx: Tx, user_id: UUID) -> User:
-    """Makes a locked user active, and forgets their failed sign-ins."""
+    """Makes a locked user what they were before, and forgets their failed sign-ins."""
     return User(*await tx.fetchone(_UNLOCK, user_id=user_id))
 
 
@@ -219,8 +282,15 @@ async def count(tx: Tx) -> int:
     return int(await tx.fetchval(_COUNT))
 
 
-async def set_password(tx: Tx, user_id: UUID, password_hash: str) -> None:
-    await tx.execute(_SET_PASSWORD, user_id=user_id, password_hash=password_hash)
+async def reset_password(tx: Tx, user_id: UUID, password_hash: str) -> None:
+    """Sets the password, whatever it was; no access token from before is good any more."""
+    await tx.execute(_RESET_PASSWORD, user_id=user_id, password_hash=password_hash)
+
+
+async def replace_password(tx: Tx, candidate: LoginCandidate, password_hash: str) -> bool:
+    """Sets the password; False where the user or the password that was checked changed since."""
+    values = {"user_id": candidate.user.id, "checked_hash": candidate.password_hash, "password_hash": password_hash}
+    return await tx.fetchrow(_REPLACE_PASSWORD, **values) is not None
 
 
 async def anyone(tx: Tx) -> bool:

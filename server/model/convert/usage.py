@@ -13,7 +13,7 @@ from server.kernel.clock import now
 from server.kernel.errors import etag_of
 from server.model.limits import Limits, SubjectLimits
 from server.model.service.usage import LimitUse
-from server.model.usage import Dimension, Usage
+from server.model.usage import Dimension, Usage, UsagePage
 from server.rpc.wire import duration_ms, moment, money, present, timestamp, uuid_or_none
 
 _MOST = 1000
@@ -77,8 +77,10 @@ def limits_in_use(value: SubjectLimits | None, uses: Sequence[LimitUse]) -> pb.G
     )
 
 
-def usage_asked(request: pb.GetModelUsageRequest) -> tuple[list[Dimension], date, date, dict[str, Any], int]:
-    """By what, from which day, before which day, of which calls, and how many sums at most."""
+def usage_asked(
+    request: pb.GetModelUsageRequest, cursor: bytes | None
+) -> tuple[list[Dimension], date, date, dict[str, Any], int, list[str] | None]:
+    """By what, from which day, before which day, of which calls, how many sums at most, and behind which."""
     today = now().astimezone(UTC).date()
     since, until = moment(request, "day_from"), moment(request, "day_until")
     filters = {
@@ -93,7 +95,13 @@ def usage_asked(request: pb.GetModelUsageRequest) -> tuple[list[Dimension], date
         today + timedelta(days=1) if until is None else until.date(),
         {name: value for name, value in filters.items() if value is not None},
         request.limit or _MOST,
+        None if cursor is None else cursor.decode().split(),
     )
+
+
+def usage_cursor(page: UsagePage) -> bytes | None:
+    """Behind which sum the next page begins."""
+    return None if page.follows is None else " ".join(page.follows).encode()
 
 
 def model_usage(value: Usage) -> pb.ModelUsage:

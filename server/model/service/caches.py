@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import numpy as np
+import structlog
 
 from server.db.database import Database
 from server.llm.port import ToolCall, ToolCallDelta
 from server.model.chat import Delta
 from server.model.domain import Model
 from server.model.store import caches as store
+
+_log = structlog.get_logger("atrium.caches")
 
 Vector = Sequence[float]
 
@@ -49,9 +53,11 @@ class Caches:
         return CachedAnswer(UUID(found["model_id"]), found["text"], calls, found["finish_reason"])
 
     async def keep_answer(self, tenant_id: UUID, question: bytes, answer: CachedAnswer, seconds: float) -> None:
+        """Keeps it if it can: an answer that was got is good, whatever becomes of its copy."""
         values = {**asdict(answer), "model_id": str(answer.model_id)}
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await store.keep_answer(tx, question, values, seconds)
+        with _not_vital("answer", tenant_id):
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await store.keep_answer(tx, question, values, seconds)
 
     async def vectors(self, tenant_id: UUID, model: Model, texts: Sequence[str], seconds: float) -> dict[str, Vector]:
         """Those that are kept and no older than that, by their texts."""
@@ -61,9 +67,19 @@ class Caches:
         return {hashes[name]: np.frombuffer(vector, "<f4").tolist() for name, vector in found.items()}
 
     async def keep_vectors(self, tenant_id: UUID, model: Model, found: Mapping[str, Vector], seconds: float) -> None:
+        """The same of vectors."""
         packed = {_hash(model, text): np.array(vector, "<f4").tobytes() for text, vector in found.items()}
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await store.keep_vectors(tx, model.id, packed, seconds)
+        with _not_vital("vectors", tenant_id):
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await store.keep_vectors(tx, model.id, packed, seconds)
+
+
+@contextmanager
+def _not_vital(what: str, tenant_id: UUID) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it is, the call that it was for has succeeded
+        _log.warning("not kept to be given again", what=what, tenant_id=tenant_id, exc_info=True)
 
 
 def _hash(model: Model, text: str) -> bytes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from server.kernel.clock import now
-from server.kernel.errors import DomainError
+from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
-from server.llm.port import ChatChunk
+from server.llm.port import ChatChunk, ModelNotConfigured, ModelUnavailable
 from server.model.attempts import Attempts, Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
 from server.model.domain import CallLog, CallStatus
@@ -54,12 +54,24 @@ class CallService:
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
-        if (prompt := asked.prompt) is not None:
-            rendered = await self._prompts.render(
-                prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.size
-            )
-            asked = asked.prompted(rendered)
-        prepared = await self._planner.chat(asked)
+        try:
+            if (prompt := asked.prompt) is not None:
+                rendered = await self._prompts.render(
+                    prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.size
+                )
+                asked = asked.prompted(rendered)
+            prepared = await self._planner.chat(asked)
+        except DomainError as error:
+            await self._note_unmade(asked, error)
+            raise
+        try:
+            async with aclosing(self._made(asked, prepared)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            prepared.attempts.leave()
+
+    async def _made(self, asked: ChatCall, prepared: Prepared) -> AsyncGenerator[Sequence[ChatEvent], None]:
         tenant_id = prepared.plan.tenant_id
         if prepared.question is not None and prepared.cache_ttl is not None:
             found = await self._caches.answer(tenant_id, prepared.question, prepared.cache_ttl)
@@ -89,10 +101,11 @@ class CallService:
         except Exception:
             self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "error", INTERNAL))
             raise
+        # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
+        await self._books.enter(tenant_id, _entry(asked, prepared, hold, writing, log.status))
         if failure is None and prepared.question is not None and prepared.cache_ttl is not None:
             answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)
-        await self._books.enter(tenant_id, _entry(asked, prepared, hold, writing, log.status))
         yield (Ended(log, failure),)
 
     async def chat(self, asked: ChatCall) -> ChatAnswer:
@@ -112,6 +125,17 @@ class CallService:
                             return ChatAnswer(writing.text, writing.tool_calls, started, log)
         raise AssertionError("a chat ends with Ended")
 
+    async def _note_unmade(self, asked: ChatCall, error: DomainError) -> None:
+        """Has it on record that a call comes to nothing: its prompt cannot be had, or no model of it can be asked."""
+        if not (asked.prompt is not None and asked.prompt_version_id is None) and not isinstance(
+            error, ModelNotConfigured | ModelUnavailable
+        ):
+            return
+        with suppress(DatabaseUnavailable):  # what is wrong with the call is what its caller is told
+            if (meter := await self._planner.meter(asked)) is not None:
+                log = meter.end("error", error.reason)
+                await self._books.enter(meter.call.caller.tenant_id, Entry([log], NO_HOLD))
+
     async def _again(
         self, asked: ChatCall, prepared: Prepared, found: CachedAnswer
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
@@ -120,9 +144,9 @@ class CallService:
         meter = Meter(current_call(), model, "chat", prepared.route, asked.prompt_version_id, cached=True)
         meter.finish_reason = found.finish_reason
         log = meter.end("success")
-        yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
         content = Content.of(asked, found.text, found.tool_calls, log.id) if _stores(prepared) else None
         await self._books.enter(prepared.plan.tenant_id, Entry([log], NO_HOLD, content))
+        yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
         yield (Ended(log, None),)
 
 

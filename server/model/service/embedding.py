@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from server.kernel.clock import now
-from server.kernel.errors import DomainError, InvalidArgument, Unavailable
+from server.kernel.errors import DatabaseUnavailable, DomainError, InvalidArgument, Unavailable
 from server.kernel.principal import current_call
-from server.llm.port import EmbeddingModel, ModelRateLimited, Usage
+from server.llm.port import EmbeddingModel, ModelNotConfigured, ModelRateLimited, Usage
 from server.model.domain import CallLog, Deprecated, Model
-from server.model.ledger import Ledger
+from server.model.ledger import NO_HOLD, Ledger
 from server.model.meter import Meter
 from server.model.service.books import Books, Entry
 from server.model.service.caches import Caches, Vector
@@ -24,6 +25,9 @@ from server.model.service.reach import Reach
 _MOST_TEXTS = 512
 _MOST_BYTES = 262_144
 _AT_ONCE = 4
+
+_MOST_REFUSALS = 64
+"""How often a provider may refuse a call's texts, and twice more for each time that it takes some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,20 @@ class EmbedService:
         catalogue = await self._planner.catalogue()
         tenant_id = catalogue.tenant_id
         model = catalogue.model(named(name or catalogue.settings.default_embedding_model), "embedding")
-        embedder = self._reach.embedding(catalogue, model)
+        try:
+            embedder = self._reach.embedding(catalogue, model)
+        except ModelNotConfigured as error:
+            unmade = Meter(current_call(), model, "embedding").end("error", error.reason)
+            with suppress(DatabaseUnavailable):  # what is wrong with the call is what its caller is told
+                await self._books.enter(tenant_id, Entry([unmade], NO_HOLD))
+            raise
         texts = list(dict.fromkeys(inputs))
         known = {} if cache_ttl is None else await self._caches.vectors(tenant_id, model, texts, cache_ttl)
         wanted = [text for text in texts if text not in known]
         meter = Meter(current_call(), model, "embedding", cached=not wanted)
         hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))
         try:
-            found = await self._fetch(meter, embedder, wanted)
+            found = await _Fetching(meter, embedder).every(wanted)
             failures = [one for one in found.values() if isinstance(one, DomainError)]
             if failures and len(failures) == len(texts):
                 raise failures[0]
@@ -85,45 +95,52 @@ class EmbedService:
         if vectors:
             await self._caches.keep_vectors(tenant_id, model, vectors, seconds)
 
-    async def _fetch(
-        self, meter: Meter, embedder: EmbeddingModel, texts: Sequence[str]
-    ) -> dict[str, Vector | DomainError]:
+
+class _Fetching:
+    """One call's way to its vectors."""
+
+    def __init__(self, meter: Meter, embedder: EmbeddingModel) -> None:
+        self._meter = meter
+        self._embedder = embedder
+        self._refusals = self._taken = 0
+
+    async def every(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         """By their texts, some batches at once."""
         found: dict[str, Vector | DomainError] = {}
         turn = asyncio.Semaphore(_AT_ONCE)
 
         async def fetch(batch: Sequence[str]) -> None:
             async with turn:
-                found.update(await self._batch(meter, embedder, batch))
+                found.update(await self._batch(batch))
 
         async with asyncio.TaskGroup() as group:
             for batch in _batches(texts):
                 group.create_task(fetch(batch))
         return found
 
-    async def _batch(
-        self, meter: Meter, embedder: EmbeddingModel, texts: Sequence[str]
-    ) -> dict[str, Vector | DomainError]:
-        attempt = 0
+    async def _batch(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
+        meter, attempt = self._meter, 0
         while True:
             attempt += 1
             meter.attempts += 1
             try:
-                result = await embedder.embed(texts, carried(meter.call))
+                result = await self._embedder.embed(texts, carried(meter.call))
             except (Unavailable, ModelRateLimited) as error:
                 if (pause := RETRY.wait(attempt, error.retry_after, RANDOM)) is None:
                     return dict.fromkeys(texts, error)
                 await asyncio.sleep(pause)
             except InvalidArgument as error:
-                # Which of them it is about is found by halves; the others are embedded all the same.
-                if len(texts) == 1:
+                # Which of them it is about is found by halves; the others are embedded all the same. A provider that
+                # refuses whatever it is asked is not asked for each.
+                self._refusals += 1
+                if len(texts) == 1 or self._refusals > _MOST_REFUSALS + 2 * self._taken:
                     return dict.fromkeys(texts, error)
                 middle = len(texts) // 2
-                first = await self._batch(meter, embedder, texts[:middle])
-                return first | await self._batch(meter, embedder, texts[middle:])
+                return await self._batch(texts[:middle]) | await self._batch(texts[middle:])
             except DomainError as error:
                 return dict.fromkeys(texts, error)
             else:
+                self._taken += 1
                 meter.usage = Usage(meter.usage.prompt_tokens + result.usage.prompt_tokens)
                 return dict(zip(texts, result.vectors, strict=True))
 

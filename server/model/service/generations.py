@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from time import monotonic
 from uuid import UUID
 
 from server.db.database import Database
-from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError
+from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError, Unavailable
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background
-from server.model.domain import GenerationCancelled, GenerationLost, GenerationNotFound
+from server.model.domain import GenerationCancelled, GenerationLost, GenerationNotFound, TooManyGenerations
 from server.model.store import generations as store
 
 MOST_SECONDS = 600.0
@@ -22,6 +24,14 @@ _LIFE_SECONDS = 3600.0
 _GATHER_SECONDS = 0.1
 _KEEP_SECONDS = 1.0
 
+# A stream whose caller has lost the right to it ends within five seconds, as it does where they read it themselves.
+_LOOK_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
+
+MOST = 1_000
+MOST_OF_TENANT = 100
+"""How many streams are being written at once in a process, and how many of these are one tenant's."""
+
 Source = AsyncGenerator[Sequence[bytes], None]
 Failed = Callable[[int, DomainError], bytes]
 """The last event of a stream that failed, with its number."""
@@ -29,14 +39,17 @@ Failed = Callable[[int, DomainError], bytes]
 
 @dataclass(slots=True)
 class _Feed:
-    """The events of a stream that this process writes."""
+    """The events of a stream that this process writes. `confirm`: raises where its caller has lost the right to it.
+    `ending`: why it is being ended.
+    """
 
     tenant_id: UUID
     user_id: UUID
     messages: list[bytes]
+    confirm: Callable[[], Awaitable[None]] | None
     written: int = 0
     ended: bool = False
-    cancelled: bool = False
+    ending: DomainError | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -49,6 +62,12 @@ class _Feed:
         self.changed.set()
         self.changed = asyncio.Event()
 
+    def end(self, why: DomainError) -> None:
+        """Ends it, where it has not ended."""
+        if self.task is not None and not self.ended:
+            self.ending = self.ending or why
+            self.task.cancel()
+
 
 class Generations:
     """Writes streams down as they come, so that they can be read again from any event on.
@@ -56,20 +75,44 @@ class Generations:
     Those who read in the process that writes read its memory; others read the database, some moments later.
     """
 
-    def __init__(self, database: Database, background: Background, failed: Failed) -> None:
+    def __init__(
+        self,
+        database: Database,
+        background: Background,
+        failed: Failed,
+        *,
+        most: int = MOST,
+        most_of_tenant: int = MOST_OF_TENANT,
+    ) -> None:
+        """`most`, `most_of_tenant`: how many are written at once. They go on without a call that could be counted."""
+        self._most = most
+        self._most_of_tenant = most_of_tenant
+        self._running: Counter[UUID] = Counter()
         self._database = database
         self._background = background
         self._failed = failed
         self._feeds: dict[UUID, _Feed] = {}
 
     async def start(self, generation_id: UUID, source: Source) -> None:
-        """Goes on with the source until its end, whoever leaves. Raises what it fails with before its first events."""
-        caller = current_call().caller
-        first = await anext(source)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await store.create(tx, generation_id, caller.user_id, _LIFE_SECONDS)
-        feed = self._feeds[generation_id] = _Feed(caller.tenant_id, caller.user_id, list(first))
+        """Goes on with the source until its end, or until the caller has lost the right to it, whoever leaves.
+
+        Raises what it fails with before its first events, and TooManyGenerations.
+        """
+        call = current_call()
+        caller, tenant_id = call.caller, call.caller.tenant_id
+        self._check_room(tenant_id)
+        self._running[tenant_id] += 1
+        try:
+            first = await anext(source)
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await store.create(tx, generation_id, caller.user_id, _LIFE_SECONDS)
+        except BaseException:
+            self._ended(tenant_id)
+            await source.aclose()  # nobody will know of it, so the model's work ends
+            raise
+        feed = self._feeds[generation_id] = _Feed(tenant_id, caller.user_id, list(first), call.confirm)
         feed.task = self._background.start(self._run(feed, source), "generation")
+        feed.task.add_done_callback(lambda _: self._ended(tenant_id))
         self._background.start(self._write(generation_id, feed), "generation events")
 
     async def follow(self, generation_id: UUID, after_seq: int) -> Source:
@@ -91,7 +134,28 @@ class Generations:
             if not await store.cancel(tx, generation_id, caller.user_id):
                 raise GenerationNotFound(generation_id)
         if feed := self._feeds.get(generation_id):
-            _end(feed)
+            feed.end(GenerationCancelled())
+
+    def _check_room(self, tenant_id: UUID) -> None:
+        for subject, running, most in (
+            ("tenant", self._running[tenant_id], self._most_of_tenant),
+            ("server", self._running.total(), self._most),
+        ):
+            if running >= most:
+                raise TooManyGenerations(subject, _RETRY_SECONDS)
+
+    def _ended(self, tenant_id: UUID) -> None:
+        self._running[tenant_id] -= 1
+        if not self._running[tenant_id]:
+            del self._running[tenant_id]
+
+    async def close(self, seconds: float) -> None:
+        """Lets the streams that this process writes come to their end within that time; the rest are lost with it."""
+        running = [feed.task for feed in self._feeds.values() if feed.task is not None and not feed.ended]
+        if running:
+            _, late = await asyncio.wait(running, timeout=seconds)
+            for task in late:
+                task.cancel()
 
     async def _run(self, feed: _Feed, source: Source) -> None:
         failure: DomainError | None = None
@@ -102,8 +166,8 @@ class Generations:
         except TimeoutError:
             failure = DeadlineExceeded()
         except asyncio.CancelledError:
-            # Ended by its caller, or with the server: whoever reads is told which.
-            failure = GenerationCancelled() if feed.cancelled else GenerationLost()
+            # Ended from here, or with the server: whoever reads is told which.
+            failure = feed.ending or GenerationLost()
         except DomainError as error:
             failure = error
         except Exception:
@@ -117,6 +181,7 @@ class Generations:
 
     async def _write(self, generation_id: UUID, feed: _Feed) -> None:
         """Writes down what came, all of some moments at a time, and that this server is there."""
+        looked_at = monotonic()
         try:
             while True:
                 ended = feed.ended
@@ -133,12 +198,16 @@ class Generations:
                     if ended:
                         return
                 if cancelled:
-                    _end(feed)
+                    feed.end(GenerationCancelled())
+                if not feed.ended and monotonic() - looked_at >= _LOOK_SECONDS:
+                    await _look(feed)
+                    looked_at = monotonic()
                 if feed.written == len(feed.messages) and not feed.ended:
                     await _changed(feed, _KEEP_SECONDS)
                 await asyncio.sleep(_GATHER_SECONDS)
         finally:
             del self._feeds[generation_id]
+            feed.end(GenerationLost())  # what is not written down is not gone on with
 
     async def _stored(self, generation_id: UUID, tenant_id: UUID, seq: int) -> Source:
         while True:
@@ -181,7 +250,13 @@ async def _changed(feed: _Feed, seconds: float) -> None:
         pass
 
 
-def _end(feed: _Feed) -> None:
-    if feed.task is not None and not feed.ended:
-        feed.cancelled = True
-        feed.task.cancel()
+async def _look(feed: _Feed) -> None:
+    """Ends what its caller has lost the right to."""
+    if feed.confirm is None:
+        return
+    try:
+        await feed.confirm()
+    except Unavailable:  # the database's being away takes no right from anybody
+        pass
+    except DomainError as error:
+        feed.end(error)

@@ -27,7 +27,7 @@ from server.model.domain import (
     ModelNotNamed,
     ModelWithoutTools,
 )
-from server.model.limits import Claim, claims, subject_of
+from server.model.limits import Claim, claims, subjects_of
 from server.model.meter import Meter
 from server.model.ports import CallSettings
 from server.model.routes import Retry, Route, shuffled
@@ -67,6 +67,16 @@ class Planner:
     async def catalogue(self) -> Catalogue:
         """What the caller's tenant can call."""
         return await self._catalogues.of(current_call().caller.tenant_id)
+
+    async def meter(self, asked: ChatCall) -> Meter | None:
+        """To record a call that comes to nothing: of the model that it would have asked; None where there is none."""
+        catalogue = await self.catalogue()
+        name = asked.model or catalogue.settings.default_model or ""
+        route = catalogue.route(name)
+        found = map(catalogue.find, [name] if route is None else route.models)
+        model = next((model for model in found if model is not None), None)
+        alias = None if route is None else route.alias
+        return None if model is None else Meter(current_call(), model, "chat", alias, asked.prompt_version_id)
 
     async def chat(self, asked: ChatCall) -> Prepared:
         """Raises what is wrong before any model is asked."""
@@ -145,7 +155,7 @@ def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: S
     if not catalogue.limits:
         return ()
     caller = current_call().caller
-    subjects = dict.fromkeys(("tenant", subject_of(caller.user_id, None), subject_of(None, caller.api_key_id)))
+    subjects = subjects_of(caller.user_id, caller.api_key_id)
     limited = [(subject, catalogue.limits[subject]) for subject in subjects if subject in catalogue.limits]
     if not limited:
         return ()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from uuid import UUID
+
+import structlog
 
 from server.db.database import Database
 from server.db.removal import remove_all
 from server.model.ledger import Ledger
 from server.model.ports import TenantSettings
-from server.model.store import caches, contents, generations
+from server.model.store import caches, contents, generations, logs
+
+_log = structlog.get_logger("atrium.upkeep")
 
 
 class ModelUpkeep:
@@ -24,5 +29,28 @@ class ModelUpkeep:
         await self._ledger.sweep(tenant_id)
         for statement in (*caches.EXPIRED, generations.EXPIRED):
             await remove_all(self._database, tenant_id, statement)
-        days = (await self._settings.model_settings(tenant_id)).prompt_retention_days
+        settings = await self._settings.model_settings(tenant_id)
+        days = min(
+            settings.prompt_retention_days, settings.call_log_retention_days
+        )  # nobody finds it without its record
         await remove_all(self._database, tenant_id, contents.EXPIRED, days=days)
+
+
+class CallLogRetention:
+    """Removes the records of calls that their tenants do not keep any more; the sums of what was used stay."""
+
+    def __init__(self, settings: TenantSettings, owner_url: str | None) -> None:
+        """`owner_url`: the database as its owner; None: every record is kept, and the log says so."""
+        self._settings = settings
+        self._owner_url = owner_url
+
+    async def __call__(self, tenants: AsyncIterable[UUID]) -> None:
+        """`tenants`: every one there is. Raises DatabaseRefused."""
+        if self._owner_url is None:
+            _log.warning("records of calls are kept for ever: set ATRIUM_ADMIN_DATABASE_URL")
+            return
+        kept = {
+            tenant: (await self._settings.model_settings(tenant)).call_log_retention_days async for tenant in tenants
+        }
+        removed = await logs.expire(self._owner_url, kept)
+        _log.info("records of calls removed", months=removed.months, rows=removed.rows)

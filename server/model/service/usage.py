@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -11,16 +12,17 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
-from server.kernel.errors import check_etag
+from server.kernel.errors import DatabaseUnavailable, check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.model.catalogue import Catalogues
-from server.model.limits import Limits, SubjectLimits, Window, subject_of, windows
-from server.model.ports import AuditLog
+from server.model.ledger import Ledger
+from server.model.limits import Limits, LimitSubjectUnknown, SubjectLimits, Window, subject_of, windows
+from server.model.ports import AuditLog, Subjects
 from server.model.store import ledger, models, rollups
 from server.model.store import limits as store
 from server.model.store.ledger import Balance
-from server.model.usage import Dimension, Usage, grain_of
+from server.model.usage import Dimension, Usage, UsagePage, grain_of
 
 LimitUse = tuple[Window, Any, Balance]
 """A limit's window, the limit, and what is reserved and used of it now."""
@@ -29,20 +31,30 @@ LimitUse = tuple[Window, Any, Balance]
 class UsageService:
     """Reads usage, and keeps the limits of the caller's tenant's users and keys."""
 
-    def __init__(self, database: Database, catalogues: Catalogues, audit: AuditLog) -> None:
+    def __init__(
+        self, database: Database, catalogues: Catalogues, ledger: Ledger, subjects: Subjects, audit: AuditLog
+    ) -> None:
         self._database = database
+        self._ledger = ledger
         self._catalogues = catalogues
+        self._subjects = subjects
         self._audit = audit
 
     async def usage(
-        self, by: Sequence[Dimension], since: date, until: date, filters: Mapping[str, Any], most: int
-    ) -> list[Usage]:
-        """Sums over the calls from `since` and before `until`. `filters`: model_id, user_id, api_key_id,
-        prompt_template_version_id. Raises DimensionsExclusive.
+        self,
+        by: Sequence[Dimension],
+        since: date,
+        until: date,
+        filters: Mapping[str, Any],
+        most: int,
+        after: Sequence[str] | None,
+    ) -> UsagePage:
+        """Sums over the calls from `since` and before `until`, those behind `after`. `filters`: model_id, user_id,
+        api_key_id, prompt_template_version_id. Raises DimensionsExclusive.
         """
         grain = grain_of(by, filters)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await rollups.read(tx, grain, tuple(by), since, until, filters, most)
+            return await rollups.read(tx, grain, tuple(by), since, until, filters, most, after)
 
     async def by_prompt_version(self, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:
         """What was used with each of these versions, of those that were used."""
@@ -55,20 +67,33 @@ class UsageService:
         """These limits and no others, from the next call on. Raises LimitSubjectUnknown, EtagMismatch."""
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
+            await self._require(tx, user_id, api_key_id)
             old = await store.lock(tx, user_id, api_key_id)
             if old is not None:
                 check_etag(etag, old.revision, "model limits")
             new = await store.put(tx, user_id, api_key_id, limits)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.set", new, old=None if old is None else old.limits, new=limits)
+        await self._look(tenant_id, new.subject, limits)
         return new
+
+    async def look(self, tenant_id: UUID) -> None:
+        """Warns of what is passed already of the tenant's own limits, which are among its settings."""
+        limits = (await self._catalogues.of(tenant_id)).limits.get("tenant")
+        if limits is not None:
+            await self._look(tenant_id, "tenant", limits)
 
     async def get_limits(
         self, user_id: UUID | None, api_key_id: UUID | None
     ) -> tuple[SubjectLimits | None, list[LimitUse]]:
-        """The limits of a user or a key (None: it has none), and what is used of each; or, both None, the tenant's."""
+        """The limits of a user or a key (None: it has none), and what is used of each; or, both None, the tenant's.
+
+        Raises LimitSubjectUnknown.
+        """
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
+            if user_id is not None or api_key_id is not None:
+                await self._require(tx, user_id, api_key_id)
             found = await store.find(tx, user_id, api_key_id)
         subject = subject_of(user_id, api_key_id)
         if found is not None:
@@ -94,6 +119,14 @@ class UsageService:
             await store.remove(tx, limits_id)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.delete", old, old=old.limits)
+
+    async def _require(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> None:
+        if not await self._subjects.is_there(tx, user_id, api_key_id):
+            raise LimitSubjectUnknown(user_id or api_key_id)
+
+    async def _look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
+        with suppress(DatabaseUnavailable):  # they are set all the same, and the calls that follow are warned of
+            await self._ledger.look(tenant_id, subject, limits)
 
     async def _record(
         self, tx: Tx, action: str, whose: SubjectLimits, *, old: Limits | None = None, new: Limits | None = None

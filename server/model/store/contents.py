@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, func, insert, select
+from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Tx
 from server.db.removal import removal
@@ -16,7 +17,9 @@ from server.llm.port import Message, ToolCall
 from server.model.tables import call_contents
 
 _ADD = Statement(
-    insert(call_contents).values({name: bindparam(name) for name in ("tenant_id", "call_log_id", "messages", "answer")})
+    upsert(call_contents)
+    .values({name: bindparam(name) for name in ("tenant_id", "call_log_id", "messages", "answer")})
+    .on_conflict_do_nothing()
 )
 _GET = Statement(
     select(call_contents.c.messages, call_contents.c.answer).where(
@@ -29,6 +32,7 @@ EXPIRED = removal(call_contents, call_contents.c.created_at < func.now() - _life
 
 
 async def add(tx: Tx, call_log_id: UUID, messages: Sequence[Message], answer: Message) -> None:
+    """Keeps them, once however often it is done."""
     plain = [asdict(message) for message in messages]
     await tx.execute(_ADD, tenant_id=tx.tenant_id, call_log_id=call_log_id, messages=plain, answer=asdict(answer))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
 from server.db.removal import removal
@@ -48,9 +49,9 @@ _CANCEL = Statement(
     .returning(generations.c.id)
 )
 _ADD = Statement(
-    insert(generation_events).values(
-        {name: bindparam(name) for name in ("tenant_id", "generation_id", "first_seq", "last_seq", "messages")}
-    )
+    upsert(generation_events)
+    .values({name: bindparam(name) for name in ("tenant_id", "generation_id", "first_seq", "last_seq", "messages")})
+    .on_conflict_do_nothing()
 )
 _STATE = HotStatement(
     select(
@@ -88,7 +89,7 @@ async def create(tx: Tx, generation_id: UUID, user_id: UUID, life: float) -> Non
 
 
 async def add(tx: Tx, generation_id: UUID, first_seq: int, messages: Sequence[bytes]) -> None:
-    """Writes a run of events down."""
+    """Writes a run of events down, once however often it is done. Runs may have events in common."""
     await tx.execute(
         _ADD,
         tenant_id=tx.tenant_id,

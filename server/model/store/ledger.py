@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from server.db.database import Tx
@@ -20,10 +20,11 @@ LEASE_SECONDS = 60.0
 
 
 class Balance(NamedTuple):
-    """What is reserved and used of a limit."""
+    """What is reserved and used of a limit. `warned`: of what was warned."""
 
     reserved: Decimal
     used: Decimal
+    warned: Sequence[str] = ()
 
 
 NOTHING = Balance(Decimal(0), Decimal(0))
@@ -36,6 +37,7 @@ async def lock(tx: Tx, windows: Iterable[Window]) -> dict[Window, Balance]:
 
 async def open_rows(tx: Tx, windows: Iterable[Window]) -> None:
     """Makes the rows of limits that have none yet, in a transaction that holds no other."""
+    await tx.execute(_QUERIES["hold_months"], tenant_id=tx.tenant_id)
     await tx.execute(_QUERIES["open"], tenant_id=tx.tenant_id, **_keys(sorted(set(windows))))
 
 
@@ -62,11 +64,15 @@ async def give_back(tx: Tx, freed: Mapping[Window, Decimal]) -> None:
 
 
 class Wanted(NamedTuple):
-    """What calls ask of one limit together."""
+    """What calls ask of one limit together. `limit`: None where they go by none, and yet count."""
 
-    limit: Decimal
+    limit: Decimal | None
     reserved: Decimal
     used: Decimal
+
+
+Outcome = Literal["entered", "repeated", "warns"]
+"""How entering calls went. `repeated`: they had been entered; `warns`: a warning is due. In both nothing is done."""
 
 
 Run = Callable[..., Awaitable[Any]]
@@ -74,9 +80,15 @@ Run = Callable[..., Awaitable[Any]]
 
 
 async def reserve(
-    run: Run, tenant_id: UUID, wanted: Mapping[Window, Wanted], reservations: Sequence[tuple[UUID, Window, Decimal]]
+    run: Run,
+    tenant_id: UUID,
+    wanted: Mapping[Window, Wanted],
+    reservations: Sequence[tuple[UUID, Window, Decimal]],
+    lease: float,
 ) -> bool:
-    """Reserves all of it where every limit has its row and room; false, and nothing done, where one has not."""
+    """Reserves all of it where every limit has its row and room; false, and nothing done, where one has not. `lease`:
+    seconds for which it holds.
+    """
     places = {window: place for place, window in enumerate(wanted, 1)}
     done: bool = await run(
         _QUERIES["reserve"],
@@ -88,7 +100,7 @@ async def reserve(
         ids=[reservation for reservation, _, _ in reservations],
         places=[places[window] for _, window, _ in reservations],
         amounts=[amount for _, _, amount in reservations],
-        seconds=LEASE_SECONDS,
+        seconds=lease,
     )
     return done
 
@@ -100,11 +112,11 @@ async def enter(
     warnings: Sequence[Decimal],
     ids: Sequence[UUID],
     records: Sequence[CallLog],
-) -> bool:
+) -> Outcome:
     """Writes calls down, removes their reservations, gives back what those held that had not expired, and counts what
-    was used; false, and nothing done, where a month passes one of the parts `warnings` of its limit.
+    was used, once however often it is done. `warnings`: the parts of a month's limit that are warned of.
     """
-    done: bool = await run(
+    outcome: Outcome = await run(
         _QUERIES["enter"],
         tenant_id=tenant_id,
         **_keys(used),
@@ -115,12 +127,19 @@ async def enter(
         records=logs.rows(records),
         sums=rollups.sums(records),
     )
-    return done
+    return outcome
 
 
-async def extend(tx: Tx, ids: Sequence[UUID]) -> None:
+async def note_warned(tx: Tx, window: Window, warned: Sequence[str]) -> None:
+    """Notes what was warned of, on a row that is held."""
+    kind, start, subject, measure = window
+    place = {"window_kind": kind, "window_start": start, "subject": subject, "kind": measure}
+    await tx.execute(_QUERIES["warned"], warned=warned, **place)
+
+
+async def extend(tx: Tx, ids: Sequence[UUID], lease: float) -> None:
     """Keeps reservations for another while."""
-    await tx.execute(_QUERIES["extend"], ids=ids, seconds=LEASE_SECONDS)
+    await tx.execute(_QUERIES["extend"], ids=ids, seconds=lease)
 
 
 async def prune(tx: Tx) -> None:
@@ -133,7 +152,7 @@ async def _read(tx: Tx, query: str, windows: Sequence[Window]) -> dict[Window, B
 
 
 def _balances(rows: Iterable[Any]) -> dict[Window, Balance]:
-    return {Window(*row[:4]): Balance(row["reserved"], row["used"]) for row in rows}
+    return {Window(*row[:4]): Balance(row["reserved"], row["used"], row["warned"]) for row in rows}
 
 
 def _keys(windows: Iterable[Window]) -> dict[str, list[Any]]:

@@ -5,12 +5,16 @@
 
 -- name: lock
 -- The rows of these limits that there are, held until the transaction ends, as they are now.
-SELECT q.window_kind, q.window_start, q.subject, q.kind, q.reserved, q.used
+SELECT q.window_kind, q.window_start, q.subject, q.kind, q.reserved, q.used, q.warned
 FROM unnest(:window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[])
     AS w (window_kind, window_start, subject, kind)
 JOIN quota_ledger q USING (window_kind, window_start, subject, kind)
 ORDER BY q.window_kind, q.window_start, q.subject, q.kind
 FOR UPDATE OF q
+
+-- name: hold_months
+-- Waits for the calls that are being entered, and lets none be until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended('atrium months of ' || :tenant_id::uuid, 0))
 
 -- name: open
 -- Makes the rows that are missing. A month begins with what was used in it before its limit was set.
@@ -66,12 +70,18 @@ SELECT atrium_reserve(
 
 -- name: enter
 -- The way out, likewise: writes calls down, removes their reservations, gives back what those of them held that had not
--- expired, adds what the calls used to their limits and to the day's sums. Where a month passes one of the parts of its
--- limit that are warned of, it does nothing.
-SELECT atrium_enter(
+-- expired, adds what the calls used to what counts it and to the day's sums. It does nothing where the calls are written
+-- down already, and where a month passes one of the parts of its limit that are to be warned of.
+SELECT atrium_settle(
     :tenant_id::uuid, :window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[],
     :limits::numeric[], :to_use::numeric[], :warnings::numeric[], :ids::uuid[], :records::jsonb, :sums::jsonb
 )
+
+-- name: warned
+-- Notes what was warned of, on a row that the transaction holds.
+UPDATE quota_ledger SET warned = warned || :warned::text[]
+WHERE (window_kind, window_start, subject, kind)
+    = (:window_kind::text, :window_start::timestamptz, :subject::text, :kind::text)
 
 -- name: extend
 -- Keeps the reservations of calls that are still under way.
@@ -85,7 +95,7 @@ WHERE window_kind = 'minute' AND window_start < now() - interval '1 hour' AND re
 
 -- name: read
 -- What is used of these limits, without holding them.
-SELECT q.window_kind, q.window_start, q.subject, q.kind, q.reserved, q.used
+SELECT q.window_kind, q.window_start, q.subject, q.kind, q.reserved, q.used, q.warned
 FROM unnest(:window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[])
     AS w (window_kind, window_start, subject, kind)
 JOIN quota_ledger q USING (window_kind, window_start, subject, kind)

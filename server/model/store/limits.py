@@ -78,8 +78,8 @@ async def page(tx: Tx, request: PageRequest) -> Page[SubjectLimits]:
 async def put(tx: Tx, user_id: UUID | None, api_key_id: UUID | None, limits: Limits) -> SubjectLimits:
     """These limits in place of whatever there were. Raises LimitSubjectUnknown."""
     unknown = {
-        "fk_model_limits_tenant_id_user_id": lambda: LimitSubjectUnknown("user_id"),
-        "fk_model_limits_tenant_id_api_key_id": lambda: LimitSubjectUnknown("api_key_id"),
+        "fk_model_limits_tenant_id_user_id": lambda: LimitSubjectUnknown(user_id),
+        "fk_model_limits_tenant_id_api_key_id": lambda: LimitSubjectUnknown(api_key_id),
     }
     with constraint_errors(unknown):
         row = await tx.fetchone(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 
 from server.db.database import Tx
+from server.db.owner import connect_as_owner
+from server.db.partitions import drop_months
+from server.db.removal import BATCH
 from server.db.statements import Statement
+from server.kernel.clock import now
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.model.domain import CallLog, CallLogNotFound
@@ -46,6 +51,13 @@ _ATTRIBUTES = tuple((name, "kind" if name == "request_kind" else name) for name 
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)
 _GET = Statement(select(*_LOG).where(model_call_logs.c.id == bindparam("call_log_id")))
 
+# The condition on the id stands twice, so that only the months in question are looked into for either.
+_EXPIRE = f"""
+DELETE FROM {model_call_logs.name} WHERE tenant_id = $1 AND id < $2 AND id IN (
+    SELECT id FROM {model_call_logs.name} WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT {BATCH}
+)
+"""
+
 
 @cache
 def _list_logs(filters: tuple[str, ...]) -> Statement:
@@ -72,6 +84,37 @@ async def get(tx: Tx, call_log_id: UUID) -> CallLog:
     if row is None:
         raise CallLogNotFound(call_log_id)
     return CallLog(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed of the records of calls: whole months by their names, and rows besides."""
+
+    months: Sequence[str]
+    rows: int
+
+
+async def expire(owner_url: str, kept: Mapping[UUID, int]) -> Removed:
+    """Removes what tenants do not keep any more. `kept`: for how many days each does; every tenant there is.
+
+    The role that serves only adds records, so this goes over the owner's connection, for which there is no row
+    security: each statement names its tenant. A month goes as a whole once nobody keeps it; before that, tenants that
+    keep less lose their rows in batches. Raises DatabaseRefused.
+    """
+    longest, moment, count = max(kept.values()), now(), 0
+    async with connect_as_owner(owner_url, "atrium retention") as connection:
+        months = await drop_months(connection, model_call_logs.name, (moment - timedelta(days=longest)).date())
+        for tenant_id, days in kept.items():
+            if days < longest:
+                count += await _expire(connection, tenant_id, uuid7_floor(moment - timedelta(days=days)))
+    return Removed(months, count)
+
+
+async def _expire(connection: Any, tenant_id: UUID, before: UUID) -> int:
+    total = 0
+    while (count := int((await connection.execute(_EXPIRE, tenant_id, before)).rpartition(" ")[2])) > 0:
+        total += count
+    return total
 
 
 async def page(

@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Numeric, Uuid, any_, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, Numeric, Uuid, any_, bindparam, func, select, tuple_
 
 from server.db.database import Tx
 from server.db.statements import Statement
 from server.model.domain import CallLog
 from server.model.tables import usage_rollups
-from server.model.usage import DIMENSIONS, Dimension, Usage
+from server.model.usage import DIMENSIONS, Dimension, Usage, UsagePage
 
 _KEY = ("grain", "day", "model_id", "user_id", "api_key_id", "prompt_template_version_id")
 _SUMS: dict[str, Any] = {
@@ -84,12 +84,15 @@ _OF_PROMPTS = Statement(
 
 
 @cache
-def _read(grain: str, by: tuple[Dimension, ...], filters: tuple[str, ...]) -> Statement:
+def _read(grain: str, by: tuple[Dimension, ...], filters: tuple[str, ...], *, behind: bool) -> Statement:
     table = usage_rollups.c
     columns = [table[DIMENSIONS[dimension].column].label(dimension) for dimension in by]
     statement = select(*columns, *_ALL).where(table.grain == grain, *_IN_TIME)
     for name in filters:
         statement = statement.where(table[name] == bindparam(name))
+    if behind:
+        names = (bindparam(f"after_{name}", type_=column.type) for name, column in zip(by, columns, strict=True))
+        statement = statement.where(tuple_(*(table[DIMENSIONS[name].column] for name in by)) > tuple_(*names))
     if by:
         statement = statement.group_by(*columns).order_by(*columns).limit(bindparam("most"))
     return Statement(statement)
@@ -103,13 +106,24 @@ async def read(
     until: date,
     filters: Mapping[str, Any],
     most: int,
-) -> list[Usage]:
-    """What was used from `since` and before `until`, by these dimensions, in their order."""
+    after: Sequence[str] | None,
+) -> UsagePage:
+    """What was used from `since` and before `until`, by these dimensions, in their order.
+
+    `after`: the dimensions of the sum before the first; None: from the first on.
+    """
     values = {**filters, "since": since, "until": until}
     if by:
-        values["most"] = most
-    rows = await tx.fetch(_read(grain, by, tuple(sorted(filters))), **values)
-    return [_usage(row, by) for row in rows]
+        values["most"] = most + 1
+    if after is not None:
+        values |= {f"after_{name}": _parsed(name, text) for name, text in zip(by, after, strict=True)}
+    rows = await tx.fetch(_read(grain, by, tuple(sorted(filters)), behind=after is not None), **values)
+    sums = [_usage(row, by) for row in rows[:most]]
+    return UsagePage(sums, [str(sums[-1].by[name]) for name in by] if len(rows) > most else None)
+
+
+def _parsed(name: Dimension, text: str) -> date | UUID:
+    return date.fromisoformat(text) if name == "day" else UUID(text)
 
 
 async def of_prompts(tx: Tx, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from server.db.database import Database
 from server.kernel.errors import DatabaseUnavailable
+from server.kernel.tasks import going_on
 from server.prompt.store import templates
 
 _SECONDS = 1.0
@@ -32,18 +32,10 @@ class Counts:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         """Writes them down every moment, and what is left at the end."""
-        task = asyncio.create_task(self._go_on(), name="prompt counts")
         try:
-            yield
+            async with going_on(self._write, "prompt counts", every=_SECONDS):
+                yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
-            with suppress(DatabaseUnavailable):
-                await self._write()
-
-    async def _go_on(self) -> None:
-        while True:
-            await asyncio.sleep(_SECONDS)
             await self._write()
 
     async def _write(self) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from uuid import UUID
 
-from server.db.database import Database, Tx
+from server.db.database import Tx
 from server.prompt.budget import MAX_INCLUDES
 from server.prompt.domain import (
     LATEST,
@@ -16,26 +15,28 @@ from server.prompt.domain import (
     VersionNotFound,
 )
 from server.prompt.errors import PromptIncludeUnknown
-from server.prompt.rendering import Renderer
+from server.prompt.service.sight import Sight
+from server.prompt.service.work import PromptWork
 from server.prompt.store import templates, versions
 
 
 async def includes_of(
-    database: Database, renderer: Renderer, template: Template, sources: Mapping[str, str], key: str
+    sight: Sight, work: PromptWork, template: Template, sources: Mapping[str, str], key: str
 ) -> tuple[dict[str, str], bool]:
     """The sources of all that these include, by their references, and whether they depend on the key.
 
     `sources`: by the fields that they stand in. `key`: whom it is for, where an included label is split. Raises
-    PromptIncludeUnknown, PromptSyntaxInvalid.
+    PromptIncludeUnknown, PromptSyntaxInvalid, PromptsBusy.
     """
     found: dict[str, str] = {}
     split = False
     level = [(source, field) for field, source in sources.items()]
     while level:
         # Reading a source that nobody has read before takes its time, which no transaction and no other call waits for.
-        named = await asyncio.to_thread(_references, renderer, level)
+        references = await work.references([source for source, _ in level])
+        named = {reference: field for source, field in level for reference in references[source]}
         level = []
-        async with database.tenant_tx(template.tenant_id) as tx:
+        async with sight.reading(template) as tx:
             for reference, field in named.items():
                 if reference in found or len(found) == MAX_INCLUDES:  # a rendering would not make more
                     continue
@@ -43,11 +44,6 @@ async def includes_of(
                 split = split or by_key
                 level.append((found[reference], field))
     return found, split
-
-
-def _references(renderer: Renderer, sources: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """What these include, and in which field."""
-    return {reference: field for source, field in sources for reference in renderer.references(source)}
 
 
 async def _source(tx: Tx, template: Template, reference: str, field: str, key: str) -> tuple[str, bool]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from server.db.database import Database
 from server.db.memory import Memory
 from server.kernel.clock import now
 from server.kernel.errors import PermissionMissing
@@ -28,17 +26,14 @@ from server.prompt.domain import (
     Version,
     sources_of,
 )
-from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
 from server.prompt.service.includes import includes_of
 from server.prompt.service.sight import Sight
+from server.prompt.service.work import PromptWork
 from server.prompt.store import versions
-from server.prompt.variables import bind
 
 _LIFE = timedelta(days=1)
 _MOST_KNOWN = 5_000
-_LONG_BYTES = 8_192
-"""Values beyond it are put into the text elsewhere than where all calls are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +51,11 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
-    """A version with all that it includes. `straight`: it takes no longer than it and its values are long."""
+    """A version with all that it includes."""
 
     tenant_id: UUID
     version: Version
     includes: Mapping[str, str]
-    straight: bool
     good_until: datetime
 
     @property
@@ -72,10 +66,9 @@ class _Resolved:
 class PromptRendering:
     """Renders prompts for callers who see them, and for the calls that name them."""
 
-    def __init__(self, database: Database, sight: Sight, renderer: Renderer, counts: Counts) -> None:
-        self._database = database
+    def __init__(self, sight: Sight, work: PromptWork, counts: Counts) -> None:
         self._sight = sight
-        self._renderer = renderer
+        self._work = work
         self._counts = counts
         self._known = Memory[_Known](_MOST_KNOWN)
         self._resolved = Memory[_Resolved](_MOST_KNOWN)
@@ -87,7 +80,7 @@ class PromptRendering:
         caller), where a label is split. `size`: bytes of the values.
 
         Raises PermissionMissing, TemplateNotFound, TemplateDeleted, TemplateWithoutVersion, VersionNotFound,
-        LabelNotFound, and the refusals of `bind` and of `Renderer`.
+        LabelNotFound, and as `PromptWork.render` does.
         """
         caller = current_call().caller
         if Permission.TEMPLATES_READ not in caller.permissions:
@@ -106,25 +99,14 @@ class PromptRendering:
             place, lambda: self._resolve(template, wanted, key)
         )
         assert resolved is not None
-        texts = await self._texts(resolved, values, size)
-        self._counts.add(template.tenant_id, template.id)
+        texts = await self._work.render(resolved.version, values, resolved.includes, size)
+        if template.tenant_id == caller.tenant_id:  # of another's, nothing is written
+            self._counts.add(template.tenant_id, template.id)
         content = resolved.version.content
         if isinstance(content, str):
             return Rendered(template, resolved.version, texts[0])
         turns = [Turn(turn.role, text) for turn, text in zip(content, texts, strict=True)]
         return Rendered(template, resolved.version, None, turns)
-
-    async def _texts(self, resolved: _Resolved, values: Mapping[str, Any], size: int) -> Sequence[str]:
-        found = resolved.version
-        bound = bind(found.variables, values)
-        sources = list(sources_of(found.content).values())
-        render = self._renderer.render_all if not isinstance(found.content, str) else self._one
-        if resolved.straight and size <= _LONG_BYTES:
-            return render(sources, bound, resolved.includes)
-        return await asyncio.to_thread(render, sources, bound, resolved.includes)
-
-    def _one(self, sources: Sequence[str], values: Mapping[str, Any], includes: Mapping[str, str]) -> list[str]:
-        return [self._renderer.render(sources[0], values, includes)]
 
     def changed(self, tenant_id: UUID) -> None:
         """Something about the tenant's templates changed."""
@@ -136,23 +118,27 @@ class PromptRendering:
         self._known.listening(connected)
         self._resolved.listening(connected)
 
+    def heard(self, until: float) -> None:
+        """Whatever was told before then has been heard."""
+        self._known.heard(until)
+        self._resolved.heard(until)
+
     async def _read(self, tenant_id: UUID, template_id: UUID) -> _Known | None:
         template = await self._sight.anyones(tenant_id, template_id, "include")
         if template is None:
             return None
-        async with self._database.tenant_tx(template.tenant_id) as tx:
+        async with self._sight.reading(template) as tx:
             labels = (await versions.all_labels(tx, [template.id]))[template.id]
         return _Known(template, {label.label: label for label in labels}, now() + _LIFE)
 
     async def _resolve(self, template: Template, version: str, key: str) -> _Resolved:
-        async with self._database.tenant_tx(template.tenant_id) as tx:
+        async with self._sight.reading(template) as tx:
             found = await versions.get(tx, template.id, version)
         sources = sources_of(found.content)
-        includes, split = await includes_of(self._database, self._renderer, template, sources, key)
-        straight = all(self._renderer.is_straight(source) for source in (*sources.values(), *includes.values()))
+        includes, split = await includes_of(self._sight, self._work, template, sources, key)
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE
-        return _Resolved(template.tenant_id, found, includes, straight, good_until)
+        return _Resolved(template.tenant_id, found, includes, good_until)
 
 
 def _behind(known: _Known, label: str, key: str) -> str:

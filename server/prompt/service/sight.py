@@ -1,15 +1,13 @@
-"""Which templates are there for a caller: what they see of their tenant's, and the public ones of others."""
+"""Which templates are there for a caller: what they see of their tenant's, and the platform's public ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
-from server.db.database import Database
-from server.db.memory import Memory
-from server.kernel.clock import now
+from server.db.database import Database, Tx
 from server.kernel.deletion import Deleted
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import Page, PageRequest
@@ -17,20 +15,14 @@ from server.kernel.principal import current_call
 from server.prompt.domain import Template, TemplateNotFound
 from server.prompt.store import templates as store
 
-_MOST_PUBLIC = 20_000
-"""Public templates, the newest, that are found by their ids."""
 
-_LIFE = timedelta(days=1)
+class Shown(Protocol):
+    """What is shown to the people of other tenants too, without what is said of people in it."""
+
+    def abroad(self) -> Self: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """Whose each public template is."""
-
-    owners: Mapping[UUID, UUID]
-    good_until: datetime
-
-    user = (PLATFORM_TENANT_ID, None)
+S = TypeVar("S", bound=Shown)
 
 
 class Sight:
@@ -38,7 +30,6 @@ class Sight:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._published = Memory[_Published]()
 
     async def template(self, template_id: UUID, deleted: Deleted = "exclude") -> Template:
         """Raises TemplateNotFound."""
@@ -49,41 +40,37 @@ class Sight:
         return found
 
     async def anyones(self, tenant_id: UUID, template_id: UUID, deleted: Deleted) -> Template | None:
-        """The template of the tenant's, whoever sees it there, or a live public one of another."""
-        async with self._database.tenant_tx(tenant_id) as tx:
+        """The template of the tenant's, whoever sees it there, or a live public one of the platform's."""
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             found = await store.get(tx, template_id, deleted)
-        if found is not None:
+        if found is not None or tenant_id == PLATFORM_TENANT_ID:
             return found
-        published = self._published.recall("all") or await self._published.read("all", self._read)
-        assert published is not None
-        owner = published.owners.get(template_id)
-        if owner is None or owner == tenant_id:
-            return None
-        async with self._database.tenant_tx(owner) as tx:
-            found = await store.get(tx, template_id)
-        return found if found is not None and found.visibility == "public" else None
+        async with self._library() as tx:
+            found = await store.get_public(tx, template_id)
+        return None if found is None else found.abroad()
 
     async def public_page(self, request: PageRequest, category: str | None) -> Page[Template]:
-        """The public ones of every tenant, newest first."""
-        async with self._database.global_tx() as tx:
-            page = await store.public_page(tx, request, category)
-        found: dict[UUID, Template] = {}
-        for tenant_id in {owner for owner, _ in page.items}:
-            async with self._database.tenant_tx(tenant_id) as tx:
-                theirs = [template_id for owner, template_id in page.items if owner == tenant_id]
-                found |= {template.id: template for template in await store.named(tx, [], theirs, None)}
-        seen = [found[one] for _, one in page.items if one in found and found[one].visibility == "public"]
-        return Page(seen, page.next_cursor)
+        """The platform's public ones, newest first."""
+        filters = {"visibility": "public"} | ({} if category is None else {"category": category})
+        async with self._library() as tx:
+            page = await store.page(tx, request, None, filters, personal=True)
+        if current_call().caller.tenant_id == PLATFORM_TENANT_ID:
+            return page
+        return Page([template.abroad() for template in page.items], page.next_cursor)
 
-    def forget(self) -> None:
-        """What is public, or whose tenant is active, changed."""
-        self._published.forget()
+    def reading(self, template: Template) -> AbstractAsyncContextManager[Tx]:
+        """A transaction that reads what belongs to a template which was found here."""
+        if template.tenant_id == PLATFORM_TENANT_ID:
+            return self._library()
+        return self._database.tenant_tx(template.tenant_id, read_only=True)
 
-    def listening(self, connected: bool) -> None:
-        """Changes are told from now on, or not any more."""
-        self._published.listening(connected)
+    def _library(self) -> AbstractAsyncContextManager[Tx]:
+        """The one door past a tenant's own rows: to the platform's, and to read them."""
+        return self._database.tenant_tx(PLATFORM_TENANT_ID, read_only=True)
 
-    async def _read(self) -> _Published:
-        async with self._database.global_tx() as tx:
-            page = await store.public_page(tx, PageRequest(_MOST_PUBLIC, None), None)
-        return _Published({template_id: owner for owner, template_id in page.items}, now() + _LIFE)
+
+def shown(template: Template, parts: Sequence[S]) -> list[S]:
+    """Parts of the template, as they are shown to the caller."""
+    if template.tenant_id == current_call().caller.tenant_id:
+        return list(parts)
+    return [part.abroad() for part in parts]

@@ -10,10 +10,11 @@ from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import PermissionMissing, check_etag
+from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
-from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal
+from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal, TemplateNotPublic, manages
 from server.prompt.ports import AuditLog
 from server.prompt.service.sight import Sight
 from server.prompt.store import templates as store
@@ -29,15 +30,19 @@ class TemplateService:
         self._audit = audit
 
     async def create(self, values: Mapping[str, Any]) -> Template:
-        """The caller's, without a version. Raises TemplateNameTaken, TemplateNotPersonal, PermissionMissing."""
+        """The caller's, without a version.
+
+        Raises TemplateNameTaken, TemplateNotPersonal, TemplateNotPublic, PermissionMissing.
+        """
         caller = current_call().caller
-        public = values["visibility"] == "public"
-        check_public(caller, public=public)
+        if values["visibility"] == "public":
+            check_public(caller, public=True)
+            _check_library(caller, values["name"])
         if values["visibility"] == "personal" and caller.member_id is None:
             raise TemplateNotPersonal(values["name"])
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = await store.create(tx, {**values, "owner_user_id": caller.member_id})
-            await store.tell_changed(tx, template.id, public=public)
+            await store.tell_changed(tx, [template.id], [template.name])
             await self._record(tx, "templates.create", template.id, new=template)
         return template
 
@@ -54,28 +59,31 @@ class TemplateService:
         caller = current_call().caller
         check_deleted(caller, deleted)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            return await store.page(tx, request, caller.member_id, filters, deleted)
+            return await store.page(tx, request, caller.member_id, filters, deleted, personal=manages(caller))
 
     async def public_page(self, request: PageRequest, category: str | None) -> Page[Template]:
-        """The public ones of every tenant, newest first."""
+        """The platform's public ones, newest first."""
         return await self._sight.public_page(request, category)
 
     async def update(self, template_id: UUID, values: Mapping[str, Any], etag: str) -> Template:
         """Changes the given fields.
 
-        Raises TemplateNotFound, EtagMismatch, TemplateNameTaken, TemplateNotPersonal, PermissionMissing.
+        Raises TemplateNotFound, EtagMismatch, TemplateNameTaken, TemplateNotPersonal, TemplateNotPublic,
+        PermissionMissing.
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = seen(await store.lock(tx, template_id))
             check_etag(etag, old.revision, "template")
-            public = "public" in (old.visibility, values.get("visibility"))
-            check_public(caller, public=public)
-            made_personal = values.get("visibility", old.visibility) == "personal"
+            becomes = values.get("visibility", old.visibility)
+            check_public(caller, public="public" in (old.visibility, becomes))
+            if becomes == "public":
+                _check_library(caller, old.name)
+            made_personal = becomes == "personal" != old.visibility
             if made_personal and (caller.member_id is None or old.owner_user_id != caller.member_id):
                 raise TemplateNotPersonal(old.name)
             new = await store.change(tx, old, values) if values else old
-            await store.tell_changed(tx, template_id, public=public)
+            await store.tell_changed(tx, [template_id], [old.name, new.name])
             await self._record(tx, "templates.update", template_id, old=old, new=new)
         return new
 
@@ -89,26 +97,26 @@ class TemplateService:
             labels = (await versions.all_labels(tx, [template_id]))[template_id]
             check_label(caller, protected=any(label.protected for label in labels))
             await store.mark_deleted(tx, template_id, caller.user_id)
-            await store.tell_changed(tx, template_id, public=old.visibility == "public")
+            await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.delete", template_id, old=old)
 
     async def restore(self, template_id: UUID) -> Template:
         """Brings the template back. Raises TemplateNotFound, NotDeleted, TemplateNameTaken, PermissionMissing."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = seen(await _deleted(tx, template_id))
+            old = await _deleted(tx, template_id)
             check_public(caller, public=old.visibility == "public")
             template = await store.restore(tx, old)
-            await store.tell_changed(tx, template_id, public=old.visibility == "public")
+            await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.restore", template_id, new=template)
         return template
 
     async def purge(self, template_id: UUID) -> None:
-        """Removes a deleted template for good, whoever saw it. Raises TemplateNotFound, NotDeleted."""
+        """Removes a deleted template for good. Raises TemplateNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
             await store.purge(tx, template_id)
-            await store.tell_changed(tx, template_id, public=False)
+            await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.purge", template_id, old=old)
 
     async def _record(
@@ -131,6 +139,12 @@ def check_public(caller: Principal, *, public: bool) -> None:
         raise PermissionMissing(permission=Permission.PUBLIC_TEMPLATES_MANAGE)
 
 
+def _check_library(caller: Principal, name: str) -> None:
+    """Raises TemplateNotPublic outside of the platform's own tenant."""
+    if caller.tenant_id != PLATFORM_TENANT_ID:
+        raise TemplateNotPublic(name)
+
+
 def check_label(caller: Principal, *, protected: bool) -> None:
     """Raises PermissionMissing where a protected label is moved by somebody who may not."""
     if protected and Permission.PROMPT_LABELS_MANAGE not in caller.permissions:
@@ -151,7 +165,7 @@ def template_values(template: Template | None) -> dict[str, Any] | None:
 
 
 async def _deleted(tx: Tx, template_id: UUID) -> Template:
-    template = await store.lock_any(tx, template_id)
+    template = seen(await store.lock_any(tx, template_id))
     if template.deleted_at is None:
         raise NotDeleted(f"template {template.name}")
     return template

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
@@ -17,7 +16,6 @@ from server.kernel.errors import PermissionMissing
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
-from server.prompt.diff import unified
 from server.prompt.domain import (
     LATEST,
     MOST_BYTES,
@@ -27,30 +25,28 @@ from server.prompt.domain import (
     NewVersion,
     Share,
     Template,
+    TemplateDeleted,
     TooManyLabels,
     Version,
     VersionNotFound,
 )
 from server.prompt.errors import PromptIncludeCycle, PromptSyntaxInvalid
 from server.prompt.ports import AuditLog, PromptUsage, Usage
-from server.prompt.rendering import Renderer
 from server.prompt.service.includes import includes_of, parts
-from server.prompt.service.sight import Sight
+from server.prompt.service.sight import Sight, shown
 from server.prompt.service.templates import check_label, check_public, seen
+from server.prompt.service.work import PromptWork
 from server.prompt.store import templates
 from server.prompt.store import versions as store
-from server.prompt.variables import check_declared
 
 
 class VersionService:
     """Keeps the versions and labels of templates that the caller sees."""
 
-    def __init__(
-        self, database: Database, sight: Sight, renderer: Renderer, usage: PromptUsage, audit: AuditLog
-    ) -> None:
+    def __init__(self, database: Database, sight: Sight, work: PromptWork, usage: PromptUsage, audit: AuditLog) -> None:
         self._database = database
         self._sight = sight
-        self._renderer = renderer
+        self._work = work
         self._usage = usage
         self._audit = audit
 
@@ -58,21 +54,21 @@ class VersionService:
         """The template's newest from now on.
 
         Raises TemplateNotFound, TemplateDeleted, VersionTaken, PromptSyntaxInvalid, PromptVariablesInvalid,
-        PromptIncludeUnknown, PromptIncludeCycle, PermissionMissing.
+        PromptIncludeUnknown, PromptIncludeCycle, PermissionMissing, PromptsBusy.
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            seen(await templates.lock_parent(tx, template_id))
+            await _parent(tx, template_id)
         # It may take a part of a second, for which no transaction and no other call waits.
-        await asyncio.to_thread(self._check, new)
-        await self._check_includes(await self._sight.template(template_id), new)
+        await self._check(new)
+        includes = await self._check_includes(await self._sight.template(template_id), new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            template = seen(await templates.lock_parent(tx, template_id))
+            template = await _parent(tx, template_id)
             check_public(caller, public=template.visibility == "public")
             named = replace(new, version=new.version or await store.next_name(tx, template_id))
-            version = await store.create(tx, template_id, named, caller.member_id)
+            version = await store.create(tx, template_id, named, includes, caller.member_id)
             await templates.set_current(tx, template_id, version.id)
-            await templates.tell_changed(tx, template_id, public=template.visibility == "public")
+            await templates.tell_changed(tx, [template_id], [template.name])
             values = {name: getattr(version, name) for name in ("version", "content_hash", "changelog")}
             await self._audit.record(tx, Change("templates.create_version", "prompt_template", template_id, new=values))
         return version
@@ -83,27 +79,28 @@ class VersionService:
         wanted = version or template.current_version
         if wanted is None:
             raise VersionNotFound(LATEST)
-        async with self._database.tenant_tx(template.tenant_id) as tx:
-            return await store.get(tx, template_id, wanted)
+        async with self._sight.reading(template) as tx:
+            (found,) = shown(template, [await store.get(tx, template_id, wanted)])
+        return found
 
     async def page(self, template_id: UUID, request: PageRequest) -> Page[Version]:
         """Versions without their content and variables, newest first. Raises TemplateNotFound."""
         template = await self._sight.template(template_id)
-        async with self._database.tenant_tx(template.tenant_id) as tx:
-            return await store.page(tx, template_id, request)
+        async with self._sight.reading(template) as tx:
+            page = await store.page(tx, template_id, request)
+        return Page(shown(template, page.items), page.next_cursor)
 
     async def difference(self, template_id: UUID, old: str, new: str) -> tuple[str, str]:
         """Between the prompts, and between their variables and settings, as unified diffs.
 
-        Raises TemplateNotFound, VersionNotFound.
+        Raises TemplateNotFound, VersionNotFound, PromptsBusy.
         """
         template = await self._sight.template(template_id)
-        async with self._database.tenant_tx(template.tenant_id) as tx:
+        async with self._sight.reading(template) as tx:
             was, now = await store.get(tx, template_id, old), await store.get(tx, template_id, new)
-        return (
-            unified(_readable(was), _readable(now), old, new),
-            unified(_settings(was), _settings(now), old, new),
-        )
+        pairs = [(_readable(was), _readable(now)), (_settings(was), _settings(now))]
+        content, settings = await self._work.differences(pairs, old, new)
+        return content, settings
 
     async def set_label(self, template_id: UUID, label: str, shares: Sequence[Share], protected: bool | None) -> Label:
         """Puts the label on these versions. `protected`: None leaves it as it was.
@@ -112,7 +109,7 @@ class VersionService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            template = seen(await templates.lock_parent(tx, template_id))
+            template = await _parent(tx, template_id)
             old, count = await self._label(tx, template_id, label)
             was = old is not None and old.protected
             wanted = was if protected is None else protected
@@ -144,8 +141,8 @@ class VersionService:
     async def labels(self, template_id: UUID) -> Sequence[Label]:
         """Raises TemplateNotFound."""
         template = await self._sight.template(template_id)
-        async with self._database.tenant_tx(template.tenant_id) as tx:
-            return (await store.all_labels(tx, [template_id]))[template_id]
+        async with self._sight.reading(template) as tx:
+            return shown(template, (await store.all_labels(tx, [template_id]))[template_id])
 
     async def stats(self, template_id: UUID, since: date, until: date) -> list[tuple[UUID, str, Usage]]:
         """What the caller's tenant used with each version, the newest first: its id, its name, the sums.
@@ -156,22 +153,21 @@ class VersionService:
         if Permission.TEMPLATES_READ not in caller.permissions:
             raise PermissionMissing(permission=Permission.TEMPLATES_READ)
         template = await self._sight.template(template_id)
-        async with self._database.tenant_tx(template.tenant_id) as tx:
+        async with self._sight.reading(template) as tx:
             names = await store.names(tx, template_id)
         used = await self._usage.by_prompt_version(list(names), since, until)
         return [(version_id, names[version_id], used[version_id]) for version_id in sorted(used, reverse=True)]
 
-    def _check(self, new: NewVersion) -> None:
-        """Raises PromptSyntaxInvalid, PromptVariablesInvalid."""
-        check_declared(new.variables)
+    async def _check(self, new: NewVersion) -> None:
+        """Raises PromptSyntaxInvalid, PromptVariablesInvalid, PromptsBusy."""
         if sum(len(source.encode()) for source in new.sources.values()) > MOST_BYTES:
             raise PromptSyntaxInvalid(f"are longer than {MOST_BYTES // 1024} KiB together", "messages")
-        for field, source in new.sources.items():
-            self._renderer.check(source, new.variables, field)
+        await self._work.check(new.sources, new.variables)
 
-    async def _check_includes(self, template: Template, new: NewVersion) -> None:
-        """Raises PromptIncludeUnknown, PromptIncludeCycle."""
-        includes, _ = await includes_of(self._database, self._renderer, template, new.sources, "")
+    async def _check_includes(self, template: Template, new: NewVersion) -> Collection[str]:
+        """The names or ids of what it includes itself. Raises PromptIncludeUnknown, PromptIncludeCycle."""
+        includes, _ = await includes_of(self._sight, self._work, template, new.sources, "")
+        references = await self._work.references([*new.sources.values(), *includes.values()])
         free: set[str] = set()
 
         def check(chain: list[str], field: str) -> None:
@@ -182,13 +178,14 @@ class VersionService:
             if own or reference in before:
                 raise PromptIncludeCycle(chain, field)
             if reference not in free:
-                for other in self._renderer.references(includes.get(reference, "")):
+                for other in references.get(includes.get(reference, ""), ()):
                     check([*chain, other], field)
                 free.add(reference)
 
         for field, source in new.sources.items():
-            for reference in self._renderer.references(source):
+            for reference in references[source]:
                 check([reference], field)
+        return {parts(reference)[0] for source in new.sources.values() for reference in references[source]}
 
     async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:
         """The label, and how many labels the template has."""
@@ -197,9 +194,17 @@ class VersionService:
 
     async def _moved(self, tx: Tx, template: Template, action: str, old: Label | None, new: Label | None) -> None:
         await templates.touch(tx, template.id)
-        await templates.tell_changed(tx, template.id, public=template.visibility == "public")
+        await templates.tell_changed(tx, [template.id], [template.name])
         change = Change(action, "prompt_template", template.id, old=_label_values(old), new=_label_values(new))
         await self._audit.record(tx, change)
+
+
+async def _parent(tx: Tx, template_id: UUID) -> Template:
+    """The template, held for something that is added to it. Raises TemplateNotFound, TemplateDeleted."""
+    template = seen(await templates.lock_any(tx, template_id))
+    if template.deleted_at is not None:
+        raise TemplateDeleted(template.name)
+    return template
 
 
 def _label_values(label: Label | None) -> dict[str, Any] | None:

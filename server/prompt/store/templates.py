@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args
 from uuid import UUID
@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Integer,
     Text,
     Uuid,
     and_,
@@ -34,12 +33,14 @@ from server.db.statements import Statement
 from server.kernel.deletion import Deleted
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
-from server.prompt.domain import Template, TemplateDeleted, TemplateNameTaken, TemplateNotFound
+from server.prompt.domain import Template, TemplateNameTaken, TemplateNotFound
 from server.prompt.tables import prompt_template_versions as versions
 from server.prompt.tables import prompt_templates as templates
 
 CHANGED = "atrium_prompts_changed"
-"""The channel on which changes are told: the tenant and the template, and whether it is or was public."""
+"""The channel on which changes are told: the tenant, the templates, and those that include them, by whatever way."""
+
+_MOST_TOLD_AT_ONCE = 150
 
 _CURRENT = (
     select(versions.c.version)
@@ -66,12 +67,14 @@ _COLUMNS = (
 _THIS = templates.c.id == bindparam("template_id")
 _LIVE = templates.c.deleted_at.is_(None)
 _SHARED = templates.c.visibility != "personal"
-_SEEN = or_(_SHARED, templates.c.owner_user_id == bindparam("member_id", type_=Uuid))
+_PUBLIC = templates.c.visibility == "public"
+_OWN = templates.c.owner_user_id == bindparam("member_id", type_=Uuid)
 
 _GET = {
     deleted: Statement(select(*_COLUMNS).where(_THIS, *among(templates.c.deleted_at, deleted)))
     for deleted in get_args(Deleted)
 }
+_GET_PUBLIC = Statement(select(*_COLUMNS).where(_THIS, _LIVE, _PUBLIC))
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
 _BY_NAMES = Statement(
     select(*_COLUMNS).where(
@@ -96,12 +99,16 @@ _LONG_DELETED = Statement(
     .limit(literal_column(str(BATCH)))
 )
 _OF_OWNER = templates.c.owner_user_id == bindparam("user_id")
-_PURGE_PERSONAL = Statement(delete(templates).where(_OF_OWNER, templates.c.visibility == "personal"))
-_DISOWN = Statement(update(templates).where(_OF_OWNER).values(owner_user_id=None))
-_public = func.atrium_list_public_templates(
-    bindparam("before", type_=Uuid), bindparam("category", type_=Text), bindparam("most", type_=Integer)
-).table_valued(*(column(one.name, one.type) for one in templates.c))
-_LIST_PUBLIC = Statement(select(_public.c.tenant_id, _public.c.id).order_by(_public.c.id.desc()))
+_PURGE_PERSONAL = Statement(
+    delete(templates).where(_OF_OWNER, templates.c.visibility == "personal").returning(templates.c.id)
+)
+_DISOWN = Statement(update(templates).where(_OF_OWNER).values(owner_user_id=None).returning(templates.c.id))
+_DEPENDANTS = Statement(
+    select(templates.c.id, templates.c.name)
+    .distinct()
+    .join_from(versions, templates, templates.c.id == versions.c.template_id)
+    .where(versions.c.includes.is_not(None), versions.c.includes.op("&&")(bindparam("names", type_=ARRAY(Text))))
+)
 _counted = (
     func.unnest(bindparam("ids", type_=ARRAY(Uuid)), bindparam("counts", type_=ARRAY(BigInteger)))
     .table_valued(column("id", Uuid), column("count", BigInteger))
@@ -121,11 +128,11 @@ _FILTERS = {
 
 
 @cache
-def _list(filters: tuple[str, ...], deleted: Deleted = "exclude") -> Statement:
+def _list(filters: tuple[str, ...], deleted: Deleted = "exclude", *, personal: bool = False) -> Statement:
     conditions = and_(
         *among(templates.c.deleted_at, deleted),
         templates.c.id < bindparam("before"),
-        _SEEN,
+        *(() if personal else (or_(_SHARED, _OWN),)),
         *(_FILTERS[name] for name in filters),
     )
     return Statement(select(*_COLUMNS).where(conditions).order_by(templates.c.id.desc()).limit(bindparam("most")))
@@ -140,6 +147,12 @@ def _update(names: tuple[str, ...]) -> Statement:
 async def get(tx: Tx, template_id: UUID, deleted: Deleted = "exclude") -> Template | None:
     """None where there is none."""
     row = await tx.fetchrow(_GET[deleted], template_id=template_id)
+    return None if row is None else Template(*row)
+
+
+async def get_public(tx: Tx, template_id: UUID) -> Template | None:
+    """The live public one; None where there is none."""
+    row = await tx.fetchrow(_GET_PUBLIC, template_id=template_id)
     return None if row is None else Template(*row)
 
 
@@ -159,32 +172,25 @@ async def lock(tx: Tx, template_id: UUID) -> Template:
     return template
 
 
-async def lock_parent(tx: Tx, template_id: UUID) -> Template:
-    """The same for a template to which something is to be added. Raises TemplateNotFound, TemplateDeleted."""
-    template = await lock_any(tx, template_id)
-    if template.deleted_at is not None:
-        raise TemplateDeleted(template.name)
-    return template
-
-
 async def named(tx: Tx, names: Sequence[str], ids: Sequence[UUID], owner_id: UUID | None) -> list[Template]:
     """The live ones of these names or ids that the tenant shares, or that are this owner's."""
     return [Template(*row) for row in await tx.fetch(_BY_NAMES, names=names, ids=ids, owner_id=owner_id)]
 
 
 async def page(
-    tx: Tx, request: PageRequest, member_id: UUID | None, filters: Mapping[str, Any], deleted: Deleted
+    tx: Tx,
+    request: PageRequest,
+    member_id: UUID | None,
+    filters: Mapping[str, Any],
+    deleted: Deleted = "exclude",
+    *,
+    personal: bool = False,
 ) -> Page[Template]:
-    """What this member sees, newest first."""
-    statement = _list(tuple(sorted(filters)), deleted)
-    rows = await tx.fetch(statement, before=request.before, most=request.size + 1, member_id=member_id, **filters)
+    """What is shared and what is this member's, newest first. `personal`: the personal ones of others too."""
+    statement = _list(tuple(sorted(filters)), deleted, personal=personal)
+    own = {} if personal else {"member_id": member_id}
+    rows = await tx.fetch(statement, before=request.before, most=request.size + 1, **own, **filters)
     return Page.cut([Template(*row) for row in rows], [row["id"] for row in rows], request.size)
-
-
-async def public_page(tx: Tx, request: PageRequest, category: str | None) -> Page[tuple[UUID, UUID]]:
-    """Whose the public ones of every tenant are, and which, newest first."""
-    rows = await tx.fetch(_LIST_PUBLIC, before=request.before, category=category, most=request.size + 1)
-    return Page.cut([(row["tenant_id"], row["id"]) for row in rows], [row["id"] for row in rows], request.size)
 
 
 async def create(tx: Tx, values: Mapping[str, Any]) -> Template:
@@ -231,8 +237,9 @@ async def deleted_before(tx: Tx, days: int) -> list[UUID]:
 
 async def disown(tx: Tx, user_id: UUID) -> None:
     """Removes what was this user's alone; what they shared stays, and is nobody's."""
-    await tx.execute(_PURGE_PERSONAL, user_id=user_id)
-    await tx.execute(_DISOWN, user_id=user_id)
+    removed = await tx.fetch(_PURGE_PERSONAL, user_id=user_id)
+    shared = await tx.fetch(_DISOWN, user_id=user_id)
+    await tell_changed(tx, [row["id"] for row in (*removed, *shared)])
 
 
 async def count(tx: Tx, counts: Mapping[UUID, int]) -> None:
@@ -242,9 +249,37 @@ async def count(tx: Tx, counts: Mapping[UUID, int]) -> None:
     await tx.execute(_COUNT, ids=[one for one, _ in ordered], counts=[number for _, number in ordered])
 
 
-async def tell_changed(tx: Tx, template_id: UUID, *, public: bool) -> None:
-    """Has every process know that the template, a version or a label changed."""
-    await tx.notify(CHANGED, f"{tx.tenant_id}/{template_id}/{'public' if public else ''}")
+async def tell_changed(tx: Tx, ids: Sequence[UUID], names: Sequence[str] = ()) -> None:
+    """Has every process know that these templates, their versions or labels changed, and with them whatever includes
+    them. `names`: what they are called, and what they were called before.
+    """
+    if not ids:
+        return
+    dependants: dict[UUID, None] = {}
+    named = [*names, *map(str, ids)]
+    while named:
+        rows = [row for row in await tx.fetch(_DEPENDANTS, names=named) if row["id"] not in dependants]
+        dependants |= dict.fromkeys(row["id"] for row in rows)
+        named = [name for row in rows for name in (row["name"], str(row["id"]))]
+    for told in _batched(ids, _MOST_TOLD_AT_ONCE):
+        await tx.notify(CHANGED, f"{tx.tenant_id}/{','.join(map(str, told))}/")
+    for told in _batched(list(dependants), _MOST_TOLD_AT_ONCE):
+        await tx.notify(CHANGED, f"{tx.tenant_id}//{','.join(map(str, told))}")
+
+
+def read_changed(payload: str) -> tuple[UUID, list[UUID], list[UUID]]:
+    """The tenant, the templates, and those that include them, as `tell_changed` tells them."""
+    tenant, changed, dependants = payload.split("/")
+    return UUID(tenant), _ids(changed), _ids(dependants)
+
+
+def _ids(text: str) -> list[UUID]:
+    return [UUID(one) for one in text.split(",") if one]
+
+
+def _batched(ids: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:
+    """All of them, so many at a time."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _taken(name: str) -> Any:

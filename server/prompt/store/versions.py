@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -68,7 +68,7 @@ _NAMES = Statement(
     )
 )
 _ALL_NAMES = Statement(select(versions.c.id, versions.c.version).where(_OF_TEMPLATE))
-_SAID = ("tenant_id", "id", *(one.name for one in _COLUMNS if one.name not in ("id", "created_at")))
+_SAID = ("tenant_id", "id", "includes", *(one.name for one in _COLUMNS if one.name not in ("id", "created_at")))
 _CREATE = Statement(insert(versions).values({name: bindparam(name) for name in _SAID}).returning(*_COLUMNS))
 
 _LABELS = Statement(
@@ -150,8 +150,8 @@ async def names(tx: Tx, template_id: UUID) -> dict[UUID, str]:
     return {row["id"]: row["version"] for row in await tx.fetch(_ALL_NAMES, template_id=template_id)}
 
 
-async def create(tx: Tx, template_id: UUID, new: NewVersion, by: UUID | None) -> Version:
-    """Raises VersionTaken."""
+async def create(tx: Tx, template_id: UUID, new: NewVersion, includes: Collection[str], by: UUID | None) -> Version:
+    """`includes`: names or ids of templates. Raises VersionTaken."""
     values = {
         "tenant_id": tx.tenant_id,
         "id": uuid7(),
@@ -163,6 +163,7 @@ async def create(tx: Tx, template_id: UUID, new: NewVersion, by: UUID | None) ->
         "model_config": asdict(new.settings),
         "changelog": new.changelog or None,
         "content_hash": new.content_hash,
+        "includes": sorted(includes) or None,
         "created_by": by,
     }
     taken = {"uq_prompt_template_versions_version": lambda: VersionTaken(version=new.version)}

@@ -18,8 +18,11 @@ class AuthenticationRequired(Unauthenticated):
 class Verifier(Protocol):
     """Turns a credential into the caller. The identity slice is one."""
 
-    def recall(self, credential: str) -> Principal | None:
-        """The caller, where the credential was verified before and nothing has changed since."""
+    def recall_token(self, token: str) -> Principal | None:
+        """The caller, where the access token was verified before and nothing has changed since."""
+
+    def recall_key(self, key: str) -> Principal | None:
+        """The same of an API key."""
 
     async def verify_token(self, token: str) -> Principal:
         """The caller of an access token. Raises an Unauthenticated error for every one that is not good now."""
@@ -44,7 +47,7 @@ class Authenticate:
         if authorization is None or api_key is not None or tenant is not None or rule.access == "public":
             return None
         scheme, _, token = authorization.partition(" ")
-        return self._verifier.recall(token) if scheme.lower() == "bearer" else None
+        return self._verifier.recall_token(token) if scheme.lower() == "bearer" else None
 
     async def __call__(self, rule: Rule, credentials: Credentials) -> Principal | None:
         if rule.access == "public":
@@ -64,8 +67,8 @@ class Authenticate:
     async def _verified(self, credentials: Credentials) -> Principal:
         authorization, api_key, _ = credentials
         if api_key and authorization is None:
-            return self._verifier.recall(api_key) or await self._verifier.verify_key(api_key)
+            return self._verifier.recall_key(api_key) or await self._verifier.verify_key(api_key)
         scheme, _, token = (authorization or "").partition(" ")
         if api_key is not None or scheme.lower() != "bearer" or not token:
             raise AuthenticationRequired
-        return self._verifier.recall(token) or await self._verifier.verify_token(token)
+        return self._verifier.recall_token(token) or await self._verifier.verify_token(token)

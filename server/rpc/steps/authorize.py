@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from server.kernel.errors import EmailNotVerified, PermissionDenied, PermissionMissing, PlatformOnly
+from server.kernel.errors import (
+    DomainError,
+    EmailNotVerified,
+    PermissionDenied,
+    PermissionMissing,
+    PlatformOnly,
+    SuperAdminOnly,
+)
 from server.kernel.features import Feature
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
@@ -15,7 +22,7 @@ from server.rpc.policy import Rule
 class AccessLog(Protocol):
     """Where it is written down who was refused, and who acted inside another tenant. The audit slice is one."""
 
-    async def denied(self, call: Call, error: PermissionDenied) -> None:
+    async def denied(self, call: Call, error: DomainError) -> None:
         """Records that the call was refused, in a transaction of its own."""
 
     async def entered(self, call: Call) -> None:
@@ -51,17 +58,19 @@ class Authorize:
         if rule.feature is not None:
             await self._tiers.require(principal.tenant_id, rule.feature)
 
-    async def refused(self, call: Call, error: PermissionDenied) -> None:
+    async def refused(self, call: Call, error: DomainError) -> None:
         """Has the refusal written down."""
         if call.principal is not None:
             await self._log.denied(call, error)
 
 
 def permit(rule: Rule, principal: Principal) -> None:
-    """Raises EmailNotVerified, PlatformOnly or PermissionMissing where the rule keeps the caller out."""
+    """Raises EmailNotVerified, PlatformOnly, SuperAdminOnly or PermissionMissing for whom the rule keeps out."""
     if principal.unverified and not rule.unverified:
         raise EmailNotVerified
     if rule.platform_only and not principal.is_platform:
         raise PlatformOnly
+    if rule.super_admin and not principal.is_super_admin:
+        raise SuperAdminOnly
     if isinstance(rule.access, Permission) and rule.access not in principal.permissions:
         raise PermissionMissing(permission=rule.access)

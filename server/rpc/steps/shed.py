@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 
 from server.kernel.errors import ResourceExhausted
@@ -17,6 +18,7 @@ class Shed:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_flight = 0
+        self._left: asyncio.Event | None = None
 
     def __enter__(self) -> None:
         if self.in_flight >= self.limit:
@@ -25,3 +27,11 @@ class Shed:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.in_flight -= 1
+        if self._left is not None and not self.in_flight:
+            self._left.set()
+
+    async def empty(self) -> None:
+        """Returns when no call is in flight any more."""
+        if self.in_flight:
+            self._left = asyncio.Event()
+            await self._left.wait()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from random import getrandbits
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from server.kernel.addresses import Network, client_of
 from server.kernel.principal import Call
 
 API_KEY_KEY = "x-api-key"
 TENANT_KEY = "x-tenant-id"
 REQUEST_ID_KEY = "x-request-id"
 TRACE_ID_KEY = "x-trace-id"
+FORWARDED_KEY = "x-forwarded-for"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 # Version 00 is 55 characters long; only later ones may say more.
@@ -32,9 +34,14 @@ class Credentials(NamedTuple):
 class Trace:
     """Makes the `Call` out of the metadata: the caller's `x-request-id` and W3C `traceparent` are carried on."""
 
+    def __init__(self, proxies: Sequence[Network] = ()) -> None:
+        """`proxies`: the networks whose `x-forwarded-for` is believed."""
+        self._proxies = proxies
+
     def begin(self, method: str, metadata: Iterable[tuple[str, str | bytes]], peer: str) -> tuple[Call, Credentials]:
         """The call, and what it says of who is calling."""
         request_id = trace_id = authorization = api_key = tenant = user_agent = None
+        forwarded: list[str] = []
         for key, value in metadata:
             # Two of one kind would make it a matter of luck which one counts.
             if key == "authorization":
@@ -47,8 +54,13 @@ class Trace:
                 request_id = value
             elif key == "traceparent" and isinstance(value, str) and (parent := _TRACEPARENT.fullmatch(value)):
                 trace_id = parent[1]
+            elif key == FORWARDED_KEY and isinstance(value, str):
+                forwarded.append(value)
             elif key == "user-agent" and isinstance(value, str):
                 user_agent = value[:500]
+        address = address_of(peer)
+        if self._proxies and forwarded and address is not None:
+            address = client_of(address, forwarded, self._proxies)
         # Names to find things by, no secrets: the system's own randomness would cost a call into it.
         made = f"{getrandbits(320):080x}"
         call = Call(
@@ -56,7 +68,7 @@ class Trace:
             request_id or made[:32],
             trace_id or made[32:64],
             made[64:],
-            address_of(peer),
+            address,
             user_agent,
         )
         return call, Credentials(authorization, api_key, tenant)

@@ -83,13 +83,31 @@ async def test_nothing_is_remembered_past_an_interruption_nor_long_during_one(mo
     memory, fact = Memory[Fact](), _fact()
     clock = 1_000.0
     monkeypatch.setattr(module, "monotonic", lambda: clock)
-    for connected, good_for in ((False, 0.9), (True, 30.0)):
+    for connected in (False, True):
         await _remember(memory, fact)
         memory.listening(connected)
         assert memory.recall(fact.user) is None, "changes may have been missed"
 
         await _remember(memory, fact)
-        clock += good_for - 0.01
+        clock += 0.69
         assert memory.recall(fact.user) is fact
         clock += 0.02
         assert memory.recall(fact.user) is None
+
+
+async def test_what_is_known_to_have_changed_for_nobody_is_remembered_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, fact = Memory[Fact](), _fact()
+    clock = 1_000.0
+    monkeypatch.setattr(module, "monotonic", lambda: clock)
+    memory.listening(True)  # noqa: FBT003
+    await _remember(memory, fact)
+
+    clock += 29.0
+    memory.heard(clock - 0.3)
+    assert memory.recall(fact.user) is fact
+    clock += 0.41
+    assert memory.recall(fact.user) is None, "it was heard of too long ago"
+    memory.heard(clock)
+    assert memory.recall(fact.user) is fact
+    clock += 0.6
+    assert memory.recall(fact.user) is None, "it was read too long ago"

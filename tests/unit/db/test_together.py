@@ -87,3 +87,23 @@ async def test_who_no_longer_waits_takes_nothing_from_the_others() -> None:
     assert await stays == 4
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before it", "in its moment"])
+async def test_the_result_of_one_who_has_left_is_given_to_whoever_takes_care_of_it(early: bool) -> None:
+    act = Doubling()
+    left: list[int] = []
+    (asking,) = _ask(Together(act, unclaimed=left.append), 1)
+    await _settled()
+
+    if early:
+        asking.cancel()
+        await asyncio.wait([asking])
+    act.go.release()
+    await asyncio.sleep(0)
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await _settled()
+    assert left == [2]

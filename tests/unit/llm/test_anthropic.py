@@ -20,6 +20,7 @@ from server.llm.port import (
     ChatRequest,
     Message,
     ModelContextExceeded,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -209,8 +210,8 @@ async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monk
 @pytest.mark.parametrize(
     ("model", "error"),
     [
-        ("stub-401", ModelNotConfigured),
-        ("stub-403", ModelNotConfigured),
+        ("stub-401", ModelCredentialRefused),
+        ("stub-403", ModelCredentialRefused),
         ("stub-404", ModelNotConfigured),
         ("stub-429", ModelRateLimited),
         ("stub-500", ModelUnavailable),
@@ -324,6 +325,5 @@ def test_without_the_extra_the_server_starts_and_says_that_the_model_is_not_set_
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
 
     assert (
-        done.stdout
-        == "The model claude cannot be called: its provider is not set up, or refuses the credential it was given.\n"
+        done.stdout == "The model claude cannot be called: its provider is not set up, or is not where it should be.\n"
     )

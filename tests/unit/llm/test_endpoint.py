@@ -12,6 +12,7 @@ import pytest
 
 from server.llm.endpoint import HttpEndpoint
 from server.llm.http import Refused
+from server.llm.port import ModelNotConfigured
 from tests.fakes.openai_stub import OpenAIStub
 
 NOT_FOR_EVER = 10.0
@@ -68,5 +69,5 @@ async def test_a_proxy_is_not_asked_for_a_private_address_that_a_tenant_names(
         with pytest.raises(Refused) as refusal:
             await _asked(endpoint)
 
-    assert refusal.value.status == 403
+    assert type(refusal.value.told("model", "messages")) is ModelNotConfigured
     assert stub.connections_made == 0

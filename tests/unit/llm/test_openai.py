@@ -19,6 +19,7 @@ from server.llm.port import (
     ChatRequest,
     Message,
     ModelContextExceeded,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
@@ -181,11 +182,13 @@ async def test_an_answer_that_is_all_there_is_one_though_its_connection_breaks(e
     assert (_text(chunks), chunks[-1].finish_reason) == ("t0 t1 ", "stop")
 
 
-@pytest.mark.parametrize("model", ["stub-no-usage-9", "stub-split-9"])
-async def test_usage_that_is_not_told_is_estimated(endpoint: HttpEndpoint, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "tokens"), [("stub-no-usage-9", 9), ("stub-split-9", 9 * len("你好t0 ".encode()) // 4)]
+)
+async def test_usage_that_is_not_told_is_estimated(endpoint: HttpEndpoint, model: str, tokens: int) -> None:
     chunks = await _answer(endpoint, model, messages=[Message("user", "x" * 400)])
 
-    assert _usage(chunks) == Usage(prompt_tokens=101, completion_tokens=9, estimated=True)
+    assert _usage(chunks) == Usage(prompt_tokens=101, completion_tokens=tokens, estimated=True)
 
 
 async def test_an_answer_in_pieces_that_stop_anywhere_is_read_right(endpoint: HttpEndpoint) -> None:
@@ -205,9 +208,9 @@ async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-401", ModelNotConfigured),
+        ("stub-401", ModelCredentialRefused),
         ("stub-402", ModelNotConfigured),
-        ("stub-403", ModelNotConfigured),
+        ("stub-403", ModelCredentialRefused),
         ("stub-404", ModelNotConfigured),
         ("no-such-model", ModelNotConfigured),
         ("stub-400", ModelRequestRejected),
@@ -427,7 +430,7 @@ async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-401", ModelNotConfigured),
+        ("stub-401", ModelCredentialRefused),
         ("stub-400", ModelRequestRejected),
         ("stub-429", ModelRateLimited),
         ("stub-500", ModelUnavailable),

@@ -149,3 +149,36 @@ async def test_a_closed_registry_leaves_no_connection(stub: OpenAIStub) -> None:
 
     async with asyncio.timeout(5):
         await connection.lost.wait()
+
+
+@pytest.mark.parametrize("provider", ["custom", "anthropic"])
+async def test_of_many_endpoints_those_called_last_stay_open(stub: OpenAIStub, provider: str) -> None:
+    keys = {f"{stub.base_url}/{number}": SecretStr("") for number in range(3)}
+    registry = Registry(Settings(provider_keys=keys), {}, {}, most=2)
+    places = [registry.chat(_at(provider, "m", url)) for url in keys]
+
+    again = [registry.chat(_at(provider, "m", url)) for url in reversed(keys)]
+
+    endpoints = [getattr(model, "_endpoint") for model in (*places, *reversed(again))]  # noqa: B009
+    assert [one is other for one, other in zip(endpoints[:3], endpoints[3:], strict=True)] == [False, True, True]
+    await registry.close()
+
+
+async def test_an_endpoint_that_is_given_up_serves_whoever_has_it_and_closes_behind_them(stub: OpenAIStub) -> None:
+    registry = Registry(
+        Settings(provider_keys={stub.base_url: SecretStr(""), "http://other": SecretStr("")}), {}, {}, most=1
+    )
+    model = registry.chat(_at("custom", "stub-slow-20", stub.base_url))
+    request = ChatRequest("stub-slow-20", [Message("user", "Hi")], temperature=0, max_tokens=30)
+
+    async with aclosing(model.stream(request)) as batches:
+        text = [chunk.text for chunk in await anext(batches)]
+        registry.chat(_at("custom", "m", "http://other"))
+        text += [chunk.text async for batch in batches for chunk in batch]
+    later = [chunk.text async for batch in model.stream(request) for chunk in batch]
+
+    assert "".join(text) == "".join(later) == "".join(f"t{number} " for number in range(20))
+    async with asyncio.timeout(5):
+        for connection in stub.connections:
+            await connection.lost.wait()
+    await registry.close()

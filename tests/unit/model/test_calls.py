@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -34,6 +35,8 @@ from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.sight import Sight
+from server.prompt.service.work import PromptWork
+from server.prompt.workers import Workers
 from server.settings import Settings as ServerSettings
 from tests.databases import Scratch
 
@@ -77,6 +80,7 @@ class Settings:
     max_parallel_calls: int | None = None
     store_prompts: bool = False
     prompt_retention_days: int = 30
+    call_log_retention_days: int = 400
 
     async def model_settings(self, tenant_id: UUID) -> Settings:
         return self
@@ -122,7 +126,7 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     catalogues = Catalogues(database, Settings())
     planner = Planner(catalogues, reach, Breakers())
     sight = Sight(database)
-    prompts = PromptRendering(database, sight, Renderer(), Counts(database))
+    prompts = PromptRendering(sight, PromptWork(Renderer(), Workers(parallel=1)), Counts(database))
     return CallService(planner, prompts, ledger, books, Caches(database), heartbeat=AT_ONCE)
 
 
@@ -285,3 +289,55 @@ async def test_a_model_without_a_price_costs_nothing_known(
 
     (record,) = await records()
     assert record["total_cost"] is None
+
+
+async def test_an_answer_whose_copy_cannot_be_kept_is_given_and_is_on_record(
+    calls: CallService, caller: Call, script: Script, admin: Any, records: Records
+) -> None:
+    await admin.execute("ALTER TABLE response_cache ADD CONSTRAINT none CHECK (false)")
+    script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
+    begin_call(caller)
+
+    with capture_logs() as logs:
+        answer = await calls.chat(_asked(cache_ttl=60))
+
+    (record,) = await records()
+    assert (answer.text, record["status"], record["prompt_tokens"]) == ("a", "success", 10)
+    assert [line["event"] for line in logs] == ["not kept to be given again"]
+
+
+async def test_a_caller_who_leaves_while_the_copy_of_the_answer_is_kept_leaves_a_whole_record(
+    calls: CallService, caller: Call, script: Script, scratch: Scratch, records: Records
+) -> None:
+    script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
+    begin_call(caller)
+    async with scratch.connect() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("LOCK TABLE response_cache IN SHARE MODE")
+        call = asyncio.create_task(calls.chat(_asked(cache_ttl=60)))
+        here = await blocker.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = $1", here):
+                pass
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await transaction.rollback()
+
+    (record,) = await records()
+    assert (record["status"], record["prompt_tokens"]) == ("success", 10)
+
+
+async def test_a_caller_who_leaves_a_cached_answer_leaves_a_record_too(
+    calls: CallService, caller: Call, script: Script, records: Records
+) -> None:
+    script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
+    begin_call(caller)
+    await calls.chat(_asked(cache_ttl=60))
+
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(_asked(cache_ttl=60))) as batches:
+        async for _ in batches:
+            break
+
+    assert [(record["cached"], record["prompt_tokens"]) for record in await records()] == [(False, 10), (True, 0)]

@@ -35,6 +35,10 @@ def renderer() -> Renderer:
     return RENDERER
 
 
+def _turns(*sources: str) -> dict[str, str]:
+    return {f"messages[{place}].content": source for place, source in enumerate(sources)}
+
+
 def _problem(error: InvalidArgument) -> str:
     ((_, problem),) = error.violations
     return problem
@@ -108,7 +112,7 @@ def test_a_template_is_rendered(renderer: Renderer, source: str, text: str) -> N
 @given(st.text(st.characters(codec="utf-8")).filter(lambda text: not re.search(r"\{[{%#]", text)))
 def test_a_text_without_markers_is_rendered_to_itself(text: str) -> None:
     assert RENDERER.render(text, {}, {}) == text
-    assert RENDERER.references(text) == []
+    assert RENDERER.references(text) == ()
 
 
 @given(st.text(st.characters(codec="utf-8")))
@@ -184,7 +188,7 @@ def test_what_cannot_be_rendered_is_said_with_its_line(renderer: Renderer, sourc
     ],
 )
 def test_what_is_no_template_is_said_with_its_line(renderer: Renderer, source: str, problem: str) -> None:
-    for used in (lambda: renderer.check(source, []), lambda: renderer.references(source)):
+    for used in (lambda: renderer.check(source, []), lambda: renderer.prepare(source)):
         with pytest.raises(PromptSyntaxInvalid) as raised:
             used()
         assert _problem(raised.value).startswith(problem)
@@ -217,7 +221,7 @@ def test_references_are_given_once_in_order(renderer: Renderer) -> None:
         "{% include 'b@v1.2' %}{% if x %}{% include 'a:production' %}{% endif %}{% include 'b@v1.2' %}{% include 'c' %}"
     )
 
-    assert renderer.references(source) == ["b@v1.2", "a:production", "c"]
+    assert renderer.prepare(source).references == ("b@v1.2", "a:production", "c")
 
 
 def test_an_include_sees_the_values_and_nothing_that_was_set(renderer: Renderer) -> None:
@@ -283,11 +287,11 @@ def test_sixty_four_includes_are_made_and_no_more(renderer: Renderer) -> None:
 def test_several_sources_are_rendered_within_one_budget(renderer: Renderer) -> None:
     source = "{% for i in range(9000) %}{{ i }}{% endfor %}"
 
-    assert renderer.render_all(["{{ a }}", "b", ""], {"a": 1}, {}) == ["1", "b", ""]
-    assert renderer.render_all([], {}, {}) == []
-    renderer.render_all([source] * 3, {}, {})
+    assert renderer.render_all(_turns("{{ a }}", "b", ""), {"a": 1}, {}) == ["1", "b", ""]
+    assert renderer.render_all({}, {}, {}) == []
+    renderer.render_all(_turns(*[source] * 3), {}, {})
     with pytest.raises(PromptRenderFailed) as raised:
-        renderer.render_all([source] * 12, {}, {})
+        renderer.render_all(_turns(*[source] * 12), {}, {})
     ((field, _),) = raised.value.violations
     assert field in {"messages[4].content", "messages[5].content"}
 

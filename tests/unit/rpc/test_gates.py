@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,10 +13,11 @@ from server.kernel.errors import (
     PermissionDenied,
     PermissionMissing,
     PlatformOnly,
+    SuperAdminOnly,
 )
 from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
-from server.kernel.permissions import Permission
+from server.kernel.permissions import Grant, Permission
 from server.kernel.principal import Call, Principal
 from server.rpc.policy import Access, Rule
 from server.rpc.steps.authenticate import Authenticate, AuthenticationRequired
@@ -58,8 +60,11 @@ class Verifier:
         self._remembered = remembered
         self.verified: list[str] = []
 
-    def recall(self, credential: str) -> Principal | None:
-        return self._known.get(credential) if self._remembered else None
+    def recall_token(self, token: str) -> Principal | None:
+        return self._known.get(token) if self._remembered else None
+
+    def recall_key(self, key: str) -> Principal | None:
+        return None
 
     async def verify_token(self, token: str) -> Principal:
         self.verified.append(token)
@@ -226,6 +231,33 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
             await Authorize(denials, Given())(rule, call)
         assert denials.found == [(call, refused.value)]
         assert refused.value.fields == ({"permission": "users:read"} if error is PermissionMissing else {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({}, None),
+        ({"tenant_id": uuid7(), "home_tenant_id": PLATFORM_TENANT_ID}, None),
+        ({"decided": {READ: Grant(READ, allow=True, role_code="custom", priority=1000)}}, SuperAdminOnly),
+        ({"session_id": None, "api_key_id": uuid7()}, SuperAdminOnly),
+        ({"tenant_id": uuid7()}, PlatformOnly),
+        ({"permissions": frozenset()}, PermissionMissing),
+    ],
+    ids=repr,
+)
+async def test_only_who_is_signed_in_with_the_platforms_own_role_is_a_super_administrator(
+    changes: dict[str, Any], error: type[PermissionDenied] | None
+) -> None:
+    held = {READ: Grant(READ, allow=True, role_code="super_admin", priority=1000)}
+    principal = replace(_principal(READ, tenant_id=PLATFORM_TENANT_ID), decided=held)
+    call = Call("/s/M", "request", "trace", "span", principal=replace(principal, **changes))
+    rule = Rule(READ, platform_only=True, super_admin=True)
+
+    if error is None:
+        await Authorize(Denials(), Given())(rule, call)
+    else:
+        with pytest.raises(error):
+            await Authorize(Denials(), Given())(rule, call)
 
 
 @pytest.mark.parametrize(

@@ -5,30 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from atrium.options.v1 import options_pb2
 from server.kernel.permissions import Permission
 from server.rpc.policy import PolicyError, Rule, read_rules
-
-NO_RULE = None
-
-
-def _service(**rules: Any) -> ServiceDescriptor:
-    """A service whose methods declare these rules."""
-    file = descriptor_pb2.FileDescriptorProto(name="p.proto", package="p", syntax="proto3")
-    file.message_type.add(name="M")
-    service = file.service.add(name="S")
-    for name, rule in rules.items():
-        method = service.method.add(name=name, input_type=".p.M", output_type=".p.M")
-        if rule is not NO_RULE:
-            method.options.Extensions[options_pb2.rule].CopyFrom(options_pb2.Rule(**rule))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return pool.FindServiceByName("p.S")
+from tests.factories.services import NO_RULE, service
 
 
 @pytest.mark.parametrize(
@@ -39,14 +21,20 @@ def _service(**rules: Any) -> ServiceDescriptor:
         ({"public": True}, Rule("public")),
         ({"permission": "users:read", "platform_only": True}, Rule(Permission.USERS_READ, platform_only=True)),
         ({"authenticated": True, "platform_only": True}, Rule("authenticated", platform_only=True)),
+        (
+            {"permission": "users:read", "super_admin": True},
+            Rule(Permission.USERS_READ, platform_only=True, super_admin=True),
+        ),
+        ({"authenticated": True, "super_admin": True}, Rule("authenticated", platform_only=True, super_admin=True)),
         ({"public": True, "ceiling": {"seconds": 90}}, Rule("public", ceiling=90.0)),
         ({"authenticated": True, "ceiling": {"nanos": 500_000_000}}, Rule("authenticated", ceiling=0.5)),
         ({"authenticated": True, "unverified": True}, Rule("authenticated", unverified=True)),
+        ({"permission": "users:read", "detached": True}, Rule(Permission.USERS_READ, detached=True)),
     ],
     ids=repr,
 )
 def test_a_rule_is_read_from_its_method(declared: dict[str, Any], expected: Rule) -> None:
-    assert read_rules([_service(Do=declared)]) == {"/p.S/Do": expected}
+    assert read_rules([service(Do=declared)]) == {"/p.S/Do": expected}
 
 
 @pytest.mark.parametrize(
@@ -59,12 +47,15 @@ def test_a_rule_is_read_from_its_method(declared: dict[str, Any], expected: Rule
         ({"authenticated": False}, "names no access"),
         ({"public": False}, "names no access"),
         ({"public": True, "platform_only": True}, "names no access"),
+        ({"public": True, "super_admin": True}, "names no access"),
         ({"public": True, "unverified": True}, "opens to unverified callers"),
         ({"permission": "users:read", "unverified": True}, "opens to unverified callers"),
         ({"permission": ""}, "'', which is not a permission"),
         ({"permission": "unicorns:ride"}, "'unicorns:ride', which is not a permission"),
         ({"permission": "USERS_READ"}, "not a permission"),
         ({"permission": "authenticated"}, "not a permission"),
+        ({"public": True, "detached": True}, "is detached"),
+        ({"authenticated": True, "detached": True}, "is detached"),
         ({"public": True, "ceiling": {}}, "ceiling"),
         ({"public": True, "ceiling": {"seconds": -1}}, "ceiling"),
     ],
@@ -72,12 +63,12 @@ def test_a_rule_is_read_from_its_method(declared: dict[str, Any], expected: Rule
 )
 def test_a_rule_that_means_nothing_is_refused(declared: Any, complaint: str) -> None:
     with pytest.raises(PolicyError, match=complaint):
-        read_rules([_service(Do=declared)])
+        read_rules([service(Do=declared)])
 
 
 def test_every_method_without_a_rule_is_named_at_once() -> None:
     with pytest.raises(PolicyError) as refused:
-        read_rules([_service(One=NO_RULE, Two={"public": True}, Three={"permission": "x"})])
+        read_rules([service(One=NO_RULE, Two={"public": True}, Three={"permission": "x"})])
 
     assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == ["/p.S/One", "/p.S/Three"]
 

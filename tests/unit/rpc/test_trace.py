@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -137,6 +138,21 @@ def test_there_is_one_credential_or_none_that_counts(metadata: Metadata, expecte
 )
 def test_a_key_and_a_tenant_are_one_text_or_none_that_counts(metadata: Metadata, expected: Credentials) -> None:
     assert Trace().begin(METHOD, metadata, "")[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.7:40000", "198.51.100.7"),
+        ("ipv4:192.0.2.8:40000", "192.0.2.8"),
+        ("unix:/run/atrium.sock", None),
+    ],
+)
+def test_only_a_trusted_proxy_says_where_a_call_comes_from(peer: str, address: str | None) -> None:
+    metadata: Metadata = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.7")]
+
+    assert Trace([ip_network("192.0.2.7")]).begin(METHOD, metadata, peer)[0].address == address
+    assert Trace().begin(METHOD, metadata, peer)[0].address == address_of(peer)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("a" * 600, "a" * 500), (b"bytes", None), ("", "")])

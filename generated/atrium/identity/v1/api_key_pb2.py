@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/identity/v1/api_key.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0e\n\x06prefix\x18\x06 \x01(\t\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x16\n\x0e\x61llowed_models\x18\x08 \x03(\t\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x1bprevious_secret_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x13\x43reateApiKeyRequest\x12\"\n\x04name\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x18\x64\x32\x0b^\\S(.*\\S)?$\x12\x1c\n\x07user_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x36\n\x06scopes\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x64\x18\x01\"\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12*\n\x0e\x61llowed_models\x18\x04 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12\x42\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07@\x01\x12!\n\x0fidempotency_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"l\n\x14\x43reateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0fsecret_withheld\x18\x03 \x01(\x08\"l\n\x12ListApiKeysRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\\\n\x13ListApiKeysResponse\x12,\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13RotateApiKeyRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x9a\x9e\x01\x32\x00\x12!\n\x0fidempotency_key\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"l\n\x14RotateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0fsecret_withheld\x18\x03 \x01(\x08\"+\n\x13RevokeApiKeyRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14RevokeApiKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/identity/v1/api_key.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0e\n\x06prefix\x18\x06 \x01(\t\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x16\n\x0e\x61llowed_models\x18\x08 \x03(\t\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x1bprevious_secret_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x02\n\x13\x43reateApiKeyRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12\x1c\n\x07user_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x36\n\x06scopes\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x64\x18\x01\"\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12*\n\x0e\x61llowed_models\x18\x04 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12\x42\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07@\x01\x12!\n\x0fidempotency_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"l\n\x14\x43reateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0fsecret_withheld\x18\x03 \x01(\x08\"l\n\x12ListApiKeysRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\\\n\x13ListApiKeysResponse\x12,\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13RotateApiKeyRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x9a\x9e\x01\x32\x00\x12!\n\x0fidempotency_key\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"l\n\x14RotateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0fsecret_withheld\x18\x03 \x01(\x08\"+\n\x13RevokeApiKeyRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14RevokeApiKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.api_key_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\272H\021r\017\030d2\013^\\S(.*\\S)?$'
+  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['scopes']._loaded_options = None
@@ -63,19 +63,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEY']._serialized_start=151
   _globals['_APIKEY']._serialized_end=570
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=573
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=863
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=865
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=973
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=975
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1083
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1085
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1177
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1180
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1317
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1319
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1427
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1429
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1472
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1474
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1496
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=886
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=888
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=996
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=998
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1106
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1108
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1200
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1203
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1340
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1342
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1450
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1452
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1495
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1497
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1519
 # @@protoc_insertion_point(module_scope)

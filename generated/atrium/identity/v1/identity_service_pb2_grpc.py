@@ -243,7 +243,8 @@ class IdentityServiceServicer:
     """
 
     def Login(self, request, context):
-        """Signs a user in and begins a session.
+        """Signs a user in and begins a session. Failed sign-ins have the next ones wait, longer each time, by account and by
+        address; while they do, the right password is refused like a wrong one.
 
         Permission: none, and no credential.
 
@@ -258,12 +259,13 @@ class IdentityServiceServicer:
 
     def RefreshToken(self, request, context):
         """Exchanges a refresh token for new tokens of the same session. A refresh token is good for one exchange: a second
-        one ends the session.
+        one, however long after, ends the session and is audited. For five seconds after its exchange the last one gives the
+        same new token again, so that two refreshes at once log nobody out.
 
         Permission: none, and no credential but the refresh token.
 
         - `UNAUTHENTICATED`: the refresh token is unknown, expired or of an ended session (`REFRESH_TOKEN_INVALID`), or was
-        exchanged before (`REFRESH_TOKEN_REUSED`).
+        exchanged before, at whatever time (`REFRESH_TOKEN_REUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -303,14 +305,16 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """Changes the caller's password and ends their other sessions.
+        """Changes the caller's password and ends their other sessions. Wrong current passwords have the next ones wait, as
+        failed sign-ins do; while they do, the right one is refused like a wrong one.
 
         Permission: none but a credential.
 
-        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired, or the session was ended meanwhile
+        (`SESSION_REVOKED`).
         - `PERMISSION_DENIED`: the caller is a program with an API key, and in no session (`SESSION_REQUIRED`).
-        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong (`PASSWORD_INCORRECT`), or the new one is
-        easily guessed (`PASSWORD_GUESSABLE`).
+        - `INVALID_ARGUMENT`: a field is malformed, the current password is wrong or was changed meanwhile
+        (`PASSWORD_INCORRECT`), or the new one is easily guessed (`PASSWORD_GUESSABLE`).
         - `RESOURCE_EXHAUSTED`: too many passwords are being checked (`LOGIN_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -323,7 +327,8 @@ class IdentityServiceServicer:
         Permission: `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the default roles give
+        (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the password is easily guessed (`PASSWORD_GUESSABLE`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
@@ -428,8 +433,8 @@ class IdentityServiceServicer:
         Permission: `roles:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders more than the caller has
-        (`ESCALATION_REFUSED`).
+        - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders, or as a default role all
+        new users, more than the caller has (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `ABORTED`: the role was changed since the etag was read (`ETAG_MISMATCH`).
@@ -553,10 +558,11 @@ class IdentityServiceServicer:
     def PurgeUser(self, request, context):
         """Removes a deleted user for good, with all that belongs to it.
 
-        Permission: `users:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+        Permission: `users:manage`, for the platform's super administrators only; they name the tenant with `x-tenant-id`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the user is not deleted (`NOT_DELETED`).
@@ -581,7 +587,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlockUser(self, request, context):
-        """Lets a locked user in again, and forgets the failed sign-ins that hold them up.
+        """Lets a locked user in again, and forgets the failed sign-ins that hold them up. They are what they were before they
+        were locked: one who was inactive is so again.
 
         Permission: `users:manage`, and all that the user holds.
 
@@ -632,10 +639,11 @@ class IdentityServiceServicer:
     def PurgeRole(self, request, context):
         """Removes a deleted role for good, with all that belongs to it.
 
-        Permission: `roles:manage`, for the platform's administrators only; they name the tenant with `x-tenant-id`.
+        Permission: `roles:manage`, for the platform's super administrators only; they name the tenant with `x-tenant-id`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such role (`ROLE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the role is not deleted (`NOT_DELETED`).
@@ -647,10 +655,11 @@ class IdentityServiceServicer:
     def ListSessions(self, request, context):
         """Lists a user's sessions, the newest first.
 
-        Permission: none but a credential for one's own; for another user's `users:manage`.
+        Permission: none but a credential for one's own; for another user's, and with an API key, `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the sessions are another user's, and the caller lacks the permission.
+        - `PERMISSION_DENIED`: the sessions are another user's or the caller is a key, and the caller lacks the permission or
+        does not hold all that the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -661,9 +670,11 @@ class IdentityServiceServicer:
     def RevokeSession(self, request, context):
         """Ends a session: its access and refresh tokens are refused everywhere within a second.
 
-        Permission: none but a credential for one's own; for another user's `users:manage`.
+        Permission: none but a credential for one's own; for another user's, and with an API key, `users:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller is a key, and lacks the permission; the session is another user's, and the caller
+        does not hold all that the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such session, or it is another user's and the caller lacks the permission
         (`SESSION_NOT_FOUND`).
@@ -675,13 +686,16 @@ class IdentityServiceServicer:
     def CreateApiKey(self, request, context):
         """Creates a key for a program. Its secret is shown in this answer and never again.
 
-        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+        Permission: none but a credential for one's own; for a service account's, and with an API key, `api_keys:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the user is another and the caller lacks the permission, or the caller does not hold what the
-        key would allow (`ESCALATION_REFUSED`).
+        - `PERMISSION_DENIED`: the user is another or the caller is a key, and the permission is lacking; the user is another
+        person (`API_KEY_NOT_YOURS`); the caller does not hold what the key would allow, or all that the service account
+        holds (`ESCALATION_REFUSED`); or the caller is a key, and the new one would be for more models, or longer
+        (`API_KEY_TOO_WIDE`).
         - `INVALID_ARGUMENT`: a field is malformed, or a scope is no permission.
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the user is deleted (`USER_DELETED`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -691,10 +705,10 @@ class IdentityServiceServicer:
     def ListApiKeys(self, request, context):
         """Lists a user's keys, the newest first.
 
-        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+        Permission: none but a credential for one's own; for another user's, and with an API key, `api_keys:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the keys are another user's, and the caller lacks the permission.
+        - `PERMISSION_DENIED`: the keys are another user's or the caller is a key, and the permission is lacking.
         - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         """
@@ -705,14 +719,15 @@ class IdentityServiceServicer:
     def RotateApiKey(self, request, context):
         """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace.
 
-        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+        Permission: none but a credential for one's own; for a service account's, and with an API key, `api_keys:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the user is another and the caller lacks the permission, or the caller does not hold what the
-        key would allow (`ESCALATION_REFUSED`).
+        - `PERMISSION_DENIED`: the caller is a key and lacks the permission; the key is another person's
+        (`API_KEY_NOT_YOURS`); the caller does not hold what it allows, or all that the service account holds
+        (`ESCALATION_REFUSED`); or the caller is a key that is for fewer models, or not for as long (`API_KEY_TOO_WIDE`).
         - `INVALID_ARGUMENT`: a field is malformed.
-        - `NOT_FOUND`: the tenant has no such key, or it is another user's and the caller lacks the permission
-        (`API_KEY_NOT_FOUND`).
+        - `NOT_FOUND`: the tenant has no such key, its user is deleted, or it is another user's and the caller lacks the
+        permission (`API_KEY_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the key was revoked or has expired (`API_KEY_ENDED`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
@@ -723,12 +738,13 @@ class IdentityServiceServicer:
     def RevokeApiKey(self, request, context):
         """Ends a key: it is refused everywhere within a second.
 
-        Permission: none but a credential for one's own; for another user's `api_keys:manage`.
+        Permission: none but a credential for one's own; for another user's, and with an API key, `api_keys:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller is a key, and lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
-        - `NOT_FOUND`: the tenant has no such key, or it is another user's and the caller lacks the permission
-        (`API_KEY_NOT_FOUND`).
+        - `NOT_FOUND`: the tenant has no such key, its user is deleted, or it is another user's and the caller lacks the
+        permission (`API_KEY_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -743,7 +759,7 @@ class IdentityServiceServicer:
 
         - `INVALID_ARGUMENT`: a field is malformed.
         - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
+        - `RESOURCE_EXHAUSTED`: too much mail is on its way, at all or for the caller's address (`MAIL_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

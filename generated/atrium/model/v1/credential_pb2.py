@@ -27,7 +27,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/model/v1/credential.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x01\n\nCredential\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\tlast_four\x18\x08 \x01(\t\"\xe9\x02\n\x17\x43reateCredentialRequest\x12=\n\x08provider\x18\x01 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\x64\x32\x0b^\\S(.*\\S)?$\x12,\n\x08\x62\x61se_url\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01\xd8\x01\x01\x12&\n\x06secret\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[!-~]{8,1000}$\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:r\xbaHo\x1am\n\x0f\x62\x61se_url.custom\x12/a custom provider\'s credential needs a base_url\x1a)this.provider != 3 || this.base_url != \'\'\"K\n\x18\x43reateCredentialResponse\x12/\n\ncredential\x18\x01 \x01(\x0b\x32\x1b.atrium.model.v1.Credential\"R\n\x16ListCredentialsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"d\n\x17ListCredentialsResponse\x12\x30\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x1b.atrium.model.v1.Credential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x17RotateCredentialRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12&\n\x06secret\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[!-~]{8,1000}$\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"K\n\x18RotateCredentialResponse\x12/\n\ncredential\x18\x01 \x01(\x0b\x32\x1b.atrium.model.v1.Credential\"F\n\x17\x44\x65leteCredentialRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1a\n\x18\x44\x65leteCredentialResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/model/v1/credential.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x01\n\nCredential\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\tlast_four\x18\x08 \x01(\t\"\x80\x03\n\x17\x43reateCredentialRequest\x12=\n\x08provider\x18\x01 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x39\n\x04name\x18\x02 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12,\n\x08\x62\x61se_url\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01\xd8\x01\x01\x12&\n\x06secret\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[!-~]{8,1000}$\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:r\xbaHo\x1am\n\x0f\x62\x61se_url.custom\x12/a custom provider\'s credential needs a base_url\x1a)this.provider != 3 || this.base_url != \'\'\"K\n\x18\x43reateCredentialResponse\x12/\n\ncredential\x18\x01 \x01(\x0b\x32\x1b.atrium.model.v1.Credential\"R\n\x16ListCredentialsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"d\n\x17ListCredentialsResponse\x12\x30\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x1b.atrium.model.v1.Credential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x17RotateCredentialRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12&\n\x06secret\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[!-~]{8,1000}$\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"K\n\x18RotateCredentialResponse\x12/\n\ncredential\x18\x01 \x01(\x0b\x32\x1b.atrium.model.v1.Credential\"F\n\x17\x44\x65leteCredentialRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1a\n\x18\x44\x65leteCredentialResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['provider']._loaded_options = None
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATECREDENTIALREQUEST'].fields_by_name['name']._serialized_options = b'\272H\021r\017\030d2\013^\\S(.*\\S)?$'
+  _globals['_CREATECREDENTIALREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['base_url']._loaded_options = None
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\027r\022\030\200\0202\n^https?://\210\001\001\330\001\001'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['secret']._loaded_options = None
@@ -63,19 +63,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDENTIAL']._serialized_start=145
   _globals['_CREDENTIAL']._serialized_end=383
   _globals['_CREATECREDENTIALREQUEST']._serialized_start=386
-  _globals['_CREATECREDENTIALREQUEST']._serialized_end=747
-  _globals['_CREATECREDENTIALRESPONSE']._serialized_start=749
-  _globals['_CREATECREDENTIALRESPONSE']._serialized_end=824
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=826
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=908
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=910
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=1010
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1012
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1122
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1124
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1199
-  _globals['_DELETECREDENTIALREQUEST']._serialized_start=1201
-  _globals['_DELETECREDENTIALREQUEST']._serialized_end=1271
-  _globals['_DELETECREDENTIALRESPONSE']._serialized_start=1273
-  _globals['_DELETECREDENTIALRESPONSE']._serialized_end=1299
+  _globals['_CREATECREDENTIALREQUEST']._serialized_end=770
+  _globals['_CREATECREDENTIALRESPONSE']._serialized_start=772
+  _globals['_CREATECREDENTIALRESPONSE']._serialized_end=847
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=849
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=931
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=933
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=1033
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1035
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1145
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1147
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1222
+  _globals['_DELETECREDENTIALREQUEST']._serialized_start=1224
+  _globals['_DELETECREDENTIALREQUEST']._serialized_end=1294
+  _globals['_DELETECREDENTIALRESPONSE']._serialized_start=1296
+  _globals['_DELETECREDENTIALRESPONSE']._serialized_end=1322
 # @@protoc_insertion_point(module_scope)

@@ -280,7 +280,8 @@ class ModelServiceServicer:
         the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
+        (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
@@ -301,6 +302,11 @@ class ModelServiceServicer:
         and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
         who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`.
 
+        It takes no idempotency key, since its answer is not one message that could be given again; what a key is for, not to
+        pay twice for a call that is repeated, the `generation_id` of `started` does: with it the very stream is taken up
+        again, and no model is asked. Until `started` has come a call that is repeated is a new one, and the one before
+        it, if it was `resumable`, goes on unread for ten minutes at most.
+
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
@@ -311,8 +317,10 @@ class ModelServiceServicer:
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
         up again (`GENERATION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
-        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`).
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
+        (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or so many
+        resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.
         """
@@ -346,7 +354,7 @@ class ModelServiceServicer:
         the provider refuses the request (`MODEL_REQUEST_REJECTED`).
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not embed (`MODEL_KIND_MISMATCH`), or its
-        provider is not set up (`MODEL_NOT_CONFIGURED`).
+        provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential (`MODEL_CREDENTIAL_REFUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
@@ -597,13 +605,15 @@ class ModelServiceServicer:
 
     def SetModelLimits(self, request, context):
         """Sets what a user or an API key may use of models, from the next call on, in place of any limits before. The tenant's own
-        are among its settings (`UpdateTenantConfig`).
+        are among its settings (`UpdateTenantConfig`). It needs no idempotency key: what it sets is all in the request, so made
+        again, without an etag, it changes nothing.
 
         Permission: `limits:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or the user or key is not one of the tenant's (`LIMIT_SUBJECT_UNKNOWN`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user or key (`LIMIT_SUBJECT_UNKNOWN`).
         - `ABORTED`: the limits were changed since the etag was read (`ETAG_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -618,6 +628,7 @@ class ModelServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such user or key (`LIMIT_SUBJECT_UNKNOWN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -658,7 +669,8 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or two of user, API key and prompt version are named (`DIMENSIONS_EXCLUSIVE`).
+        - `INVALID_ARGUMENT`: a field is malformed, two of user, API key and prompt version are named (`DIMENSIONS_EXCLUSIVE`), or
+        the page token is of another list (`PAGE_TOKEN_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -150,7 +150,7 @@ class DeleteModelLimitsResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelUsageRequest(_message.Message):
-    __slots__ = ("group_by", "day_from", "day_until", "model_id", "user_id", "api_key_id", "prompt_version_id", "limit")
+    __slots__ = ("group_by", "day_from", "day_until", "model_id", "user_id", "api_key_id", "prompt_version_id", "limit", "page_token")
     GROUP_BY_FIELD_NUMBER: _ClassVar[int]
     DAY_FROM_FIELD_NUMBER: _ClassVar[int]
     DAY_UNTIL_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +159,7 @@ class GetModelUsageRequest(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_VERSION_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     group_by: _containers.RepeatedScalarFieldContainer[UsageDimension]
     day_from: _timestamp_pb2.Timestamp
     day_until: _timestamp_pb2.Timestamp
@@ -167,7 +168,8 @@ class GetModelUsageRequest(_message.Message):
     api_key_id: str
     prompt_version_id: str
     limit: int
-    def __init__(self, group_by: _Optional[_Iterable[_Union[UsageDimension, str]]] = ..., day_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., day_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model_id: _Optional[str] = ..., user_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    page_token: str
+    def __init__(self, group_by: _Optional[_Iterable[_Union[UsageDimension, str]]] = ..., day_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., day_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model_id: _Optional[str] = ..., user_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
     __slots__ = ("day", "model_id", "user_id", "api_key_id", "prompt_version_id", "calls", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "average_latency")
@@ -200,7 +202,9 @@ class ModelUsage(_message.Message):
     def __init__(self, day: _Optional[str] = ..., model_id: _Optional[str] = ..., user_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., calls: _Optional[int] = ..., errors: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_usd: _Optional[str] = ..., average_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class GetModelUsageResponse(_message.Message):
-    __slots__ = ("usage",)
+    __slots__ = ("usage", "next_page_token")
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
-    def __init__(self, usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

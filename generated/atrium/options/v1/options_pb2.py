@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61trium/options/v1/options.proto\x12\x11\x61trium.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xcb\x01\n\x04Rule\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x17\n\rauthenticated\x18\x02 \x01(\x08H\x00\x12\x10\n\x06public\x18\x03 \x01(\x08H\x00\x12\x15\n\rplatform_only\x18\x04 \x01(\x08\x12*\n\x07\x63\x65iling\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunverified\x18\x06 \x01(\x08\x12\x0f\n\x07\x66\x65\x61ture\x18\x07 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x08 \x01(\x08\x42\x08\n\x06\x61\x63\x63\x65ss:G\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0b\x32\x17.atrium.options.v1.Ruleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61trium/options/v1/options.proto\x12\x11\x61trium.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe0\x01\n\x04Rule\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x17\n\rauthenticated\x18\x02 \x01(\x08H\x00\x12\x10\n\x06public\x18\x03 \x01(\x08H\x00\x12\x15\n\rplatform_only\x18\x04 \x01(\x08\x12*\n\x07\x63\x65iling\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunverified\x18\x06 \x01(\x08\x12\x0f\n\x07\x66\x65\x61ture\x18\x07 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x08 \x01(\x08\x12\x13\n\x0bsuper_admin\x18\t \x01(\x08\x42\x08\n\x06\x61\x63\x63\x65ss:G\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0b\x32\x17.atrium.options.v1.Ruleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.options.v1.options_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RULE']._serialized_start=121
-  _globals['_RULE']._serialized_end=324
+  _globals['_RULE']._serialized_end=345
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ RULE_FIELD_NUMBER: _ClassVar[int]
 rule: _descriptor.FieldDescriptor
 
 class Rule(_message.Message):
-    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified", "feature", "detached")
+    __slots__ = ("permission", "authenticated", "public", "platform_only", "ceiling", "unverified", "feature", "detached", "super_admin")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     AUTHENTICATED_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class Rule(_message.Message):
     UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     DETACHED_FIELD_NUMBER: _ClassVar[int]
+    SUPER_ADMIN_FIELD_NUMBER: _ClassVar[int]
     permission: str
     authenticated: bool
     public: bool
@@ -29,4 +30,5 @@ class Rule(_message.Message):
     unverified: bool
     feature: str
     detached: bool
-    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ..., feature: _Optional[str] = ..., detached: _Optional[bool] = ...) -> None: ...
+    super_admin: bool
+    def __init__(self, permission: _Optional[str] = ..., authenticated: _Optional[bool] = ..., public: _Optional[bool] = ..., platform_only: _Optional[bool] = ..., ceiling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unverified: _Optional[bool] = ..., feature: _Optional[str] = ..., detached: _Optional[bool] = ..., super_admin: _Optional[bool] = ...) -> None: ...

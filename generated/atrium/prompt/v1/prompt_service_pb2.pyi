@@ -45,13 +45,17 @@ class RenderPromptResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., version_id: _Optional[str] = ..., text: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_version_pb2.PromptMessage, _Mapping]]] = ..., settings: _Optional[_Union[_version_pb2.PromptSettings, _Mapping]] = ...) -> None: ...
 
 class WatchPromptsRequest(_message.Message):
-    __slots__ = ("template_ids",)
+    __slots__ = ("template_ids", "watch_id", "after_seq")
     TEMPLATE_IDS_FIELD_NUMBER: _ClassVar[int]
+    WATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     template_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, template_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    watch_id: str
+    after_seq: int
+    def __init__(self, template_ids: _Optional[_Iterable[str]] = ..., watch_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class WatchPromptsResponse(_message.Message):
-    __slots__ = ("changed", "removed_id", "synced", "heartbeat")
+    __slots__ = ("changed", "removed_id", "synced", "heartbeat", "reset", "ended", "seq", "watch_id")
     class State(_message.Message):
         __slots__ = ("template", "labels")
         TEMPLATE_FIELD_NUMBER: _ClassVar[int]
@@ -65,15 +69,29 @@ class WatchPromptsResponse(_message.Message):
     class Heartbeat(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Reset(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Ended(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     REMOVED_ID_FIELD_NUMBER: _ClassVar[int]
     SYNCED_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     changed: WatchPromptsResponse.State
     removed_id: str
     synced: WatchPromptsResponse.Synced
     heartbeat: WatchPromptsResponse.Heartbeat
-    def __init__(self, changed: _Optional[_Union[WatchPromptsResponse.State, _Mapping]] = ..., removed_id: _Optional[str] = ..., synced: _Optional[_Union[WatchPromptsResponse.Synced, _Mapping]] = ..., heartbeat: _Optional[_Union[WatchPromptsResponse.Heartbeat, _Mapping]] = ...) -> None: ...
+    reset: WatchPromptsResponse.Reset
+    ended: WatchPromptsResponse.Ended
+    seq: int
+    watch_id: str
+    def __init__(self, changed: _Optional[_Union[WatchPromptsResponse.State, _Mapping]] = ..., removed_id: _Optional[str] = ..., synced: _Optional[_Union[WatchPromptsResponse.Synced, _Mapping]] = ..., heartbeat: _Optional[_Union[WatchPromptsResponse.Heartbeat, _Mapping]] = ..., reset: _Optional[_Union[WatchPromptsResponse.Reset, _Mapping]] = ..., ended: _Optional[_Union[WatchPromptsResponse.Ended, _Mapping]] = ..., seq: _Optional[int] = ..., watch_id: _Optional[str] = ...) -> None: ...
 
 class GetTemplateStatsRequest(_message.Message):
     __slots__ = ("template_id", "day_from", "day_until")

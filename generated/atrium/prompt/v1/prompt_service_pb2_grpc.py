@@ -142,7 +142,8 @@ class PromptServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `ALREADY_EXISTS`: the name is taken (`TEMPLATE_NAME_TAKEN`).
-        - `FAILED_PRECONDITION`: a personal one, by somebody who does not belong to the tenant (`TEMPLATE_NOT_PERSONAL`).
+        - `FAILED_PRECONDITION`: a personal one, by somebody who does not belong to the tenant (`TEMPLATE_NOT_PERSONAL`), or a
+        public one that would not be the platform's (`TEMPLATE_NOT_PUBLIC`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -164,7 +165,7 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTemplates(self, request, context):
-        """Lists the templates of the tenant that the caller sees, or the public ones of every tenant, the newest first.
+        """Lists the templates of the tenant that the caller sees, or the platform's public ones, the newest first.
 
         Permission: `templates:read`; with `deleted` also `deleted:read`.
 
@@ -186,7 +187,8 @@ class PromptServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`).
         - `ALREADY_EXISTS`: the name is taken (`TEMPLATE_NAME_TAKEN`).
-        - `FAILED_PRECONDITION`: to be made personal by somebody else than its owner (`TEMPLATE_NOT_PERSONAL`).
+        - `FAILED_PRECONDITION`: to be made personal by somebody else than its owner (`TEMPLATE_NOT_PERSONAL`), or public
+        though it is not the platform's (`TEMPLATE_NOT_PUBLIC`).
         - `ABORTED`: the template was changed since the etag was read (`ETAG_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -228,10 +230,11 @@ class PromptServiceServicer:
     def PurgeTemplate(self, request, context):
         """Removes a deleted template for good, with its versions and labels.
 
-        Permission: `templates:manage`, for the platform's administrators only.
+        Permission: `templates:manage`, for the platform's super administrators only.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such template (`TEMPLATE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: it is not deleted (`NOT_DELETED`).
@@ -254,6 +257,9 @@ class PromptServiceServicer:
         - `ALREADY_EXISTS`: there is a version of that name (`VERSION_TAKEN`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        - `RESOURCE_EXHAUSTED`: as much work on prompts is under way as the server takes of one tenant, or of all
+        (`PROMPTS_BUSY`).
+        - `DEADLINE_EXCEEDED`: checking it took too long (`PROMPT_WORK_TOO_LONG`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -298,6 +304,9 @@ class PromptServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the caller sees no such template (`TEMPLATE_NOT_FOUND`), or it has no such version
         (`VERSION_NOT_FOUND`).
+        - `RESOURCE_EXHAUSTED`: as much work on prompts is under way as the server takes of one tenant, or of all
+        (`PROMPTS_BUSY`).
+        - `DEADLINE_EXCEEDED`: comparing them took too long (`PROMPT_WORK_TOO_LONG`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -365,6 +374,9 @@ class PromptServiceServicer:
         (`VERSION_NOT_FOUND`) or label (`LABEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`), or has no version yet
         (`TEMPLATE_WITHOUT_VERSION`).
+        - `RESOURCE_EXHAUSTED`: as much work on prompts is under way as the server takes of one tenant, or of all
+        (`PROMPTS_BUSY`).
+        - `DEADLINE_EXCEEDED`: rendering it took too long (`PROMPT_WORK_TOO_LONG`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -374,8 +386,14 @@ class PromptServiceServicer:
         """Tells of every change to templates and their labels within a second, so that a client can keep what it renders.
 
         The stream begins with each template as it is, and `synced`; then a template comes again whenever it, its newest
-        version or a label changes, and `removed_id` when the caller does not see it any more. Where the server may have
-        missed a change, all comes again, from the beginning to `synced`. It goes on until the caller ends it.
+        version or a label changes, or any template that one of its versions includes, by whatever way; and `removed_id` when
+        the caller does not see it any more. Where the server may have missed a change, `reset` comes, and then all again, up
+        to `synced`. When nothing changes there is a heartbeat every ten seconds. After about an hour the stream ends with
+        `ended`, and so it does where another stream has resumed the watch.
+
+        Events are numbered without gaps. A stream that was interrupted is resumed with its `watch_id` and, in `after_seq`, the
+        last event that came; its next is the one after it. A server knows what was watched for five minutes, and another
+        server does not: where the watch is not known any more it begins anew, under another `watch_id`, with `reset`.
 
         Permission: `templates:read`.
 
@@ -383,7 +401,7 @@ class PromptServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`).
-        - `DEADLINE_EXCEEDED`: the stream lasted an hour: watch again.
+        - `DEADLINE_EXCEEDED`: the stream lasted an hour, and was not read when it would have ended: resume it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -259,7 +259,7 @@ class TenantServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`).
+        - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`), or its purge has begun (`TENANT_PURGE_BEGUN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -267,12 +267,14 @@ class TenantServiceServicer:
 
     def PurgeTenant(self, request, context):
         """Removes a deleted tenant for good, with everything that is its own. What is left is an entry in the platform's
-        audit log that says how much it was.
+        audit log that says how much it was. A purge that is interrupted is taken up again by the next one, or by the server
+        itself within an hour.
 
-        Permission: `tenants:manage`, for the platform's administrators only.
+        Permission: `tenants:manage`, for the platform's super administrators only.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission, or is not of the platform.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such tenant (`TENANT_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the tenant is not deleted (`NOT_DELETED`), or the server does not know the database's owner
@@ -304,7 +306,7 @@ class TenantServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another export (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,0 +1,86 @@
+"""Work on prompts: at once where it is little, and otherwise where it keeps no other call waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+from uuid import UUID
+
+from server.kernel.principal import current_call
+from server.prompt import worker
+from server.prompt.domain import Version, sources_of
+from server.prompt.rendering import Prepared, Renderer, Unread
+from server.prompt.variables import Variable, bind
+from server.prompt.workers import Workers
+
+_MOST_HEAVY = 10_000
+_LONG_BYTES = 8_192
+"""Values beyond it are not even read where all calls are served."""
+
+Result = TypeVar("Result")
+
+
+class PromptWork:
+    """Prepares, renders and compares, for the caller. Every method raises PromptsBusy and PromptWorkTooLong."""
+
+    def __init__(self, renderer: Renderer, workers: Workers) -> None:
+        self._renderer = renderer
+        self._workers = workers
+        # Versions that were too much before: what was done of them at once was done for nothing.
+        self._heavy: set[UUID] = set()
+
+    async def references(self, sources: Collection[str]) -> dict[str, Sequence[str]]:
+        """What each source itself includes, each once, in order. Raises PromptSyntaxInvalid."""
+        known = {source: self._renderer.references(source) for source in sources}
+        unread = [source for source, found in known.items() if found is None]
+        if unread:
+            made = await self._run(worker.prepared, unread)
+            self._learn(unread, made)
+            known |= {source: prepared.references for source, prepared in zip(unread, made, strict=True)}
+        return {source: found or () for source, found in known.items()}
+
+    async def check(self, sources: Mapping[str, str], variables: Sequence[Variable]) -> None:
+        """Raises PromptSyntaxInvalid, PromptVariablesInvalid."""
+        self._learn(sources.values(), await self._run(worker.checked, sources, variables))
+
+    async def render(
+        self, version: Version, values: Mapping[str, Any], includes: Mapping[str, str], size: int
+    ) -> Sequence[str]:
+        """The texts of the version, one of them or one for each turn. `size`: bytes of the values.
+
+        Raises the refusals of `bind` and of `Renderer.render_all`.
+        """
+        sources = sources_of(version.content)
+        if size <= _LONG_BYTES and version.id not in self._heavy:
+            bound = bind(version.variables, values)
+            texts = await self._at_once(sources, bound, includes)
+            if texts is not None:
+                return texts
+            if len(self._heavy) == _MOST_HEAVY:
+                self._heavy.clear()
+            self._heavy.add(version.id)
+        return await self._run(worker.rendered, sources, version.variables, values, includes)
+
+    async def differences(self, pairs: Sequence[tuple[str, str]], old_name: str, new_name: str) -> Sequence[str]:
+        """The difference of each pair, as a unified diff."""
+        return await self._run(worker.differences, pairs, old_name, new_name)
+
+    async def _at_once(
+        self, sources: Mapping[str, str], bound: Mapping[str, Any], includes: Mapping[str, str]
+    ) -> Sequence[str] | None:
+        """None where that is too much to be done where calls are served."""
+        with suppress(Unread):
+            return self._renderer.render_at_once(sources, bound, includes)
+        await self.references([*sources.values(), *includes.values()])
+        # They may be so many that preparing the last has made the first forgotten.
+        with suppress(Unread):
+            return self._renderer.render_at_once(sources, bound, includes)
+        return None
+
+    async def _run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        return await self._workers.run(current_call().caller.tenant_id, work, *arguments)
+
+    def _learn(self, sources: Collection[str], prepared: Sequence[Prepared]) -> None:
+        for source, made in zip(sources, prepared, strict=True):
+            self._renderer.learn(source, made)

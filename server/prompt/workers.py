@@ -1,0 +1,164 @@
+"""Processes for work that would hold up the calls of others: few, started when they are needed, each tenant in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from server.kernel.tasks import Background
+from server.prompt import worker
+from server.prompt.errors import PromptsBusy, PromptWorkTooLong
+
+_MOST_SECONDS = 5.0
+"""What is allowed takes a second or two; whatever takes longer has found a way around its bounds."""
+
+_MOST_SECONDS_TO_START = 30.0
+_MOST_WAITING = 64
+_MOST_OF_A_TENANT = 8
+_RETRY_SECONDS = 1.0
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+Result = TypeVar("Result")
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    tenant_id: UUID
+    request: bytes
+    answer: asyncio.Future[bytes]
+
+
+class Workers:
+    """Does work in processes of its own. Tenants take turns, however much one of them asks for."""
+
+    def __init__(
+        self,
+        parallel: int,
+        seconds: float = _MOST_SECONDS,
+        most_waiting: int = _MOST_WAITING,
+        most_of_a_tenant: int = _MOST_OF_A_TENANT,
+    ) -> None:
+        """`parallel`: how many processes. `seconds`: what one piece of work may take; its process is ended then.
+        `most_waiting`, `most_of_a_tenant`: pieces of work that are waiting or under way, of all and of one.
+        """
+        self._parallel = parallel
+        self._seconds = seconds
+        self._most_waiting = most_waiting
+        self._most_of_a_tenant = most_of_a_tenant
+        self._waiting: OrderedDict[UUID, deque[_Job]] = OrderedDict()
+        self._held: dict[UUID, int] = {}
+        self._working = 0
+        self._idle: list[Process] = []
+        self._tasks = Background()
+
+    async def run(self, tenant_id: UUID, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What the function of `worker` returns. Raises what it raises, PromptsBusy, PromptWorkTooLong."""
+        held = self._held.get(tenant_id, 0)
+        if held >= self._most_of_a_tenant or sum(self._held.values()) >= self._most_waiting:
+            raise PromptsBusy("work on prompts at once", _RETRY_SECONDS)
+        job = _Job(tenant_id, worker.packed((work, arguments)), asyncio.get_running_loop().create_future())
+        self._held[tenant_id] = held + 1
+        self._waiting.setdefault(tenant_id, deque()).append(job)
+        self._start_next()
+        result: Result = worker.outcome(await job.answer)
+        return result
+
+    async def close(self) -> None:
+        """Ends the processes, whatever they work on."""
+        for job in (job for jobs in self._waiting.values() for job in jobs):
+            job.answer.cancel()
+        self._waiting.clear()
+        await self._tasks.close(seconds=0)
+        await asyncio.gather(*(_ended(process) for process in self._idle))
+        self._idle.clear()
+
+    def _start_next(self) -> None:
+        if self._waiting and self._working < self._parallel:
+            tenant_id, jobs = self._waiting.popitem(last=False)
+            job = jobs.popleft()
+            if jobs:
+                self._waiting[tenant_id] = jobs  # behind all others
+            self._working += 1
+            self._tasks.start(self._work(job), "work on a prompt")
+
+    async def _work(self, job: _Job) -> None:
+        try:
+            if not job.answer.done():  # whoever asked may have gone
+                await self._answer(job)
+        finally:
+            self._working -= 1
+            self._held[job.tenant_id] -= 1
+            if not self._held[job.tenant_id]:
+                del self._held[job.tenant_id]
+            self._start_next()
+
+    async def _answer(self, job: _Job) -> None:
+        """Has a process do the work. It is used again only where it has answered."""
+        process = None
+        try:
+            process = self._idle.pop() if self._idle else await _started()
+            async with asyncio.timeout(self._seconds):
+                answer = await _asked(process, job.request)
+        except BaseException as error:
+            if process is not None:
+                await _ended(process)
+            _give(job.answer, PromptWorkTooLong() if isinstance(error, TimeoutError) else error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._idle.append(process)
+            _give(job.answer, answer)
+
+
+def _give(future: asyncio.Future[bytes], outcome: bytes | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, bytes):
+        future.set_result(outcome)
+    elif isinstance(outcome, asyncio.CancelledError):
+        future.cancel()
+    else:
+        future.set_exception(outcome)
+
+
+async def _started() -> Process:
+    # What renders tenants' texts is given no secret, and finds modules as this process found them.
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", worker.__name__, stdin=PIPE, stdout=PIPE, env=environment
+    )
+    try:
+        async with asyncio.timeout(_MOST_SECONDS_TO_START):
+            await _read(process)
+    except BaseException:
+        await _ended(process)
+        raise
+    return process
+
+
+async def _asked(process: Process, request: bytes) -> bytes:
+    """Its answer. Raises IncompleteReadError, ConnectionError where the process ended."""
+    assert process.stdin is not None
+    process.stdin.write(request)
+    await process.stdin.drain()
+    return await _read(process)
+
+
+async def _read(process: Process) -> bytes:
+    assert process.stdout is not None
+    (length,) = worker.LENGTH.unpack(await process.stdout.readexactly(worker.LENGTH.size))
+    return await process.stdout.readexactly(length)
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()

@@ -1,0 +1,270 @@
+"""What is taken away is gone at once where it was taken, and within a second everywhere else, come what may."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+
+from atrium.identity.v1 import api_key_pb2, identity_service_pb2_grpc, role_pb2, session_pb2, user_pb2
+from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from server.identity.tokens import OneTimeToken
+from server.kernel.ids import uuid7
+from tests.databases import Scratch
+from tests.factories.world import PASSWORD, Person, World, refused
+from tests.servers import serving
+
+CODE = grpc.StatusCode
+ROLES = identity.ListRolesRequest()
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'atrium listener' AND datname = current_database()"
+)
+
+
+@asynccontextmanager
+async def _two_servers(scratch: Scratch) -> AsyncIterator[tuple[World, identity_service_pb2_grpc.IdentityServiceStub]]:
+    """A server, and what the identity service of a second one on the same database says."""
+    async with (
+        serving(scratch.settings()) as (app, port),
+        serving(scratch.settings()) as (_, second_port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{second_port}") as second_channel,
+    ):
+        administrator = await app.founding.first_platform_administrator()
+        assert administrator is not None
+        yield World(channel, administrator), identity_service_pb2_grpc.IdentityServiceStub(second_channel)
+
+
+@dataclass
+class Scene:
+    """Somebody who may do something, and those who can take it away."""
+
+    world: World
+    admin: Any
+    administrator: Person
+    person: Person
+    metadata: Any = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    async def key(self) -> Any:
+        """A key of the person's, with which they call."""
+        request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["roles:read"])
+        made = await self.world.identity.CreateApiKey(request, metadata=self.person.metadata)
+        self.metadata = (("x-api-key", made.secret),)
+        return made.api_key
+
+
+async def _log_out(scene: Scene) -> None:
+    await scene.world.identity.Logout(identity.LogoutRequest(), metadata=scene.person.metadata)
+
+
+async def _make_inactive(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    request = identity.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
+    await world.identity.UpdateUser(request, metadata=administrator.metadata)
+
+
+async def _lock(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    await world.identity.LockUser(user_pb2.LockUserRequest(id=person.id), metadata=administrator.metadata)
+
+
+async def _delete(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
+
+
+async def _revoke_the_session(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    listed = await world.identity.ListSessions(session_pb2.ListSessionsRequest(), metadata=person.metadata)
+    request = session_pb2.RevokeSessionRequest(id=listed.sessions[0].id)
+    await world.identity.RevokeSession(request, metadata=administrator.metadata)
+
+
+async def _change_the_password_elsewhere(scene: Scene) -> None:
+    world, person = scene.world, scene.person
+    elsewhere = await world.sign_in(person.tenant, person.username)
+    request = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another good one")
+    await world.identity.ChangePassword(request, metadata=elsewhere.metadata)
+
+
+async def _unassign_the_role(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    for role in held.roles:
+        request = identity.UnassignRoleRequest(user_id=person.id, role_id=role.id)
+        await world.identity.UnassignRole(request, metadata=administrator.metadata)
+
+
+async def _empty_the_role(scene: Scene) -> None:
+    world, administrator, person = scene.world, scene.administrator, scene.person
+    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    for role in held.roles:
+        if not role.system:
+            request = identity.SetRolePermissionsRequest(role_id=role.id)
+            await world.identity.SetRolePermissions(request, metadata=administrator.metadata)
+
+
+async def _delete_the_role(scene: Scene) -> None:
+    delete = role_pb2.DeleteRoleRequest(id=scene.extra["role"].id)
+    await scene.world.identity.DeleteRole(delete, metadata=scene.administrator.metadata)
+
+
+async def _let_another_role_weigh_more(scene: Scene) -> None:
+    raised = identity.UpdateRoleRequest(id=scene.extra["denying"].id, priority=90)
+    await scene.world.identity.UpdateRole(raised, metadata=scene.administrator.metadata)
+
+
+async def _suspend_the_tenant(scene: Scene) -> None:
+    suspend = tenant.SuspendTenantRequest(id=scene.administrator.tenant_id)
+    await scene.world.tenants.SuspendTenant(suspend, metadata=(await scene.world.platform()).metadata)
+
+
+async def _delete_the_tenant(scene: Scene) -> None:
+    delete = tenant.DeleteTenantRequest(id=scene.administrator.tenant_id)
+    await scene.world.tenants.DeleteTenant(delete, metadata=(await scene.world.platform()).metadata)
+
+
+async def _ask_for_a_verified_address(scene: Scene) -> None:
+    change = tenant.UpdateTenantConfigRequest(tenant_id=scene.administrator.tenant_id, require_verified_email=True)
+    await scene.world.tenants.UpdateTenantConfig(change, metadata=(await scene.world.platform()).metadata)
+
+
+async def _revoke_the_key(scene: Scene) -> None:
+    revoke = api_key_pb2.RevokeApiKeyRequest(id=scene.extra["key"].id)
+    await scene.world.identity.RevokeApiKey(revoke, metadata=scene.administrator.metadata)
+
+
+async def _rotate_the_key(scene: Scene) -> None:
+    rotate = api_key_pb2.RotateApiKeyRequest(id=scene.extra["key"].id)
+    await scene.world.identity.RotateApiKey(rotate, metadata=scene.person.metadata)
+
+
+async def _reset_the_password(scene: Scene) -> None:
+    token = OneTimeToken.generate(UUID(scene.person.tenant_id), uuid7())
+    user = await scene.admin.fetchrow("SELECT email, password_hash FROM users WHERE id = $1", scene.person.id)
+    await scene.admin.execute(
+        "INSERT INTO one_time_tokens (tenant_id, id, user_id, purpose, token_hash, expires_at) "
+        "VALUES ($1, $2, $3, 'reset_password', $4, now() + interval '1 hour')",
+        *(token.tenant_id, token.id, scene.person.id, token.hash(*user)),
+    )
+    reset = identity.ResetPasswordRequest(token=str(token), new_password="another good one")
+    await scene.world.identity.ResetPassword(reset)
+
+
+REVOCATIONS = {
+    _log_out: CODE.UNAUTHENTICATED,
+    _make_inactive: CODE.UNAUTHENTICATED,
+    _lock: CODE.UNAUTHENTICATED,
+    _delete: CODE.UNAUTHENTICATED,
+    _revoke_the_session: CODE.UNAUTHENTICATED,
+    _change_the_password_elsewhere: CODE.UNAUTHENTICATED,
+    _reset_the_password: CODE.UNAUTHENTICATED,
+    _unassign_the_role: CODE.PERMISSION_DENIED,
+    _empty_the_role: CODE.PERMISSION_DENIED,
+    _delete_the_role: CODE.PERMISSION_DENIED,
+    _let_another_role_weigh_more: CODE.PERMISSION_DENIED,
+    _ask_for_a_verified_address: CODE.PERMISSION_DENIED,
+    _suspend_the_tenant: CODE.UNAUTHENTICATED,
+    _delete_the_tenant: CODE.UNAUTHENTICATED,
+    _revoke_the_key: CODE.UNAUTHENTICATED,
+    _rotate_the_key: CODE.UNAUTHENTICATED,
+}
+
+
+async def _scene(world: World, admin: Any, revoke: Any) -> Scene:
+    administrator = await world.tenant()
+    person = await world.nobody(administrator)
+    roles = {
+        "role": await world.role(administrator, "roles:read", priority=50),
+        "denying": await world.role(administrator, "roles:read", priority=10, allow=False),
+    }
+    for role in roles.values():
+        given = identity.AssignRoleRequest(user_id=person.id, role_id=role.id)
+        await world.identity.AssignRole(given, metadata=administrator.metadata)
+    scene = Scene(world, admin, administrator, person, person.metadata, roles)
+    if revoke in (_revoke_the_key, _rotate_the_key):
+        scene.extra["key"] = await scene.key()
+    return scene
+
+
+async def test_what_is_taken_away_is_gone_at_once_here_and_within_a_second_everywhere(
+    scratch: Scratch, admin: Any
+) -> None:
+    async with _two_servers(scratch) as (world, second):
+        for revoke, code in REVOCATIONS.items():
+            scene = await _scene(world, admin, revoke)
+            await second.ListRoles(ROLES, metadata=scene.metadata)  # both remember the credential
+            await world.identity.ListRoles(ROLES, metadata=scene.metadata)
+
+            await revoke(scene)
+
+            revoked_at = monotonic()
+            here = await refused(world.identity.ListRoles(ROLES, metadata=scene.metadata))
+            assert here.code is code, revoke
+            assert await _refusal_in_the_end(second, scene.metadata) is code, revoke
+            assert monotonic() - revoked_at < 1, revoke
+
+
+@pytest.mark.parametrize("revoke", [_log_out, _suspend_the_tenant, _delete_the_role, _revoke_the_key])
+async def test_it_is_gone_within_a_second_where_whoever_would_tell_is_dead_and_does_not_say_so(
+    scratch: Scratch, admin: Any, revoke: Any
+) -> None:
+    async with _two_servers(scratch) as (world, second):
+        scene = await _scene(world, admin, revoke)
+        await second.ListRoles(ROLES, metadata=scene.metadata)
+        listeners = [row["pid"] for row in await admin.fetch(LISTENERS)]
+        assert len(listeners) == 2
+        for pid in listeners:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await second.ListRoles(ROLES, metadata=scene.metadata)
+
+            await revoke(scene)
+
+            revoked_at = monotonic()
+            assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke]
+            assert monotonic() - revoked_at < 1
+        finally:
+            for pid in listeners:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_it_is_gone_within_a_second_where_the_news_of_it_is_lost_too(scratch: Scratch, admin: Any) -> None:
+    async with _two_servers(scratch) as (world, second):
+        administrator = await world.tenant()
+        person = await world.user(administrator, "roles:read")
+        # As long as nobody listens, a server asks the database again before a second is over.
+        await admin.execute("UPDATE pg_database SET datconnlimit = 0 WHERE datname = current_database()")
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'atrium listener' AND datname = current_database()"
+        )
+        await second.ListRoles(ROLES, metadata=person.metadata)
+
+        await _log_out(Scene(world, admin, administrator, person))
+
+        revoked_at = monotonic()
+        assert await _refusal_in_the_end(second, person.metadata) is CODE.UNAUTHENTICATED
+        assert monotonic() - revoked_at < 1
+
+
+async def _refusal_in_the_end(stub: identity_service_pb2_grpc.IdentityServiceStub, metadata: Any) -> grpc.StatusCode:
+    """The code of the first refusal, which must come."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await stub.ListRoles(ROLES, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                code: grpc.StatusCode = error.code()
+                return code

@@ -1,0 +1,75 @@
+"""Who works: `atrium serve` unless it is told not to, and `atrium worker`, which ends within its grace period."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+from server.db.database import Database
+from tests.databases import Scratch
+from tests.jobs.working import STATUS, ask, until
+from tests.processes import atrium, environment
+
+_LEFT = "SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'prune/1'"
+_OF_A_KIND = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{}' AND datname = current_database()"
+
+
+async def test_a_server_does_jobs(scratch: Scratch, database: Database, admin: Any) -> None:
+    await ask(database, "prune/1")
+
+    async with atrium(environment(scratch)) as process:
+        await process.port()
+        await until(admin, _LEFT, 0)
+
+
+async def test_a_server_that_is_told_not_to_does_none(scratch: Scratch, database: Database, admin: Any) -> None:
+    await ask(database, "prune/1")
+
+    async with atrium(environment(scratch, worker=False)) as process:
+        await process.port()
+        await until(admin, _OF_A_KIND.format("atrium waking"), True)  # noqa: FBT003
+        assert not await admin.fetchval(_OF_A_KIND.format("atrium worker"))
+        assert await admin.fetchval(_LEFT) == 1
+
+
+async def test_a_worker_that_is_told_to_stop_ends_within_its_grace_period_and_leaves_its_job_to_others(
+    scratch: Scratch, database: Database, admin: Any
+) -> None:
+    async with _stuck(scratch), atrium(environment(scratch, grace_seconds=1), "worker") as process:
+        await ask(database, "upkeep/1")
+        await until(admin, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", True)  # noqa: FBT003
+
+        process.send(signal.SIGTERM)
+
+        stopped = monotonic()
+        await until(admin, STATUS, "queued")
+        assert monotonic() - stopped < 1 + 5, "and what a busy machine adds"
+        assert await process.end() == 0
+    assert await admin.fetchval("SELECT attempts FROM jobs.runs") == 0
+
+
+async def test_a_worker_serves_its_metrics(scratch: Scratch, database: Database, admin: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    async with atrium(environment(scratch, metrics_address=address), "worker"):
+        await ask(database, "prune/1")
+        await until(admin, _LEFT, 0)
+
+        with await asyncio.to_thread(urllib.request.urlopen, f"http://{address}/metrics") as answer:
+            text = answer.read().decode()
+    assert 'atrium_jobs_total{entrypoint="prune/1",outcome="done"} 1.0' in text
+
+
+@asynccontextmanager
+async def _stuck(scratch: Scratch) -> AsyncIterator[None]:
+    """Who would remove codes that have expired waits."""
+    async with scratch.connect() as other, other.transaction():
+        await other.execute("LOCK TABLE one_time_tokens")
+        yield

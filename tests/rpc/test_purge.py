@@ -1,0 +1,90 @@
+"""The end of a tenant takes a while: what is asked for meanwhile, and what comes of a purge that is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from server.app import rewrapped
+from tests.databases import Scratch
+from tests.factories.world import World, refused
+
+
+async def _until(true: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(10):
+        while not await true():  # noqa: ASYNC110 - what happens in the database wakes nobody here
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def _purging(world: World, scratch: Scratch, admin: Any, tenant_id: str) -> AsyncIterator[Any]:
+    """A purge of the tenant that has come as far as its users, and waits there until the context ends."""
+    platform = await world.platform()
+    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
+    async with scratch.connect() as holder, holder.transaction():
+        await holder.execute("SELECT FROM users WHERE tenant_id = $1 FOR UPDATE", tenant_id)
+        purge = world.tenants.PurgeTenant(tenant.PurgeTenantRequest(id=tenant_id), metadata=platform.metadata)
+        waits = (
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'atrium purge' AND wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+        await _until(lambda: admin.fetchval(waits))
+        yield purge
+
+
+async def test_a_tenant_whose_purge_has_begun_is_not_restored(world: World, scratch: Scratch, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    restore = tenant.RestoreTenantRequest(id=administrator.tenant_id)
+
+    async with _purging(world, scratch, admin, administrator.tenant_id) as purge:
+        refusal = await refused(world.tenants.RestoreTenant(restore, metadata=platform.metadata))
+    await purge
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TENANT_PURGE_BEGUN")
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", administrator.tenant_id) == 0
+    assert (
+        await refused(world.tenants.RestoreTenant(restore, metadata=platform.metadata))
+    ).reason == "TENANT_NOT_FOUND"
+
+
+async def test_of_a_restore_and_a_purge_at_once_one_alone_succeeds(world: World, admin: Any) -> None:
+    platform = await world.platform()
+    for _ in range(5):
+        by = {"id": (await world.tenant()).tenant_id}
+        await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(**by), metadata=platform.metadata)
+        calls = [
+            world.tenants.PurgeTenant(tenant.PurgeTenantRequest(**by), metadata=platform.metadata),
+            world.tenants.RestoreTenant(tenant.RestoreTenantRequest(**by), metadata=platform.metadata),
+        ]
+
+        purged, restored = [await call.code() is grpc.StatusCode.OK for call in calls]
+
+        assert purged != restored
+        assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", by["id"]) == restored
+
+
+async def test_an_interrupted_purge_is_not_undone_and_the_next_one_goes_on(
+    world: World, scratch: Scratch, admin: Any
+) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    by = {"id": administrator.tenant_id}
+    async with _purging(world, scratch, admin, administrator.tenant_id) as purge:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'atrium purge' "
+            "AND datname = current_database()"
+        )
+        interrupted = await purge.code()
+
+    restore = await refused(world.tenants.RestoreTenant(tenant.RestoreTenantRequest(**by), metadata=platform.metadata))
+    rewraps = await rewrapped(scratch.settings())
+    await world.tenants.PurgeTenant(tenant.PurgeTenantRequest(**by), metadata=platform.metadata)
+
+    assert interrupted is grpc.StatusCode.INTERNAL
+    assert restore.reason == "TENANT_PURGE_BEGUN"
+    assert rewraps >= 1
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", administrator.tenant_id) == 0
