@@ -126,8 +126,8 @@ class PageTokenInvalid(InvalidArgument):
 
     security_event = True  # it may be another tenant's
 
-    def __init__(self) -> None:
-        super().__init__([("page_token", "is not one that this list gave for these arguments")])
+    def __init__(self, field: str = "page_token") -> None:
+        super().__init__([(field, "is not one that this list gave for these arguments")])
 
 
 class PermissionMissing(PermissionDenied):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any, TypeVar
@@ -97,3 +97,20 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - apart from one another, not secret
         pause = min(2 * pause, _MOST_RETRY_SECONDS)
+
+
+async def beating(source: AsyncGenerator[T, None], seconds: float) -> AsyncGenerator[T | None, None]:
+    """What the source gives; None as often as the next takes that long. Closing the source is its owner's business."""
+    while True:
+        following = asyncio.ensure_future(anext(source))
+        try:
+            while not (await asyncio.wait([following], timeout=seconds))[0]:
+                yield None
+        finally:
+            if not following.done():
+                following.cancel()
+                await asyncio.wait([following])
+        try:
+            yield following.result()
+        except StopAsyncIteration:
+            return

@@ -1,9 +1,10 @@
-"""Pages of a list, between its request and its response."""
+"""Pages of a list, and places in a stream, between requests and responses."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from server.kernel.errors import PageTokenInvalid
 from server.kernel.paging import Page, PageRequest, PageTokens
 from server.kernel.principal import current_call
 
@@ -27,15 +28,22 @@ class Pages:
         return self._tokens.opened(request.page_token, _scope(request))
 
     def behind(self, request: Any, cursor: bytes | None) -> str:
-        """The token of the page behind that; empty where it is the last."""
+        """The token of the page, or the cursor of the stream, behind that; empty where nothing follows."""
         return self._tokens.sealed(cursor, _scope(request))
+
+    def after(self, request: Any) -> bytes | None:
+        """Behind what a stream is taken up; None: it begins. Raises PageTokenInvalid."""
+        try:
+            return self._tokens.opened(request.after_cursor, _scope(request))
+        except PageTokenInvalid:
+            raise PageTokenInvalid("after_cursor") from None
 
 
 def _scope(request: Any) -> bytes:
     call = current_call()
     arguments = type(request)()
     arguments.CopyFrom(request)
-    for name in ("page_size", "page_token"):
+    for name in ("page_size", "page_token", "after_cursor"):
         if name in arguments.DESCRIPTOR.fields_by_name:
             arguments.ClearField(name)
     return b"\0".join(

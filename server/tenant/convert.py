@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import orjson
 from google.protobuf import json_format, struct_pb2
 
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
@@ -15,6 +16,7 @@ from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
 from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
 from server.tenant.domain import Tenant, TenantConfig
+from server.tenant.export import Beat, Ended, Lines, Place
 
 STATES = EnumMap(
     {
@@ -146,6 +148,24 @@ def usage(value: tuple[str, Sequence[tuple[str, int, int | None]], Sequence[str]
         usage=[usage_pb2.QuotaUsage(resource=resource, used=count, limit=limit) for resource, count, limit in used],
         features=features,
     )
+
+
+def place(value: bytes | None) -> Place | None:
+    """What a cursor of this server stands for."""
+    return None if value is None else Place(*orjson.loads(value))
+
+
+def exported(part: Lines | Beat | Ended, cursor: Callable[[bytes], str]) -> pb.ExportTenantResponse:
+    """`cursor`: that stands for a place."""
+    match part:
+        case Lines(seq, lines, behind):
+            made = pb.ExportTenantResponse(seq=seq, lines=lines)
+            if behind is not None:
+                made.cursor = cursor(orjson.dumps([behind.seq, behind.rows, behind.table, behind.key]))
+            return made
+        case Beat(seq):
+            return pb.ExportTenantResponse(seq=seq, heartbeat=pb.ExportTenantResponse.Heartbeat())
+    return pb.ExportTenantResponse(seq=part.seq, ended=pb.ExportTenantResponse.Ended(rows=part.rows))
 
 
 def _json(struct: struct_pb2.Struct) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,7 @@ from server.tenant.domain import (
     TenantNotFound,
     TenantPurgeBegun,
 )
-from server.tenant.export import export
+from server.tenant.export import Beat, Ended, Lines, Place, export
 from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, People
 from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (
@@ -175,13 +176,18 @@ class TenantService:
                     used.append((resource, await self._counters[resource](tx), None if limit is None else limit.most))
         return tier, used, sorted(FEATURES[tier])
 
-    async def export(self, tenant_id: UUID) -> AsyncIterator[tuple[bytes, int]]:
-        """All that the tenant has, as lines of NDJSON, each part with how many they are. Raises TenantNotFound."""
+    async def export(self, tenant_id: UUID, after: Place | None) -> AsyncGenerator[Lines | Beat | Ended, None]:
+        """All that the tenant has, as NDJSON in parts; what is behind a place, where one is given.
+
+        Raises TenantNotFound, InvalidRequest.
+        """
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
-            await self._audit.record(tx, Change("tenants.export", "tenant", tenant_id))
-        async for part in export(self._database, tenant_id):
-            yield part
+            details = {"after": after.table} if after else None
+            await self._audit.record(tx, Change("tenants.export", "tenant", tenant_id, details=details))
+        async with aclosing(export(self._database, tenant_id, after)) as parts:
+            async for part in parts:
+                yield part
 
     async def get_config(self, tenant_id: UUID) -> TenantConfig:
         """Raises TenantNotFound."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from uuid import UUID
 
 from atrium.tenant.v1 import tenant_service_pb2 as pb
@@ -66,11 +67,10 @@ class TenantServicer:
     async def ExportTenant(
         self, request: pb.ExportTenantRequest, context: Context
     ) -> AsyncIterator[pb.ExportTenantResponse]:
-        seq = rows = 0
-        async for lines, count in self._tenants.export(_meant(request.tenant_id)):
-            seq, rows = seq + 1, rows + count
-            yield pb.ExportTenantResponse(seq=seq, lines=lines)
-        yield pb.ExportTenantResponse(seq=seq + 1, ended=pb.ExportTenantResponse.Ended(rows=rows))
+        after = convert.place(self._pages.after(request))
+        async with aclosing(self._tenants.export(_meant(request.tenant_id), after)) as parts:
+            async for part in parts:
+                yield convert.exported(part, lambda place: self._pages.behind(request, place))
 
     async def GetTenantConfig(self, request: pb.GetTenantConfigRequest, context: Context) -> pb.GetTenantConfigResponse:
         tenant_id = _meant(request.tenant_id)

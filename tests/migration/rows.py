@@ -151,6 +151,23 @@ async def fill(scratch: Scratch, revision: str) -> None:
 async def fill_over(connection: Any, revision: str) -> None:
     """The same over a connection that may."""
     for table, row in rows_up_to(revision).items():
-        columns = ", ".join(f'"{name}"' for name in row)
-        record = f"jsonb_populate_record(NULL::{table}, $1::jsonb)"
-        await connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {record}", json.dumps(row))
+        await _insert(connection, table, row)
+
+
+async def _insert(connection: Any, table: str, row: dict[str, Any]) -> None:
+    columns = ", ".join(f'"{name}"' for name in row)
+    record = f"jsonb_populate_record(NULL::{table}, $1::jsonb)"
+    await connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {record}", json.dumps(row))
+
+
+async def fill_tenant(connection: Any, tenant_id: str) -> set[str]:
+    """Puts a row of a tenant that is there into every table of tenants; the names of these tables."""
+    permission = await connection.fetchval("SELECT id::text FROM permissions LIMIT 1")
+    found = {table: row for tables in ROWS.values() for table, row in tables.items() if "tenant_id" in row}
+    for table, row in found.items():
+        values = {**row, "tenant_id": tenant_id}
+        if table == "role_permissions":
+            values["permission_id"] = permission
+        if table != "tenant_configs":  # which a tenant has from its beginning
+            await _insert(connection, table, values)
+    return set(found)

@@ -11,10 +11,10 @@ from google.rpc import error_details_pb2
 from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.model.v1 import model_service_pb2
 from atrium.tenant.v1 import tenant_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import Person, World, refused
+from tests.migration.rows import fill_tenant
 
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
 
@@ -255,13 +255,7 @@ async def test_a_deleted_tenants_slug_stays_taken_until_it_is_purged(world: Worl
 async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: Any) -> None:
     administrator, other, platform = await world.tenant(), await world.tenant(), await world.platform()
     for who in (administrator, other):
-        await world.user(who, "users:read")
-        key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"], idempotency_key="once")
-        await world.identity.CreateApiKey(key, metadata=who.metadata)
-        await refused(world.identity.Login(pb.LoginRequest(tenant=who.tenant, login="admin", password="wrong")))
-        await world.models.Embed(
-            model_service_pb2.EmbedRequest(model="local-embedding", inputs=["a"]), metadata=who.metadata
-        )
+        tables = await fill_tenant(admin, who.tenant_id)
     before = await _rows_of(admin, other.tenant_id)
     purge = tenant.PurgeTenantRequest(id=administrator.tenant_id)
     live = await refused(world.tenants.PurgeTenant(purge, metadata=platform.metadata))
@@ -270,6 +264,7 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     await world.tenants.PurgeTenant(purge, metadata=platform.metadata)
 
     assert live.reason == "NOT_DELETED"
+    assert all(before[table] > 0 for table in tables)
     assert set((await _rows_of(admin, administrator.tenant_id)).values()) == {0}
     assert await _rows_of(admin, other.tenant_id) == before
     told = await admin.fetchrow("SELECT tenant_id::text, details FROM audit_logs WHERE action = 'tenants.purge'")

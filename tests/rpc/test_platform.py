@@ -1,8 +1,7 @@
-"""The platform's administrators inside a tenant, and what a tenant takes with it."""
+"""The platform's administrators inside a tenant."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from grpc import StatusCode as Code
@@ -13,12 +12,6 @@ from atrium.tenant.v1 import tenant_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import Person, World, refused
 from tests.rpc.requests import GOOD, MODEL, SOME_ID
-
-NEVER_TOLD = {
-    *("password_hash", "refresh_hash", "previous_hash", "secret_hash", "token_hash"),
-    *("ciphertext", "nonce", "wrapped_key", "login_attempts", "locked_until", "embedding"),
-}
-"""What no message of the API holds, as its conventions have it."""
 
 
 def _inside(platform: Person, tenant_id: str) -> tuple[tuple[str, str], ...]:
@@ -174,58 +167,3 @@ async def test_a_platform_administrators_own_session_stays_their_own(world: Worl
     assert checked.results[0].allowed
     refusal = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=platform.metadata))
     assert refusal.reason == "SESSION_REVOKED"
-
-
-async def _export(world: World, metadata: Any, **fields: Any) -> tuple[list[dict[str, Any]], Any]:
-    lines: list[dict[str, Any]] = []
-    ended, seqs = None, []
-    async for part in world.tenants.ExportTenant(tenant.ExportTenantRequest(**fields), metadata=metadata):
-        seqs.append(part.seq)
-        if part.HasField("ended"):
-            ended = part.ended
-        else:
-            lines += [json.loads(line) for line in part.lines.splitlines()]
-    assert seqs == list(range(1, len(seqs) + 1))
-    return lines, ended
-
-
-async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: World, admin: Any) -> None:
-    administrator, other = await world.tenant(), await world.tenant()
-    for who in (administrator, other):
-        await world.user(who, "users:read")
-        await world.identity.CreateApiKey(
-            api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=who.metadata
-        )
-
-    lines, ended = await _export(world, administrator.metadata)
-
-    assert ended.rows == len(lines)
-    tenants = {line["row"]["id" if line["table"] == "tenants" else "tenant_id"] for line in lines}
-    assert tenants == {administrator.tenant_id}
-    for table in ("users", "roles", "user_roles", "role_permissions", "sessions", "api_keys", "tenant_configs"):
-        count = await admin.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", administrator.tenant_id)
-        assert len([line for line in lines if line["table"] == table]) == count > 0, table
-    assert [line["table"] for line in lines].count("tenants") == 1
-    assert not NEVER_TOLD.intersection(name for line in lines for name in line["row"])
-
-
-async def test_a_large_table_is_exported_whole(world: World, admin: Any) -> None:
-    administrator = await world.tenant()
-    await admin.execute(
-        "INSERT INTO users (tenant_id, username, email) SELECT $1, 'u' || n, 'u' || n || '@x.example' "
-        "FROM generate_series(1, 1234) n",
-        administrator.tenant_id,
-    )
-
-    lines, _ = await _export(world, administrator.metadata)
-
-    names = [line["row"]["username"] for line in lines if line["table"] == "users"]
-    assert sorted(names) == sorted(["admin", *(f"u{n}" for n in range(1, 1235))])
-
-
-async def test_the_platform_exports_any_tenant(world: World) -> None:
-    administrator, platform = await world.tenant(), await world.platform()
-
-    lines, _ = await _export(world, platform.metadata, tenant_id=administrator.tenant_id)
-
-    assert {line["row"]["tenant_id"] for line in lines if line["table"] == "users"} == {administrator.tenant_id}

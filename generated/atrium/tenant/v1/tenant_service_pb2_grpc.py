@@ -300,13 +300,13 @@ class TenantServiceServicer:
 
     def ExportTenant(self, request, context):
         """Streams all that a tenant has as NDJSON: a line for each row, `{"table": ..., "row": {...}}`, without secrets and
-        their hashes.
+        their hashes. Numbers with a fraction are strings. A stream that broke is taken up behind the last cursor that came.
 
         Permission: `tenants:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another export (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
