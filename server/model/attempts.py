@@ -10,7 +10,15 @@ from random import Random
 from uuid import UUID
 
 from server.kernel.errors import DomainError
-from server.llm.port import ChatChunk, ChatModel, ChatRequest, Message, ModelNotConfigured, ModelUnavailable
+from server.llm.port import (
+    ChatChunk,
+    ChatModel,
+    ChatRequest,
+    Message,
+    ModelCredentialRefused,
+    ModelNotConfigured,
+    ModelUnavailable,
+)
 from server.model.breakers import Breakers
 from server.model.domain import Model
 from server.model.meter import Meter
@@ -140,7 +148,7 @@ class Attempts:
             cooldown=self._plan.cooldown,
             retry_after=retry_after,
         )
-        return None if isinstance(error, ModelNotConfigured) else retry_after or 0.0
+        return None if isinstance(error, ModelNotConfigured | ModelCredentialRefused) else retry_after or 0.0
 
     def _following(self, failure: Failure | None) -> tuple[Model, ChatModel] | None:
         if failure is None:
