@@ -61,7 +61,7 @@ class ModelNotConfigured(FailedPrecondition):
     """The model {subject} cannot be called: its provider is not set up, or is not where it should be."""
 
 
-class ModelCredentialRefused(ModelNotConfigured):
+class ModelCredentialRefused(FailedPrecondition):
     """The model {subject} cannot be called: its provider refuses the credential that it is called with."""
 
 

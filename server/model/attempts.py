@@ -15,6 +15,7 @@ from server.llm.port import (
     ChatModel,
     ChatRequest,
     Message,
+    ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
     ModelUnavailable,
@@ -153,7 +154,9 @@ class Attempts:
             cooldown=self._plan.cooldown,
             retry_after=asked,
         )
-        if isinstance(error, ModelNotConfigured) or (isinstance(error, ModelRateLimited) and error.retry_after is None):
+        if isinstance(error, ModelNotConfigured | ModelCredentialRefused):
+            return None
+        if isinstance(error, ModelRateLimited) and error.retry_after is None:
             return None
         return asked or 0.0
 

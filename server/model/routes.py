@@ -10,7 +10,13 @@ from typing import Literal, get_args
 from uuid import UUID
 
 from server.kernel.errors import AlreadyExists, DomainError, InvalidArgument, NotFound, Unavailable
-from server.llm.port import ModelContentFiltered, ModelContextExceeded, ModelNotConfigured, ModelRateLimited
+from server.llm.port import (
+    ModelContentFiltered,
+    ModelContextExceeded,
+    ModelCredentialRefused,
+    ModelNotConfigured,
+    ModelRateLimited,
+)
 
 Failure = Literal["outage", "rate_limit", "context_length", "content_filter"]
 """How a target fails, where another may do better."""
@@ -116,6 +122,6 @@ def failure_of(error: DomainError) -> Failure | None:
             return "context_length"
         case ModelContentFiltered():
             return "content_filter"
-        case Unavailable() | ModelNotConfigured():
+        case Unavailable() | ModelNotConfigured() | ModelCredentialRefused():
             return "outage"
     return None
