@@ -107,6 +107,8 @@ class TenantService:
                 raise PlatformOnly
             check_etag(etag, old.revision, "tenant")
             new = await store.change(tx, tenant_id, values) if values else old
+            if PLATFORM_FIELDS.intersection(values):  # what it may call follows from its tier
+                await self._access.tenant_changed(tx, tenant_id)
             await self._record(tx, "tenants.update", tenant_id, old, new)
         return new
 

@@ -100,7 +100,10 @@ async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(w
         (FREE, {"quota_raises": [("users", 9, 1)]}, 9),
         (FREE, {"quota_raises": [("users", 9, -1)]}, 5),
         (FREE, {"quota_raises": [("workflows", 9, 1)]}, 5),
-        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 2),
+        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 50),
+        (FREE, {"quota_raises": [("users", 60, 1)], "max_users": 50}, 60),
+        (ENTERPRISE, {"quota_raises": [("users", 2, 1)]}, None),
+        (PRO, {"subscription_end_time": -1, "max_users": 50}, 50),
     ],
     ids=repr,
 )
@@ -175,9 +178,12 @@ async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: Wor
 @pytest.mark.parametrize(("tier", "code"), [(FREE, Code.FAILED_PRECONDITION), (ENTERPRISE, Code.OK)])
 async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World, tier: int, code: Code) -> None:
     administrator = await world.tenant(tier)
-    request = tenant.UpdateTenantConfigRequest(audit_retention_days=3650)
+    settings = [name for name in tenant.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name]
+    assert len(settings) == 4
 
-    assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code
+    for name in settings:
+        request = tenant.UpdateTenantConfigRequest(**{name: 3650})
+        assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code, name
     usual = tenant.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
     config = (await world.tenants.UpdateTenantConfig(usual, metadata=administrator.metadata)).config
     assert (config.audit_retention_days, config.soft_delete_retention_days) == (90, 0)
