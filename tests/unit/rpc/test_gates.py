@@ -25,6 +25,8 @@ from server.rpc.steps.authorize import Authorize
 from server.rpc.steps.shed import ServerBusy, Shed
 from server.rpc.steps.trace import Credentials
 
+SOME_ID = UUID(int=1)
+
 
 def _principal(*permissions: Permission, tenant_id: UUID | None = None) -> Principal:
     return Principal(tenant_id or uuid7(), uuid7(), uuid7(), frozenset(permissions))
@@ -237,10 +239,10 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
     ("changes", "error"),
     [
         ({}, None),
-        ({"tenant_id": uuid7(), "home_tenant_id": PLATFORM_TENANT_ID}, None),
+        ({"tenant_id": SOME_ID, "home_tenant_id": PLATFORM_TENANT_ID}, None),
         ({"decided": {READ: Grant(READ, allow=True, role_code="custom", priority=1000)}}, SuperAdminOnly),
-        ({"session_id": None, "api_key_id": uuid7()}, SuperAdminOnly),
-        ({"tenant_id": uuid7()}, PlatformOnly),
+        ({"session_id": None, "api_key_id": SOME_ID}, SuperAdminOnly),
+        ({"tenant_id": SOME_ID}, PlatformOnly),
         ({"permissions": frozenset()}, PermissionMissing),
     ],
     ids=repr,
