@@ -268,6 +268,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                         AccessChanges(),
                         PeopleStanding(),
                         {"users": users.count},
+                        usage,
                         TenantPurge(database, settings.admin_database_url, audit),
                         audit,
                     ),

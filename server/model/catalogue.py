@@ -10,6 +10,7 @@ from uuid import UUID
 from server.db.database import Database
 from server.db.memory import Memory
 from server.kernel.clock import now
+from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.domain import (
     CallKind,
@@ -43,6 +44,7 @@ class _Own:
 
     tenant_id: UUID
     settings: CallSettings
+    features: frozenset[Feature]
     limits: Mapping[str, Limits]
     models: Mapping[str, Model]
     routes: Mapping[str, Route]
@@ -81,7 +83,11 @@ class Catalogue:
         return self._own.models.get(named) or self._shared.models.get(named)
 
     def model(self, named: str, kind: CallKind) -> Model:
-        """The model of that name or id, to be called now. Raises ModelNotFound, ModelDisabled, ModelKindMismatch."""
+        """The model of that name or id, to be called now.
+
+        Raises ModelNotFound, ModelDisabled, ModelKindMismatch, and FeatureMissing where the tenant's tier gives it no
+        longer what the model, or the key that it is called with, was made by.
+        """
         model = self.find(named)
         if model is None:
             raise ModelNotFound(named)
@@ -89,7 +95,16 @@ class Catalogue:
             raise ModelDisabled(model.name)
         if model.model_type != kind:
             raise ModelKindMismatch(model.name)
+        if model.own:
+            self._require(Feature.CUSTOM_MODELS)
+        if self.credential(model) is not None:
+            # Nor with the server's own key in its place: who brings a key pays with it.
+            self._require(Feature.OWN_CREDENTIALS)
         return model
+
+    def _require(self, feature: Feature) -> None:
+        if feature not in self._own.features:
+            raise FeatureMissing(feature)
 
     def credential(self, model: Model) -> SealedCredential | None:
         """The tenant's own key to the model's provider, at the model's address."""
@@ -137,15 +152,17 @@ class Catalogues:
 
     async def _read_own(self, tenant_id: UUID) -> _Own:
         settings = await self._settings.model_settings(tenant_id)
+        features, end = await self._settings.features(tenant_id)
         async with self._database.tenant_tx(tenant_id) as tx:
             return _Own(
                 tenant_id,
                 settings,
+                features,
                 {**_tenants(settings), **await limits.everything(tx)},
                 _named(await tenant_models.everything(tx)),
                 {route.alias: route for route in await routes.everything(tx)},
                 {(who, address(url)): sealed for (who, url), sealed in (await credentials.everything(tx)).items()},
-                now() + _LIFE,
+                end or now() + _LIFE,
             )
 
 

@@ -54,6 +54,15 @@ class Limits:
     parallel_calls: int | None = None
 
 
+TENANT_SETTINGS = {
+    ("minute", "requests"): "requests_per_minute",
+    ("minute", "tokens"): "tokens_per_minute",
+    ("month", "tokens"): "monthly_token_quota",
+    ("month", "cost"): "monthly_cost_quota_usd",
+    ("none", "parallel"): "max_parallel_calls",
+}
+"""What a tenant's own limits are called among its settings, by window and what is counted."""
+
 _WINDOWS: dict[str, tuple[WindowKind, Kind]] = {
     "requests_per_minute": ("minute", "requests"),
     "tokens_per_minute": ("minute", "tokens"),
@@ -162,6 +171,16 @@ def windows(subject: str, limits: Limits, moment: datetime) -> Iterator[tuple[Wi
             yield Window(kind, _start(kind, moment), subject, measure), Decimal(limit)
 
 
+def resets_at(window: Window) -> datetime | None:
+    """When the limit begins anew; None: as calls end."""
+    match window.kind:
+        case "minute":
+            return window.start + timedelta(minutes=1)
+        case "month":
+            return _following(window.start)
+    return None
+
+
 def claims(subjects: Iterable[tuple[str, Limits]], tokens: int, cost: Decimal, moment: datetime) -> list[Claim]:
     """What a call may use at most, of the limits of all whom it is for."""
     needs: dict[Kind, Decimal] = {
@@ -207,9 +226,12 @@ def _until_over(kind: WindowKind, moment: datetime) -> float:
         case "minute":
             return 60 - moment.second - moment.microsecond / 1e6
         case "month":
-            following = (_start("month", moment) + timedelta(days=32)).replace(day=1)
-            return (following - moment).total_seconds()
+            return (_following(_start("month", moment)) - moment).total_seconds()
     return _GIVEN_BACK_SECONDS
+
+
+def _following(month: datetime) -> datetime:
+    return (month + timedelta(days=32)).replace(day=1)
 
 
 def _text(amount: Decimal) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
 from server.kernel.audit import Change
+from server.kernel.features import Feature
 
 
 class AuditLog(Protocol):
@@ -113,3 +115,6 @@ class TenantSettings(Protocol):
 
     async def model_settings(self, tenant_id: UUID) -> CallSettings:
         """As they are now."""
+
+    async def features(self, tenant_id: UUID) -> tuple[frozenset[Feature], datetime | None]:
+        """What the tenant's tier gives it beyond limits, and when that ends; None: not that anybody knows of."""

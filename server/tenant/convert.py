@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from atrium.tenant.v1 import tenant_service_pb2 as pb
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
 from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
-from server.tenant.domain import Tenant, TenantConfig
+from server.tenant.domain import Tenant, TenantConfig, TenantUsage
 from server.tenant.export import Beat, Ended, Lines, Place
 
 STATES = EnumMap(
@@ -141,12 +141,24 @@ def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
     return values
 
 
-def usage(value: tuple[str, Sequence[tuple[str, int, int | None]], Sequence[str]]) -> pb.GetUsageResponse:
-    tier, used, features = value
+def usage(value: TenantUsage) -> pb.GetUsageResponse:
     return pb.GetUsageResponse(
-        tier=TIERS.number[tier],
-        usage=[usage_pb2.QuotaUsage(resource=resource, used=count, limit=limit) for resource, count, limit in used],
-        features=features,
+        tier=TIERS.number[value.tier],
+        usage=[
+            usage_pb2.QuotaUsage(resource=resource, used=count, limit=limit)
+            for resource, count, limit in value.resources
+        ],
+        features=value.features,
+        call_limits=[
+            usage_pb2.CallLimitUsage(
+                name=each.name,
+                limit=money(each.limit),
+                used=money(each.used),
+                reserved=money(each.reserved),
+                reset_time=timestamp(each.resets_at),
+            )
+            for each in value.calls
+        ],
     )
 
 

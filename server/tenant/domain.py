@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from server.kernel.errors import AlreadyExists, FailedPrecondition, NotFound
+from server.kernel.quota import CallLimit
 
 TenantStatus = Literal["active", "suspended", "deleted"]
 Tier = Literal["free", "pro", "enterprise"]
@@ -109,6 +111,16 @@ class Entitlement:
     max_workflows: int | None
     max_knowledge_bases: int | None
     quota_override: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantUsage:
+    """What a tenant uses and may use. `resources`: each with how many there are and the most (None: no limit)."""
+
+    tier: Tier
+    resources: Sequence[tuple[str, int, int | None]]
+    calls: Sequence[CallLimit]
+    features: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from server.db.database import Tx
 from server.kernel.audit import Change
+from server.kernel.quota import CallLimit
 
 
 class AuditLog(Protocol):
@@ -33,6 +35,13 @@ class Counter(Protocol):
     """Counts how many of something the transaction's tenant has."""
 
     async def __call__(self, tx: Tx) -> int: ...
+
+
+class CallLimits(Protocol):
+    """Knows a tenant's limits on its calls to models, and what is used of them."""
+
+    async def of_tenant(self, tenant_id: UUID) -> Sequence[CallLimit]:
+        """Those that there are, now."""
 
 
 class Founding(Protocol):

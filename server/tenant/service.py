@@ -27,9 +27,10 @@ from server.tenant.domain import (
     TenantConfig,
     TenantNotFound,
     TenantPurgeBegun,
+    TenantUsage,
 )
 from server.tenant.export import Beat, Ended, Lines, Place, export
-from server.tenant.ports import AccessChanges, AuditLog, Counter, Founding, People
+from server.tenant.ports import AccessChanges, AuditLog, CallLimits, Counter, Founding, People
 from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (
     FEATURES,
@@ -51,14 +52,16 @@ class TenantService:
         access: AccessChanges,
         people: People,
         counters: Mapping[Resource, Counter],
+        call_limits: CallLimits,
         purge: TenantPurge,
         audit: AuditLog,
     ) -> None:
-        """`counters`: of what the limits are about."""
+        """`counters`: of what the limits are about; of what has none there is nothing yet."""
         self._database = database
         self._founding = founding
         self._access = access
         self._counters = counters
+        self._call_limits = call_limits
         self._purge = purge
         self._audit = audit
         self._people = people
@@ -107,6 +110,8 @@ class TenantService:
                 raise PlatformOnly
             check_etag(etag, old.revision, "tenant")
             new = await store.change(tx, tenant_id, values) if values else old
+            if PLATFORM_FIELDS.intersection(values):  # what it may call follows from its tier
+                await self._access.tenant_changed(tx, tenant_id)
             await self._record(tx, "tenants.update", tenant_id, old, new)
         return new
 
@@ -159,22 +164,19 @@ class TenantService:
         """Removes a deleted tenant with everything that is its own. Raises TenantNotFound, NotDeleted, OwnerUnknown."""
         await self._purge(tenant_id)
 
-    async def usage(self, tenant_id: UUID) -> tuple[str, list[tuple[Resource, int, int | None]], list[str]]:
-        """The tier that holds, what is used of each resource and its limit (None: no limit), and the tier's features.
-
-        Raises TenantNotFound.
-        """
+    async def usage(self, tenant_id: UUID) -> TenantUsage:
+        """What the tenant uses and may use. Raises TenantNotFound."""
         moment = now()
         entitlement = await store.read_entitlement(self._database, _reachable(tenant_id))
+        tier = tier_now(entitlement, moment)
+        used = []
         async with self._database.tenant_tx(tenant_id) as tx:
             await store.get(tx, tenant_id)
-            tier = tier_now(entitlement, moment)
-            used = []
             for resource in RESOURCES:
-                if resource in self._counters:
-                    limit = limit_now(entitlement, resource, moment)
-                    used.append((resource, await self._counters[resource](tx), None if limit is None else limit.most))
-        return tier, used, sorted(FEATURES[tier])
+                count = await self._counters[resource](tx) if resource in self._counters else 0
+                limit = limit_now(entitlement, resource, moment)
+                used.append((resource, count, None if limit is None else limit.most))
+        return TenantUsage(tier, used, await self._call_limits.of_tenant(tenant_id), sorted(FEATURES[tier]))
 
     async def export(self, tenant_id: UUID, after: Place | None) -> AsyncGenerator[Lines | Beat | Ended, None]:
         """All that the tenant has, as NDJSON in parts; what is behind a place, where one is given.

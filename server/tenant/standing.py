@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from server.db.database import Database, Tx
@@ -12,7 +15,7 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import PageRequest
 from server.tenant import store
 from server.tenant.domain import Tenant, TenantConfig, TenantNotActive, TenantNotFound
-from server.tenant.tiers import FEATURES, tier_now
+from server.tenant.tiers import FEATURES, USUAL_RETENTION_DAYS, kept_days, tier_now
 
 _PAGE = 500
 
@@ -36,7 +39,8 @@ class TenantStanding:
                 page = await store.page(tx, PageRequest(_PAGE, cursor), "include", None, None, None)
             for tenant in page.items:
                 # It may be half purged by now, or gone: that must not end what is done for all the others.
-                yield tenant, await store.read_retention(self._database, tenant.id)
+                days = await store.read_retention(self._database, tenant.id)
+                yield tenant, kept_days(tenant, "soft_delete_retention_days", days, now())
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
@@ -64,5 +68,18 @@ class TenantStanding:
         return await store.read_slug(self._database, tenant_id)
 
     async def model_settings(self, tenant_id: UUID) -> TenantConfig:
-        """What calls to models that leave things open are given, and the most that they may use."""
-        return await store.read_config(self._database, tenant_id)
+        """What calls to models that leave things open are given, the most that they may use, and how long what is kept
+        of them is kept now.
+        """
+        found = await store.read_config(self._database, tenant_id)
+        entitlement, moment = await store.read_entitlement(self._database, tenant_id), now()
+        kept: dict[str, Any] = {
+            name: kept_days(entitlement, name, getattr(found, name), moment) for name in USUAL_RETENTION_DAYS
+        }
+        return replace(found, **kept)
+
+    async def features(self, tenant_id: UUID) -> tuple[frozenset[Feature], datetime | None]:
+        """What the tenant's tier gives it beyond limits, and when that ends unless it is paid for; None: never."""
+        entitlement, moment = await store.read_entitlement(self._database, tenant_id), now()
+        end = entitlement.subscription_ends_at or entitlement.trial_ends_at
+        return FEATURES[tier_now(entitlement, moment)], None if end is None or end <= moment else end

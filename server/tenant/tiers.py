@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, get_args
 
 from server.kernel.features import Feature
 from server.kernel.quota import Limit
-from server.tenant.domain import Entitlement, Tier
+from server.tenant.domain import DEFAULT_RETENTION_DAYS, Entitlement, Tenant, Tier
 
 Resource = Literal["users", "workflows", "knowledge_bases"]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
@@ -32,25 +32,47 @@ FEATURES: Mapping[Tier, frozenset[Feature]] = MappingProxyType(
 )
 """What a tier gives beyond limits."""
 
-USUAL_RETENTION_DAYS: Mapping[str, int] = MappingProxyType(
-    {"audit_retention_days": 365, "call_log_retention_days": 400}
+Retention = Literal[
+    "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "prompt_retention_days"
+]
+USUAL_RETENTION_DAYS: Mapping[Retention, int] = MappingProxyType(
+    {
+        "soft_delete_retention_days": DEFAULT_RETENTION_DAYS,
+        "audit_retention_days": 365,
+        "call_log_retention_days": 400,
+        "prompt_retention_days": 30,
+    }
 )
-"""How long things may be kept without the feature of a longer retention."""
+"""How long things may be kept without the feature of a longer retention; every time that a tenant can set is here."""
+
+_RETENTION_GRACE = timedelta(days=30)
+"""What was paid to be kept goes so long after it was paid for last: an invoice that is late must not cost the past."""
 
 
-def tier_now(of: Entitlement, moment: datetime) -> Tier:
+def tier_now(of: Entitlement | Tenant, moment: datetime) -> Tier:
     """The tier that holds: the free one once the subscription, or a trial without one, has ended."""
     end = of.subscription_ends_at or of.trial_ends_at
     return of.tier if end is None or moment < end else "free"
 
 
 def limit_now(of: Entitlement, resource: Resource, moment: datetime) -> Limit | None:
-    """The limit that holds: one raised for a time, or the tenant's own, or else its tier's. None: no limit."""
+    """The limit that holds: the tenant's own, or else its tier's, raised where it is for a time. None: no limit.
+
+    The tenant's own is what the platform agreed on with it by itself, and holds whatever becomes of its tier.
+    """
+    most: int | None = getattr(of, f"max_{resource}")
+    if most is None:
+        limits = LIMITS[tier_now(of, moment)]
+        if limits is None:
+            return None
+        most = limits[resource]
     raised = (of.quota_override or {}).get(resource)
     if raised is not None and moment < datetime.fromisoformat(raised["until"]):
-        return Limit(resource, raised["limit"])
-    own: int | None = getattr(of, f"max_{resource}")
-    if own is not None:
-        return Limit(resource, own)
-    limits = LIMITS[tier_now(of, moment)]
-    return None if limits is None else Limit(resource, limits[resource])
+        most = max(most, raised["limit"])  # a raise takes nothing away
+    return Limit(resource, most)
+
+
+def kept_days(of: Entitlement | Tenant, retention: Retention, days: int, moment: datetime) -> int:
+    """How long things are kept where the tenant has set this: as long as usual at most, unless its tier gives more."""
+    tier = tier_now(of, moment - _RETENTION_GRACE)
+    return days if Feature.LONGER_RETENTION in FEATURES[tier] else min(days, USUAL_RETENTION_DAYS[retention])

@@ -407,10 +407,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])
         for name in ("Sessions", "ApiKeys")
     },
-    **{
-        f"{name}Request": ([{}, {"tenant_id": ID}], odd({}, tenant_id=["acme"]))
-        for name in ("GetUsage", "ExportTenant")
-    },
+    "GetUsageRequest": ([{}, {"tenant_id": ID}], odd({}, tenant_id=["acme"])),
+    "ExportTenantRequest": (
+        [{}, {"tenant_id": ID, "after_cursor": "x"}],
+        odd({}, tenant_id=["acme"], after_cursor=["x" * 4097]),
+    ),
     "CreateApiKeyRequest": (
         [KEY, {**KEY, "user_id": ID, "allowed_models": ["gpt-4"], "expire_time": FUTURE, "idempotency_key": "k"}],
         [

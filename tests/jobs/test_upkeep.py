@@ -135,6 +135,7 @@ async def test_a_tenant_deleted_longer_ago_than_it_keeps_is_purged(upkeep: Upkee
 async def test_a_tenants_own_retention_counts(upkeep: Upkeep, admin: Any) -> None:
     await admin.execute("UPDATE tenant_configs SET soft_delete_retention_days = 1 WHERE tenant_id = $1", ADA)
     await admin.execute("UPDATE tenant_configs SET soft_delete_retention_days = 100 WHERE tenant_id = $1", GRACE)
+    await admin.execute("UPDATE tenants SET tier = 'enterprise' WHERE id = $1", GRACE)
 
     await upkeep(RUN)
 
@@ -277,3 +278,26 @@ async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, ad
 
     assert await admin.fetchval("SELECT reserved FROM quota_ledger") == 1
     assert [row[0] for row in await admin.fetch("SELECT amount FROM quota_reservations")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("tier", "ended", "kept"),
+    [
+        ("enterprise", None, True),
+        ("enterprise", "-1 day", True),
+        ("enterprise", "29 days", True),
+        ("enterprise", "31 days", False),
+        ("pro", None, False),
+    ],
+)
+async def test_what_a_longer_retention_kept_goes_a_month_after_it_was_paid_for_last(
+    upkeep: Upkeep, admin: Any, tier: str, ended: str | None, kept: bool
+) -> None:
+    await admin.execute("UPDATE tenant_configs SET soft_delete_retention_days = 3650 WHERE tenant_id = $1", ADA)
+    change = "UPDATE tenants SET tier = $2, subscription_ends_at = now() - $3::text::interval WHERE id = $1"
+    await admin.execute(change, ADA, tier, ended)
+
+    await upkeep(RUN)
+
+    names = {row[0] for row in await admin.fetch("SELECT username FROM users WHERE tenant_id = $1", ADA)}
+    assert ("long ago" in names) is kept

@@ -13,6 +13,7 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import user_pb2
+from atrium.model.v1 import model_service_pb2
 from atrium.tenant.v1 import tenant_pb2
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import Person, World, refused
@@ -39,8 +40,7 @@ async def _set(world: World, administrator: Person, **fields: Any) -> None:
 
 async def _limit(world: World, administrator: Person) -> int | None:
     usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
-    (users,) = usage.usage
-    assert users.resource == "users"
+    users = next(each for each in usage.usage if each.resource == "users")
     return users.limit if users.HasField("limit") else None
 
 
@@ -100,7 +100,10 @@ async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(w
         (FREE, {"quota_raises": [("users", 9, 1)]}, 9),
         (FREE, {"quota_raises": [("users", 9, -1)]}, 5),
         (FREE, {"quota_raises": [("workflows", 9, 1)]}, 5),
-        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 2),
+        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 50),
+        (FREE, {"quota_raises": [("users", 60, 1)], "max_users": 50}, 60),
+        (ENTERPRISE, {"quota_raises": [("users", 2, 1)]}, None),
+        (PRO, {"subscription_end_time": -1, "max_users": 50}, 50),
     ],
     ids=repr,
 )
@@ -168,16 +171,63 @@ async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: Wor
 
     usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
 
-    assert [(each.resource, each.used, each.limit) for each in usage.usage] == [("users", 2, 100)]
+    assert [(each.resource, each.used, each.limit) for each in usage.usage] == [
+        ("users", 2, 100),
+        ("workflows", 0, 200),
+        ("knowledge_bases", 0, 50),
+    ]
+    assert not usage.call_limits
     assert (usage.tier, list(usage.features)) == (PRO, ["custom_models", "own_credentials"])
 
 
 @pytest.mark.parametrize(("tier", "code"), [(FREE, Code.FAILED_PRECONDITION), (ENTERPRISE, Code.OK)])
 async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World, tier: int, code: Code) -> None:
     administrator = await world.tenant(tier)
-    request = tenant.UpdateTenantConfigRequest(audit_retention_days=3650)
+    settings = [name for name in tenant.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name]
+    assert len(settings) == 4
 
-    assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code
+    for name in settings:
+        request = tenant.UpdateTenantConfigRequest(**{name: 3650})
+        assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code, name
     usual = tenant.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
     config = (await world.tenants.UpdateTenantConfig(usual, metadata=administrator.metadata)).config
     assert (config.audit_retention_days, config.soft_delete_retention_days) == (90, 0)
+
+
+async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    limits = tenant.UpdateTenantConfigRequest(
+        tenant_id=administrator.tenant_id,
+        requests_per_minute=1000,
+        tokens_per_minute=100_000,
+        monthly_token_quota=1_000_000,
+        monthly_cost_quota_usd="12.5",
+        max_parallel_calls=10,
+    )
+    await world.tenants.UpdateTenantConfig(limits, metadata=platform.metadata)
+    embed = model_service_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
+    tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
+
+    for by, request in (
+        (administrator, tenant.GetUsageRequest()),
+        (platform, tenant.GetUsageRequest(tenant_id=administrator.tenant_id)),
+    ):
+        asked = datetime.now(UTC)
+        found = (await world.tenants.GetUsage(request, metadata=by.metadata)).call_limits
+
+        shown = {each.name: (each.limit, each.used, each.reserved) for each in found}
+        assert {name: limit for name, (limit, _, _) in shown.items()} == {
+            "requests_per_minute": "1000",
+            "tokens_per_minute": "100000",
+            "monthly_token_quota": "1000000",
+            "monthly_cost_quota_usd": "12.5",
+            "max_parallel_calls": "10",
+        }
+        assert shown["monthly_token_quota"] == ("1000000", str(tokens), "0")
+        assert shown["monthly_cost_quota_usd"][1:] == shown["max_parallel_calls"][1:] == ("0", "0")
+        ends = {each.name: each.reset_time.ToDatetime(UTC) for each in found if each.HasField("reset_time")}
+        assert set(ends) == set(shown) - {"max_parallel_calls"}
+        assert ends["requests_per_minute"] == ends["tokens_per_minute"]
+        assert asked < ends["tokens_per_minute"] <= asked + timedelta(minutes=2)
+        assert ends["monthly_token_quota"].day == 1
+        assert asked < ends["monthly_cost_quota_usd"] <= asked + timedelta(days=32)

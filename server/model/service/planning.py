@@ -12,6 +12,7 @@ from random import Random
 import orjson
 
 from server.kernel.clock import now
+from server.kernel.features import FeatureMissing
 from server.kernel.principal import Call, current_call
 from server.llm.port import ChatModel, ChatRequest
 from server.model.attempts import MOST_SWITCHES, Attempts, Plan
@@ -188,7 +189,7 @@ def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
     def callable_ones(names: Sequence[str]) -> list[Model]:
         found = []
         for name in names:
-            with suppress(ModelNotFound, ModelDisabled, ModelKindMismatch):
+            with suppress(ModelNotFound, ModelDisabled, ModelKindMismatch, FeatureMissing):
                 model = catalogue.model(name, "chat")
                 if model.supports_function_calling or not asked.tools:
                     found.append(model)

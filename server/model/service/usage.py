@@ -15,9 +15,19 @@ from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
+from server.kernel.quota import CallLimit
 from server.model.catalogue import Catalogues
 from server.model.ledger import Ledger
-from server.model.limits import Limits, LimitSubjectUnknown, SubjectLimits, Window, subject_of, windows
+from server.model.limits import (
+    TENANT_SETTINGS,
+    Limits,
+    LimitSubjectUnknown,
+    SubjectLimits,
+    Window,
+    resets_at,
+    subject_of,
+    windows,
+)
 from server.model.ports import AuditLog, Subjects
 from server.model.store import ledger, models, rollups
 from server.model.store import limits as store
@@ -100,10 +110,23 @@ class UsageService:
             limits = found.limits
         else:
             limits = (await self._catalogues.of(tenant_id)).limits.get(subject, Limits())
+        return found, await self._in_use(tenant_id, subject, limits)
+
+    async def of_tenant(self, tenant_id: UUID) -> list[CallLimit]:
+        """The limits of the tenant itself, and what is used of each."""
+        limits = (await self._catalogues.of(tenant_id)).limits.get(subject_of(None, None), Limits())
+        return [
+            CallLimit(
+                TENANT_SETTINGS[window.kind, window.measure], limit, balance.used, balance.reserved, resets_at(window)
+            )
+            for window, limit, balance in await self._in_use(tenant_id, subject_of(None, None), limits)
+        ]
+
+    async def _in_use(self, tenant_id: UUID, subject: str, limits: Limits) -> list[LimitUse]:
         counted = dict(windows(subject, limits, now()))
         async with self._database.tenant_tx(tenant_id) as tx:
             balances = await ledger.read(tx, counted)
-        return found, [(window, limit, balances[window]) for window, limit in counted.items()]
+        return [(window, limit, balances[window]) for window, limit in counted.items()]
 
     async def page_limits(self, request: PageRequest) -> Page[SubjectLimits]:
         """The limits of users and keys, newest first."""

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from server.audit.service import AuditLog
 from server.db.database import Database
+from server.kernel.features import Feature
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.principal import Call, Principal, begin_call
 from server.kernel.sealing import MasterKeys
@@ -84,6 +85,9 @@ class Settings:
 
     async def model_settings(self, tenant_id: UUID) -> Settings:
         return self
+
+    async def features(self, tenant_id: UUID) -> tuple[frozenset[Feature], None]:
+        return frozenset(Feature), None
 
 
 @pytest.fixture

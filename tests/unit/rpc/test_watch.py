@@ -85,7 +85,9 @@ async def _streams(doorkeeper: Any, *names: str) -> AsyncIterator[dict[str, Cont
     """Streams that have begun, and are looked at all the time."""
     nothing: Any = None
     observe = Observe(CollectorRegistry())
-    steps = Steps(Trace(), Shed(100), doorkeeper, Authorize(nothing, nothing), lambda _: None, nothing, observe)  # type: ignore[arg-type]
+    steps = Steps(
+        Trace(), Shed(100), doorkeeper, nothing, Authorize(nothing, nothing), lambda _: None, nothing, observe
+    )  # type: ignore[arg-type]
     chain = Chain(steps, BOUND, look_seconds=0.01)
     handle = chain.wrap("/a.B/C", Rule("authenticated"), _for_ever, (), None, requests=False, responses=True)
     contexts = {name: Context(name) for name in names}

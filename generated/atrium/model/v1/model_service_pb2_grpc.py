@@ -279,7 +279,8 @@ class ModelServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
-        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
+        - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
+        (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
         tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
@@ -316,7 +317,8 @@ class ModelServiceServicer:
         the prompt is refused as by `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
         up again (`GENERATION_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
+        - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
+        (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
         tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or so many
@@ -353,7 +355,8 @@ class ModelServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
         the provider refuses the request (`MODEL_REQUEST_REJECTED`).
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`).
-        - `FAILED_PRECONDITION`: the model is disabled (`MODEL_DISABLED`), does not embed (`MODEL_KIND_MISMATCH`), or its
+        - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
+        (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not embed (`MODEL_KIND_MISMATCH`), or its
         provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential (`MODEL_CREDENTIAL_REFUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).

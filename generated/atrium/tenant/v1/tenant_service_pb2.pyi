@@ -267,14 +267,16 @@ class GetUsageRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
 
 class GetUsageResponse(_message.Message):
-    __slots__ = ("tier", "usage", "features")
+    __slots__ = ("tier", "usage", "features", "call_limits")
     TIER_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    CALL_LIMITS_FIELD_NUMBER: _ClassVar[int]
     tier: _tenant_pb2.Tenant.Tier
     usage: _containers.RepeatedCompositeFieldContainer[_usage_pb2.QuotaUsage]
     features: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tier: _Optional[_Union[_tenant_pb2.Tenant.Tier, str]] = ..., usage: _Optional[_Iterable[_Union[_usage_pb2.QuotaUsage, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
+    call_limits: _containers.RepeatedCompositeFieldContainer[_usage_pb2.CallLimitUsage]
+    def __init__(self, tier: _Optional[_Union[_tenant_pb2.Tenant.Tier, str]] = ..., usage: _Optional[_Iterable[_Union[_usage_pb2.QuotaUsage, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., call_limits: _Optional[_Iterable[_Union[_usage_pb2.CallLimitUsage, _Mapping]]] = ...) -> None: ...
 
 class ExportTenantRequest(_message.Message):
     __slots__ = ("tenant_id", "after_cursor")

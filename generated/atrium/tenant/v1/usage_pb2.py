@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/tenant/v1/usage.proto\x12\x10\x61trium.tenant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\nQuotaRaise\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\nQuotaUsage\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12\x12\n\x05limit\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limitb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/tenant/v1/usage.proto\x12\x10\x61trium.tenant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\nQuotaRaise\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\nQuotaUsage\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12\x12\n\x05limit\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limit\"}\n\x0e\x43\x61llLimitUsage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\t\x12\x10\n\x08reserved\x18\x04 \x01(\t\x12.\n\nreset_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,4 +36,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTARAISE']._serialized_end=177
   _globals['_QUOTAUSAGE']._serialized_start=179
   _globals['_QUOTAUSAGE']._serialized_end=253
+  _globals['_CALLLIMITUSAGE']._serialized_start=255
+  _globals['_CALLLIMITUSAGE']._serialized_end=380
 # @@protoc_insertion_point(module_scope)

@@ -27,3 +27,17 @@ class QuotaUsage(_message.Message):
     used: int
     limit: int
     def __init__(self, resource: _Optional[str] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class CallLimitUsage(_message.Message):
+    __slots__ = ("name", "limit", "used", "reserved", "reset_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    RESET_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    limit: str
+    used: str
+    reserved: str
+    reset_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., limit: _Optional[str] = ..., used: _Optional[str] = ..., reserved: _Optional[str] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
