@@ -315,6 +315,7 @@ BY_ID = {
 """Requests that name an object by its id, by what it is."""
 
 NO_OBJECT = {
+    ("/atrium.prompt.v1.PromptService/WatchPrompts", "watch_id"): "a watch that is not known begins anew, with `reset`",
     **dict.fromkeys(
         (
             (MODEL + "GetModelUsage", "api_key_id"),

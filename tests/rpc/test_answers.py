@@ -275,7 +275,7 @@ async def test_an_answer_is_as_young_as_each_who_asks_wants_it(gateway: World, s
 
 async def test_one_question_to_a_route_has_one_answer_whoever_comes_first(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
-    targets = [route_pb2.RouteTarget(model=name) for name in ("stub-fast-3", "stub-tools-2")]
+    targets = [route_pb2.RouteTarget(model=name) for name in ("stub-fast-3", "stub-slow-30")]
     route = route_pb2.CreateRouteRequest(alias="either", targets=targets, cache_ttl=HOUR)
     await gateway.models.CreateRoute(route, metadata=ann.metadata)
 

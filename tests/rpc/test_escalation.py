@@ -95,11 +95,11 @@ async def test_only_super_administrators_purge(world: World, admin: Any, *, with
     administrator, platform = await world.tenant(), await world.platform()
     user, role = await world.user(administrator), await world.role(administrator)
     if with_key:
-        key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:manage", "roles:manage"])
+        key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:manage", "roles:manage", "tenants:manage"])
         secret = (await world.identity.CreateApiKey(key, metadata=platform.metadata)).secret
         who: tuple[tuple[str, str], ...] = (("x-api-key", secret),)
     else:
-        who = (await world.user(platform, "users:manage", "roles:manage")).metadata
+        who = (await world.user(platform, "users:manage", "roles:manage", "tenants:manage")).metadata
     inside = (*who, ("x-tenant-id", administrator.tenant_id))
     delete_user, delete_role = user_pb2.DeleteUserRequest(id=user.id), role_pb2.DeleteRoleRequest(id=role.id)
     await world.identity.DeleteUser(delete_user, metadata=administrator.metadata)
@@ -115,9 +115,11 @@ async def test_only_super_administrators_purge(world: World, admin: Any, *, with
     assert await admin.fetchval("SELECT count(*) FROM roles WHERE id = $1", role.id) == 1
 
 
-async def test_a_tenants_own_role_of_that_name_makes_nobody_a_super_administrator(world: World) -> None:
+async def test_a_tenants_own_role_of_that_name_makes_nobody_a_super_administrator(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    await world.identity.CreateRole(pb.CreateRoleRequest(name="r", code="super_admin"), metadata=administrator.metadata)
+    await admin.execute(
+        "UPDATE roles SET code = 'super_admin' WHERE tenant_id = $1 AND code = 'admin'", administrator.tenant_id
+    )
     user = await world.user(administrator)
     await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=administrator.metadata)
 

@@ -18,6 +18,7 @@ from server.rpc.policy import PolicyError
 from server.rpc.server import RpcServer, Service
 from server.rpc.steps.authenticate import Authenticate
 from server.rpc.steps.authorize import Authorize
+from server.rpc.steps.enter import Enter
 from server.rpc.steps.observe import Observe
 from server.rpc.steps.repeat import Repeat
 from server.rpc.steps.shed import Shed
@@ -61,9 +62,10 @@ def _server(*services: Service) -> RpcServer:
         Trace(),
         Shed(10),
         Authenticate(nobody, nobody),
+        Enter(nobody, nobody),
         Authorize(nobody, nobody),
         Validate(),
-        Repeat(nobody),
+        Repeat(nobody, [b"key"]),
         Observe(CollectorRegistry()),
     )
     return RpcServer(Settings(address="127.0.0.1:0"), Chain(steps, ceiling=30.0), services)

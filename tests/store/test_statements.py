@@ -17,7 +17,8 @@ from server.db.connect import connect
 from server.db.database import Database
 from server.db.statements import HotStatement
 from server.identity.domain import UserNotFound
-from server.identity.store import api_keys, roles, sessions, users
+from server.identity.store import api_keys, idempotency, roles, sessions, users
+from server.identity.store.idempotency import Remembered
 from server.identity.tables import users as users_table
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted
@@ -101,7 +102,9 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         api_keys._ACCESS,
         roles._STANDING,
         tenant_store._ENTITLEMENT,
+        idempotency._RECALL,
         tenant_store._READ_CONFIG,
+        tenant_store._READ_RETENTION,
         tenant_store._READ_SLUG,
         tenant_store._READ_STATUS,
         caches._ANSWER,
@@ -123,6 +126,31 @@ async def test_what_is_kept_of_answers_is_read_in_its_tenant_alone(
             assert await caches.answer(fresh, OTHER, b"question", 60) is None
             assert await generations.state(fresh, PLATFORM_TENANT_ID, person) == (person, False, False)
             assert await generations.state(fresh, OTHER, person) is None
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_an_answer_to_a_repeat_is_recalled_in_its_tenant_alone(
+    times: int, scratch: Scratch, database: Database, person: UUID
+) -> None:
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await idempotency.keep(tx, person, "/s/M", "key", "hash", b"answer")
+
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            found = await idempotency.recall(fresh, PLATFORM_TENANT_ID, person, "/s/M", "key")
+            assert found == Remembered("hash", b"answer", running=False)
+            assert await idempotency.recall(fresh, OTHER, person, "/s/M", "key") is None
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_how_long_a_tenant_keeps_what_was_deleted_is_read_hot(times: int, database: Database, admin: Any) -> None:
+    await admin.execute(
+        "UPDATE tenant_configs SET soft_delete_retention_days = 7 WHERE tenant_id = $1", PLATFORM_TENANT_ID
+    )
+
+    for _ in range(times):
+        assert await tenant_store.read_retention(database, PLATFORM_TENANT_ID) == 7
+        assert await tenant_store.read_retention(database, OTHER) == tenant_store.DEFAULT_RETENTION_DAYS
 
 
 @pytest.mark.parametrize("deleted", ["exclude", "include"])
