@@ -86,6 +86,8 @@ class SessionService:
             try:
                 if tenant_id is None or found is None or not matches or not attempt.allowed:
                     raise LoginFailed
+                if found.user.status != "active":  # asked here too, so that it takes no longer than a wrong password
+                    raise LoginFailed
                 return await self._sign_in(tenant_id, found, attempt)
             except LoginFailed:
                 details = {"tenant": slug, "login": login}
