@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 from uuid import uuid4
@@ -198,11 +199,12 @@ async def test_a_watch_whose_time_is_over_ends_and_is_resumed_behind_its_end(dat
 
 
 @pytest.fixture
-def caller() -> Call:
+def caller() -> Iterator[Call]:
     call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
     call.principal = Principal(PLATFORM_TENANT_ID, uuid4(), uuid4(), frozenset())
-    begin_call(call)
-    return call
+    begun = begin_call(call)
+    yield call
+    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
 
 
 async def test_a_deployment_on_one_server_holds_on_every_other(scratch: Scratch) -> None:
