@@ -15,8 +15,8 @@ from server.model.ports import RenderedPrompt
 
 @dataclass(frozen=True, slots=True)
 class PromptNamed:
-    """A prompt that a conversation begins with: by version, by label, or (both empty) the newest. `size`: bytes of the
-    values.
+    """A prompt that a conversation begins with: by version, by label, or (both empty) the newest. `said`: the values as
+    they came.
     """
 
     template_id: UUID
@@ -24,7 +24,7 @@ class PromptNamed:
     label: str
     values: Mapping[str, Any]
     user_key: str
-    size: int
+    said: bytes
 
 
 @dataclass(frozen=True, slots=True)

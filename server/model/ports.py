@@ -103,10 +103,10 @@ class Prompts(Protocol):
     """Prompts in place of raw text."""
 
     async def render(
-        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, size: int
+        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
     ) -> RenderedPrompt:
         """The version of that name, or behind that label (both empty: the newest), as the caller sees it. `user_key`:
-        whom it is for, where a label is split. `size`: bytes of the values. Raises what is wrong with any of it.
+        whom it is for, where a label is split. `said`: the values as they came. Raises what is wrong with any of it.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, date, timedelta
 from typing import Any
 from uuid import UUID
@@ -42,6 +42,7 @@ from server.rpc.wire import (
 )
 
 _DEFAULT_WEIGHT = 100
+_SETTINGS = tuple(field.name for field in fields(Settings))
 
 _VISIBILITY = EnumMap(
     {
@@ -168,7 +169,8 @@ def _value(value: Any) -> struct_pb2.Value:
 
 
 def _settings(value: Settings) -> version_pb2.PromptSettings:
-    return version_pb2.PromptSettings(**asdict(value))
+    # Not by `asdict`, which copies what it finds: it took a third of a rendering's time.
+    return version_pb2.PromptSettings(**{name: getattr(value, name) for name in _SETTINGS})
 
 
 def _turns(turns: Sequence[Turn]) -> list[version_pb2.PromptMessage]:
@@ -189,7 +191,7 @@ def label(value: Label) -> label_pb2.Label:
     )
 
 
-def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, dict[str, Any], str, int]:
+def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, dict[str, Any], str, bytes]:
     """What `PromptRendering.render` is asked."""
     values = request.variables
     return (
@@ -198,7 +200,7 @@ def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, dict[str, An
         request.label,
         plain_struct(values),
         request.user_key,
-        values.ByteSize(),
+        values.SerializeToString(deterministic=True),
     )
 
 

@@ -137,7 +137,12 @@ def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
 def _prompt(value: chat_pb2.Prompt) -> PromptNamed:
     values = value.variables
     return PromptNamed(
-        UUID(value.template_id), value.version, value.label, plain_struct(values), value.user_key, values.ByteSize()
+        UUID(value.template_id),
+        value.version,
+        value.label,
+        plain_struct(values),
+        value.user_key,
+        values.SerializeToString(deterministic=True),
     )
 
 

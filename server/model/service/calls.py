@@ -57,7 +57,7 @@ class CallService:
         try:
             if (prompt := asked.prompt) is not None:
                 rendered = await self._prompts.render(
-                    prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.size
+                    prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.said
                 )
                 asked = asked.prompted(rendered)
             prepared = await self._planner.chat(asked)

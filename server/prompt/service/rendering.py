@@ -29,6 +29,7 @@ from server.prompt.domain import (
 from server.prompt.service.counts import Counts
 from server.prompt.service.includes import includes_of
 from server.prompt.service.sight import Sight
+from server.prompt.service.texts import Texts
 from server.prompt.service.work import PromptWork
 from server.prompt.store import versions
 
@@ -49,9 +50,9 @@ class _Known:
         return self.template.tenant_id, None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Resolved:
-    """A version with all that it includes."""
+    """A version with all that it includes, as they were read together."""
 
     tenant_id: UUID
     version: Version
@@ -72,12 +73,13 @@ class PromptRendering:
         self._counts = counts
         self._known = Memory[_Known](_MOST_KNOWN)
         self._resolved = Memory[_Resolved](_MOST_KNOWN)
+        self._texts = Texts[_Resolved]()
 
     async def render(
-        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, size: int
+        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
     ) -> Rendered:
         """The version of that name, or behind that label, with the values. `user_key`: whom it is for (empty: the
-        caller), where a label is split. `size`: bytes of the values.
+        caller), where a label is split. `said`: the values as they came, the same bytes for the same ones.
 
         Raises PermissionMissing, TemplateNotFound, TemplateDeleted, TemplateWithoutVersion, VersionNotFound,
         LabelNotFound, and as `PromptWork.render` does.
@@ -99,7 +101,11 @@ class PromptRendering:
             place, lambda: self._resolve(template, wanted, key)
         )
         assert resolved is not None
-        texts = await self._work.render(resolved.version, values, resolved.includes, size)
+        texts = self._texts.recall(resolved, said)
+        if texts is None:
+            texts = await self._work.render(resolved.version, values, resolved.includes, len(said))
+            if self._resolved.recall(place) is resolved:
+                self._texts.keep(resolved, said, texts)
         if template.tenant_id == caller.tenant_id:  # of another's, nothing is written
             self._counts.add(template.tenant_id, template.id)
         content = resolved.version.content
