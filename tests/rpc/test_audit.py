@@ -14,6 +14,7 @@ from atrium.model.v1 import model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from server.kernel.ids import PLATFORM_TENANT_ID
+from tests.factories.prompts import PERSONAL, TENANT, make_template
 from tests.factories.world import PASSWORD, Person, World, refused
 
 TRACE = "ab" * 16
@@ -204,3 +205,16 @@ async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) 
 
     assert refusal.code is StatusCode.INTERNAL
     assert await admin.fetchval("SELECT count(*) FROM users WHERE username = 'lin'") == 0
+
+
+async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: World, admin: Any) -> None:
+    platform = await world.platform()
+    person = await world.user(platform, "templates:manage")
+    own = await make_template(world, person, "own", PERSONAL)
+    shared = await make_template(world, person, "shared", TENANT)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=platform.metadata)
+
+    await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=person.id), metadata=platform.metadata)
+
+    (entry,) = await _entries(admin, platform.tenant_id, "users.purge")
+    assert orjson.loads(entry["details"]) == {"templates_removed": [own], "templates_without_owner": [shared]}

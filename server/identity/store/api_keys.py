@@ -53,7 +53,12 @@ _ROTATE = Statement(
     )
     .returning(*_COLUMNS)
 )
-_REVOKE = Statement(update(api_keys).where(_THIS).values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now())))
+_REVOKE = Statement(
+    update(api_keys)
+    .where(_THIS)
+    .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    .returning(*_COLUMNS)
+)
 _USED = Statement(update(api_keys).where(_THIS).values(last_used_at=func.now()))
 
 _by_previous = and_(api_keys.c.previous_hash == bindparam("secret_hash"), api_keys.c.previous_valid_until > func.now())
@@ -144,8 +149,8 @@ async def rotate(tx: Tx, key_id: UUID, secret_hash: str, previous_valid_until: d
     return ApiKey(*await tx.fetchone(_ROTATE, key_id=key_id, **values))
 
 
-async def revoke(tx: Tx, key_id: UUID) -> None:
-    await tx.execute(_REVOKE, key_id=key_id)
+async def revoke(tx: Tx, key_id: UUID) -> ApiKey:
+    return ApiKey(*await tx.fetchone(_REVOKE, key_id=key_id))
 
 
 async def used(tx: Tx, key_id: UUID) -> None:
