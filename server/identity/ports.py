@@ -40,6 +40,9 @@ class Tenants(Protocol):
     async def is_active(self, tx: Tx) -> bool:
         """Whether the transaction's tenant is active."""
 
+    async def exists(self, tenant_id: UUID) -> bool:
+        """Whether there is such a tenant, active or not."""
+
     async def slug(self, tenant_id: UUID) -> str:
         """The slug of a tenant that is there."""
 

@@ -61,6 +61,10 @@ _REVOKE = Statement(
 )
 _USED = Statement(update(api_keys).where(_THIS).values(last_used_at=func.now()))
 
+_HASHES = Statement(
+    select(api_keys.c.secret_hash, api_keys.c.previous_hash).where(api_keys.c.prefix == bindparam("prefix"))
+)
+
 _by_previous = and_(api_keys.c.previous_hash == bindparam("secret_hash"), api_keys.c.previous_valid_until > func.now())
 _ACCESS = HotStatement(
     select(
@@ -136,6 +140,12 @@ async def lock(tx: Tx, key_id: UUID) -> ApiKey:
 async def is_there(tx: Tx, key_id: UUID) -> bool:
     """Whether there is such a key, revoked ones included."""
     return await tx.fetchrow(_EXISTS, key_id=key_id) is not None
+
+
+async def is_forged(tx: Tx, prefix: str, secret_hash: str) -> bool:
+    """Whether there is a key of that prefix, and the secret is neither its own nor the one that it had before."""
+    row = await tx.fetchrow(_HASHES, prefix=prefix)
+    return row is not None and secret_hash not in tuple(row)
 
 
 async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[ApiKey]:
