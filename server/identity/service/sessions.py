@@ -228,6 +228,8 @@ class SessionService:
             session = await session_store.get(tx, session_id)
             if session.user_id != caller.user_id and Permission.USERS_MANAGE not in caller.permissions:
                 raise SessionNotFound(session_id)
+            if not await user_store.is_there(tx, session.user_id):  # a deleted user's are hidden with them
+                raise SessionNotFound(session_id)
             await hold_all_of(tx, caller, session.user_id)
             ended = await session_store.revoke(tx, session_id, "revoked")
             if ended is not None:
