@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,21 +10,14 @@ from typing import Any
 import grpc
 import orjson
 import pytest
-from pydantic import SecretStr
 
-from server.db.base import metadata
-from tests.databases import Scratch
-from tests.factories.world import Person, World, refused
-from tests.fakes.smtp import mailbox
+from tests.factories.world import Person, refused
 from tests.rpc.changes import CHANGES, NOTHING
+from tests.rpc.changes.rows import changes_between, rows_of
 from tests.rpc.changes.stage import Attempt, Stage
 from tests.rpc.methods import METHODS
-from tests.servers import serving
 
 TRACE, REQUEST = "ab" * 16, "my-request"
-
-_LOGS = ("audit_logs", "ddl_audit_logs", "sign_in_guesses", "sign_in_throttle", "quota_ledger", "tenant_keys")
-"""Tables of logs, of what guesses and calls are counted by, and of keys that are made when the first one is needed."""
 
 _UNTOLD = {
     "tenant_id": "the log is the tenant's",
@@ -53,42 +46,6 @@ _CALLED = {
     "cached_input_cost_per_1k": "cached_input_per_1k",
 }
 """What columns are called in an entry, where that is not their own name."""
-
-
-@pytest.fixture
-async def stage(scratch: Scratch) -> AsyncIterator[Stage]:
-    async with mailbox() as box:
-        settings = scratch.settings(smtp_url=SecretStr(box.url), mail_from="Atrium <no-reply@atrium.example>")
-        async with serving(settings) as (app, port):
-            administrator = await app.founding.first_platform_administrator()
-            assert administrator is not None
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                world = World(channel, administrator)
-                yield Stage(world, box, await world.tenant(), await world.platform())
-
-
-Rows = dict[str, dict[str, dict[str, Any]]]
-_TABLES = [(table.name, ", ".join(column.name for column in table.primary_key)) for table in metadata.sorted_tables]
-
-
-async def _rows(admin: Any) -> Rows:
-    """Every row of every table, by its key."""
-    found: Rows = {}
-    for name, key in _TABLES:
-        rows = await admin.fetch(f"SELECT ROW({key})::text AS key, to_jsonb(t) AS row FROM {name} t")
-        found[name] = {row["key"]: orjson.loads(row["row"]) for row in rows}
-    return found
-
-
-def _changes(before: Rows, after: Rows) -> dict[str, list[tuple[Any, Any]]]:
-    """Each row that is not what it was, by its table: as it was and as it is (None: not there)."""
-    changed = {}
-    for table in before.keys() - set(_LOGS):
-        was, now = before[table], after[table]
-        differing = [(was.get(key), now.get(key)) for key in was.keys() | now.keys() if was.get(key) != now.get(key)]
-        if differing:
-            changed[table] = differing
-    return changed
 
 
 def _metadata(person: Person | None) -> tuple[tuple[str, str], ...]:
@@ -123,34 +80,34 @@ async def test_a_change_is_told_in_full_or_not_made(stage: Stage, admin: Any, pa
 
 
 async def _a_refused_call_changes_and_tells_nothing(stage: Stage, admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await _rows(admin)
+    before = await rows_of(admin)
     if attempt.refused != attempt.request or attempt.refused_by is not None:
         by = attempt.refused_by or attempt.by
         await refused(call(attempt.refused, metadata=_metadata(by)))
     else:  # nothing that is asked for can be refused but for who asks
         await refused(call(attempt.refused, metadata=(("x-request-id", REQUEST),)))
 
-    assert _changes(before, await _rows(admin)) == {}
+    assert changes_between(before, await rows_of(admin)) == {}
     assert await _told(admin, attempt) == []
 
 
 async def _what_cannot_be_told_is_not_done(admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await _rows(admin)
+    before = await rows_of(admin)
     await admin.execute("REVOKE INSERT ON audit_logs FROM atrium_app")
 
     refusal = await refused(call(attempt.request, metadata=_metadata(attempt.by)))
 
     await admin.execute("GRANT INSERT ON audit_logs TO atrium_app")
     assert refusal.code is grpc.StatusCode.INTERNAL
-    assert _changes(before, await _rows(admin)) == {}
+    assert changes_between(before, await rows_of(admin)) == {}
 
 
 async def _the_change_is_told(stage: Stage, admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await _rows(admin)
+    before = await rows_of(admin)
     await call(attempt.request, metadata=_metadata(attempt.by))
     if attempt.answered_first:
         await stage.box.next()
-    changed = _changes(before, await _rows(admin))
+    changed = changes_between(before, await rows_of(admin))
 
     (entry,) = await _told(admin, attempt)
     old, new = (orjson.loads(entry[name]) if entry[name] else {} for name in ("old_value", "new_value"))

@@ -9,7 +9,8 @@ from tests.rpc.requests import SOME_ID
 
 @change_of(IDENTITY + "CreateRole")
 async def _(stage: Stage) -> Attempt:
-    fields, taken = {"name": "Made", "code": "made", "default": True}, {"name": "Taken", "code": "viewer"}
+    fields, taken = {"name": "Made", "code": "made", "default": True}, {"name": "Taken", "code": "taken"}
+    await stage.call(IDENTITY + "CreateRole", **taken)
     return stage.attempt(IDENTITY + "CreateRole", "roles.create", "role", fields, taken, tables=("roles",))
 
 
