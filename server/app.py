@@ -33,6 +33,7 @@ from server.identity.domain import Access, Standing
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
 from server.identity.service.api_keys import ApiKeyService
+from server.identity.service.forgeries import Forgeries
 from server.identity.service.founding import Founding
 from server.identity.service.recovery import RecoveryService
 from server.identity.service.repeats import Repeats
@@ -167,6 +168,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         work = PromptWork(Renderer(), workers)
         rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
+        forgeries = Forgeries(database, standing, audit)
         access = AccessCache(
             tokens,
             partial(signing.seek, ring),
@@ -174,6 +176,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             partial(sessions.access, database),
             partial(api_keys.access, database),
             lambda tenant_id, key_id: _note(background, keys_of_programs, tenant_id, key_id),
+            forgeries.see,
         )
 
         def changed(payload: str) -> None:
@@ -320,6 +323,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             waking(settings, database),
             ledger.keeping(),
             counts.writing(),
+            forgeries.telling(),
             working(settings, database, grace, registry) if process == 0 and settings.worker else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")

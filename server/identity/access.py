@@ -9,7 +9,7 @@ from uuid import UUID
 
 from server.db.memory import Memory
 from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
-from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
+from server.identity.tokens import AccessTokens, Claims, KeySecret, SignatureWrong, SigningKeyUnknown
 from server.kernel.principal import Principal
 
 _MOST_TOKENS = 50_000
@@ -22,6 +22,9 @@ ReadKey = Callable[[UUID, str, str], Awaitable[Access | None]]
 
 SeekKeys = Callable[[], Awaitable[None]]
 """Looks whether there are signing keys that this process has yet to hear of."""
+
+Forged = Callable[[str | KeySecret], None]
+"""Told of an access token with a wrong signature, and of a key that gives nothing. It may take no time."""
 
 Used = Callable[[UUID, UUID], None]
 """Told that a tenant's API key was used, each time that it is read anew."""
@@ -41,6 +44,7 @@ class AccessCache:
         read_session: ReadSession,
         read_key: ReadKey,
         used: Used,
+        forged: Forged,
     ) -> None:
         """`memory`: of sessions by their ids, and of keys by their digests: each secret of one stands for itself."""
         self._tokens = tokens
@@ -48,6 +52,7 @@ class AccessCache:
         self._read_session = read_session
         self._read_key = read_key
         self._used = used
+        self._forged = forged
         self._claims: OrderedDict[bytes, Claims] = OrderedDict()
         self._memory = memory
 
@@ -87,6 +92,7 @@ class AccessCache:
             _digest(key), lambda: self._read_key(secret.tenant_id, secret.prefix, secret.hash)
         )
         if access is None:
+            self._forged(secret)
             raise ApiKeyInvalid
         assert access.principal.api_key_id is not None
         self._used(secret.tenant_id, access.principal.api_key_id)
@@ -106,12 +112,15 @@ class AccessCache:
 
     async def _read_token(self, token: str) -> Claims:
         try:
+            try:
+                return self._tokens.read(token)
+            except SigningKeyUnknown:
+                await self._seek_keys()
             return self._tokens.read(token)
         except SigningKeyUnknown:
-            await self._seek_keys()
-        try:
-            return self._tokens.read(token)
-        except SigningKeyUnknown:
+            raise TokenInvalid from None
+        except SignatureWrong:
+            self._forged(token)
             raise TokenInvalid from None
 
     async def _session(self, claims: Claims) -> Principal:

@@ -219,6 +219,14 @@ class RoleEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleGrant:
+    """How a user holds a role. `granted_by`: None: the server or the platform. `expires_at`: None: never."""
+
+    granted_by: UUID | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LoginCandidate:
     """The user that a login names, with what the sign-in is decided by. Never leaves the slice.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
@@ -39,6 +40,9 @@ class Tenants(Protocol):
     async def is_active(self, tx: Tx) -> bool:
         """Whether the transaction's tenant is active."""
 
+    async def exists(self, tenant_id: UUID) -> bool:
+        """Whether there is such a tenant, active or not."""
+
     async def slug(self, tenant_id: UUID) -> str:
         """The slug of a tenant that is there."""
 
@@ -46,5 +50,5 @@ class Tenants(Protocol):
 class Belongings(Protocol):
     """What other slices keep that belongs to people."""
 
-    async def remove(self, tx: Tx, user_id: UUID) -> None:
-        """The person is about to be removed for good."""
+    async def remove(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+        """The person is about to be removed for good. What became of it, for the audit log to say."""

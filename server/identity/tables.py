@@ -334,7 +334,12 @@ idempotency_keys = tenant_table(
     Column("caller", Uuid, nullable=False, comment="Who called."),
     Column("method", String(255), nullable=False, comment="What they called."),
     Column("key", String(128), nullable=False, comment="The key they gave."),
-    Column("request_hash", String(64), nullable=False, comment="SHA-256 of the request: another body is refused."),
+    Column(
+        "request_hash",
+        String(64),
+        nullable=False,
+        comment="HMAC-SHA-256 of the request, under a key that the master key gives: another body is refused.",
+    ),
     Column("response", LargeBinary, comment="The first answer; NULL: not yet, or it held a secret."),
     Column("status", String(20), nullable=False, comment="running or done."),
     Column("expires_at", MOMENT, nullable=False, comment="Until when the key is remembered."),

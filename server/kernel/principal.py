@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -101,6 +102,16 @@ class Call:
 _current: ContextVar[Call] = ContextVar("call")
 begin_call = _current.set
 current_call = _current.get
+
+
+@contextmanager
+def within(call: Call) -> Iterator[None]:
+    """What is done here is done for that call, after it."""
+    token = _current.set(call)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def call_or_none() -> Call | None:

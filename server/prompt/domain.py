@@ -91,6 +91,7 @@ class Template:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_by: str | None
 
     def seen_by(self, caller: Principal) -> bool:
         """Whether it is there for the caller."""

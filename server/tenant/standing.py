@@ -63,6 +63,10 @@ class TenantStanding:
         """Whether the transaction's tenant is active."""
         return await store.is_active(tx)
 
+    async def exists(self, tenant_id: UUID) -> bool:
+        """Whether there is such a tenant, active or not."""
+        return await store.read_status(self._database, tenant_id) is not None
+
     async def slug(self, tenant_id: UUID) -> str:
         """The slug of a tenant that is there, in one round trip. Raises TenantNotFound."""
         return await store.read_slug(self._database, tenant_id)

@@ -16,7 +16,8 @@ from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
-from tests.rpc.requests import GOOD, IDENTITY, PROMPT
+from tests.rpc.methods import IDENTITY, PROMPT
+from tests.rpc.requests import GOOD
 from tests.servers import serving
 
 CODE = grpc.StatusCode

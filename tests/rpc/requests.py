@@ -15,11 +15,7 @@ from atrium.model.v1 import model_service_pb2 as model
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
-
-IDENTITY = "/atrium.identity.v1.IdentityService/"
-TENANT = "/atrium.tenant.v1.TenantService/"
-MODEL = "/atrium.model.v1.ModelService/"
-PROMPT = "/atrium.prompt.v1.PromptService/"
+from tests.rpc.methods import IDENTITY, MODEL, PROMPT, TENANT
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"

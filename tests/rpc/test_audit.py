@@ -8,12 +8,13 @@ import orjson
 import pytest
 from grpc import StatusCode
 
-from atrium.identity.v1 import api_key_pb2, user_pb2
+from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.model.v1 import model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from server.kernel.ids import PLATFORM_TENANT_ID
+from tests.factories.prompts import PERSONAL, TENANT, make_template
 from tests.factories.world import PASSWORD, Person, World, refused
 
 TRACE = "ab" * 16
@@ -126,9 +127,41 @@ async def _makes_a_key_for_more_than_they_hold(world: World, by: Person) -> Any:
     return world.identity.CreateApiKey(request, metadata=by.metadata)
 
 
+async def _brings_a_page_token_with_another_bit(world: World, by: Person) -> Any:
+    await world.user(by)
+    page = await world.identity.ListUsers(identity.ListUsersRequest(page_size=1), metadata=by.metadata)
+    token = page.next_page_token
+    changed = ("B" if token[0] == "A" else "A") + token[1:]
+    return world.identity.ListUsers(identity.ListUsersRequest(page_size=1, page_token=changed), metadata=by.metadata)
+
+
+async def _demotes_themselves(world: World, by: Person) -> Any:
+    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=by.id), metadata=by.metadata)
+    (role_id,) = [role.id for role in held.roles if role.code == "admin"]
+    return world.identity.UnassignRole(
+        identity.UnassignRoleRequest(user_id=by.id, role_id=role_id), metadata=by.metadata
+    )
+
+
+async def _makes_themselves_inactive(world: World, by: Person) -> Any:
+    request = identity.UpdateUserRequest(id=by.id, state=user_pb2.User.STATE_INACTIVE)
+    return world.identity.UpdateUser(request, metadata=by.metadata)
+
+
+async def _gives_a_role_more_than_they_hold(world: World, by: Person) -> Any:
+    role = await world.role(by)
+    entry = role_pb2.RolePermission(permission="models:manage", effect=role_pb2.EFFECT_ALLOW)
+    request = identity.SetRolePermissionsRequest(role_id=role.id, permissions=[entry])
+    return world.identity.SetRolePermissions(request, metadata=by.metadata)
+
+
 @pytest.mark.parametrize(
     ("attempt", "method", "reason"),
     [
+        (_demotes_themselves, "UnassignRole", "LAST_ADMINISTRATOR"),
+        (_makes_themselves_inactive, "UpdateUser", "LAST_ADMINISTRATOR"),
+        (_gives_a_role_more_than_they_hold, "SetRolePermissions", "ESCALATION_REFUSED"),
+        (_brings_a_page_token_with_another_bit, "ListUsers", "PAGE_TOKEN_INVALID"),
         (_deletes_the_last_administrator, "DeleteUser", "LAST_ADMINISTRATOR"),
         (_brings_anothers_page_token, "ListUsers", "PAGE_TOKEN_INVALID"),
         (_makes_a_key_for_more_than_they_hold, "CreateApiKey", "ESCALATION_REFUSED"),
@@ -144,6 +177,23 @@ async def test_what_somebody_tried_in_vain_is_told(
     (entry,) = await _entries(admin, administrator.tenant_id, f"/atrium.identity.v1.IdentityService/{method}")
     assert refusal.reason == reason
     assert (str(entry["user_id"]), entry["status"], entry["error_message"]) == (administrator.id, "failure", reason)
+
+
+async def test_who_gives_themselves_a_role_above_their_own_is_told(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "roles:manage")
+    role = await world.role(administrator, "users:manage")
+    request = identity.AssignRoleRequest(user_id=person.id, role_id=role.id)
+
+    refusal = await refused(world.identity.AssignRole(request, metadata=person.metadata))
+
+    (entry,) = await _entries(admin, administrator.tenant_id, "/atrium.identity.v1.IdentityService/AssignRole")
+    assert (refusal.code, refusal.reason) == (StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
+    assert (str(entry["user_id"]), entry["status"], entry["error_message"]) == (
+        person.id,
+        "failure",
+        "ESCALATION_REFUSED",
+    )
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["a known tenant", "an unknown tenant"])
@@ -204,3 +254,16 @@ async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) 
 
     assert refusal.code is StatusCode.INTERNAL
     assert await admin.fetchval("SELECT count(*) FROM users WHERE username = 'lin'") == 0
+
+
+async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: World, admin: Any) -> None:
+    platform = await world.platform()
+    person = await world.user(platform, "templates:manage")
+    own = await make_template(world, person, "own", PERSONAL)
+    shared = await make_template(world, person, "shared", TENANT)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=platform.metadata)
+
+    await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=person.id), metadata=platform.metadata)
+
+    (entry,) = await _entries(admin, platform.tenant_id, "users.purge")
+    assert orjson.loads(entry["details"]) == {"templates_removed": [own], "templates_without_owner": [shared]}

@@ -13,20 +13,12 @@ from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import api_key_pb2, identity_service_pb2
 from atrium.model.v1 import model_service_pb2, usage_pb2
-from atrium.prompt.v1 import prompt_service_pb2, template_pb2
-from atrium.tenant.v1 import tenant_service_pb2
+from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
-from server.rpc.policy import read_rules
 from tests.factories.world import Person, World, refused
-from tests.rpc.requests import BY_ID, GOOD, HELLO, MALFORMED, MODEL, NO_OBJECT, SOME_ID
+from tests.rpc.methods import METHODS, MODEL, RULES
+from tests.rpc.requests import BY_ID, GOOD, HELLO, MALFORMED, NO_OBJECT, SOME_ID
 
-SERVICES = [
-    tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-    identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
-    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
-    prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
-]
-RULES = read_rules(SERVICES)
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
 PRIVATE = sorted(RULES.keys() - set(PUBLIC))
 PERMITTED = sorted(path for path, rule in RULES.items() if isinstance(rule.access, Permission))
@@ -189,12 +181,7 @@ def _places_of(message: Message, object_id: str, prefix: str = "") -> Iterator[s
 
 
 def test_every_id_that_a_tenant_may_name_is_one_that_is_looked_for_in_vain() -> None:
-    named = {
-        (f"/{service.full_name}/{method.name}", place)
-        for service in SERVICES
-        for method in service.methods
-        for place in _ids_of(method.input_type)
-    }
+    named = {(path, place) for path, method in METHODS.items() for place in _ids_of(method.input_type)}
     tried = {
         (path, place)
         for by in BY_ID.values()

@@ -17,8 +17,7 @@ from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
-from tests.rpc.requests import GOOD, HELLO, IDENTITY, PROMPT
-from tests.rpc.test_every_method import PLATFORM
+from tests.rpc.requests import HELLO
 from tests.servers import serving
 
 
@@ -211,21 +210,3 @@ async def test_a_call_whose_server_died_is_made_again_when_it_has_surely_ended(w
     await world.models.Embed(request, metadata=administrator.metadata)
 
     assert waiting.value.code() is Code.DEADLINE_EXCEEDED
-
-
-CREATES = sorted(
-    path for path in GOOD if "/Create" in path and path not in (IDENTITY + "CreateApiKey", PROMPT + "CreateVersion")
-)
-"""The answer of the first holds a secret, which a repeat leaves out; the second needs a template."""
-
-
-@pytest.mark.parametrize("path", CREATES)
-async def test_every_create_takes_a_key(world: World, path: str) -> None:
-    caller = await (world.platform() if path in PLATFORM else world.tenant())
-    request = type(GOOD[path])()
-    request.CopyFrom(GOOD[path])
-    request.idempotency_key = "key"
-
-    replies = [await world.method(path)(request, metadata=caller.metadata) for _ in range(2)]
-
-    assert replies[0] == replies[1]

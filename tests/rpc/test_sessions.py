@@ -8,7 +8,7 @@ from typing import Any
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import session_pb2
+from atrium.identity.v1 import session_pb2, user_pb2
 from tests.factories.world import World, refused
 
 
@@ -95,3 +95,43 @@ async def test_a_role_that_is_given_for_a_time_ends_on_time(world: World, admin:
 
     refusal = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=again.metadata))
     assert refusal.code is Code.PERMISSION_DENIED
+
+
+async def test_the_sessions_of_a_deleted_user_are_hidden_with_them_and_come_back_as_they_were(world: World) -> None:
+    administrator = await world.tenant()
+    user = await world.user(administrator)
+    ended = await world.sign_in(user.tenant, user.username)
+    await world.identity.Logout(pb.LogoutRequest(), metadata=ended.metadata)
+    of_user = session_pb2.ListSessionsRequest(user_id=user.id)
+    before = await world.identity.ListSessions(of_user, metadata=administrator.metadata)
+    lives = next(session.id for session in before.sessions if not session.HasField("revoke_time"))
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=administrator.metadata)
+
+    refusals = [
+        await refused(world.identity.ListSessions(of_user, metadata=administrator.metadata)),
+        await refused(
+            world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=lives), metadata=administrator.metadata)
+        ),
+        await refused(world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))),
+    ]
+    await world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=user.id), metadata=administrator.metadata)
+
+    assert [each.reason for each in refusals] == ["USER_NOT_FOUND", "SESSION_NOT_FOUND", "REFRESH_TOKEN_INVALID"]
+    assert await world.identity.ListSessions(of_user, metadata=administrator.metadata) == before
+    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
+    await world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
+    still = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=ended.metadata))
+    assert still.reason == "SESSION_REVOKED"
+
+
+async def test_a_purged_users_sessions_go_with_them(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    user = await world.user(administrator)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=administrator.metadata)
+    inside = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
+
+    await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=user.id), metadata=inside)
+
+    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+    assert access.reason == "SESSION_REVOKED"
+    assert await admin.fetchval("SELECT count(*) FROM sessions WHERE user_id = $1", user.id) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from server.db.database import Database, Tx
 from server.identity.domain import ApiKey, ApiKeyEnded, ApiKeyNotFound, ApiKeyNotYours, ApiKeyTooWide, RoleEntry, User
 from server.identity.ports import AuditLog
 from server.identity.service.standing import hold, hold_all_of, within_scope
+from server.identity.service.values import key_values
 from server.identity.store import api_keys as key_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -69,7 +70,7 @@ class ApiKeyService:
                     "expires_at": expires_at,
                 },
             )
-            await self._audit.record(tx, Change("api_keys.create", "api_key", key.id, new=_values(key)))
+            await self._audit.record(tx, Change("api_keys.create", "api_key", key.id, new=key_values(key)))
         return key, str(secret)
 
     async def page(self, request: PageRequest, user_id: UUID | None) -> Page[ApiKey]:
@@ -99,23 +100,29 @@ class ApiKeyService:
             secret = KeySecret.generate(caller.tenant_id, old.prefix)
             key = await key_store.rotate(tx, key_id, secret.hash, moment + grace)
             await session_store.tell_changed(tx, caller.tenant_id, old.user_id)
-            change = Change("api_keys.rotate", "api_key", key_id, details={"grace_seconds": grace.total_seconds()})
-            await self._audit.record(tx, change)
+            details = {"grace_seconds": grace.total_seconds()}
+            await self._record(tx, "api_keys.rotate", old, key, details)
         return key, str(secret)
 
     async def revoke(self, key_id: UUID) -> None:
         """Ends the key. Raises ApiKeyNotFound, PermissionMissing."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            key, _ = await self._reach(tx, key_id)
-            await key_store.revoke(tx, key_id)
-            await session_store.tell_changed(tx, caller.tenant_id, key.user_id)
-            await self._audit.record(tx, Change("api_keys.revoke", "api_key", key_id, old=_values(key)))
+            old, _ = await self._reach(tx, key_id)
+            new = await key_store.revoke(tx, key_id)
+            await session_store.tell_changed(tx, caller.tenant_id, old.user_id)
+            await self._record(tx, "api_keys.revoke", old, new)
 
     async def used(self, tenant_id: UUID, key_id: UUID) -> None:
         """Notes that the key was used."""
         async with self._database.tenant_tx(tenant_id) as tx:
             await key_store.used(tx, key_id)
+
+    async def _record(
+        self, tx: Tx, action: str, old: ApiKey, new: ApiKey, details: Mapping[str, Any] | None = None
+    ) -> None:
+        change = Change(action, "api_key", new.id, old=key_values(old), new=key_values(new), details=details)
+        await self._audit.record(tx, change)
 
     async def _reach(self, tx: Tx, key_id: UUID) -> tuple[ApiKey, User]:
         """The key and whose it is; one that the caller may not touch is not there for them, nor a deleted user's.
@@ -158,14 +165,3 @@ def _may(caller: Principal, user_id: UUID | None) -> None:
     within_scope(caller, Permission.API_KEYS_MANAGE)
     if user_id not in (None, caller.user_id) and Permission.API_KEYS_MANAGE not in caller.permissions:
         raise PermissionMissing(permission=Permission.API_KEYS_MANAGE)
-
-
-def _values(key: ApiKey) -> dict[str, Any]:
-    return {
-        "user_id": str(key.user_id),
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": list(key.scopes),
-        "allowed_models": key.allowed_models and list(key.allowed_models),
-        "expires_at": key.expires_at and key.expires_at.isoformat(),
-    }

@@ -9,11 +9,11 @@ from server.db.database import Database
 from server.db.removal import BATCH, remove_all
 from server.identity.domain import RoleNotFound, UserNotFound
 from server.identity.ports import AuditLog, Belongings
-from server.identity.service.values import role_values, user_values
+from server.identity.service.roles import purge_role
+from server.identity.service.users import purge_user
 from server.identity.store import expiry as store
 from server.identity.store import roles as role_store
 from server.identity.store import users as user_store
-from server.kernel.audit import Change
 
 
 class Expiry:
@@ -43,9 +43,7 @@ class Expiry:
                     with suppress(UserNotFound):
                         user = await user_store.lock_any(tx, user_id)
                         if user.deleted_at is not None:
-                            await self._belongings.remove(tx, user_id)
-                            await user_store.purge(tx, user_id)
-                            await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
+                            await purge_user(tx, self._audit, self._belongings, user)
             total += len(found)
             if len(found) < BATCH:
                 return total
@@ -59,8 +57,7 @@ class Expiry:
                     with suppress(RoleNotFound):
                         role = await role_store.lock_any(tx, role_id)
                         if role.deleted_at is not None:
-                            await role_store.purge(tx, role_id)
-                            await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
+                            await purge_role(tx, self._audit, role)
             total += len(found)
             if len(found) < BATCH:
                 return total

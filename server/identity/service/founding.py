@@ -91,5 +91,6 @@ class Founding:
         user = await user_store.create(tx, values)
         role = await role_store.by_code(tx, role_code)
         await role_store.assign(tx, tenant_id, user.id, role.id, None, None)
-        await self._audit.record(tx, Change("users.create", "user", user.id, new=user_values(user)))
+        new = {**user_values(user), "roles": [role.code]}
+        await self._audit.record(tx, Change("users.create", "user", user.id, new=new))
         return user

@@ -144,7 +144,7 @@ class RecoveryService:
         token_hash = token.hash(*_bound_to(found, purpose))
         await token_store.replace(tx, tx.tenant_id, token.id, user_id, purpose, token_hash, _LIFE[purpose])
         action = "users.request_password_reset" if purpose == "reset_password" else "users.request_email_verification"
-        await self._audit.record(tx, Change(action, "user", user_id, user_id=user_id))
+        await self._audit.record(tx, Change(action, "user", user_id, new={"purpose": purpose}, user_id=user_id))
         return found, token
 
     async def _holder(self, tx: Tx, token: OneTimeToken, purpose: TokenPurpose, *, use: bool) -> LoginCandidate:

@@ -15,6 +15,7 @@ from server.identity.domain import (
     Decision,
     Role,
     RoleEntry,
+    RoleGrant,
     RoleNotAssignable,
     Standing,
     SystemRoleImmutable,
@@ -28,7 +29,7 @@ from server.identity.service.standing import (
     hold_all_of,
     keep_administered,
 )
-from server.identity.service.values import entry_values, role_values
+from server.identity.service.values import entry_values, grant_values, role_values
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -144,11 +145,12 @@ class RoleService:
             if not all(entry.allow for entry in entries):  # which takes from the user, as a change of theirs does
                 await hold_all_of(tx, caller, user_id)
             before = await administrators(tx)
-            await role_store.assign(tx, caller.tenant_id, user_id, role_id, caller.member_id, expires_at)
+            old, new = await role_store.lock_grant(tx, user_id, role_id), RoleGrant(caller.member_id, expires_at)
+            await role_store.assign(tx, caller.tenant_id, user_id, role_id, new.granted_by, new.expires_at)
             await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            new = {"role": role.code, "expires_at": expires_at and expires_at.isoformat()}
-            await self._audit.record(tx, Change("users.assign_role", "user", user_id, new=new))
+            values = grant_values(role, old), grant_values(role, new)
+            await self._audit.record(tx, Change("users.assign_role", "user", user_id, *values))
 
     async def unassign(self, user_id: UUID, role_id: UUID) -> None:
         """Takes the role from the user, where they have it.
@@ -161,10 +163,12 @@ class RoleService:
             role = await role_store.get(tx, role_id)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             before = await administrators(tx)
-            if await role_store.unassign(tx, user_id, role_id):
+            old = await role_store.unassign(tx, user_id, role_id)
+            if old is not None:
                 await keep_administered(tx, before)
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
-                await self._audit.record(tx, Change("users.unassign_role", "user", user_id, old={"role": role.code}))
+                change = Change("users.unassign_role", "user", user_id, old=grant_values(role, old))
+                await self._audit.record(tx, change)
 
     async def delete(self, role_id: UUID, etag: str) -> None:
         """Hides the role; it grants nothing from then on. Raises RoleNotFound, SystemRoleImmutable, EtagMismatch,
@@ -204,8 +208,7 @@ class RoleService:
         """Removes a deleted role for good. Raises RoleNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             role = await self._require_deleted(tx, role_id)
-            await role_store.purge(tx, role_id)
-            await self._audit.record(tx, Change("roles.purge", "role", role_id, old=role_values(role)))
+            await purge_role(tx, self._audit, role)
 
     async def _require_deleted(self, tx: Tx, role_id: UUID) -> Role:
         role = await role_store.lock_any(tx, role_id)
@@ -237,6 +240,14 @@ class RoleService:
 
     async def _with_entries(self, tx: Tx, role: Role) -> RoleWithEntries:
         return role, (await role_store.entries(tx, [role.id]))[role.id]
+
+
+async def purge_role(tx: Tx, audit: AuditLog, role: Role) -> None:
+    """Removes the role with what it says of permissions, and tells what all of that was."""
+    entries = (await role_store.entries(tx, [role.id]))[role.id]
+    await role_store.purge(tx, role.id)
+    old = {**role_values(role), "permissions": entry_values(entries)}
+    await audit.record(tx, Change("roles.purge", "role", role.id, old=old))
 
 
 def _decision(permission: Permission, decided: Decided, held: frozenset[Permission] | None = None) -> Decision:

@@ -27,6 +27,7 @@ from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords, Place, Turns
 from server.identity.ports import AuditLog, Tenants
 from server.identity.service.standing import hold_all_of
+from server.identity.service.values import session_values
 from server.identity.store import sessions as session_store
 from server.identity.store import throttle
 from server.identity.store import users as user_store
@@ -112,19 +113,11 @@ class SessionService:
             if token is not None:
                 return await self._exchanged(tx, session, token)
             # Someone else has the token: neither of the two may go on.
-            await session_store.revoke(tx, session_id, "refresh token reused")
+            ended = await session_store.revoke(tx, session_id, "refresh token reused")
+            assert ended is not None  # it is held, and was live
             await session_store.tell_changed(tx, tenant_id, session.user_id)
-            await self._audit.record(
-                tx,
-                Change(
-                    "sessions.refresh",
-                    "session",
-                    session_id,
-                    status="failure",
-                    error_message=RefreshTokenReused.reason,
-                    user_id=session.user_id,
-                ),
-            )
+            change = _end("sessions.refresh", ended, user_id=session.user_id)
+            await self._audit.record(tx, replace(change, status="failure", error_message=RefreshTokenReused.reason))
         raise RefreshTokenReused
 
     def _following(self, presented: RefreshToken, session: StoredSession) -> RefreshToken | None:
@@ -162,9 +155,10 @@ class SessionService:
         if caller.session_id is None:
             raise SessionRequired
         async with self._database.tenant_tx(caller.home) as tx:
-            await session_store.revoke(tx, caller.session_id, "logout")
-            await session_store.tell_changed(tx, caller.home, caller.user_id)
-            await self._audit.record(tx, Change("sessions.logout", "session", caller.session_id))
+            ended = await session_store.revoke(tx, caller.session_id, "logout")
+            if ended is not None:  # another call may have ended it a moment ago
+                await session_store.tell_changed(tx, caller.home, caller.user_id)
+                await self._audit.record(tx, _end("sessions.logout", ended))
 
     async def change_password(self, current: str, new: str) -> None:
         """Sets the caller's password and ends their other sessions. Wrong current ones have the next ones wait.
@@ -234,11 +228,13 @@ class SessionService:
             session = await session_store.get(tx, session_id)
             if session.user_id != caller.user_id and Permission.USERS_MANAGE not in caller.permissions:
                 raise SessionNotFound(session_id)
+            if not await user_store.is_there(tx, session.user_id):  # a deleted user's are hidden with them
+                raise SessionNotFound(session_id)
             await hold_all_of(tx, caller, session.user_id)
-            if session.revoked_at is None:
-                await session_store.revoke(tx, session_id, "revoked")
+            ended = await session_store.revoke(tx, session_id, "revoked")
+            if ended is not None:
                 await session_store.tell_changed(tx, caller.tenant_id, session.user_id)
-                await self._audit.record(tx, Change("sessions.revoke", "session", session_id))
+                await self._audit.record(tx, _end("sessions.revoke", ended))
 
     def jwks(self) -> list[dict[str, str]]:
         """The public keys that access tokens are checked with."""
@@ -289,12 +285,20 @@ class SessionService:
             user = await user_store.signed_in(tx, found, call.address, attempt.account_wait)
             if user is None or not await throttle.forget(tx, attempt):
                 raise LoginFailed
-            await session_store.create(
+            session = await session_store.create(
                 tx, tenant_id, session_id, user.id, token.hash, expires_at, call.address, call.user_agent
             )
-            await self._audit.record(tx, Change("sessions.login", "session", session_id, user_id=user.id))
+            change = Change("sessions.login", "session", session_id, new=session_values(session), user_id=user.id)
+            await self._audit.record(tx, change)
         return self._pair(tenant_id, user, session_id, found.epoch, token)
 
     async def _note_failure(self, tenant_id: UUID, change: Change, reason: str) -> None:
         async with self._database.tenant_tx(tenant_id) as tx:
             await self._audit.record(tx, replace(change, status="failure", error_message=reason))
+
+
+def _end(action: str, ended: Session, user_id: UUID | None = None) -> Change:
+    """What is told of a session that has just ended, and had not before."""
+    new = session_values(ended)
+    old = {**new, "revoked_at": None, "revoke_reason": None}
+    return Change(action, "session", ended.id, old=old, new=new, user_id=user_id)

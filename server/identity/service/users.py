@@ -59,12 +59,13 @@ class UserService:
             row = {**values, "tenant_id": caller.tenant_id, "id": uuid7(), "password_hash": password_hash}
             await self._make_room(tx)
             user = await user_store.create(tx, row)
-            defaults = await role_store.entries(tx, await role_store.defaults(tx))
-            given = chain.from_iterable(defaults.values())
+            defaults = await role_store.defaults(tx)
+            given = chain.from_iterable((await role_store.entries(tx, [role.id for role in defaults])).values())
             hold_what_new_users_get(caller, given, password=password is not None)
-            for role_id in defaults:
-                await role_store.assign(tx, caller.tenant_id, user.id, role_id, caller.member_id, None)
-            await self._audit.record(tx, Change("users.create", "user", user.id, new=user_values(user)))
+            for role in defaults:
+                await role_store.assign(tx, caller.tenant_id, user.id, role.id, caller.member_id, None)
+            new = {**user_values(user), "roles": sorted(role.code for role in defaults)}
+            await self._audit.record(tx, Change("users.create", "user", user.id, new=new))
         return user
 
     async def get(self, user_id: UUID, deleted: Deleted) -> User:
@@ -161,9 +162,7 @@ class UserService:
         """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             user = await self._require_deleted(tx, user_id)
-            await self._belongings.remove(tx, user_id)
-            await user_store.purge(tx, user_id)
-            await self._audit.record(tx, Change("users.purge", "user", user_id, old=user_values(user)))
+            await purge_user(tx, self._audit, self._belongings, user)
 
     async def _require_deleted(self, tx: Tx, user_id: UUID) -> User:
         user = await user_store.lock_any(tx, user_id)
@@ -179,3 +178,11 @@ class UserService:
 
     async def _record(self, tx: Tx, action: str, old: User, new: User) -> None:
         await self._audit.record(tx, Change(action, "user", new.id, old=user_values(old), new=user_values(new)))
+
+
+async def purge_user(tx: Tx, audit: AuditLog, belongings: Belongings, user: User) -> None:
+    """Removes the user with what is theirs, and tells what that was."""
+    old = {**user_values(user), "roles": await role_store.held(tx, user.id)}
+    removed = await belongings.remove(tx, user.id)
+    await user_store.purge(tx, user.id)
+    await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))

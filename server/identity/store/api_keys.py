@@ -53,8 +53,17 @@ _ROTATE = Statement(
     )
     .returning(*_COLUMNS)
 )
-_REVOKE = Statement(update(api_keys).where(_THIS).values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now())))
+_REVOKE = Statement(
+    update(api_keys)
+    .where(_THIS)
+    .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    .returning(*_COLUMNS)
+)
 _USED = Statement(update(api_keys).where(_THIS).values(last_used_at=func.now()))
+
+_HASHES = Statement(
+    select(api_keys.c.secret_hash, api_keys.c.previous_hash).where(api_keys.c.prefix == bindparam("prefix"))
+)
 
 _by_previous = and_(api_keys.c.previous_hash == bindparam("secret_hash"), api_keys.c.previous_valid_until > func.now())
 _ACCESS = HotStatement(
@@ -133,6 +142,12 @@ async def is_there(tx: Tx, key_id: UUID) -> bool:
     return await tx.fetchrow(_EXISTS, key_id=key_id) is not None
 
 
+async def is_forged(tx: Tx, prefix: str, secret_hash: str) -> bool:
+    """Whether there is a key of that prefix, and the secret is neither its own nor the one that it had before."""
+    row = await tx.fetchrow(_HASHES, prefix=prefix)
+    return row is not None and secret_hash not in tuple(row)
+
+
 async def page(tx: Tx, request: PageRequest, user_id: UUID) -> Page[ApiKey]:
     """The user's keys, newest first, ended ones too."""
     rows = await tx.fetch(_LIST, user_id=user_id, before=request.before, most=request.size + 1)
@@ -144,8 +159,8 @@ async def rotate(tx: Tx, key_id: UUID, secret_hash: str, previous_valid_until: d
     return ApiKey(*await tx.fetchone(_ROTATE, key_id=key_id, **values))
 
 
-async def revoke(tx: Tx, key_id: UUID) -> None:
-    await tx.execute(_REVOKE, key_id=key_id)
+async def revoke(tx: Tx, key_id: UUID) -> ApiKey:
+    return ApiKey(*await tx.fetchone(_REVOKE, key_id=key_id))
 
 
 async def used(tx: Tx, key_id: UUID) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, column, delete, func, insert, or_, select, update
+from sqlalchemy import ARRAY, Text, Uuid, and_, any_, bindparam, column, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.base import among
@@ -20,6 +20,7 @@ from server.identity.domain import (
     RoleCodeTaken,
     RoleDeleted,
     RoleEntry,
+    RoleGrant,
     RoleNotFound,
     Standing,
 )
@@ -59,7 +60,7 @@ _GET = {
     for deleted in get_args(Deleted)
 }
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
-_DEFAULTS = Statement(select(roles.c.id).where(roles.c.is_default, _LIVE))
+_DEFAULTS = Statement(select(*_COLUMNS).where(roles.c.is_default, _LIVE))
 _BY_CODE = Statement(select(*_COLUMNS).where(roles.c.code == bindparam("code"), _LIVE))
 _ENTRIES = Statement(
     select(role_permissions.c.role_id, _CODE.label("permission"), role_permissions.c.effect)
@@ -84,10 +85,15 @@ _ASSIGN = Statement(
         set_={"granted_by": bindparam("granted_by"), "expires_at": bindparam("expires_at")},
     )
 )
-_UNASSIGN = Statement(
-    delete(user_roles)
-    .where(user_roles.c.user_id == bindparam("user_id"), user_roles.c.role_id == bindparam("role_id"))
-    .returning(user_roles.c.role_id)
+_GRANT = (user_roles.c.granted_by, user_roles.c.expires_at)
+_THIS_GRANT = and_(user_roles.c.user_id == bindparam("user_id"), user_roles.c.role_id == bindparam("role_id"))
+_LOCK_GRANT = Statement(select(*_GRANT).where(_THIS_GRANT).with_for_update())
+_UNASSIGN = Statement(delete(user_roles).where(_THIS_GRANT).returning(*_GRANT))
+_HELD = Statement(
+    select(roles.c.code)
+    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
+    .where(user_roles.c.user_id == bindparam("user_id"))
+    .order_by(roles.c.code)
 )
 _NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
 _GRANTS = Statement(
@@ -214,9 +220,9 @@ async def by_code(tx: Tx, code: str) -> Role:
     return Role(*row)
 
 
-async def defaults(tx: Tx) -> list[UUID]:
+async def defaults(tx: Tx) -> list[Role]:
     """The roles that new users are given."""
-    return [row["id"] for row in await tx.fetch(_DEFAULTS)]
+    return [Role(*row) for row in await tx.fetch(_DEFAULTS)]
 
 
 async def page(tx: Tx, request: PageRequest, deleted: Deleted, user_id: UUID | None) -> Page[Role]:
@@ -291,9 +297,21 @@ async def assign(
     )
 
 
-async def unassign(tx: Tx, user_id: UUID, role_id: UUID) -> bool:
-    """Takes the role from the user; False where they did not have it."""
-    return await tx.fetchrow(_UNASSIGN, user_id=user_id, role_id=role_id) is not None
+async def lock_grant(tx: Tx, user_id: UUID, role_id: UUID) -> RoleGrant | None:
+    """How the user has the role, held until the transaction ends; None where they do not have it."""
+    row = await tx.fetchrow(_LOCK_GRANT, user_id=user_id, role_id=role_id)
+    return None if row is None else RoleGrant(*row)
+
+
+async def unassign(tx: Tx, user_id: UUID, role_id: UUID) -> RoleGrant | None:
+    """Takes the role from the user: how they had it; None where they did not."""
+    row = await tx.fetchrow(_UNASSIGN, user_id=user_id, role_id=role_id)
+    return None if row is None else RoleGrant(*row)
+
+
+async def held(tx: Tx, user_id: UUID) -> list[str]:
+    """The codes of the roles that the user was given, of deleted ones and of those whose time is over too."""
+    return [row["code"] for row in await tx.fetch(_HELD, user_id=user_id)]
 
 
 async def grants(tx: Tx, user_id: UUID) -> list[Grant]:

@@ -20,9 +20,11 @@ CHANGED = "atrium_access_changed"
 """Channel that says whose access changed: `<tenant>/<user>`, or `<tenant>/` for everyone in the tenant."""
 
 _THIS = sessions.c.id == bindparam("session_id")
+_COLUMNS = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
 
 _CREATE = Statement(
-    insert(sessions).values(
+    insert(sessions)
+    .values(
         tenant_id=bindparam("tenant_id"),
         id=bindparam("session_id"),
         user_id=bindparam("user_id"),
@@ -31,6 +33,7 @@ _CREATE = Statement(
         ip_address=bindparam("address"),
         expires_at=bindparam("expires_at"),
     )
+    .returning(*_COLUMNS)
 )
 _LIVE = and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now())
 _GRACE = cast(literal(timedelta(seconds=5)), Interval)
@@ -63,6 +66,7 @@ _REVOKE = Statement(
     update(sessions)
     .where(_THIS, sessions.c.revoked_at.is_(None))
     .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
+    .returning(*_COLUMNS)
 )
 _REVOKE_OTHERS = Statement(
     update(sessions)
@@ -77,7 +81,6 @@ _REVOKE_ALL = Statement(
     .values(revoked_at=func.now(), revoke_reason=bindparam("reason"))
 )
 
-_COLUMNS = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
 _GET = Statement(select(*_COLUMNS).where(_THIS))
 _LIST = Statement(
     select(*_COLUMNS)
@@ -130,8 +133,8 @@ async def create(
     expires_at: datetime,
     address: str | None,
     user_agent: str | None,
-) -> None:
-    await tx.execute(
+) -> Session:
+    row = await tx.fetchone(
         _CREATE,
         tenant_id=tenant_id,
         session_id=session_id,
@@ -141,6 +144,7 @@ async def create(
         address=address,
         user_agent=user_agent,
     )
+    return Session(*row)
 
 
 async def lock(tx: Tx, session_id: UUID) -> StoredSession | None:
@@ -172,8 +176,10 @@ async def rotate(tx: Tx, session_id: UUID, refresh_hash: str, expires_at: dateti
     await tx.execute(_ROTATE, session_id=session_id, refresh_hash=refresh_hash, expires_at=expires_at)
 
 
-async def revoke(tx: Tx, session_id: UUID, reason: str) -> None:
-    await tx.execute(_REVOKE, session_id=session_id, reason=reason)
+async def revoke(tx: Tx, session_id: UUID, reason: str) -> Session | None:
+    """Ends the session; None where it has ended already."""
+    row = await tx.fetchrow(_REVOKE, session_id=session_id, reason=reason)
+    return None if row is None else Session(*row)
 
 
 async def revoke_others(tx: Tx, user_id: UUID, kept: UUID, reason: str) -> None:

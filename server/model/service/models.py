@@ -33,9 +33,7 @@ class ModelService:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             model = await store.create(tx, new)
             await store.tell_changed(tx, None)
-            values = asdict(new)
-            values |= values.pop("price")
-            await self._audit.record(tx, Change("models.create", "model", model.id, new=plain(values)))
+            await self._audit.record(tx, Change("models.create", "model", model.id, new=described(model)))
         return model
 
     async def get(self, model_id: UUID) -> Model:
@@ -69,9 +67,9 @@ class ModelService:
             old = await store.lock(tx, model_id)
             if since is not None and since < now():
                 raise PriceInThePast
-            await store.set_price(tx, model_id, price, since)
+            effective_from = await store.set_price(tx, model_id, price, since)
             await store.tell_changed(tx, None)
-            new = {**asdict(price), "effective_from": since}
+            new = {**asdict(price), "effective_from": effective_from.isoformat()}
             before = None if old.price is None else plain(asdict(old.price))
             await self._audit.record(tx, Change("models.set_price", "model", model_id, old=before, new=plain(new)))
             return await store.get(tx, model_id)

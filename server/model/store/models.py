@@ -82,7 +82,8 @@ _DESCRIPTION = (
 )
 _CREATE = Statement(insert(models).values({name: bindparam(name) for name in ("id", *_DESCRIPTION)}))
 _SET_PRICE = Statement(
-    insert(model_prices).values(
+    insert(model_prices)
+    .values(
         id=bindparam("id"),
         model_id=bindparam("model_id"),
         input_cost_per_1k=bindparam("input"),
@@ -90,6 +91,7 @@ _SET_PRICE = Statement(
         cached_input_cost_per_1k=bindparam("cached"),
         effective_from=func.coalesce(bindparam("since", type_=model_prices.c.effective_from.type), func.now()),
     )
+    .returning(model_prices.c.effective_from)
 )
 
 
@@ -149,10 +151,10 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     return await get(tx, model_id)
 
 
-async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> None:
-    """What it costs from then on, from now on where that is None. Raises PriceExists."""
+async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> datetime:
+    """What it costs from then on, from now on where that is None: from when that is. Raises PriceExists."""
     with constraint_errors({"uq_model_prices_model_id_effective_from": PriceExists}):
-        await tx.execute(
+        effective_from: datetime = await tx.fetchval(
             _SET_PRICE,
             id=uuid7(),
             model_id=model_id,
@@ -161,6 +163,7 @@ async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None
             cached=price.cached_input_per_1k,
             since=since,
         )
+    return effective_from
 
 
 async def tell_changed(tx: Tx, tenant_id: UUID | None) -> None:

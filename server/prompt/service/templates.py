@@ -17,6 +17,7 @@ from server.kernel.principal import Principal, current_call
 from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal, TemplateNotPublic, manages
 from server.prompt.ports import AuditLog
 from server.prompt.service.sight import Sight
+from server.prompt.service.values import label_values, template_values
 from server.prompt.store import templates as store
 from server.prompt.store import versions
 
@@ -96,9 +97,9 @@ class TemplateService:
             check_public(caller, public=old.visibility == "public")
             labels = (await versions.all_labels(tx, [template_id]))[template_id]
             check_label(caller, protected=any(label.protected for label in labels))
-            await store.mark_deleted(tx, template_id, caller.user_id)
+            new = await store.mark_deleted(tx, template_id, caller.user_id)
             await store.tell_changed(tx, [template_id], [old.name])
-            await self._record(tx, "templates.delete", template_id, old=old)
+            await self._record(tx, "templates.delete", template_id, old=old, new=new)
 
     async def restore(self, template_id: UUID) -> Template:
         """Brings the template back. Raises TemplateNotFound, NotDeleted, TemplateNameTaken, PermissionMissing."""
@@ -106,18 +107,17 @@ class TemplateService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
             check_public(caller, public=old.visibility == "public")
-            template = await store.restore(tx, old)
+            new = await store.restore(tx, old)
             await store.tell_changed(tx, [template_id], [old.name])
-            await self._record(tx, "templates.restore", template_id, new=template)
-        return template
+            await self._record(tx, "templates.restore", template_id, old=old, new=new)
+        return new
 
     async def purge(self, template_id: UUID) -> None:
         """Removes a deleted template for good. Raises TemplateNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
-            await store.purge(tx, template_id)
+            await purge_template(tx, self._audit, old)
             await store.tell_changed(tx, [template_id], [old.name])
-            await self._record(tx, "templates.purge", template_id, old=old)
 
     async def _record(
         self, tx: Tx, action: str, template_id: UUID, *, old: Template | None = None, new: Template | None = None
@@ -151,17 +151,17 @@ def check_label(caller: Principal, *, protected: bool) -> None:
         raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
 
 
-def template_values(template: Template | None) -> dict[str, Any] | None:
-    """What the audit log says of it."""
-    if template is None:
-        return None
-    return {
-        "name": template.name,
-        "description": template.description,
-        "category": template.category,
-        "visibility": template.visibility,
-        "owner_user_id": template.owner_user_id and str(template.owner_user_id),
+async def purge_template(tx: Tx, audit: AuditLog, template: Template) -> None:
+    """Removes the template with its versions and labels, and tells what there was of them."""
+    names = sorted((await versions.names(tx, template.id)).items())
+    labels = (await versions.all_labels(tx, [template.id]))[template.id]
+    old = {
+        **(template_values(template) or {}),
+        "versions": [name for _, name in names],
+        "labels": [label_values(label) for label in labels],
     }
+    await store.purge(tx, template.id)
+    await audit.record(tx, Change("templates.purge", "prompt_template", template.id, old=old))
 
 
 async def _deleted(tx: Tx, template_id: UUID) -> Template:

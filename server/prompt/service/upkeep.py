@@ -6,9 +6,8 @@ from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.db.removal import BATCH
-from server.kernel.audit import Change
 from server.prompt.ports import AuditLog
-from server.prompt.service.templates import template_values
+from server.prompt.service.templates import purge_template
 from server.prompt.store import templates as store
 
 
@@ -27,11 +26,7 @@ class PromptUpkeep:
                 for template_id in found:
                     template = await store.lock_any(tx, template_id)
                     if template.deleted_at is not None:  # it may have been restored a moment ago
-                        await store.purge(tx, template_id)
-                        change = Change(
-                            "templates.purge", "prompt_template", template_id, old=template_values(template)
-                        )
-                        await self._audit.record(tx, change)
+                        await purge_template(tx, self._audit, template)
             if len(found) < BATCH:
                 return
 
@@ -39,6 +34,10 @@ class PromptUpkeep:
 class PromptBelongings:
     """What of the slice belongs to people."""
 
-    async def remove(self, tx: Tx, user_id: UUID) -> None:
-        """The person is removed for good: what was theirs alone goes with them, and what they shared stays."""
-        await store.disown(tx, user_id)
+    async def remove(self, tx: Tx, user_id: UUID) -> dict[str, list[str]]:
+        """The person is removed for good: what was theirs alone goes with them, and what they shared stays. Says which
+        templates those were.
+        """
+        removed, shared = await store.disown(tx, user_id)
+        found = {"templates_removed": removed, "templates_without_owner": shared}
+        return {name: [str(one) for one in ids] for name, ids in found.items() if ids}

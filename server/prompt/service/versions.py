@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -35,6 +34,7 @@ from server.prompt.ports import AuditLog, PromptUsage, Usage
 from server.prompt.service.includes import includes_of, parts
 from server.prompt.service.sight import Sight, shown
 from server.prompt.service.templates import check_label, check_public, seen
+from server.prompt.service.values import label_values
 from server.prompt.service.work import PromptWork
 from server.prompt.store import templates
 from server.prompt.store import versions as store
@@ -70,7 +70,9 @@ class VersionService:
             await templates.set_current(tx, template_id, version.id)
             await templates.tell_changed(tx, [template_id], [template.name])
             values = {name: getattr(version, name) for name in ("version", "content_hash", "changelog")}
-            await self._audit.record(tx, Change("templates.create_version", "prompt_template", template_id, new=values))
+            old = None if template.current_version is None else {"version": template.current_version}
+            change = Change("templates.create_version", "prompt_template", template_id, old=old, new=values)
+            await self._audit.record(tx, change)
         return version
 
     async def get(self, template_id: UUID, version: str) -> Version:
@@ -195,7 +197,7 @@ class VersionService:
     async def _moved(self, tx: Tx, template: Template, action: str, old: Label | None, new: Label | None) -> None:
         await templates.touch(tx, template.id)
         await templates.tell_changed(tx, [template.id], [template.name])
-        change = Change(action, "prompt_template", template.id, old=_label_values(old), new=_label_values(new))
+        change = Change(action, "prompt_template", template.id, old=label_values(old), new=label_values(new))
         await self._audit.record(tx, change)
 
 
@@ -205,13 +207,6 @@ async def _parent(tx: Tx, template_id: UUID) -> Template:
     if template.deleted_at is not None:
         raise TemplateDeleted(template.name)
     return template
-
-
-def _label_values(label: Label | None) -> dict[str, Any] | None:
-    if label is None:
-        return None
-    shares = {share.version: share.weight for share in label.shares}
-    return {"label": label.label, "versions": shares, "protected": label.protected}
 
 
 def _readable(version: Version) -> str:

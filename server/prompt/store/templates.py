@@ -63,6 +63,7 @@ _COLUMNS = (
     templates.c.created_at,
     templates.c.updated_at,
     templates.c.deleted_at,
+    templates.c.deleted_by,
 )
 _THIS = templates.c.id == bindparam("template_id")
 _LIVE = templates.c.deleted_at.is_(None)
@@ -90,7 +91,12 @@ _SAID = ("tenant_id", "id", "owner_user_id", "name", "description", "category", 
 _CREATE = Statement(insert(templates).values({name: bindparam(name) for name in _SAID}).returning(*_COLUMNS))
 _SET_CURRENT = Statement(update(templates).where(_THIS).values(current_version_id=bindparam("version_id")))
 _TOUCH = Statement(update(templates).where(_THIS).values(updated_at=func.now()))
-_DELETE = Statement(update(templates).where(_THIS).values(deleted_at=func.now(), deleted_by=bindparam("deleted_by")))
+_DELETE = Statement(
+    update(templates)
+    .where(_THIS)
+    .values(deleted_at=func.now(), deleted_by=bindparam("deleted_by"))
+    .returning(*_COLUMNS)
+)
 _RESTORE = Statement(update(templates).where(_THIS).values(deleted_at=None, deleted_by=None).returning(*_COLUMNS))
 _PURGE = Statement(delete(templates).where(_THIS))
 _LONG_DELETED = Statement(
@@ -215,8 +221,8 @@ async def touch(tx: Tx, template_id: UUID) -> None:
     await tx.execute(_TOUCH, template_id=template_id)
 
 
-async def mark_deleted(tx: Tx, template_id: UUID, by: UUID) -> None:
-    await tx.execute(_DELETE, template_id=template_id, deleted_by=str(by))
+async def mark_deleted(tx: Tx, template_id: UUID, by: UUID) -> Template:
+    return Template(*await tx.fetchone(_DELETE, template_id=template_id, deleted_by=str(by)))
 
 
 async def restore(tx: Tx, template: Template) -> Template:
@@ -235,11 +241,12 @@ async def deleted_before(tx: Tx, days: int) -> list[UUID]:
     return [row["id"] for row in await tx.fetch(_LONG_DELETED, days=days)]
 
 
-async def disown(tx: Tx, user_id: UUID) -> None:
-    """Removes what was this user's alone; what they shared stays, and is nobody's."""
-    removed = await tx.fetch(_PURGE_PERSONAL, user_id=user_id)
-    shared = await tx.fetch(_DISOWN, user_id=user_id)
-    await tell_changed(tx, [row["id"] for row in (*removed, *shared)])
+async def disown(tx: Tx, user_id: UUID) -> tuple[list[UUID], list[UUID]]:
+    """Removes what was this user's alone; what they shared stays, and is nobody's. Which those were, and these."""
+    removed = [row["id"] for row in await tx.fetch(_PURGE_PERSONAL, user_id=user_id)]
+    shared = [row["id"] for row in await tx.fetch(_DISOWN, user_id=user_id)]
+    await tell_changed(tx, [*removed, *shared])
+    return removed, shared
 
 
 async def count(tx: Tx, counts: Mapping[UUID, int]) -> None:

@@ -676,8 +676,8 @@ class IdentityServiceServicer:
         - `PERMISSION_DENIED`: the caller is a key, and lacks the permission; the session is another user's, and the caller
         does not hold all that the user does (`ESCALATION_REFUSED`).
         - `INVALID_ARGUMENT`: a field is malformed.
-        - `NOT_FOUND`: the tenant has no such session, or it is another user's and the caller lacks the permission
-        (`SESSION_NOT_FOUND`).
+        - `NOT_FOUND`: the tenant has no such session, it is a deleted user's, or it is another user's and the caller lacks
+        the permission (`SESSION_NOT_FOUND`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

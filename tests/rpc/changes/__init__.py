@@ -1,0 +1,31 @@
+"""Every method that changes something, as a real call, and those that change nothing, each with its reason."""
+
+from __future__ import annotations
+
+from tests.rpc.changes import api_keys, models, prompts, roles, sessions, tenants, users
+from tests.rpc.changes.stage import CHANGES
+from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT, TENANT
+
+__all__ = ["CHANGES", "NOTHING", "api_keys", "models", "prompts", "roles", "sessions", "tenants", "users"]
+
+_READS = "it reads"
+_CALLS = "it calls a model, or ends such a call: the record of the call tells of it"
+NOTHING: dict[str, str] = {
+    **{path: _READS for path in METHODS if path.rpartition("/")[2].startswith(("Get", "List"))},
+    **dict.fromkeys(
+        (
+            IDENTITY + "WhoAmI",
+            IDENTITY + "CheckPermission",
+            PROMPT + "DiffVersions",
+            PROMPT + "RenderPrompt",
+            PROMPT + "WatchPrompts",
+        ),
+        _READS,
+    ),
+    TENANT + "ExportTenant": "it reads, and is told all the same: everything that a tenant has leaves the house",
+    **dict.fromkeys((MODEL + "Chat", MODEL + "StreamChat", MODEL + "CancelGeneration", MODEL + "Embed"), _CALLS),
+    IDENTITY + "RefreshToken": (
+        "it goes on with a session, whose begin and end are told, and so is a token that comes a second time"
+    ),
+}
+"""Methods that change nothing that the audit log tells of, and why."""

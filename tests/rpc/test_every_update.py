@@ -1,0 +1,73 @@
+"""That nobody overwrites what they have not seen: every change of what is there takes the etag it was read with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from server.kernel.errors import etag_of
+from tests.factories.world import refused
+from tests.rpc.changes import CHANGES
+from tests.rpc.changes.rows import Rows, changes_between, rows_of
+from tests.rpc.changes.stage import Attempt, Stage
+from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT
+
+WITHOUT = {
+    MODEL + "SetModelPrice": "it adds a price, and there is one from a moment on alone",
+    IDENTITY + "RotateApiKey": "nothing else changes a key, and what it replaces nobody can read",
+    PROMPT + "SetLabel": "a label is moved, whatever it was on",
+    PROMPT + "RemoveLabel": "a label is removed, whatever it was on",
+}
+"""Changes that take no etag, and why."""
+
+ETAGS = sorted(path for path in CHANGES if "etag" in METHODS[path].input_type.fields_by_name)
+
+
+def test_every_change_of_what_is_there_takes_an_etag() -> None:
+    changes = {
+        path for path in METHODS if re.match("(Update|Set|Rotate|Delete|Remove|Move|Replace)", path.rpartition("/")[2])
+    }
+
+    assert changes == {*ETAGS, *WITHOUT}
+
+
+@pytest.mark.parametrize("path", ETAGS)
+async def test_a_stale_etag_changes_nothing_and_the_present_one_does(stage: Stage, admin: Any, path: str) -> None:
+    attempt = await CHANGES[path](stage)
+    assert attempt.by is not None
+    before = await rows_of(admin)
+    revision = _revision(before, attempt)
+
+    for stale in (revision + 1, revision - 1):
+        request = _with(attempt.request, etag=etag_of(stale))
+        refusal = await refused(stage.world.method(path)(request, metadata=attempt.by.metadata))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+        assert changes_between(before, await rows_of(admin)) == {}
+    request = _with(attempt.request, etag=etag_of(revision))
+    await stage.world.method(path)(request, metadata=attempt.by.metadata)
+
+    assert changes_between(before, await rows_of(admin)).keys() == {*attempt.tables, *attempt.beside}
+
+
+def _with(request: Message, **fields: Any) -> Message:
+    made = type(request)(**fields)
+    made.MergeFrom(request)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def _revision(rows: Rows, attempt: Attempt) -> int:
+    """That of the object which the attempt changes."""
+    found = [
+        row["revision"]
+        for table in (*attempt.tables, *attempt.beside)
+        for row in rows[table].values()
+        if "revision" in row and attempt.target in (row.get("id", row.get("tenant_id")), f"user/{row.get('user_id')}")
+    ]
+    assert len(found) == 1, found
+    return int(found[0])
