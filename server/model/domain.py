@@ -67,6 +67,10 @@ class GenerationNotFound(NotFound):
     resource = "generation"
 
 
+class GenerationIdReused(Aborted):
+    """A stream of that id answers another request: choose an id of its own for each."""
+
+
 class TooManyGenerations(ResourceExhausted):
     """So many resumable streams are being written as may be at once: try again later."""
 
