@@ -511,7 +511,8 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`).
+        - `INVALID_ARGUMENT`: a field is malformed, the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`), or
+        the replacement is no other model that the tenant can call (`MODEL_REPLACEMENT_UNKNOWN`).
         - `FAILED_PRECONDITION`: the tenant's tier does not give it custom models (`FEATURE_MISSING`).
         - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
         - `ABORTED`: the model was changed since the etag was read (`ETAG_MISMATCH`).
