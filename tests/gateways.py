@@ -21,7 +21,10 @@ from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
 CHATS = ("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent")
-EMBEDDERS = ("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500")
+EMBEDDERS = (
+    *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
+    *("stub-embed-down-3", "stub-embed-stall", "stub-no-credit"),
+)
 NOT_FOR_EVER = 20.0
 
 
@@ -84,3 +87,14 @@ async def logs_of(world: World, person: Person) -> list[call_log_pb2.CallLog]:
     """The records of the tenant's calls, the oldest first."""
     reply = await world.models.ListCallLogs(pb.ListCallLogsRequest(), metadata=person.metadata)
     return list(reversed(reply.call_logs))
+
+
+async def embed_with(world: World, person: Person, name: str, inputs: list[str], **fields: Any) -> pb.EmbedResponse:
+    """The vectors of that model."""
+    request = pb.EmbedRequest(model=name, inputs=inputs, **fields)
+    return await world.models.Embed(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
+
+
+def vectors_of(reply: pb.EmbedResponse) -> list[list[float]]:
+    """The vectors, in the order of the texts; none where there is none."""
+    return [list(embedding.values) for embedding in reply.embeddings]

@@ -14,10 +14,9 @@ from atrium.model.v1 import model_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from tests.factories.world import Person, World, refused
-from tests.fakes.openai_embeddings import vector
+from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import NOT_FOR_EVER, chat_with, kinds_of, logs_of, said, stream_from
+from tests.gateways import chat_with, embed_with, kinds_of, logs_of, said, stream_from
 
 Code = grpc.StatusCode
 HOUR = timedelta(hours=1)
@@ -247,65 +246,6 @@ async def test_prompts_are_kept_where_the_tenant_wants_it_and_nowhere_else(gatew
     assert await admin.fetchval("SELECT count(*) FROM call_contents") == 1
 
 
-async def _embed(world: World, person: Person, name: str, inputs: list[str], **fields: Any) -> pb.EmbedResponse:
-    request = pb.EmbedRequest(model=name, inputs=inputs, **fields)
-    return await world.models.Embed(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
-
-
-def _vectors(reply: pb.EmbedResponse) -> list[list[float]]:
-    return [list(embedding.values) for embedding in reply.embeddings]
-
-
-async def test_many_texts_go_in_batches_and_come_back_in_their_order(gateway: World, stub: OpenAIStub) -> None:
-    ann = await gateway.tenant()
-    texts = [f"text {number % 1500}" for number in range(2048)]
-
-    reply = await _embed(gateway, ann, "stub-embed-8", texts)
-
-    assert _vectors(reply) == [vector(text, 8) for text in texts]
-    assert [len(exchange.body["input"]) for exchange in stub.exchanges] == [512, 512, 476]
-    assert reply.usage.prompt_tokens == 3000
-
-
-async def test_a_text_that_is_refused_does_not_keep_the_others_from_their_vectors(
-    gateway: World, stub: OpenAIStub
-) -> None:
-    ann = await gateway.tenant()
-    texts = ["a", "b", "bad", "c", "d", "e", "f"]
-
-    reply = await _embed(gateway, ann, "stub-embed-most-4", texts)
-    alone = await refused(_embed(gateway, ann, "stub-embed-most-4", ["bad"]))
-
-    rejected = error_reason_pb2.ERROR_REASON_MODEL_REQUEST_REJECTED
-    assert _vectors(reply) == [[] if text == "bad" else vector(text, 8) for text in texts]
-    assert [embedding.error_reason for embedding in reply.embeddings] == [0, 0, rejected, 0, 0, 0, 0]
-    assert alone.reason == "MODEL_REQUEST_REJECTED"
-    assert [log.status for log in await logs_of(gateway, ann)] == [
-        call_log_pb2.CallLog.STATUS_SUCCESS,
-        call_log_pb2.CallLog.STATUS_ERROR,
-    ]
-
-
-async def test_a_provider_that_refuses_whatever_it_is_asked_is_not_asked_for_each_text(
-    gateway: World, stub: OpenAIStub
-) -> None:
-    ann = await gateway.tenant()
-
-    refusal = await refused(_embed(gateway, ann, "stub-embed-most-0", [str(number) for number in range(2048)]))
-
-    assert refusal.reason == "MODEL_REQUEST_REJECTED"
-    assert len(stub.exchanges) < 150
-
-
-async def test_a_provider_that_takes_one_text_at_a_time_is_asked_for_each(gateway: World, stub: OpenAIStub) -> None:
-    ann = await gateway.tenant()
-    texts = [str(number) for number in range(600)]
-
-    reply = await _embed(gateway, ann, "stub-embed-most-1", texts)
-
-    assert _vectors(reply) == [vector(text, 8) for text in texts]
-
-
 async def test_a_call_that_comes_to_nothing_for_its_prompt_or_its_key_is_on_record(
     gateway: World, stub: OpenAIStub
 ) -> None:
@@ -325,7 +265,7 @@ async def test_a_call_that_comes_to_nothing_for_its_prompt_or_its_key_is_on_reco
     await gateway.prompts.DeleteTemplate(templates.DeleteTemplateRequest(id=template_id), metadata=ann.metadata)
     deleted = await refused(chat_with(gateway, ann, "stub-fast-3", prompt=empty))
     without_key = await refused(chat_with(gateway, ann, "gpt-4"))
-    embedding = await refused(_embed(gateway, ann, "text-embedding-3-large", ["a"]))
+    embedding = await refused(embed_with(gateway, ann, "text-embedding-3-large", ["a"]))
 
     refusals = [without_version, too_long, without_label, deleted, without_key, embedding]
     logs = await logs_of(gateway, ann)
@@ -334,39 +274,3 @@ async def test_a_call_that_comes_to_nothing_for_its_prompt_or_its_key_is_on_reco
     assert {log.status for log in logs} == {call_log_pb2.CallLog.STATUS_ERROR}
     assert len(set(reasons)) == 5
     assert not stub.exchanges
-
-
-async def test_vectors_are_given_again_by_their_text_and_model(gateway: World, stub: OpenAIStub) -> None:
-    ann, other = await gateway.tenant(), await gateway.tenant()
-
-    await _embed(gateway, ann, "stub-embed-8", ["a", "b"], cache_ttl=HOUR)
-    reply = await _embed(gateway, ann, "stub-embed-8", ["b", "c", "a"], cache_ttl=HOUR)
-    await _embed(gateway, ann, "stub-embed-8", ["c", "a"], cache_ttl=HOUR)
-    await _embed(gateway, other, "stub-embed-8", ["a"], cache_ttl=HOUR)
-    await _embed(gateway, ann, "stub-embed-8", ["a"])
-
-    assert _vectors(reply) == [vector(text, 8) for text in ("b", "c", "a")]
-    assert [exchange.body["input"] for exchange in stub.exchanges] == [["a", "b"], ["c"], ["a"], ["a"]]
-    assert [log.cached for log in await logs_of(gateway, ann)] == [False, False, True, False]
-
-
-async def test_a_vector_that_was_too_old_is_kept_anew(gateway: World, stub: OpenAIStub, admin: Any) -> None:
-    ann = await gateway.tenant()
-    await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
-    await admin.execute("UPDATE embedding_cache SET expires_at = now(), vector = '\\x00000000'")
-
-    anew = await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
-    kept = await _embed(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
-
-    assert _vectors(anew) == _vectors(kept) == [vector("a", 8)]
-    assert len(stub.exchanges) == 2
-
-
-async def test_a_provider_that_fails_for_all_texts_is_a_status(gateway: World) -> None:
-    ann = await gateway.tenant()
-
-    refusal = await refused(_embed(gateway, ann, "stub-500", ["a", "b"]))
-
-    (log,) = await logs_of(gateway, ann)
-    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
-    assert (log.status, log.attempts) == (log.STATUS_ERROR, 1)

@@ -351,6 +351,11 @@ class ModelServiceServicer:
     def Embed(self, request, context):
         """Turns texts into vectors that lie the closer, the more the texts have in common.
 
+        The texts go to the provider in batches. What it fails with for some of them, after another try, stands in their places,
+        and the vectors of the others are given and paid for; it is the status where it fails for all. Whoever calls again
+        with a `cache_ttl` is given what came before, and has only the rest computed; an idempotency key keeps no answer of which
+        a part is missing because the provider was out of reach, too slow or too busy.
+
         Permission: `models:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
