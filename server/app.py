@@ -73,6 +73,7 @@ from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
+from server.model.store import generations as generation_store
 from server.model.store import models as model_store
 from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
@@ -195,6 +196,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             # Watchers are told once: in the process of the change, too, by what all processes hear.
             watching.changed(*template_store.read_changed(payload))
 
+        generations = Generations(database, background, _failed)
+        database.hear(generation_store.CANCELLED, generations.cancelled)
         database.hear(model_store.CHANGED, catalogues.changed)
         database.hear(template_store.CHANGED, prompt_changed)
 
@@ -206,6 +209,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             keys.CHANGED: keys_changed,
             model_store.CHANGED: catalogues.changed,
             template_store.CHANGED: prompt_change_heard,
+            generation_store.CANCELLED: generations.cancelled,
         }
 
         memories = (accesses, standings, catalogues, rendering)
@@ -252,7 +256,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
         )
         usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
-        generations = Generations(database, background, _failed)
 
         def changed_here(payload: str) -> None:
             changed(payload)

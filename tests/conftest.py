@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams"]
+pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.gateways"]
 
 
 @pytest.fixture(autouse=True)

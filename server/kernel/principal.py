@@ -81,6 +81,8 @@ class Call:
     """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
     confirm: Callable[[], Awaitable[None]] | None = None
     """Of a stream: raises where the caller has lost the right to it meanwhile."""
+    answer_stands: bool = True
+    """Whether the answer may be given again to the same idempotency key: not where a part of it is missing for now."""
 
     @property
     def caller(self) -> Principal:

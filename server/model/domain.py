@@ -67,6 +67,10 @@ class GenerationNotFound(NotFound):
     resource = "generation"
 
 
+class GenerationIdReused(Aborted):
+    """A stream of that id answers another request: choose an id of its own for each."""
+
+
 class TooManyGenerations(ResourceExhausted):
     """So many resumable streams are being written as may be at once: try again later."""
 
@@ -92,8 +96,9 @@ class CredentialNameTaken(AlreadyExists):
 class ModelReplacementUnknown(InvalidArgument):
     """No other model of that name."""
 
-    def __init__(self) -> None:
-        super().__init__([("replacement", "is no other model that every tenant can call")])
+    def __init__(self, who: str = "every tenant") -> None:
+        """`who`: would have to be able to call it."""
+        super().__init__([("replacement", f"is no other model that {who} can call")])
 
 
 class ModelAddressRefused(InvalidArgument):

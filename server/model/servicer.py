@@ -8,20 +8,19 @@ from uuid import UUID
 
 from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.model.convert import calls, credentials, models, routes, usage
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService
 from server.model.service.embedding import EmbedService
-from server.model.service.generations import Generations
+from server.model.service.generations import Beginning, Generations
 from server.model.service.models import ModelService
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import moment, whole_seconds
+from server.rpc.wire import moment, uuid_or_none, whole_seconds
 
 
 class ModelServicer:
@@ -90,10 +89,11 @@ class ModelServicer:
                     yield numbered
 
     async def _resumable(self, request: pb.StreamChatRequest) -> AsyncGenerator[Sequence[bytes], None]:
-        generation_id = UUID(request.generation_id) if request.generation_id else uuid7()
-        if not request.generation_id:
-            await self._generations.start(generation_id, self._written(request, generation_id))
-        async with aclosing(self._generations.follow(generation_id, request.after_seq)) as batches:
+        beginning = None
+        if request.resumable:
+            beginning = Beginning(calls.asked(request), lambda generation_id: self._written(request, generation_id))
+        stream = self._generations.stream(uuid_or_none(request.generation_id), request.after_seq, beginning)
+        async with aclosing(stream) as batches:
             async for batch in batches:
                 yield batch
 

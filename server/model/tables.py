@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     Numeric,
@@ -456,9 +457,12 @@ generations = tenant_table(
     Column("kept_until", MOMENT, nullable=False, comment="When its server counts as gone, unless it says otherwise."),
     Column("expires_at", MOMENT, nullable=False, comment="Until when it can be read."),
     created_at(),
+    Column("called", Uuid, comment="What its user calls it; NULL: by its id."),
+    Column("asked", LargeBinary, comment="SHA-256 of all that was asked for; NULL: nobody knows any more."),
     tenant_key(),
     belongs_to_tenant(),
     index("ix_generations_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    Index("uq_generations_called", "tenant_id", "user_id", text("COALESCE(called, id)"), unique=True),
     comment="Streams that can be taken up again.",
 )
 

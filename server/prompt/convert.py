@@ -188,6 +188,7 @@ def label(value: Label) -> label_pb2.Label:
         protected=value.protected,
         moved_by=str(value.moved_by or ""),
         update_time=timestamp(value.updated_at),
+        etag=value.etag,
     )
 
 

@@ -189,6 +189,12 @@ class Label:
     moved_by: UUID | None
     updated_at: datetime
 
+    @property
+    def etag(self) -> str:
+        """What it is and when it was moved, opaque to clients: it has no row that stays, and so no revision."""
+        state = [(share.version, share.weight) for share in self.shares], self.protected, self.updated_at.isoformat()
+        return f'"{hashlib.sha256(repr(state).encode()).hexdigest()[:32]}"'
+
     def abroad(self) -> Label:
         """As it is shown in another tenant: without who moved it."""
         return replace(self, moved_by=None)

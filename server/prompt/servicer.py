@@ -117,14 +117,14 @@ class PromptServicer:
     async def SetLabel(self, request: label_pb2.SetLabelRequest, context: Context) -> label_pb2.SetLabelResponse:
         protected = request.protected if request.HasField("protected") else None
         label = await self._versions.set_label(
-            UUID(request.template_id), request.label, convert.shares(request), protected
+            UUID(request.template_id), request.label, convert.shares(request), protected, request.etag
         )
         return label_pb2.SetLabelResponse(label=convert.label(label))
 
     async def RemoveLabel(
         self, request: label_pb2.RemoveLabelRequest, context: Context
     ) -> label_pb2.RemoveLabelResponse:
-        await self._versions.remove_label(UUID(request.template_id), request.label)
+        await self._versions.remove_label(UUID(request.template_id), request.label, request.etag)
         return label_pb2.RemoveLabelResponse()
 
     async def ListLabels(self, request: label_pb2.ListLabelsRequest, context: Context) -> label_pb2.ListLabelsResponse:

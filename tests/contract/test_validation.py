@@ -118,6 +118,7 @@ CHANGED_MODEL = [
     *ids("id"),
     *odd({"id": ID}, etag=["e" * 65], description=["", "d" * 2001], max_tokens=[0], state=[0, 9]),
     *odd({"id": ID}, base_url=["", "ftp://a/b", "a b"], upstream_name=["", "a b", "a" * 201]),
+    *odd({"id": ID}, replacement=["", "r" * 101]),
 ]
 ROUTED: list[tuple[dict[str, Any], str]] = [
     ({**ROUTE, "targets": [{"model": "m"}] * 21}, "targets"),
@@ -296,7 +297,6 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         [{"id": ID}, {"id": ID, "state": 2, "etag": "1", "deprecate_time": FUTURE, "replacement": "m"}],
         [
             *CHANGED_MODEL,
-            *odd({"id": ID}, replacement=["", "r" * 101]),
             ({"id": ID, "update_mask": mask("name")}, "update_mask"),
         ],
     ),
@@ -589,7 +589,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     "SetLabelRequest": (
         [DEPLOYMENT, {**DEPLOYMENT, "protected": True, "targets": [{"version": "v1", "weight": 1}, {"version": "v2"}]}],
         [
-            *odd(DEPLOYMENT, template_id=["", "7"], label=["", "a b", "latest", "l" * 51]),
+            *odd(DEPLOYMENT, template_id=["", "7"], label=["", "a b", "latest", "l" * 51], etag=["e" * 65]),
             *odd(DEPLOYMENT, targets=[[], [{"version": "a"}] * 2, [{"version": str(n)} for n in range(11)]]),
             ({**DEPLOYMENT, "targets": [{"version": ""}]}, "targets[0].version"),
             ({**DEPLOYMENT, "targets": [{"version": "v", "weight": 1001}]}, "targets[0].weight"),
@@ -597,7 +597,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
     ),
     "RemoveLabelRequest": (
         [{"template_id": ID, "label": "production"}],
-        odd({"template_id": ID, "label": "production"}, template_id=["", "7"], label=["", "l" * 51]),
+        odd({"template_id": ID, "label": "production"}, template_id=["", "7"], label=["", "l" * 51], etag=["e" * 65]),
     ),
     "ListLabelsRequest": ([{"template_id": ID}], ids("template_id")),
     "RenderPromptRequest": (

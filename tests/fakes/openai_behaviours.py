@@ -255,6 +255,15 @@ async def hollow(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def counting(exchange: Exchange, count: int) -> None:
+    """What was used so far, without end, and not a token."""
+    await exchange.begin()
+    while True:
+        await exchange.event(choices=[], usage=exchange.usage())
+        await asyncio.sleep(0)
+
+
+@behaviour
 async def flood(exchange: Exchange, count: int) -> None:
     """One line without end."""
     await exchange.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -82,3 +83,20 @@ async def embed_most(exchange: Exchange, count: int) -> None:
         await exchange.refuse("400 Bad Request", "invalid_request")
     else:
         await embed(exchange, 8)
+
+
+@behaviour
+async def embed_down(exchange: Exchange, count: int) -> None:
+    """Vectors, and for texts that say they are down an outage, while no more than so many have asked for anything."""
+    if "down" in exchange.body["input"] and exchange.number <= count:
+        await exchange.refuse("503 Unavailable", "stub_error", "content-type: application/json\r\nretry-after: 0")
+    else:
+        await embed(exchange, 8)
+
+
+@behaviour
+async def embed_stall(exchange: Exchange, count: int) -> None:
+    """Vectors, and nothing, ever, for texts that say they are down."""
+    if "down" in exchange.body["input"]:
+        await asyncio.Event().wait()
+    await embed(exchange, 8)

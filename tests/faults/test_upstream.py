@@ -424,7 +424,7 @@ async def test_a_client_that_vanishes_stops_the_provider_and_is_on_record(upstre
     assert median(delays) < GONE_WITHIN
 
 
-@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-hollow"])
+@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-hollow", "stub-counting"])
 async def test_a_deadline_ends_the_call_and_the_provider_s_work(upstream: Upstream, model: str) -> None:
     name = await upstream.model(model)
     for call in (

@@ -135,6 +135,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0025": {"sign_in_guesses": {**_OF_USER, "address": "192.0.2.1"}},
     "0026": {},
     "0027": {},
+    "0028": {},
     "0029": {},
 }
 

@@ -56,6 +56,34 @@ async def test_to_move_a_label_is_to_deploy_and_to_move_it_back_to_roll_back(wor
     assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "LABEL_NOT_FOUND")
 
 
+async def test_a_label_that_was_moved_since_it_was_read_stays_where_it_is(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+    for text in ("first", "second"):
+        await make_version(world, owner, template_id, text)
+
+    def remove(etag: str) -> Any:
+        request = label_pb2.RemoveLabelRequest(template_id=template_id, label="production", etag=etag)
+        return world.prompts.RemoveLabel(request, metadata=owner.metadata)
+
+    first = await set_label(world, owner, template_id, "production", "v1.0")
+    second = await set_label(world, owner, template_id, "production", "v1.1", etag=first.etag)
+    late = [
+        await refused(set_label(world, owner, template_id, "production", "v1.0", etag=first.etag)),
+        await refused(remove(first.etag)),
+    ]
+    listed = await world.prompts.ListLabels(
+        label_pb2.ListLabelsRequest(template_id=template_id), metadata=owner.metadata
+    )
+    await remove(second.etag)
+    late.append(await refused(set_label(world, owner, template_id, "production", "v1.0", etag=second.etag)))
+    again = await set_label(world, owner, template_id, "production", "v1.0")
+
+    assert {(refusal.code, refusal.reason) for refusal in late} == {(Code.ABORTED, "ETAG_MISMATCH")}
+    assert list(listed.labels) == [second]
+    assert len({first.etag, second.etag, again.etag}) == 3
+
+
 async def test_a_protected_label_takes_a_permission_of_its_own(world: World) -> None:
     owner = await world.tenant()
     editor = await world.user(owner, "templates:manage")

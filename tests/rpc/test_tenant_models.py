@@ -162,3 +162,33 @@ async def test_a_tenant_cannot_have_the_server_call_into_its_own_network(
 
     assert (inside.code, inside.reason) == (Code.FAILED_PRECONDITION, "MODEL_NOT_CONFIGURED")
     assert stub.connections_made == 0
+
+
+async def test_a_deprecated_own_model_names_its_replacement(gateway: World, stub: OpenAIStub) -> None:
+    ann, other = await gateway.tenant(), await gateway.tenant()
+    old, new = [await _create(gateway, ann, stub.base_url, name=name) for name in ("stub-fast-1", "stub-fast-2")]
+    await _create(gateway, other, stub.base_url, name="stub-fast-3")
+
+    async def named(replacement: str | None) -> model_pb2.Model:
+        request = pb.UpdateTenantModelRequest(
+            id=old.id, replacement=replacement, state=model_pb2.Model.STATE_DEPRECATED
+        )
+        request.update_mask.paths.extend(["replacement", "state"])
+        return (await gateway.models.UpdateTenantModel(request, metadata=ann.metadata)).model
+
+    changed = await named("stub-fast-2")
+    told = await _chat(gateway, ann, "stub-fast-1")
+    listed = (await gateway.models.ListTenantModels(pb.ListTenantModelsRequest(), metadata=ann.metadata)).models
+    refusals = [await refused(named(name)) for name in ("stub-fast-1", "stub-fast-3", "nobody")]
+    shared = await named("local-chat")
+    none = await named(None)
+    await named("stub-fast-2")
+    await gateway.models.DeleteTenantModel(pb.DeleteTenantModelRequest(id=new.id), metadata=ann.metadata)
+    gone = await gateway.models.GetTenantModel(pb.GetTenantModelRequest(id=old.id), metadata=ann.metadata)
+
+    assert told.deprecation == model_pb2.Deprecation(model="stub-fast-1", replacement="stub-fast-2")
+    assert [one.replacement for one in (changed, listed[1], shared, none, gone.model)] == [
+        *("stub-fast-2", "stub-fast-2", "local-chat", "", "")
+    ]
+    assert changed.etag != old.etag
+    assert {(one.reason, *one.fields) for one in refusals} == {("MODEL_REPLACEMENT_UNKNOWN", "replacement")}

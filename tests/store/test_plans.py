@@ -17,7 +17,7 @@ from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
-from server.model.store import logs
+from server.model.store import generations, logs
 from server.prompt.store import templates, versions
 from tests.databases import Scratch
 
@@ -117,6 +117,10 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_prompt_templates_category": _store(templates._list(("category",)), category="c7", member_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_list": _store(versions._LIST, template_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_includes": _store(templates._DEPENDANTS, names=["p8"]),
+    "uq_generations_called": (
+        generations._STATE.sql,
+        generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
+    ),
     "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -132,6 +133,15 @@ def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
         continue_on_failure=isinstance(request, pb.StreamChatRequest) and request.continue_on_failure,
         **present(request, "temperature", "max_tokens", "seed"),
     )
+
+
+def asked(request: pb.StreamChatRequest) -> bytes:
+    """A hash of all that the stream is asked for, whatever it is called and wherever it is read from."""
+    plain = pb.StreamChatRequest()
+    plain.CopyFrom(request)
+    plain.ClearField("generation_id")
+    plain.ClearField("after_seq")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()
 
 
 def _prompt(value: chat_pb2.Prompt) -> PromptNamed:

@@ -85,11 +85,12 @@ _CHANGEABLE = (
     "upstream_name",
     "state",
     "deprecate_time",
+    "replacement",
 )
 
 
 def model_changes(request: pb.UpdateModelRequest) -> dict[str, Any]:
-    return _columns(request, changes(request, *_CHANGEABLE, "replacement"))
+    return _columns(request, changes(request, *_CHANGEABLE))
 
 
 def tenant_model_changes(request: tenant_model_pb2.UpdateTenantModelRequest) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from server.model.service.planning import Planner, Prepared
 HEARTBEAT_SECONDS = 10.0
 _READ_AHEAD_CHARACTERS = 262_144
 
+_AROUND_AN_ITEM = 64
+"""What an item counts for beside its characters: it may have none, and a provider may send such ones without end."""
+
 INTERNAL = "INTERNAL"
 """What the record says of a mistake of ours, as the caller is told."""
 
@@ -181,4 +184,4 @@ def _stores(prepared: Prepared) -> bool:
 
 
 def _size(item: ChatChunk | Began) -> int:
-    return item.size if isinstance(item, ChatChunk) else 0
+    return _AROUND_AN_ITEM + (item.size if isinstance(item, ChatChunk) else 0)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from uuid import UUID
 
 from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError, InvalidArgument, Unavailable
 from server.kernel.principal import current_call
 from server.llm.port import EmbeddingModel, ModelNotConfigured, ModelRateLimited, Usage
-from server.model.domain import CallLog, Deprecated, Model
+from server.model.domain import CallLog, Deprecated
 from server.model.ledger import NO_HOLD, Ledger
 from server.model.meter import Meter
+from server.model.routes import PASSING, failure_of
 from server.model.service.books import Books, Entry
 from server.model.service.caches import Caches, Vector
 from server.model.service.calls import INTERNAL
@@ -28,6 +28,10 @@ _AT_ONCE = 4
 
 _MOST_REFUSALS = 64
 """How often a provider may refuse a call's texts, and twice more for each time that it takes some."""
+
+
+_Found = Mapping[str, Vector | DomainError]
+"""Vectors by their texts, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class EmbedService:
 
     async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> Embeddings:
         """A vector for each input. Raises what is wrong with the call, and what the provider fails with where it fails
-        for all. `cache_ttl`: seconds for which vectors may be given again.
+        for all. `cache_ttl`: seconds for which vectors may be given again; each is kept as soon as it is there, so that
+        a call that is made again asks for those only that are missing.
         """
         catalogue = await self._planner.catalogue()
         tenant_id = catalogue.tenant_id
@@ -69,8 +74,14 @@ class EmbedService:
         wanted = [text for text in texts if text not in known]
         meter = Meter(current_call(), model, "embedding", cached=not wanted)
         hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))
+
+        async def keep(found: _Found) -> None:
+            vectors = {text: one for text, one in found.items() if not isinstance(one, DomainError)}
+            if vectors and cache_ttl is not None:
+                await self._caches.keep_vectors(tenant_id, model, vectors, cache_ttl)
+
         try:
-            found = await _Fetching(meter, embedder).every(wanted)
+            found = await _Fetching(meter, embedder, keep).every(wanted)
             failures = [one for one in found.values() if isinstance(one, DomainError)]
             if failures and len(failures) == len(texts):
                 raise failures[0]
@@ -83,25 +94,22 @@ class EmbedService:
         except Exception:
             self._books.enter_later(tenant_id, Entry([meter.end("error", INTERNAL)], hold))
             raise
-        log = meter.end("success")
+        reason = failures[0].reason if failures else None
+        log = meter.end("error" if failures and len(failures) == len(wanted) else "success", reason)
         await self._books.enter(tenant_id, Entry([log], hold))
-        if cache_ttl is not None:
-            await self._keep(tenant_id, model, found, cache_ttl)
+        if any(failure_of(one) in PASSING for one in failures):
+            current_call().answer_stands = False
         every = {**known, **found}
         return Embeddings([every[text] for text in inputs], model.name, log, model.deprecated(now()))
 
-    async def _keep(self, tenant_id: UUID, model: Model, found: dict[str, Vector | DomainError], seconds: int) -> None:
-        vectors = {text: one for text, one in found.items() if not isinstance(one, DomainError)}
-        if vectors:
-            await self._caches.keep_vectors(tenant_id, model, vectors, seconds)
-
 
 class _Fetching:
-    """One call's way to its vectors."""
+    """One call's way to its vectors. `keep`: is given what came, a batch at a time."""
 
-    def __init__(self, meter: Meter, embedder: EmbeddingModel) -> None:
+    def __init__(self, meter: Meter, embedder: EmbeddingModel, keep: Callable[[_Found], Awaitable[None]]) -> None:
         self._meter = meter
         self._embedder = embedder
+        self._keep = keep
         self._refusals = self._taken = 0
 
     async def every(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
@@ -111,7 +119,9 @@ class _Fetching:
 
         async def fetch(batch: Sequence[str]) -> None:
             async with turn:
-                found.update(await self._batch(batch))
+                got = await self._batch(batch)
+            found.update(got)
+            await self._keep(got)
 
         async with asyncio.TaskGroup() as group:
             for batch in _batches(texts):
@@ -126,7 +136,9 @@ class _Fetching:
             try:
                 result = await self._embedder.embed(texts, carried(meter.call))
             except (Unavailable, ModelRateLimited) as error:
-                if (pause := RETRY.wait(attempt, error.retry_after, RANDOM)) is None:
+                helps = error.retry_after is not None
+                pause = RETRY.wait(attempt, error.retry_after, RANDOM) if helps else None
+                if pause is None:
                     return dict.fromkeys(texts, error)
                 await asyncio.sleep(pause)
             except InvalidArgument as error:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
 from server.db.database import Database
 from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError, Unavailable
+from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background
-from server.model.domain import GenerationCancelled, GenerationLost, GenerationNotFound, TooManyGenerations
+from server.model.domain import (
+    GenerationCancelled,
+    GenerationIdReused,
+    GenerationLost,
+    GenerationNotFound,
+    TooManyGenerations,
+)
 from server.model.store import generations as store
 
 MOST_SECONDS = 600.0
@@ -32,30 +39,88 @@ MOST = 1_000
 MOST_OF_TENANT = 100
 """How many streams are being written at once in a process, and how many of these are one tenant's."""
 
+MOST_HELD = 262_144
+"""Bytes of a stream's events that a process holds: so many that are not written down yet, and so many that are."""
+
+_AROUND_AN_EVENT = 64
+"""Bytes that an event takes up beside its own, about."""
+
 Source = AsyncGenerator[Sequence[bytes], None]
 Failed = Callable[[int, DomainError], bytes]
 """The last event of a stream that failed, with its number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a stream is begun that is not there yet. `asked`: a hash of all that is asked for; `source`: its events, of
+    the stream with that id.
+    """
+
+    asked: bytes
+    source: Callable[[UUID], Source]
+
+
+class _Nothing(Exception):
+    """The stream is not here: it came to nothing before its first event, or another server has begun it."""
+
+
 @dataclass(slots=True)
 class _Feed:
     """The events of a stream that this process writes. `confirm`: raises where its caller has lost the right to it.
-    `ending`: why it is being ended.
+    `messages`: its events, but for the first ones, `dropped`, which are written down. `ending`: why it is being ended;
+    `refused`: why it came to nothing before its first event.
     """
 
-    tenant_id: UUID
-    user_id: UUID
-    messages: list[bytes]
+    key: store.Key
+    row_id: UUID
+    asked: bytes
     confirm: Callable[[], Awaitable[None]] | None
+    most_held: int
+    messages: list[bytes] = field(default_factory=list)
+    dropped: int = 0
     written: int = 0
+    held: int = 0
+    unwritten: int = 0
     ended: bool = False
     ending: DomainError | None = None
+    refused: Exception | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.room.set()
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event so far."""
+        return self.dropped + len(self.messages)
+
+    def after(self, seq: int) -> list[bytes]:
+        """What is held from behind that event on."""
+        return self.messages[seq - self.dropped :]
 
     def add(self, messages: Sequence[bytes]) -> None:
         self.messages.extend(messages)
+        size = _size(messages)
+        self.held += size
+        self.unwritten += size
+        if self.unwritten > self.most_held:
+            self.room.clear()
         self.wake()
+
+    def wrote(self, messages: Sequence[bytes]) -> None:
+        """Says that these are written down, and lets go of the oldest that are where they are too many to hold."""
+        self.written += len(messages)
+        self.unwritten -= _size(messages)
+        self.room.set()
+        if self.held > self.most_held:
+            count = 0
+            while self.held > self.most_held // 2 and self.dropped + count < self.written:
+                self.held -= _size(self.messages[count : count + 1])
+                count += 1
+            del self.messages[:count]
+            self.dropped += count
 
     def wake(self) -> None:
         """Wakes everyone who waits for more."""
@@ -83,58 +148,82 @@ class Generations:
         *,
         most: int = MOST,
         most_of_tenant: int = MOST_OF_TENANT,
+        most_held: int = MOST_HELD,
     ) -> None:
-        """`most`, `most_of_tenant`: how many are written at once. They go on without a call that could be counted."""
+        """`most`, `most_of_tenant`: how many are written at once. They go on without a call that could be counted.
+        `most_held`: bytes of each.
+        """
         self._most = most
         self._most_of_tenant = most_of_tenant
+        self._most_held = most_held
         self._running: Counter[UUID] = Counter()
         self._database = database
         self._background = background
         self._failed = failed
-        self._feeds: dict[UUID, _Feed] = {}
+        self._feeds: dict[store.Key, _Feed] = {}
 
-    async def start(self, generation_id: UUID, source: Source) -> None:
-        """Goes on with the source until its end, or until the caller has lost the right to it, whoever leaves.
+    async def stream(self, generation_id: UUID | None, after_seq: int, beginning: Beginning | None) -> Source:
+        """The caller's stream of that id from behind that event on, until its last. It is begun where it is not there:
+        from then on it goes on until its end, or until the caller has lost the right to it, whoever leaves.
 
-        Raises what it fails with before its first events, and TooManyGenerations.
+        `generation_id`: None: one that is new. `beginning`: None: it is there. Raises what the stream fails with before
+        its first event, GenerationNotFound for one that should be there and is not, GenerationIdReused for one that
+        something else was asked of, and TooManyGenerations.
         """
-        call = current_call()
-        caller, tenant_id = call.caller, call.caller.tenant_id
-        self._check_room(tenant_id)
-        self._running[tenant_id] += 1
-        try:
-            first = await anext(source)
-            async with self._database.tenant_tx(tenant_id) as tx:
-                await store.create(tx, generation_id, caller.user_id, _LIFE_SECONDS)
-        except BaseException:
-            self._ended(tenant_id)
-            await source.aclose()  # nobody will know of it, so the model's work ends
-            raise
-        feed = self._feeds[generation_id] = _Feed(tenant_id, caller.user_id, list(first), call.confirm)
-        feed.task = self._background.start(self._run(feed, source), "generation")
-        feed.task.add_done_callback(lambda _: self._ended(tenant_id))
-        self._background.start(self._write(generation_id, feed), "generation events")
-
-    async def follow(self, generation_id: UUID, after_seq: int) -> Source:
-        """The caller's stream from behind that event on, until its last. Raises GenerationNotFound."""
         caller = current_call().caller
-        state = await store.state(self._database, caller.tenant_id, generation_id)
-        if state is None or state.user_id != caller.user_id:
-            raise GenerationNotFound(generation_id)
-        feed = self._feeds.get(generation_id)
-        source = self._stored(generation_id, caller.tenant_id, after_seq) if feed is None else _read(feed, after_seq)
-        async with aclosing(source):
-            async for batch in source:
-                yield batch
+        key = store.Key(caller.tenant_id, caller.user_id, generation_id or uuid7())
+        looked_for, begun = generation_id is not None, False
+        while True:
+            state = await store.state(self._database, key) if looked_for and key not in self._feeds else None
+            feed = self._feeds.get(key)
+            if feed is None and state is None:
+                if beginning is None or (looked_for and after_seq):
+                    raise GenerationNotFound(key.called)
+                feed = self._begin(key, beginning)
+            there = feed or state
+            if beginning is not None and there is not None and there.asked != beginning.asked:
+                raise GenerationIdReused
+            source = self._stored(key, after_seq) if feed is None else self._read(feed, after_seq)
+            try:
+                async with aclosing(source):
+                    async for batch in source:
+                        begun = True
+                        yield batch
+            except _Nothing:
+                if begun:
+                    raise GenerationNotFound(key.called) from None
+                looked_for = True
+            else:
+                return
 
     async def cancel(self, generation_id: UUID) -> None:
         """Ends the caller's stream, where it has not ended. Raises GenerationNotFound."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            if not await store.cancel(tx, generation_id, caller.user_id):
+            if not await store.cancel(tx, store.Key(caller.tenant_id, caller.user_id, generation_id)):
                 raise GenerationNotFound(generation_id)
-        if feed := self._feeds.get(generation_id):
+
+    def cancelled(self, payload: str) -> None:
+        """Somebody's stream was ended by `cancel`, on any server. Who does not hear of it finds it written down."""
+        if feed := self._feeds.get(store.read_cancelled(payload)):
             feed.end(GenerationCancelled())
+
+    async def close(self, seconds: float) -> None:
+        """Lets the streams that this process writes come to their end within that time; the rest are lost with it."""
+        running = [feed.task for feed in self._feeds.values() if feed.task is not None and not feed.ended]
+        if running:
+            _, late = await asyncio.wait(running, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    def _begin(self, key: store.Key, beginning: Beginning) -> _Feed:
+        self._check_room(key.tenant_id)
+        feed = _Feed(key, uuid7(), beginning.asked, current_call().confirm, self._most_held)
+        self._feeds[key] = feed
+        self._running[key.tenant_id] += 1
+        feed.task = self._background.start(self._run(feed, beginning), "generation")
+        feed.task.add_done_callback(lambda _: self._ended(key.tenant_id))
+        return feed
 
     def _check_room(self, tenant_id: UUID) -> None:
         for subject, running, most in (
@@ -149,52 +238,77 @@ class Generations:
         if not self._running[tenant_id]:
             del self._running[tenant_id]
 
-    async def close(self, seconds: float) -> None:
-        """Lets the streams that this process writes come to their end within that time; the rest are lost with it."""
-        running = [feed.task for feed in self._feeds.values() if feed.task is not None and not feed.ended]
-        if running:
-            _, late = await asyncio.wait(running, timeout=seconds)
-            for task in late:
-                task.cancel()
-
-    async def _run(self, feed: _Feed, source: Source) -> None:
-        failure: DomainError | None = None
+    async def _run(self, feed: _Feed, beginning: Beginning) -> None:
+        """Writes that there is such a stream, and then has it made; what it fails with is what readers are told."""
+        writer: asyncio.Task[None] | None = None
+        failure: Exception | None = None
         try:
-            async with asyncio.timeout(MOST_SECONDS), aclosing(source):
-                async for batch in source:
-                    feed.add(batch)
+            async with asyncio.timeout(MOST_SECONDS):
+                await self._write_beginning(feed)
+                writer = self._background.start(self._write(feed), "generation events")
+                async with aclosing(beginning.source(feed.key.called)) as source:
+                    async for batch in source:
+                        feed.add(batch)
+                        await feed.room.wait()
         except TimeoutError:
             failure = DeadlineExceeded()
         except asyncio.CancelledError:
-            # Ended from here, or with the server: whoever reads is told which.
-            failure = feed.ending or GenerationLost()
-        except DomainError as error:
+            # Ended from here, or with the server: whoever reads is told which, and that it was begun.
+            feed.add((self._failed(feed.last_seq + 1, feed.ending or GenerationLost()),))
+        except (DomainError, _Nothing) as error:
             failure = error
-        except Exception:
-            failure = GenerationLost()
+        except Exception as error:
+            failure = error
             raise
         finally:
-            if failure is not None:
-                feed.messages.append(self._failed(len(feed.messages) + 1, failure))
+            if failure is not None and feed.last_seq:
+                told = failure if isinstance(failure, DomainError) else GenerationLost()
+                feed.add((self._failed(feed.last_seq + 1, told),))
+            elif failure is not None:
+                feed.refused = failure
             feed.ended = True
+            if writer is None or feed.refused is not None:
+                await self._forget(feed, writer)
             feed.wake()
 
-    async def _write(self, generation_id: UUID, feed: _Feed) -> None:
+    async def _write_beginning(self, feed: _Feed) -> None:
+        """Raises _Nothing where another server was faster."""
+        async with self._database.tenant_tx(feed.key.tenant_id) as tx:
+            if not await store.create(tx, feed.key, feed.row_id, feed.asked, _LIFE_SECONDS):
+                raise _Nothing
+
+    async def _forget(self, feed: _Feed, writer: asyncio.Task[None] | None) -> None:
+        """Leaves nothing of a stream that came to nothing: whoever asks for it again has it begun again."""
+        try:
+            if writer is not None:
+                writer.cancel()
+                await asyncio.wait([writer])
+                with suppress(DatabaseUnavailable):
+                    async with self._database.tenant_tx(feed.key.tenant_id) as tx:
+                        await store.remove(tx, feed.row_id)
+        finally:
+            self._let_go(feed)
+
+    def _let_go(self, feed: _Feed) -> None:
+        if self._feeds.get(feed.key) is feed:
+            del self._feeds[feed.key]
+
+    async def _write(self, feed: _Feed) -> None:
         """Writes down what came, all of some moments at a time, and that this server is there."""
         looked_at = monotonic()
         try:
             while True:
                 ended = feed.ended
-                new = feed.messages[feed.written :]
+                new = feed.after(feed.written)
                 try:
-                    async with self._database.tenant_tx(feed.tenant_id) as tx:
+                    async with self._database.tenant_tx(feed.key.tenant_id) as tx:
                         if new:
-                            await store.add(tx, generation_id, feed.written + 1, new)
-                        cancelled = await store.keep(tx, generation_id, ended=ended)
+                            await store.add(tx, feed.row_id, feed.written + 1, new)
+                        cancelled = await store.keep(tx, feed.row_id, ended=ended)
                 except DatabaseUnavailable:
                     cancelled = False
                 else:
-                    feed.written += len(new)
+                    feed.wrote(new)
                     if ended:
                         return
                 if cancelled:
@@ -202,24 +316,45 @@ class Generations:
                 if not feed.ended and monotonic() - looked_at >= _LOOK_SECONDS:
                     await _look(feed)
                     looked_at = monotonic()
-                if feed.written == len(feed.messages) and not feed.ended:
+                if feed.written == feed.last_seq and not feed.ended:
                     await _changed(feed, _KEEP_SECONDS)
                 await asyncio.sleep(_GATHER_SECONDS)
         finally:
-            del self._feeds[generation_id]
-            feed.end(GenerationLost())  # what is not written down is not gone on with
+            if feed.refused is None:
+                self._let_go(feed)
+                feed.end(GenerationLost())  # what is not written down is not gone on with
 
-    async def _stored(self, generation_id: UUID, tenant_id: UUID, seq: int) -> Source:
+    async def _read(self, feed: _Feed, seq: int) -> Source:
+        while True:
+            changed = feed.changed
+            if feed.refused is not None:
+                raise feed.refused
+            if seq < feed.dropped:
+                runs = await self._runs(feed.key.tenant_id, feed.row_id, seq)
+                if not runs:
+                    raise _Nothing
+                for new in runs:
+                    seq += len(new)
+                    yield new
+            elif new := feed.after(seq):
+                seq += len(new)
+                yield new
+            elif feed.ended:
+                return
+            else:
+                await changed.wait()
+
+    async def _stored(self, key: store.Key, seq: int) -> Source:
+        row_id: UUID | None = None
         while True:
             # The state is read first: what is there when the stream has ended is all of it.
-            state = await store.state(self._database, tenant_id, generation_id)
-            if state is None:
-                raise GenerationNotFound(generation_id)
-            async with self._database.tenant_tx(tenant_id) as tx:
-                runs = await store.events(tx, generation_id, seq)
-            for first, messages in runs:
-                new = messages[max(0, seq - first + 1) :]
-                seq = first + len(messages) - 1
+            state = await store.state(self._database, key)
+            if state is None or row_id not in (None, state.row_id):
+                raise _Nothing
+            row_id = state.row_id
+            runs = await self._runs(key.tenant_id, row_id, seq)
+            for new in runs:
+                seq += len(new)
                 yield new
             if runs:
                 continue
@@ -229,17 +364,19 @@ class Generations:
                 return
             await asyncio.sleep(_GATHER_SECONDS)
 
+    async def _runs(self, tenant_id: UUID, row_id: UUID, seq: int) -> list[list[bytes]]:
+        """Some of what is written down from behind that event on."""
+        async with self._database.tenant_tx(tenant_id) as tx:
+            found = await store.events(tx, row_id, seq)
+        runs = []
+        for first, messages in found:
+            runs.append(messages[max(0, seq - first + 1) :])
+            seq = first + len(messages) - 1
+        return runs
 
-async def _read(feed: _Feed, seq: int) -> Source:
-    while True:
-        changed = feed.changed
-        if new := feed.messages[seq:]:
-            seq += len(new)
-            yield new
-        elif feed.ended:
-            return
-        else:
-            await changed.wait()
+
+def _size(messages: Sequence[bytes]) -> int:
+    return sum(map(len, messages)) + _AROUND_AN_EVENT * len(messages)
 
 
 async def _changed(feed: _Feed, seconds: float) -> None:

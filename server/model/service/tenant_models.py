@@ -51,7 +51,9 @@ class TenantModelService:
             return await store.page(tx, request)
 
     async def update(self, model_id: UUID, values: Mapping[str, Any], etag: str) -> Model:
-        """Changes the given fields. Raises ModelNotFound, EtagMismatch, ModelAddressRefused, InvalidRequest."""
+        """Changes the given fields. Raises ModelNotFound, EtagMismatch, ModelAddressRefused, ModelReplacementUnknown,
+        InvalidRequest.
+        """
         self._check_address(values.get("base_url"))
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:

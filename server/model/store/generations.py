@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -18,7 +18,14 @@ from server.model.tables import generation_events, generations
 LEASE_SECONDS = 5.0
 """A stream whose server has said nothing for so long is lost."""
 
-_THIS = generations.c.id == bindparam("generation_id")
+CANCELLED = "atrium_generation_cancelled"
+"""Tells whose stream is to end, and what they call it."""
+
+_THIS = generations.c.id == bindparam("row_id")
+_CALLED = (
+    generations.c.user_id == bindparam("user_id"),
+    func.coalesce(generations.c.called, generations.c.id) == bindparam("called"),
+)
 
 
 def _in(name: str) -> ColumnElement[datetime]:
@@ -27,43 +34,49 @@ def _in(name: str) -> ColumnElement[datetime]:
     return func.now() + interval
 
 
+_FREE = Statement(delete(generations).where(*_CALLED, generations.c.expires_at <= func.now()))
 _CREATE = Statement(
-    insert(generations).values(
+    upsert(generations)
+    .values(
         tenant_id=bindparam("tenant_id"),
-        id=bindparam("generation_id"),
+        id=bindparam("row_id"),
         user_id=bindparam("user_id"),
+        called=bindparam("called"),
+        asked=bindparam("asked"),
         kept_until=_in("lease"),
         expires_at=_in("life"),
     )
+    .on_conflict_do_nothing()
+    .returning(generations.c.id)
 )
+_REMOVE = Statement(delete(generations).where(_THIS))
 _KEEP = Statement(
     update(generations)
     .where(_THIS)
     .values(kept_until=_in("lease"), ended=bindparam("ended"))
     .returning(generations.c.cancelled)
 )
-_CANCEL = Statement(
-    update(generations)
-    .where(_THIS, generations.c.user_id == bindparam("user_id"))
-    .values(cancelled=True)
-    .returning(generations.c.id)
-)
+_CANCEL = Statement(update(generations).where(*_CALLED).values(cancelled=True).returning(generations.c.id))
 _ADD = Statement(
     upsert(generation_events)
-    .values({name: bindparam(name) for name in ("tenant_id", "generation_id", "first_seq", "last_seq", "messages")})
+    .values(
+        generation_id=bindparam("row_id"),
+        **{name: bindparam(name) for name in ("tenant_id", "first_seq", "last_seq", "messages")},
+    )
     .on_conflict_do_nothing()
 )
 _STATE = HotStatement(
     select(
-        generations.c.user_id,
+        generations.c.id,
+        generations.c.asked,
         generations.c.ended,
         (~generations.c.ended & (generations.c.kept_until < func.now())).label("lost"),
-    ).where(_THIS, generations.c.expires_at > func.now())
+    ).where(*_CALLED, generations.c.expires_at > func.now())
 )
 _EVENTS = Statement(
     select(generation_events.c.first_seq, generation_events.c.messages)
     .where(
-        generation_events.c.generation_id == bindparam("generation_id"),
+        generation_events.c.generation_id == bindparam("row_id"),
         generation_events.c.last_seq > bindparam("after_seq"),
     )
     .order_by(generation_events.c.last_seq)
@@ -74,48 +87,72 @@ _RUNS = 50
 EXPIRED = removal(generations, generations.c.expires_at < func.now())
 
 
-class State(NamedTuple):
-    """Whose stream it is, and whether more will come. `lost`: its server is gone."""
+class Key(NamedTuple):
+    """Whose stream, and what they call it."""
 
+    tenant_id: UUID
     user_id: UUID
+    called: UUID
+
+
+class State(NamedTuple):
+    """What is asked for, hashed, and whether more will come. `lost`: its server is gone."""
+
+    row_id: UUID
+    asked: bytes | None
     ended: bool
     lost: bool
 
 
-async def create(tx: Tx, generation_id: UUID, user_id: UUID, life: float) -> None:
-    """`life`: seconds for which it can be read."""
-    values = {"generation_id": generation_id, "user_id": user_id, "lease": LEASE_SECONDS, "life": life}
-    await tx.execute(_CREATE, tenant_id=tx.tenant_id, **values)
+async def create(tx: Tx, key: Key, row_id: UUID, asked: bytes, life: float) -> bool:
+    """Makes the row; False where there is one of that key already. `life`: seconds for which it can be read."""
+    named = {"user_id": key.user_id, "called": key.called}
+    await tx.execute(_FREE, **named)
+    values = {"row_id": row_id, "asked": asked, "lease": LEASE_SECONDS, "life": life}
+    return await tx.fetchval(_CREATE, tenant_id=key.tenant_id, **named, **values) is not None
 
 
-async def add(tx: Tx, generation_id: UUID, first_seq: int, messages: Sequence[bytes]) -> None:
+async def remove(tx: Tx, row_id: UUID) -> None:
+    """As if it had never been begun."""
+    await tx.execute(_REMOVE, row_id=row_id)
+
+
+async def add(tx: Tx, row_id: UUID, first_seq: int, messages: Sequence[bytes]) -> None:
     """Writes a run of events down, once however often it is done. Runs may have events in common."""
     await tx.execute(
         _ADD,
         tenant_id=tx.tenant_id,
-        generation_id=generation_id,
+        row_id=row_id,
         first_seq=first_seq,
         last_seq=first_seq + len(messages) - 1,
         messages=messages,
     )
 
 
-async def keep(tx: Tx, generation_id: UUID, *, ended: bool) -> bool:
+async def keep(tx: Tx, row_id: UUID, *, ended: bool) -> bool:
     """Says that its server is there; whether somebody wants it to end."""
-    return bool(await tx.fetchval(_KEEP, generation_id=generation_id, lease=LEASE_SECONDS, ended=ended))
+    return bool(await tx.fetchval(_KEEP, row_id=row_id, lease=LEASE_SECONDS, ended=ended))
 
 
-async def cancel(tx: Tx, generation_id: UUID, user_id: UUID) -> bool:
-    """Has it end; whether it is there, and that user's."""
-    return await tx.fetchval(_CANCEL, generation_id=generation_id, user_id=user_id) is not None
+async def cancel(tx: Tx, key: Key) -> bool:
+    """Has it end, and tells every server; whether it is there."""
+    if await tx.fetchval(_CANCEL, user_id=key.user_id, called=key.called) is None:
+        return False
+    await tx.notify(CANCELLED, "/".join(map(str, key)))
+    return True
 
 
-async def state(database: Database, tenant_id: UUID, generation_id: UUID) -> State | None:
-    row = await database.hot(tenant_id, _STATE, generation_id=generation_id)
+def read_cancelled(payload: str) -> Key:
+    """What is told of on the channel CANCELLED."""
+    return Key(*map(UUID, payload.split("/")))
+
+
+async def state(database: Database, key: Key) -> State | None:
+    row = await database.hot(key.tenant_id, _STATE, user_id=key.user_id, called=key.called)
     return None if row is None else State(*row)
 
 
-async def events(tx: Tx, generation_id: UUID, after_seq: int) -> list[tuple[int, list[bytes]]]:
+async def events(tx: Tx, row_id: UUID, after_seq: int) -> list[tuple[int, list[bytes]]]:
     """Runs of events, each with the number of its first, that have some after that one; not all of them at once."""
-    rows: list[Any] = await tx.fetch(_EVENTS, generation_id=generation_id, after_seq=after_seq, most=_RUNS)
+    rows: list[Any] = await tx.fetch(_EVENTS, row_id=row_id, after_seq=after_seq, most=_RUNS)
     return [(row["first_seq"], row["messages"]) for row in rows]

@@ -144,11 +144,17 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     columns = dict(values)
     if "replacement" in columns:
         named = columns.pop("replacement")
-        columns["replacement_model_id"] = found = named and await tx.fetchval(_ID, name=named)
+        columns["replacement_model_id"] = found = named and await id_of(tx, named)
         if named and found in (None, model_id):
             raise ModelReplacementUnknown
     await tx.execute(_change(tuple(sorted(columns))), model_id=model_id, **columns)
     return await get(tx, model_id)
+
+
+async def id_of(tx: Tx, name: str) -> UUID | None:
+    """The id of the model of that name."""
+    found: UUID | None = await tx.fetchval(_ID, name=name)
+    return found
 
 
 async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> datetime:

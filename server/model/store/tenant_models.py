@@ -7,15 +7,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from server.db.database import Tx
 from server.db.errors import constraint_errors
 from server.db.statements import Statement
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
-from server.model.domain import Model, ModelNameTaken, ModelNotFound, NewModel, Price
-from server.model.tables import tenant_models
+from server.model.domain import Model, ModelNameTaken, ModelNotFound, ModelReplacementUnknown, NewModel, Price
+from server.model.store import models as shared
+from server.model.tables import models, tenant_models
 
 _DESCRIPTION = (
     "name",
@@ -30,33 +31,36 @@ _DESCRIPTION = (
     "upstream_name",
 )
 _PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
-_COLUMNS = tuple(
-    tenant_models.c[name]
-    for name in ("id", *_DESCRIPTION, "status", "deprecates_at", "revision", "created_at", "updated_at", *_PRICE)
+_own = tenant_models.alias("own")
+_MODEL = select(
+    *(tenant_models.c[name] for name in ("id", *_DESCRIPTION, "status", "deprecates_at")),
+    # The tenant's own or the platform's; what it named and is gone is named no more.
+    func.coalesce(_own.c.name, models.c.name).label("replacement"),
+    *(tenant_models.c[name] for name in ("revision", "created_at", "updated_at", *_PRICE)),
+).select_from(
+    tenant_models.outerjoin(_own, _own.c.id == tenant_models.c.replacement_model_id).outerjoin(
+        models, models.c.id == tenant_models.c.replacement_model_id
+    )
 )
 _THIS = tenant_models.c.id == bindparam("model_id")
 
-_GET = Statement(select(*_COLUMNS).where(_THIS))
-_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
-_ALL = Statement(select(*_COLUMNS))
+_GET = Statement(_MODEL.where(_THIS))
+_LOCK = Statement(_MODEL.where(_THIS).with_for_update(of=tenant_models))
+_ALL = Statement(_MODEL)
 _LIST = Statement(
-    select(*_COLUMNS)
-    .where(tenant_models.c.id < bindparam("before"))
-    .order_by(tenant_models.c.id.desc())
-    .limit(bindparam("most"))
+    _MODEL.where(tenant_models.c.id < bindparam("before")).order_by(tenant_models.c.id.desc()).limit(bindparam("most"))
 )
 _CREATE = Statement(
-    insert(tenant_models)
-    .values({name: bindparam(name) for name in ("tenant_id", "id", *_DESCRIPTION, *_PRICE)})
-    .returning(*_COLUMNS)
+    insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *_DESCRIPTION, *_PRICE)})
 )
+_NAMED = Statement(select(tenant_models.c.id).where(tenant_models.c.name == bindparam("name")))
 _REMOVE = Statement(delete(tenant_models).where(_THIS))
 
 
 @cache
 def _change(names: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: bindparam(name) for name in names}
-    return Statement(update(tenant_models).where(_THIS).values(values).returning(*_COLUMNS))
+    return Statement(update(tenant_models).where(_THIS).values(values))
 
 
 async def get(tx: Tx, model_id: UUID) -> Model:
@@ -82,18 +86,27 @@ async def page(tx: Tx, request: PageRequest) -> Page[Model]:
 
 async def create(tx: Tx, new: NewModel) -> Model:
     """Raises ModelNameTaken."""
+    model_id = uuid7()
     described = {name: getattr(new, name) for name in _DESCRIPTION}
     with constraint_errors({"uq_tenant_models_name": lambda: ModelNameTaken(name=new.name)}):
-        row = await tx.fetchone(_CREATE, tenant_id=tx.tenant_id, id=uuid7(), **described, **_priced(new.price))
-    return _model(row)
+        await tx.execute(_CREATE, tenant_id=tx.tenant_id, id=model_id, **described, **_priced(new.price))
+    return await get(tx, model_id)
 
 
 async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
-    """`values`: columns, and `price`, a Price."""
+    """`values`: columns, `price`, a Price, and `replacement` by its name. Raises ModelReplacementUnknown."""
     columns = dict(values)
     if "price" in columns:
         columns |= _priced(columns.pop("price"))
-    return _model(await tx.fetchone(_change(tuple(sorted(columns))), model_id=model_id, **columns))
+    if "replacement" in columns:
+        named = columns.pop("replacement")
+        columns["replacement_model_id"] = found = named and (
+            await tx.fetchval(_NAMED, name=named) or await shared.id_of(tx, named)
+        )
+        if named and found in (None, model_id):
+            raise ModelReplacementUnknown("the tenant")
+    await tx.execute(_change(tuple(sorted(columns))), model_id=model_id, **columns)
+    return await get(tx, model_id)
 
 
 async def remove(tx: Tx, model_id: UUID) -> None:
@@ -111,6 +124,5 @@ def _found(row: Any, key: object) -> Model:
 
 
 def _model(row: Any) -> Model:
-    *described, revision, created_at, updated_at, price_in, price_out, cached = row
-    price = Price(price_in, price_out, cached)
-    return Model(*(*described, None, revision, created_at, updated_at, price, True))
+    *described, price_in, price_out, cached = row
+    return Model(*(*described, Price(price_in, price_out, cached), True))

@@ -11,7 +11,7 @@ import orjson
 
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
-from server.kernel.errors import PermissionMissing
+from server.kernel.errors import EtagMismatch, PermissionMissing
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
@@ -104,10 +104,12 @@ class VersionService:
         content, settings = await self._work.differences(pairs, old, new)
         return content, settings
 
-    async def set_label(self, template_id: UUID, label: str, shares: Sequence[Share], protected: bool | None) -> Label:
+    async def set_label(
+        self, template_id: UUID, label: str, shares: Sequence[Share], protected: bool | None, etag: str
+    ) -> Label:
         """Puts the label on these versions. `protected`: None leaves it as it was.
 
-        Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing.
+        Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing, EtagMismatch.
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
@@ -117,6 +119,7 @@ class VersionService:
             wanted = was if protected is None else protected
             check_public(caller, public=template.visibility == "public")
             check_label(caller, protected=was or wanted)
+            _check_etag(etag, old)
             if old is None and count >= MOST_LABELS:
                 raise TooManyLabels(template.name)
             ids = await store.ids(tx, template_id, [share.version for share in shares])
@@ -127,8 +130,8 @@ class VersionService:
             await self._moved(tx, template, "templates.set_label", old, new)
         return new
 
-    async def remove_label(self, template_id: UUID, label: str) -> None:
-        """Raises TemplateNotFound, LabelNotFound, PermissionMissing."""
+    async def remove_label(self, template_id: UUID, label: str, etag: str) -> None:
+        """Raises TemplateNotFound, LabelNotFound, PermissionMissing, EtagMismatch."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = seen(await templates.lock(tx, template_id))
@@ -137,6 +140,7 @@ class VersionService:
                 raise LabelNotFound(label)
             check_public(caller, public=template.visibility == "public")
             check_label(caller, protected=old.protected)
+            _check_etag(etag, old)
             await store.remove_label(tx, template_id, label)
             await self._moved(tx, template, "templates.remove_label", old, None)
 
@@ -207,6 +211,12 @@ async def _parent(tx: Tx, template_id: UUID) -> Template:
     if template.deleted_at is not None:
         raise TemplateDeleted(template.name)
     return template
+
+
+def _check_etag(etag: str, label: Label | None) -> None:
+    """Raises EtagMismatch where an etag is given and is not that of the label as it is now."""
+    if etag and (label is None or etag != label.etag):
+        raise EtagMismatch(resource="label")
 
 
 def _readable(version: Version) -> str:

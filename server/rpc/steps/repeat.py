@@ -8,9 +8,15 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from server.kernel.principal import current_call
+
 KEY_FIELD = "idempotency_key"
 SECRET_FIELD = "secret"
 WITHHELD_FIELD = "secret_withheld"
+
+
+class _Unfinished(Exception):
+    """The call has an answer, and is made again all the same when it is sent again."""
 
 
 class Once(Protocol):
@@ -45,10 +51,15 @@ class Repeat:
 
         async def kept() -> bytes:
             made.append(await act())
+            if not current_call().answer_stands:
+                raise _Unfinished
             return _without_secret(made[0]).SerializeToString()
 
         once = self._memory.once_detached if detached else self._memory.once
-        found = await once(getattr(request, KEY_FIELD), self._hashes(request), kept)
+        try:
+            found = await once(getattr(request, KEY_FIELD), self._hashes(request), kept)
+        except _Unfinished:
+            return made[0]
         if found is None:
             return made[0]
         answer: Message = response_class.FromString(found)

@@ -52,11 +52,13 @@ class Script:
 
     def __init__(self) -> None:
         self.steps: list[Any] = []
+        self.given = 0
         self.asked: ChatRequest | None = None
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         self.asked = request
         for step in self.steps:
+            self.given += 1
             match step:
                 case Exception():
                     raise step
@@ -215,6 +217,20 @@ async def test_a_model_that_says_nothing_for_a_while_is_told_to_be_alive(
                 answers.set()
 
     assert kinds == [Started, Delta, Heartbeat, Heartbeat, Heartbeat, Delta, Ended]
+
+
+async def test_a_provider_that_counts_without_end_is_held_back_while_nobody_reads(
+    calls: CallService, script: Script, caller: Call
+) -> None:
+    begin_call(caller)
+    script.steps = [ChatChunk("Hello"), *[ChatChunk(usage=Usage(1, number)) for number in range(50_000)]]
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(_asked())) as batches:
+        await anext(batches)
+        ahead = script.given
+        while script.given < len(script.steps):
+            await anext(batches)
+
+    assert ahead < 5_000
 
 
 async def test_a_provider_that_fails_ends_the_call_with_what_it_had_used(

@@ -304,9 +304,11 @@ class ModelServiceServicer:
         who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`.
 
         It takes no idempotency key, since its answer is not one message that could be given again; what a key is for, not to
-        pay twice for a call that is repeated, the `generation_id` of `started` does: with it the very stream is taken up
-        again, and no model is asked. Until `started` has come a call that is repeated is a new one, and the one before
-        it, if it was `resumable`, goes on unread for ten minutes at most.
+        pay twice for a call that is repeated, a `generation_id` of the caller's own making does, with `resumable`: the same
+        request sent again, on any server and at any time for an hour, reads the stream that the first one began, and a model
+        is asked once. The stream is written down before a model is asked, and goes on from then on, also where its caller is
+        lost before the first event. One that comes to nothing before its first event is not kept, and the request sent again
+        begins it again.
 
         Permission: `models:execute`.
 
@@ -321,6 +323,7 @@ class ModelServiceServicer:
         (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
         tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
+        - `ABORTED`: the caller's stream of this id answers another request (`GENERATION_ID_REUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or so many
         resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
@@ -331,7 +334,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelGeneration(self, request, context):
-        """Ends a resumable stream that may still be written, on any server, within a second. One that has ended stays as it is.
+        """Ends a resumable stream that may still be written, on any server: within a tenth of a second, and where
+        the servers cannot tell each other within two. One that has ended stays as it is.
 
         Permission: `models:execute`.
 
@@ -346,6 +350,11 @@ class ModelServiceServicer:
 
     def Embed(self, request, context):
         """Turns texts into vectors that lie the closer, the more the texts have in common.
+
+        The texts go to the provider in batches. What it fails with for some of them, after another try, stands in their places,
+        and the vectors of the others are given and paid for; it is the status where it fails for all. Whoever calls again
+        with a `cache_ttl` is given what came before, and has only the rest computed; an idempotency key keeps no answer of which
+        a part is missing because the provider was out of reach, too slow or too busy.
 
         Permission: `models:execute`.
 
@@ -507,7 +516,8 @@ class ModelServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed, or the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`).
+        - `INVALID_ARGUMENT`: a field is malformed, the address is not one that the server calls (`MODEL_ADDRESS_REFUSED`), or
+        the replacement is no other model that the tenant can call (`MODEL_REPLACEMENT_UNKNOWN`).
         - `FAILED_PRECONDITION`: the tenant's tier does not give it custom models (`FEATURE_MISSING`).
         - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
         - `ABORTED`: the model was changed since the etag was read (`ETAG_MISMATCH`).

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/prompt/v1/label.proto\x12\x10\x61trium.prompt.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x0bLabelTarget\x12\x1a\n\x07version\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1a\n\x06weight\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\"\x9c\x01\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12.\n\x07targets\x18\x02 \x03(\x0b\x32\x1d.atrium.prompt.v1.LabelTarget\x12\x11\n\tprotected\x18\x03 \x01(\x08\x12\x10\n\x08moved_by\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb8\x02\n\x0fSetLabelRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12<\n\x05label\x18\x02 \x01(\tB-\xbaH*r(\x18\x32\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$Z\x06latest\x12:\n\x07targets\x18\x03 \x03(\x0b\x32\x1d.atrium.prompt.v1.LabelTargetB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\x12\x16\n\tprotected\x18\x04 \x01(\x08H\x00\x88\x01\x01:f\xbaHc\x1a\x61\n\x0etargets.unique\x12&targets must each name another version\x1a\'this.targets.map(t, t.version).unique()B\x0c\n\n_protected\":\n\x10SetLabelResponse\x12&\n\x05label\x18\x01 \x01(\x0b\x32\x17.atrium.prompt.v1.Label\"M\n\x12RemoveLabelRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x05label\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\"\x15\n\x13RemoveLabelResponse\"2\n\x11ListLabelsRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x12ListLabelsResponse\x12\'\n\x06labels\x18\x01 \x03(\x0b\x32\x17.atrium.prompt.v1.Labelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/prompt/v1/label.proto\x12\x10\x61trium.prompt.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x0bLabelTarget\x12\x1a\n\x07version\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1a\n\x06weight\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\"\xaa\x01\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12.\n\x07targets\x18\x02 \x03(\x0b\x32\x1d.atrium.prompt.v1.LabelTarget\x12\x11\n\tprotected\x18\x03 \x01(\x08\x12\x10\n\x08moved_by\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\"\xcf\x02\n\x0fSetLabelRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12<\n\x05label\x18\x02 \x01(\tB-\xbaH*r(\x18\x32\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$Z\x06latest\x12:\n\x07targets\x18\x03 \x03(\x0b\x32\x1d.atrium.prompt.v1.LabelTargetB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\x12\x16\n\tprotected\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@:f\xbaHc\x1a\x61\n\x0etargets.unique\x12&targets must each name another version\x1a\'this.targets.map(t, t.version).unique()B\x0c\n\n_protected\":\n\x10SetLabelResponse\x12&\n\x05label\x18\x01 \x01(\x0b\x32\x17.atrium.prompt.v1.Label\"d\n\x12RemoveLabelRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x05label\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x15\n\x13RemoveLabelResponse\"2\n\x11ListLabelsRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x12ListLabelsResponse\x12\'\n\x06labels\x18\x01 \x03(\x0b\x32\x17.atrium.prompt.v1.Labelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,28 +43,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETLABELREQUEST'].fields_by_name['label']._serialized_options = b'\272H*r(\03022\034^[A-Za-z0-9][A-Za-z0-9_.-]*$Z\006latest'
   _globals['_SETLABELREQUEST'].fields_by_name['targets']._loaded_options = None
   _globals['_SETLABELREQUEST'].fields_by_name['targets']._serialized_options = b'\272H\007\222\001\004\010\001\020\n'
+  _globals['_SETLABELREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETLABELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_SETLABELREQUEST']._loaded_options = None
   _globals['_SETLABELREQUEST']._serialized_options = b'\272Hc\032a\n\016targets.unique\022&targets must each name another version\032\'this.targets.map(t, t.version).unique()'
   _globals['_REMOVELABELREQUEST'].fields_by_name['template_id']._loaded_options = None
   _globals['_REMOVELABELREQUEST'].fields_by_name['template_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REMOVELABELREQUEST'].fields_by_name['label']._loaded_options = None
   _globals['_REMOVELABELREQUEST'].fields_by_name['label']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_REMOVELABELREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REMOVELABELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_LISTLABELSREQUEST'].fields_by_name['template_id']._loaded_options = None
   _globals['_LISTLABELSREQUEST'].fields_by_name['template_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LABELTARGET']._serialized_start=112
   _globals['_LABELTARGET']._serialized_end=181
   _globals['_LABEL']._serialized_start=184
-  _globals['_LABEL']._serialized_end=340
-  _globals['_SETLABELREQUEST']._serialized_start=343
-  _globals['_SETLABELREQUEST']._serialized_end=655
-  _globals['_SETLABELRESPONSE']._serialized_start=657
-  _globals['_SETLABELRESPONSE']._serialized_end=715
-  _globals['_REMOVELABELREQUEST']._serialized_start=717
-  _globals['_REMOVELABELREQUEST']._serialized_end=794
-  _globals['_REMOVELABELRESPONSE']._serialized_start=796
-  _globals['_REMOVELABELRESPONSE']._serialized_end=817
-  _globals['_LISTLABELSREQUEST']._serialized_start=819
-  _globals['_LISTLABELSREQUEST']._serialized_end=869
-  _globals['_LISTLABELSRESPONSE']._serialized_start=871
-  _globals['_LISTLABELSRESPONSE']._serialized_end=932
+  _globals['_LABEL']._serialized_end=354
+  _globals['_SETLABELREQUEST']._serialized_start=357
+  _globals['_SETLABELREQUEST']._serialized_end=692
+  _globals['_SETLABELRESPONSE']._serialized_start=694
+  _globals['_SETLABELRESPONSE']._serialized_end=752
+  _globals['_REMOVELABELREQUEST']._serialized_start=754
+  _globals['_REMOVELABELREQUEST']._serialized_end=854
+  _globals['_REMOVELABELRESPONSE']._serialized_start=856
+  _globals['_REMOVELABELRESPONSE']._serialized_end=877
+  _globals['_LISTLABELSREQUEST']._serialized_start=879
+  _globals['_LISTLABELSREQUEST']._serialized_end=929
+  _globals['_LISTLABELSRESPONSE']._serialized_start=931
+  _globals['_LISTLABELSRESPONSE']._serialized_end=992
 # @@protoc_insertion_point(module_scope)

@@ -19,30 +19,34 @@ class LabelTarget(_message.Message):
     def __init__(self, version: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
 
 class Label(_message.Message):
-    __slots__ = ("label", "targets", "protected", "moved_by", "update_time")
+    __slots__ = ("label", "targets", "protected", "moved_by", "update_time", "etag")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
     MOVED_BY_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     label: str
     targets: _containers.RepeatedCompositeFieldContainer[LabelTarget]
     protected: bool
     moved_by: str
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, label: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[LabelTarget, _Mapping]]] = ..., protected: _Optional[bool] = ..., moved_by: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, label: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[LabelTarget, _Mapping]]] = ..., protected: _Optional[bool] = ..., moved_by: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class SetLabelRequest(_message.Message):
-    __slots__ = ("template_id", "label", "targets", "protected")
+    __slots__ = ("template_id", "label", "targets", "protected", "etag")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     label: str
     targets: _containers.RepeatedCompositeFieldContainer[LabelTarget]
     protected: bool
-    def __init__(self, template_id: _Optional[str] = ..., label: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[LabelTarget, _Mapping]]] = ..., protected: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, template_id: _Optional[str] = ..., label: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[LabelTarget, _Mapping]]] = ..., protected: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class SetLabelResponse(_message.Message):
     __slots__ = ("label",)
@@ -51,12 +55,14 @@ class SetLabelResponse(_message.Message):
     def __init__(self, label: _Optional[_Union[Label, _Mapping]] = ...) -> None: ...
 
 class RemoveLabelRequest(_message.Message):
-    __slots__ = ("template_id", "label")
+    __slots__ = ("template_id", "label", "etag")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     label: str
-    def __init__(self, template_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, template_id: _Optional[str] = ..., label: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class RemoveLabelResponse(_message.Message):
     __slots__ = ()

@@ -324,6 +324,7 @@ class PromptServiceServicer:
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`), or it has no such version
         (`VERSION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`).
+        - `ABORTED`: the label was moved or taken away since the etag was read (`ETAG_MISMATCH`).
         - `RESOURCE_EXHAUSTED`: the template has 64 labels (`TOO_MANY_LABELS`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -341,6 +342,7 @@ class PromptServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`), or it has no such label
         (`LABEL_NOT_FOUND`).
+        - `ABORTED`: the label was moved since the etag was read (`ETAG_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
