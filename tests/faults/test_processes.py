@@ -22,8 +22,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from server.db.bootstrap import bootstrap
@@ -40,7 +39,7 @@ from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, command, envir
 from tests.servers import serving
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
-JWKS = identity.GetJwksRequest()
+JWKS = session_pb2.GetJwksRequest()
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_embeddings import vector
@@ -105,7 +105,7 @@ async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann = await gateway.tenant()
-    settings = tenant.UpdateTenantConfigRequest(
+    settings = tenant_config_pb2.UpdateTenantConfigRequest(
         default_model="stub-fast-3", temperature=0.25, max_tokens_per_request=77
     )
     await gateway.tenants.UpdateTenantConfig(settings, metadata=ann.metadata)
@@ -373,7 +373,7 @@ async def test_what_is_wrong_with_a_resumable_call_is_a_status(gateway: World) -
 
 async def test_prompts_are_kept_where_the_tenant_wants_it_and_nowhere_else(gateway: World, admin: Any) -> None:
     ann, other = await gateway.tenant(), await gateway.tenant()
-    request = tenant.UpdateTenantConfigRequest(store_prompts=True, prompt_retention_days=7)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(store_prompts=True, prompt_retention_days=7)
     config = (await gateway.tenants.UpdateTenantConfig(request, metadata=ann.metadata)).config
 
     mine = await _chat(gateway, ann, "stub-fast-3")

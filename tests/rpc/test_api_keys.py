@@ -12,8 +12,7 @@ import pytest
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import session_pb2, user_pb2
+from atrium.identity.v1 import password_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from tests.factories.world import Person, World, refused
@@ -34,7 +33,7 @@ async def test_a_key_calls_in_its_users_name_and_is_shown_once(world: World, adm
     administrator = await world.tenant()
     made = await _key(world, administrator, "users:read")
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret))
     listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
 
     assert (me.user_id, me.session_id, me.api_key_id) == (administrator.id, "", made.api_key.id)
@@ -48,24 +47,24 @@ async def test_a_key_allows_what_its_scopes_and_its_user_both_allow(world: World
     administrator = await world.tenant()
     user = await world.nobody(administrator)
     role = await world.role(administrator, "users:manage")
-    held = identity.AssignRoleRequest(user_id=user.id, role_id=role.id)
+    held = role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id)
     await world.identity.AssignRole(held, metadata=administrator.metadata)
     secret = (await _key(world, user, "users:read")).secret
-    await world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret))
-    create = identity.CreateUserRequest(username="x", email="x@example.com")
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=_with(secret))
+    create = user_pb2.CreateUserRequest(username="x", email="x@example.com")
     out_of_scope = await refused(world.identity.CreateUser(create, metadata=_with(secret)))
 
-    taken = identity.UnassignRoleRequest(user_id=user.id, role_id=role.id)
+    taken = role_pb2.UnassignRoleRequest(user_id=user.id, role_id=role.id)
     await world.identity.UnassignRole(taken, metadata=administrator.metadata)
 
-    not_held = await refused(world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret)))
+    not_held = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=_with(secret)))
     assert (out_of_scope.code, not_held.code) == (Code.PERMISSION_DENIED, Code.PERMISSION_DENIED)
 
 
 async def test_a_program_that_asks_what_it_may_do_is_told_of_its_key(world: World) -> None:
     administrator = await world.tenant()
     key = await _key(world, administrator, "roles:read", "call_logs:read")
-    request = identity.CheckPermissionRequest(permissions=["roles:read", "users:read"])
+    request = permission_pb2.CheckPermissionRequest(permissions=["roles:read", "users:read"])
 
     reply = await world.identity.CheckPermission(request, metadata=_with(key.secret))
 
@@ -86,14 +85,14 @@ async def test_nobody_puts_more_on_a_key_than_they_hold(world: World) -> None:
 
 async def test_a_service_account_has_keys_and_no_password(world: World) -> None:
     administrator = await world.tenant()
-    request = identity.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
+    request = user_pb2.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
     account = (await world.identity.CreateUser(request, metadata=administrator.metadata)).user
     await world.give(administrator, account.id, "call_logs:read")
 
     made = await _key(world, administrator, "call_logs:read", user_id=account.id)
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
-    login = identity.LoginRequest(tenant=administrator.tenant, login="ci", password="anything at all")
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret))
+    login = session_pb2.LoginRequest(tenant=administrator.tenant, login="ci", password="anything at all")
     assert (me.user_id, list(me.permissions)) == (account.id, ["call_logs:read"])
     assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
 
@@ -119,11 +118,11 @@ async def test_anothers_keys_are_for_who_manages_them(world: World) -> None:
 async def test_a_revoked_key_is_refused_at_once_and_cannot_be_rotated(world: World) -> None:
     administrator = await world.tenant()
     made = await _key(world, administrator, "users:read")
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret))
 
     await world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata)
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret)))
     rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
     ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
     assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
@@ -133,19 +132,19 @@ async def test_a_revoked_key_is_refused_at_once_and_cannot_be_rotated(world: Wor
 async def test_a_rotated_key_keeps_its_old_secret_for_the_grace_alone(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     made = await _key(world, administrator, "users:read")
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret))
 
     with_grace = pb.RotateApiKeyRequest(id=made.api_key.id, grace={"seconds": 3600})
     second = await world.identity.RotateApiKey(with_grace, metadata=administrator.metadata)
     for secret in (made.secret, second.secret):
-        await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret))
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(secret))
     third = await world.identity.RotateApiKey(
         pb.RotateApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata
     )
 
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(third.secret))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(third.secret))
     for secret in (made.secret, second.secret):
-        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)))
+        refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(secret)))
         assert refusal.reason == "API_KEY_INVALID"
 
 
@@ -153,7 +152,7 @@ async def test_a_rotated_key_keeps_its_old_secret_for_the_grace_alone(world: Wor
 async def test_a_key_that_is_not_quite_one_is_none(world: World, change: Any) -> None:
     made = await _key(world, await world.tenant(), "users:read")
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(change(made.secret))))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(change(made.secret))))
 
     assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
 
@@ -163,17 +162,17 @@ async def test_a_key_of_one_tenant_is_none_of_another(world: World) -> None:
     made = await _key(world, first, "users:read")
     forged = made.secret.replace(first.tenant_id.replace("-", ""), second.tenant_id.replace("-", ""))
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(forged)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(forged)))
 
     assert refusal.reason == "API_KEY_INVALID"
 
 
 async def test_what_is_for_people_is_not_for_keys(world: World) -> None:
     made = await _key(world, await world.tenant(), "users:read")
-    password = identity.ChangePasswordRequest(current_password="x", new_password="another password")
+    password = password_pb2.ChangePasswordRequest(current_password="x", new_password="another password")
 
     reasons = [
-        (await refused(world.identity.Logout(identity.LogoutRequest(), metadata=_with(made.secret)))).reason,
+        (await refused(world.identity.Logout(session_pb2.LogoutRequest(), metadata=_with(made.secret)))).reason,
         (await refused(world.identity.ChangePassword(password, metadata=_with(made.secret)))).reason,
     ]
 
@@ -194,7 +193,7 @@ async def test_a_key_is_for_the_models_it_is_limited_to(world: World) -> None:
 async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     made = await _key(world, administrator, "users:read", "users:manage")
-    create = identity.CreateUserRequest(username="x", email="x@example.com")
+    create = user_pb2.CreateUserRequest(username="x", email="x@example.com")
 
     await world.identity.CreateUser(create, metadata=_with(made.secret))
 
@@ -212,11 +211,11 @@ async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any
 async def _account(world: World, by: Person, *permissions: str) -> str:
     """A new service account with these permissions, and no other."""
     name = f"account-{next(_numbers)}"
-    request = identity.CreateUserRequest(username=name, email=f"{name}@example.com", kind=user_pb2.User.KIND_SERVICE)
+    request = user_pb2.CreateUserRequest(username=name, email=f"{name}@example.com", kind=user_pb2.User.KIND_SERVICE)
     account = (await world.identity.CreateUser(request, metadata=by.metadata)).user
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=account.id), metadata=by.metadata)
+    held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=account.id), metadata=by.metadata)
     for role in held.roles:
-        taken = identity.UnassignRoleRequest(user_id=account.id, role_id=role.id)
+        taken = role_pb2.UnassignRoleRequest(user_id=account.id, role_id=role.id)
         await world.identity.UnassignRole(taken, metadata=by.metadata)
     if permissions:
         await world.give(by, account.id, *permissions)
@@ -227,7 +226,7 @@ async def test_a_key_manages_keys_and_sessions_only_where_it_is_for_that(world: 
     administrator = await world.tenant()
     sibling = await _key(world, administrator, "users:read")
     narrow = _with((await _key(world, administrator, "models:execute")).secret)
-    session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)).session_id
+    session = (await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)).session_id
     person, key_id = world.identity, sibling.api_key.id
     calls = [
         person.CreateApiKey(pb.CreateApiKeyRequest(name="k", scopes=["models:execute"]), metadata=narrow),
@@ -241,8 +240,8 @@ async def test_a_key_manages_keys_and_sessions_only_where_it_is_for_that(world: 
     denials = [await refused(call) for call in calls]
 
     assert {(denial.code, denial.reason) for denial in denials} == {(Code.PERMISSION_DENIED, "PERMISSION_MISSING")}
-    await person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
-    await person.WhoAmI(identity.WhoAmIRequest(), metadata=_with(sibling.secret))
+    await person.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
+    await person.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(sibling.secret))
 
 
 async def test_a_key_that_is_for_it_manages_keys_and_sessions(world: World) -> None:
@@ -256,7 +255,7 @@ async def test_a_key_that_is_for_it_manages_keys_and_sessions(world: World) -> N
     (session,) = (await person.ListSessions(session_pb2.ListSessionsRequest(), metadata=wide)).sessions
     await person.RevokeSession(session_pb2.RevokeSessionRequest(id=session.id), metadata=wide)
 
-    ended = await refused(person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata))
+    ended = await refused(person.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata))
     assert ended.reason == "SESSION_REVOKED"
 
 
@@ -307,7 +306,7 @@ async def test_nobody_is_given_what_acts_as_another_person(world: World) -> None
     assert [(each.code, each.reason) for each in (made, rotated)] == [(Code.PERMISSION_DENIED, "API_KEY_NOT_YOURS")] * 2
     revoke = pb.RevokeApiKeyRequest(id=theirs.api_key.id)
     await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)
-    ended = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(theirs.secret)))
+    ended = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(theirs.secret)))
     assert ended.reason == "API_KEY_INVALID"
 
 
@@ -368,7 +367,7 @@ async def test_a_key_that_has_expired_is_refused(world: World, admin: Any) -> No
     made = await _key(world, administrator, "users:read", expire_time=SOON)
     await admin.execute("UPDATE api_keys SET expires_at = now()")
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(made.secret)))
     rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
     ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
 
@@ -386,7 +385,7 @@ async def test_a_key_that_is_in_use_ends_when_its_time_has_come(world: World) ->
     await world.identity.RotateApiKey(grace, metadata=administrator.metadata)
 
     async def code(secret: str) -> Code:
-        return await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)).code()
+        return await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(secret)).code()
 
     secrets = (expires.secret, rotated.secret)
     assert [await code(secret) for secret in secrets] == [Code.OK] * 2
@@ -404,7 +403,7 @@ async def test_a_key_with_a_permission_that_is_none_any_more_is_rotated_all_the_
     request = pb.RotateApiKeyRequest(id=made.api_key.id)
     second = await world.identity.RotateApiKey(request, metadata=administrator.metadata)
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(second.secret))
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=_with(second.secret))
     assert list(me.permissions) == ["users:read"]
 
 
@@ -414,11 +413,11 @@ async def test_a_key_is_no_token_and_a_token_no_key_however_often_they_were_used
         pb.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=administrator.metadata
     )
     token = administrator.tokens.access_token
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
     as_token, as_key = [
-        await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         for metadata in ((("authorization", f"Bearer {key.secret}"),), (("x-api-key", token),))
     ]
 

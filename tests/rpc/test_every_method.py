@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from atrium.identity.v1 import api_key_pb2, identity_service_pb2
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
 from atrium.model.v1 import model_service_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
@@ -96,7 +96,7 @@ async def _role(world: World, owner: Person) -> str:
 
 
 async def _session(world: World, owner: Person) -> str:
-    return str((await world.identity.WhoAmI(identity_service_pb2.WhoAmIRequest(), metadata=owner.metadata)).session_id)
+    return str((await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=owner.metadata)).session_id)
 
 
 async def _key(world: World, owner: Person) -> str:
@@ -301,8 +301,8 @@ async def test_a_role_is_given_to_nobody_elses_user_and_no_user_gets_somebody_el
         (other.id, await _role(world, owner), "ROLE_NOT_FOUND"),
     ):
         for method, request in (
-            (world.identity.AssignRole, identity_service_pb2.AssignRoleRequest),
-            (world.identity.UnassignRole, identity_service_pb2.UnassignRoleRequest),
+            (world.identity.AssignRole, role_pb2.AssignRoleRequest),
+            (world.identity.UnassignRole, role_pb2.UnassignRoleRequest),
         ):
             refusal = await refused(method(request(user_id=user, role_id=role), metadata=other.metadata))
 

@@ -15,8 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import user_pb2
+from atrium.identity.v1 import email_verification_pb2, password_pb2, session_pb2, user_pb2
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.fakes.smtp import Mailbox, mailbox
@@ -50,24 +49,26 @@ async def world(scratch: Scratch, box: Mailbox) -> AsyncIterator[World]:
 
 
 async def _request_reset(world: World, tenant: str, login: str, by: str = "198.51.100.1") -> Any:
-    request = pb.RequestPasswordResetRequest(tenant=tenant, login=login)
+    request = password_pb2.RequestPasswordResetRequest(tenant=tenant, login=login)
     return await world.identity.RequestPasswordReset(request, metadata=(("x-forwarded-for", by),))
 
 
 def _reset(world: World, token: str, password: str = NEW) -> Any:
-    return world.identity.ResetPassword(pb.ResetPasswordRequest(token=token, new_password=password))
+    return world.identity.ResetPassword(password_pb2.ResetPasswordRequest(token=token, new_password=password))
 
 
 async def _request_verification(world: World, person: Person) -> Any:
-    return await world.identity.RequestEmailVerification(pb.RequestEmailVerificationRequest(), metadata=person.metadata)
+    return await world.identity.RequestEmailVerification(
+        email_verification_pb2.RequestEmailVerificationRequest(), metadata=person.metadata
+    )
 
 
 def _verify(world: World, token: str) -> Any:
-    return world.identity.VerifyEmail(pb.VerifyEmailRequest(token=token))
+    return world.identity.VerifyEmail(email_verification_pb2.VerifyEmailRequest(token=token))
 
 
 async def _user(world: World, person: Person) -> user_pb2.User:
-    reply = await world.identity.GetUser(pb.GetUserRequest(id=person.id), metadata=person.metadata)
+    reply = await world.identity.GetUser(user_pb2.GetUserRequest(id=person.id), metadata=person.metadata)
     user: user_pb2.User = reply.user
     return user
 
@@ -107,7 +108,9 @@ async def test_whoever_reads_the_mail_sets_another_password(world: World, box: M
 
     assert (mail["To"], mail["Subject"]) == (f"admin@{person.tenant}.example", "重置密码")
     assert (await world.sign_in(person.tenant, "admin", NEW)).id == person.id
-    old = await refused(world.identity.Login(pb.LoginRequest(tenant=person.tenant, login="admin", password=PASSWORD)))
+    old = await refused(
+        world.identity.Login(session_pb2.LoginRequest(tenant=person.tenant, login="admin", password=PASSWORD))
+    )
     assert old.reason == "LOGIN_FAILED"
 
 
@@ -119,11 +122,11 @@ async def test_a_reset_ends_every_session_of_the_user_and_no_other(world: World,
     await _reset(world, await _reset_token(world, box, person))
 
     for session in (person, elsewhere):
-        access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=session.metadata))
-        request = pb.RefreshTokenRequest(refresh_token=session.tokens.refresh_token)
+        access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=session.metadata))
+        request = session_pb2.RefreshTokenRequest(refresh_token=session.tokens.refresh_token)
         refresh = await refused(world.identity.RefreshToken(request))
         assert (access.reason, refresh.reason) == ("SESSION_REVOKED", "REFRESH_TOKEN_INVALID")
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 async def test_a_request_is_answered_the_same_for_an_account_and_for_none(world: World, box: Mailbox) -> None:
@@ -135,7 +138,7 @@ async def test_a_request_is_answered_the_same_for_an_account_and_for_none(world:
         for tenant, login in [(person.tenant, "admin"), (person.tenant, "nobody"), ("nowhere", "admin")]
     ]
 
-    assert replies == [pb.RequestPasswordResetResponse()] * 3
+    assert replies == [password_pb2.RequestPasswordResetResponse()] * 3
     box.open.set()
     assert (await box.next())["To"] == f"admin@{person.tenant}.example"
     assert box.arrived.empty()
@@ -160,7 +163,7 @@ async def test_mail_that_cannot_be_delivered_is_told_to_the_operator_without_wha
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.put_nowait(context))
     box.refuses = True
 
-    assert await _request_reset(world, person.tenant, "admin") == pb.RequestPasswordResetResponse()
+    assert await _request_reset(world, person.tenant, "admin") == password_pb2.RequestPasswordResetResponse()
 
     context = await asyncio.wait_for(failed.get(), 10)
     assert context["message"] == "background task password reset failed"
@@ -172,7 +175,7 @@ async def test_mail_that_cannot_be_delivered_is_told_to_the_operator_without_wha
 async def test_only_active_people_are_sent_mail(world: World, box: Mailbox, admin: Any) -> None:
     administrator = await world.tenant()
     inactive, service, person = [await world.user(administrator) for _ in range(3)]
-    change = pb.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
+    change = user_pb2.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(change, metadata=administrator.metadata)
     await admin.execute("UPDATE users SET kind = 'service' WHERE id = $1", service.id)
 
@@ -185,7 +188,7 @@ async def test_only_active_people_are_sent_mail(world: World, box: Mailbox, admi
 
 async def test_a_person_without_a_password_gets_their_first_by_mail(world: World, box: Mailbox) -> None:
     administrator = await world.tenant()
-    user = pb.CreateUserRequest(username="invited", email="invited@example.com", locale="en-GB")
+    user = user_pb2.CreateUserRequest(username="invited", email="invited@example.com", locale="en-GB")
     await world.identity.CreateUser(user, metadata=administrator.metadata)
     await _request_reset(world, administrator.tenant, "invited")
     mail = await box.next()
@@ -272,11 +275,11 @@ async def test_another_address_or_password_makes_a_token_void(world: World, box:
     movers = [await world.user(administrator) for _ in range(2)]
     tokens = [await _reset_token(world, box, movers[0]), await _verification_token(world, box, movers[1])]
     for mover in movers:
-        change = pb.UpdateUserRequest(id=mover.id, email=f"moved-{mover.username}@example.com")
+        change = user_pb2.UpdateUserRequest(id=mover.id, email=f"moved-{mover.username}@example.com")
         await world.identity.UpdateUser(change, metadata=administrator.metadata)
     person = await world.user(administrator)
     reset = await _reset_token(world, box, person)
-    password = pb.ChangePasswordRequest(current_password=PASSWORD, new_password=NEW)
+    password = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password=NEW)
     await world.identity.ChangePassword(password, metadata=person.metadata)
 
     assert await _outcome(_reset(world, tokens[0])) == INVALID
@@ -289,7 +292,7 @@ async def test_a_user_who_is_not_active_any_more_can_use_no_token(world: World, 
     person = await world.user(administrator)
     reset = await _reset_token(world, box, person)
     verification = await _verification_token(world, box, person)
-    change = pb.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
+    change = user_pb2.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(change, metadata=administrator.metadata)
     of_tenant = await _reset_token(world, box, administrator)
     await admin.execute("UPDATE tenants SET status = 'suspended' WHERE id = $1", administrator.tenant_id)
@@ -316,7 +319,7 @@ async def test_an_account_is_sent_five_mails_an_hour_and_not_told_of_the_limit(
         last = await _reset_token(world, box, person)
 
     for _ in range(3):
-        assert await _request_reset(world, person.tenant, "admin") == pb.RequestPasswordResetResponse()
+        assert await _request_reset(world, person.tenant, "admin") == password_pb2.RequestPasswordResetResponse()
 
     await _reset_token(world, box, other)  # and nothing came before it
     await admin.execute("UPDATE one_time_tokens SET created_at = created_at - interval '1 hour'")
@@ -361,7 +364,7 @@ async def test_a_verified_address_is_sent_nothing(world: World, box: Mailbox, ad
     person = await world.tenant()
     await _verify(world, await _verification_token(world, box, person))
 
-    assert await _request_verification(world, person) == pb.RequestEmailVerificationResponse()
+    assert await _request_verification(world, person) == email_verification_pb2.RequestEmailVerificationResponse()
 
     assert await admin.fetchval("SELECT count(*) FROM one_time_tokens") == 1
 
@@ -403,9 +406,15 @@ async def test_without_a_mail_server_production_says_so_for_every_account(scratc
             world = World(channel, administrator)
             person = await world.platform()
             calls = [
-                world.identity.RequestPasswordReset(pb.RequestPasswordResetRequest(tenant="platform", login="admin")),
-                world.identity.RequestPasswordReset(pb.RequestPasswordResetRequest(tenant="nowhere", login="x")),
-                world.identity.RequestEmailVerification(pb.RequestEmailVerificationRequest(), metadata=person.metadata),
+                world.identity.RequestPasswordReset(
+                    password_pb2.RequestPasswordResetRequest(tenant="platform", login="admin")
+                ),
+                world.identity.RequestPasswordReset(
+                    password_pb2.RequestPasswordResetRequest(tenant="nowhere", login="x")
+                ),
+                world.identity.RequestEmailVerification(
+                    email_verification_pb2.RequestEmailVerificationRequest(), metadata=person.metadata
+                ),
             ]
             refusals = [await refused(call) for call in calls]
 
@@ -457,7 +466,7 @@ async def test_no_access_token_from_before_a_reset_is_good_whatever_becomes_of_i
 
     await admin.execute("UPDATE sessions SET revoked_at = NULL WHERE user_id = $1", person.id)
 
-    refusal = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=person.metadata))
     assert refusal.reason == "SESSION_REVOKED"
 
 
