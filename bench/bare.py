@@ -12,7 +12,7 @@ import asyncpg
 import grpc
 import orjson
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import permission_pb2, session_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from server.identity import convert
@@ -21,8 +21,8 @@ from server.identity.domain import User
 SERVICE = "bare.Service"
 
 ECHOED: dict[str, Any] = {
-    "WhoAmI": identity.WhoAmIResponse,
-    "CheckPermission": identity.CheckPermissionResponse,
+    "WhoAmI": session_pb2.WhoAmIResponse,
+    "CheckPermission": permission_pb2.CheckPermissionResponse,
     "RenderPrompt": prompt.RenderPromptResponse,
 }
 """Methods, and what they answer with."""
@@ -50,7 +50,7 @@ async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
 
     async def get_user(request: Any, _context: Any) -> Any:
         row = await pool.fetchrow(sql, UUID(request.id))
-        return identity.GetUserResponse(user=convert.user(User(*row)))
+        return user_pb2.GetUserResponse(user=convert.user(User(*row)))
 
     handlers = {
         **{
@@ -58,7 +58,7 @@ async def unary(ready: Callable[[int], None], dsn: str, sql: str) -> None:
             for name, answer in ECHOED.items()
         },
         "GetUser": grpc.unary_unary_rpc_method_handler(
-            get_user, identity.GetUserRequest.FromString, identity.GetUserResponse.SerializeToString
+            get_user, user_pb2.GetUserRequest.FromString, user_pb2.GetUserResponse.SerializeToString
         ),
     }
     await _run(handlers, ready)

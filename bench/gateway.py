@@ -16,8 +16,7 @@ from openai import AsyncOpenAI
 
 from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc
+from atrium.tenant.v1 import tenant_config_pb2, tenant_service_pb2_grpc
 from bench import litellm
 from bench.figures import Figure, Side, alternate
 from bench.line import Line
@@ -120,7 +119,7 @@ async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
         tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
         models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         tenant_id, metadata = await found(channel, platform, "bench")
-        limits = tenant.UpdateTenantConfigRequest(
+        limits = tenant_config_pb2.UpdateTenantConfigRequest(
             tenant_id=tenant_id,
             requests_per_minute=_PLENTY,
             tokens_per_minute=_PLENTY,

@@ -13,8 +13,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, user_pb2
 from bench.figures import Figure
 from bench.stage import Stage, found, staged
 from server.identity.store import users
@@ -96,7 +95,7 @@ async def _pages(channel: grpc.aio.Channel, metadata: Any) -> tuple[float, float
     for _ in range(_ROUNDS):
         took, token, seen = [], "", 0
         while True:
-            request = identity.ListUsersRequest(page_size=_PAGE, page_token=token)
+            request = user_pb2.ListUsersRequest(page_size=_PAGE, page_token=token)
             began = perf_counter()
             reply = await people.ListUsers(request, metadata=metadata)
             took.append((perf_counter() - began) * 1000)

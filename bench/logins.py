@@ -11,10 +11,8 @@ from typing import Any
 import asyncpg
 import grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
+from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
 from bench.figures import Figure
 from bench.stage import Stage, staged
 
@@ -24,7 +22,7 @@ _PEOPLE = 20
 _SECONDS = 8.0
 _PAUSE_SECONDS = 0.01
 _SLICES = 40
-WHO = identity.WhoAmIRequest()
+WHO = session_pb2.WhoAmIRequest()
 
 
 def run() -> list[Figure]:
@@ -64,20 +62,22 @@ async def _measure(stage: Stage) -> list[Figure]:
 
 async def _found(channel: grpc.aio.Channel, metadata: Any) -> None:
     tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
-    administrator = tenant.CreateTenantRequest.Administrator(username="admin", email="a@b.example", password=PASSWORD)
-    request = tenant.CreateTenantRequest(
+    administrator = tenant_pb2.CreateTenantRequest.Administrator(
+        username="admin", email="a@b.example", password=PASSWORD
+    )
+    request = tenant_pb2.CreateTenantRequest(
         slug="bench", name="Bench", tier="TIER_ENTERPRISE", administrator=administrator
     )
     await tenants.CreateTenant(request, metadata=metadata)
     users: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
     token = (await users.Login(_login())).tokens.access_token
     for number in range(_PEOPLE):
-        user = identity.CreateUserRequest(username=f"user-{number}", email=f"{number}@b.example", password=PASSWORD)
+        user = user_pb2.CreateUserRequest(username=f"user-{number}", email=f"{number}@b.example", password=PASSWORD)
         await users.CreateUser(user, metadata=(("authorization", f"Bearer {token}"),))
 
 
-def _login(slug: str = "bench", login: str = "admin", password: str = PASSWORD) -> identity.LoginRequest:
-    return identity.LoginRequest(tenant=slug, login=login, password=password)
+def _login(slug: str = "bench", login: str = "admin", password: str = PASSWORD) -> session_pb2.LoginRequest:
+    return session_pb2.LoginRequest(tenant=slug, login=login, password=password)
 
 
 async def _storm(stub: Any, told: list[bool]) -> None:
@@ -127,7 +127,7 @@ async def _failures(stage: Stage, stub: Any) -> dict[str, float]:
     later = "'127.0.0.1', 99, now() + interval '1 hour' FROM"
     blocked = f"; INSERT INTO sign_in_throttle SELECT id, {later} tenants WHERE slug = 'bench'"
     guessed = f"; INSERT INTO sign_in_guesses SELECT tenant_id, id, {later} users WHERE username = 'admin'"
-    kinds: dict[str, tuple[str, identity.LoginRequest]] = {
+    kinds: dict[str, tuple[str, session_pb2.LoginRequest]] = {
         "wrong password": ("", _login(password="another password")),
         "no such user": ("", _login(login="nobody")),
         "no such tenant": ("", _login(slug="nowhere")),

@@ -17,12 +17,10 @@ from typing import Any
 import grpc
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import model_pb2, model_service_pb2_grpc
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
-from atrium.tenant.v1 import tenant_service_pb2_grpc
+from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
 from server.app import first_administrator
 from server.launch import loop_factory, running
 from server.prepare import prepared
@@ -45,7 +43,7 @@ class Stage:
     async def sign_in(self, channel: grpc.aio.Channel) -> tuple[Any, tuple[tuple[str, str], ...]]:
         """The platform's administrator, and the metadata that says who they are."""
         username, password = self.administrator
-        request = identity.LoginRequest(tenant="platform", login=username, password=password)
+        request = session_pb2.LoginRequest(tenant="platform", login=username, password=password)
         reply = await identity_service_pb2_grpc.IdentityServiceStub(channel).Login(request)
         return reply.user, (("authorization", f"Bearer {reply.tokens.access_token}"),)
 
@@ -54,10 +52,10 @@ async def found(channel: grpc.aio.Channel, platform: Any, slug: str) -> tuple[st
     """The id of a new tenant, and the metadata of its administrator. `platform`: that of the platform's."""
     tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
     people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
-    who = tenant.CreateTenantRequest.Administrator(username="admin", email="a@b.example", password=PASSWORD)
-    request = tenant.CreateTenantRequest(slug=slug, name=slug, tier="TIER_ENTERPRISE", administrator=who)
+    who = tenant_pb2.CreateTenantRequest.Administrator(username="admin", email="a@b.example", password=PASSWORD)
+    request = tenant_pb2.CreateTenantRequest(slug=slug, name=slug, tier="TIER_ENTERPRISE", administrator=who)
     made = await tenants.CreateTenant(request, metadata=platform)
-    reply = await people.Login(identity.LoginRequest(tenant=slug, login="admin", password=PASSWORD))
+    reply = await people.Login(session_pb2.LoginRequest(tenant=slug, login="admin", password=PASSWORD))
     return made.tenant.id, (("authorization", f"Bearer {reply.tokens.access_token}"),)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import grpc
 from sqlalchemy import select
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, permission_pb2, session_pb2, user_pb2
 from atrium.prompt.v1 import label_pb2, prompt_service_pb2_grpc, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from bench import bare
@@ -47,18 +46,18 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
         people = identity_service_pb2_grpc.IdentityServiceStub(channel)
         prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
         user, metadata = await stage.sign_in(channel)
-        get = identity.GetUserRequest(id=user.id)
+        get = user_pb2.GetUserRequest(id=user.id)
         bare_get = bare_channel.unary_unary(
-            bare.path("GetUser"), identity.GetUserRequest.SerializeToString, identity.GetUserResponse.FromString
+            bare.path("GetUser"), user_pb2.GetUserRequest.SerializeToString, user_pb2.GetUserResponse.FromString
         )
         calls: list[tuple[str, float, Call, Call]] = []
         for name, goal, method, request in (
-            ("WhoAmI", 0.75, people.WhoAmI, identity.WhoAmIRequest()),
+            ("WhoAmI", 0.75, people.WhoAmI, session_pb2.WhoAmIRequest()),
             (
                 "CheckPermission",
                 0.7,
                 people.CheckPermission,
-                identity.CheckPermissionRequest(permissions=["users:read"]),
+                permission_pb2.CheckPermissionRequest(permissions=["users:read"]),
             ),
             ("RenderPrompt", 0.6, prompts.RenderPrompt, await _prompt(prompts, metadata)),
         ):

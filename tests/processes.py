@@ -143,3 +143,17 @@ async def atrium(variables: dict[str, str], *arguments: str) -> AsyncIterator[Pr
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
         await running.end()
+
+
+def sentence_of(errors: list[str]) -> str:
+    """The one sentence that a server says when it refuses to start."""
+    assert not [line for line in errors if "Traceback" in line]
+    (sentence,) = [line for line in errors if line.startswith("atrium: ")]
+    return sentence.removeprefix("atrium: ")
+
+
+async def refusal_of(variables: dict[str, str], *options: str) -> str:
+    """The same, by the command within this process."""
+    ended = await command(variables, "serve", *options)
+    assert ended.exit_code == 1, ended.output
+    return sentence_of(ended.stderr.splitlines())

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import chat_pb2, model_pb2, route_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
@@ -95,7 +95,7 @@ class Gateway:
 
     async def money(self, session: Session) -> None:
         self._stage.chapter("A limit on calls holds, however many call at once")
-        user_id = (await self._stage.identity.WhoAmI(identity.WhoAmIRequest(), metadata=session.metadata)).user_id
+        user_id = (await self._stage.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=session.metadata)).user_id
         limits = usage_pb2.SetModelLimitsRequest(user_id=user_id, monthly_tokens=400)
         await self._models.SetModelLimits(limits, metadata=session.metadata)
 

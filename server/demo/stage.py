@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 from rich.console import Console
 
-from atrium.identity.v1 import identity_service_pb2 as identity
 from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
+from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import model_service_pb2_grpc as model_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
@@ -41,7 +41,7 @@ class Stage:
         self._chapters = 0
 
     async def sign_in(self, slug: str, login: str, password: str = PASSWORD) -> Session:
-        reply = await self.identity.Login(identity.LoginRequest(tenant=slug, login=login, password=password))
+        reply = await self.identity.Login(session_pb2.LoginRequest(tenant=slug, login=login, password=password))
         return Session(f"{login}@{slug}", (("authorization", f"Bearer {reply.tokens.access_token}"),))
 
     def chapter(self, title: str) -> None:

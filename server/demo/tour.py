@@ -12,11 +12,10 @@ import grpc
 from rich.table import Table
 from rich.text import Text
 
-from atrium.identity.v1 import api_key_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2, usage_pb2
 from server.demo.gateway import Gateway
 from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
 
@@ -60,11 +59,11 @@ class Tour:
     async def two_tenants(self, platform: Session, slugs: Sequence[str]) -> None:
         self._stage.chapter("The platform founds two tenants")
         for slug in slugs:
-            administrator = tenant.CreateTenantRequest.Administrator(
+            administrator = tenant_pb2.CreateTenantRequest.Administrator(
                 username="admin", email=f"admin@{slug}.example", password=PASSWORD
             )
             reply = await self._tenants.CreateTenant(
-                tenant.CreateTenantRequest(slug=slug, name=slug.title(), administrator=administrator),
+                tenant_pb2.CreateTenantRequest(slug=slug, name=slug.title(), administrator=administrator),
                 metadata=platform.metadata,
             )
             self._out.print(f"  {reply.tenant.name:10} [dim]{reply.tenant.id}[/]  with its roles and an administrator")
@@ -72,12 +71,12 @@ class Tour:
     async def people(self, session: Session) -> None:
         self._stage.chapter("Its administrator signs in and adds a colleague")
         made = await self._identity.CreateUser(
-            identity.CreateUserRequest(username="lin", email="lin@northwind.example", full_name="Lin"),
+            user_pb2.CreateUserRequest(username="lin", email="lin@northwind.example", full_name="Lin"),
             metadata=session.metadata,
         )
-        me = await self._identity.WhoAmI(identity.WhoAmIRequest(), metadata=session.metadata)
+        me = await self._identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=session.metadata)
         self._out.print(f"  {session.who} holds {len(me.permissions)} permissions in the tenant")
-        check = identity.CheckPermissionRequest(user_id=made.user.id, permissions=["models:read", "users:manage"])
+        check = permission_pb2.CheckPermissionRequest(user_id=made.user.id, permissions=["models:read", "users:manage"])
         answer = await self._identity.CheckPermission(check, metadata=session.metadata)
         for result in answer.results:
             verdict = f"yes, as {result.role_code}" if result.allowed else "no"
@@ -86,11 +85,11 @@ class Tour:
     async def deleted_and_restored(self, session: Session) -> None:
         self._stage.chapter("Nothing is lost by a delete")
         people, who = self._identity, {"metadata": session.metadata}
-        lin = (await people.ListUsers(identity.ListUsersRequest(page_size=1), **who)).users[0]
+        lin = (await people.ListUsers(user_pb2.ListUsersRequest(page_size=1), **who)).users[0]
         await people.DeleteUser(user_pb2.DeleteUserRequest(id=lin.id), **who)
-        gone = await refusal(people.GetUser(identity.GetUserRequest(id=lin.id), **who))
+        gone = await refusal(people.GetUser(user_pb2.GetUserRequest(id=lin.id), **who))
         self._out.print(f"  lin is deleted, and whoever asks for them is told {gone.code().name}: {gone.details()}")
-        request = identity.CreateUserRequest(username="lin", email="another.lin@northwind.example")
+        request = user_pb2.CreateUserRequest(username="lin", email="another.lin@northwind.example")
         another = (await people.CreateUser(request, **who)).user
         taken = await refusal(people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who))
         self._out.print(
@@ -98,7 +97,7 @@ class Tour:
         )
         await people.DeleteUser(user_pb2.DeleteUserRequest(id=another.id), **who)
         back = (await people.RestoreUser(user_pb2.RestoreUserRequest(id=lin.id), **who)).user
-        roles = (await people.ListRoles(identity.ListRolesRequest(user_id=back.id), **who)).roles
+        roles = (await people.ListRoles(role_pb2.ListRolesRequest(user_id=back.id), **who)).roles
         self._out.print(f"  restored, they are {', '.join(role.code for role in roles)} as before")
         hold(bool(roles), "a restored user holds the roles of before")
 
@@ -118,7 +117,7 @@ class Tour:
         )
         for what, call in (
             ("chats", self._models.Chat(chat, metadata=key)),
-            ("lists people", self._identity.ListUsers(identity.ListUsersRequest(), metadata=key)),
+            ("lists people", self._identity.ListUsers(user_pb2.ListUsersRequest(), metadata=key)),
         ):
             self._out.print(f"  it {what}: {(await refusal(call)).details()}")
         revoke = api_key_pb2.RevokeApiKeyRequest(id=made.api_key.id)
@@ -128,16 +127,16 @@ class Tour:
 
     async def plan(self, platform: Session) -> None:
         self._stage.chapter("A plan has its limits, however many ask at once")
-        who = tenant.CreateTenantRequest.Administrator(
+        who = tenant_pb2.CreateTenantRequest.Administrator(
             username="admin", email="admin@initech.example", password=PASSWORD
         )
-        request = tenant.CreateTenantRequest(slug="initech", name="Initech", administrator=who)  # on the free plan
+        request = tenant_pb2.CreateTenantRequest(slug="initech", name="Initech", administrator=who)  # on the free plan
         await self._tenants.CreateTenant(request, metadata=platform.metadata)
         admin = await self._stage.sign_in("initech", "admin")
 
         async def add(number: int) -> bool:
             name = f"user-{number}"
-            asked = identity.CreateUserRequest(username=name, email=f"{name}@initech.example")
+            asked = user_pb2.CreateUserRequest(username=name, email=f"{name}@initech.example")
             try:
                 await self._identity.CreateUser(asked, metadata=admin.metadata)
             except grpc.aio.AioRpcError as error:
@@ -146,7 +145,7 @@ class Tour:
             return True
 
         made = await asyncio.gather(*(add(number) for number in range(20)))
-        usage = await self._tenants.GetUsage(tenant.GetUsageRequest(), metadata=admin.metadata)
+        usage = await self._tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=admin.metadata)
         (users,) = (entry for entry in usage.usage if entry.resource == "users")
         self._out.print(f"  20 ask for an account at once: {made.count(True)} get one, {made.count(False)} are refused")
         self._out.print(f"  the tenant has {users.used} users of {users.limit}")
@@ -218,11 +217,11 @@ class Tour:
         self._stage.chapter("The other tenant sees none of it")
         hold(len(await self._logs(owner, trace_id)) == 1, "its own tenant finds the call")
         hold(not await self._logs(other, trace_id), "the other tenant does not find the call")
-        users = await self._identity.ListUsers(identity.ListUsersRequest(), metadata=owner.metadata)
+        users = await self._identity.ListUsers(user_pb2.ListUsersRequest(), metadata=owner.metadata)
         texts = []
         for user_id in (users.users[0].id, "01890a5d-ac96-774b-bcce-b302099a8057"):
             try:
-                await self._identity.GetUser(identity.GetUserRequest(id=user_id), metadata=other.metadata)
+                await self._identity.GetUser(user_pb2.GetUserRequest(id=user_id), metadata=other.metadata)
             except grpc.aio.AioRpcError as error:
                 texts.append((error.code(), error.details()))
         hold(len(texts) == 2 and texts[0] == texts[1], "another tenant's user and no user are one answer")

@@ -10,8 +10,7 @@ from zoneinfo import available_timezones
 
 from langcodes import tag_is_valid
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from server.identity.domain import ApiKey, Decision, Role, RoleEntry, Session, TokenPair, User, UserStatus
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.names import username
@@ -54,14 +53,14 @@ def user(value: User) -> user_pb2.User:
     )
 
 
-def new_user(request: pb.CreateUserRequest) -> dict[str, Any]:
+def new_user(request: user_pb2.CreateUserRequest) -> dict[str, Any]:
     """The columns of a new user; what is left out takes the column's default."""
     profile = {name: value for name, value in present(request, *_PROFILE).items() if value is not None}
     kind = KINDS.word.get(request.kind, "person")
     return _known({"username": username("username", request.username), "email": request.email, "kind": kind, **profile})
 
 
-def user_changes(request: pb.UpdateUserRequest) -> dict[str, Any]:
+def user_changes(request: user_pb2.UpdateUserRequest) -> dict[str, Any]:
     values = changes(request, "username", "email", "state", *_PROFILE)
     if "state" in values:
         values["status"] = STATES.word[values.pop("state")]
@@ -81,7 +80,7 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def user_filters(request: pb.ListUsersRequest) -> dict[str, Any]:
+def user_filters(request: user_pb2.ListUsersRequest) -> dict[str, Any]:
     filters: dict[str, Any] = {}
     if request.state:
         filters["status"] = STATES.word[request.state]
@@ -111,7 +110,7 @@ def role(value: tuple[Role, Sequence[RoleEntry]]) -> role_pb2.Role:
     )
 
 
-def new_role(request: pb.CreateRoleRequest) -> dict[str, Any]:
+def new_role(request: role_pb2.CreateRoleRequest) -> dict[str, Any]:
     """The columns of a new role."""
     return {
         "name": request.name,
@@ -122,14 +121,14 @@ def new_role(request: pb.CreateRoleRequest) -> dict[str, Any]:
     }
 
 
-def role_changes(request: pb.UpdateRoleRequest) -> dict[str, Any]:
+def role_changes(request: role_pb2.UpdateRoleRequest) -> dict[str, Any]:
     values = changes(request, "name", "description", "default", "priority")
     if "default" in values:
         values["is_default"] = values.pop("default")
     return values
 
 
-def entries(request: pb.SetRolePermissionsRequest) -> list[RoleEntry]:
+def entries(request: role_pb2.SetRolePermissionsRequest) -> list[RoleEntry]:
     return [
         RoleEntry(
             permission_named(entry.permission, "permissions[{}].permission", index),
@@ -144,9 +143,9 @@ def _entry(entry: RoleEntry) -> role_pb2.RolePermission:
     return role_pb2.RolePermission(permission=entry.permission, effect=effect)
 
 
-def permission(value: tuple[Permission, str]) -> role_pb2.Permission:
+def permission(value: tuple[Permission, str]) -> permission_pb2.Permission:
     code, description = value
-    return role_pb2.Permission(name=code, resource=code.resource, action=code.action, description=description)
+    return permission_pb2.Permission(name=code, resource=code.resource, action=code.action, description=description)
 
 
 _PERMISSIONS: Mapping[str, Permission] = {permission.value: permission for permission in Permission}
@@ -160,12 +159,12 @@ def permission_named(name: str, field: str, index: int) -> Permission:
     return found
 
 
-def wanted(request: pb.CheckPermissionRequest) -> list[Permission]:
+def wanted(request: permission_pb2.CheckPermissionRequest) -> list[Permission]:
     return [permission_named(name, "permissions[{}]", index) for index, name in enumerate(request.permissions)]
 
 
-def decisions(status: UserStatus, values: Sequence[Decision]) -> pb.CheckPermissionResponse:
-    reply = pb.CheckPermissionResponse(user_state=STATES.number[status])
+def decisions(status: UserStatus, values: Sequence[Decision]) -> permission_pb2.CheckPermissionResponse:
+    reply = permission_pb2.CheckPermissionResponse(user_state=STATES.number[status])
     for permission, allowed, role_code in values:
         reply.results.add(permission=permission, allowed=allowed, role_code=role_code or "")
     return reply
@@ -217,8 +216,8 @@ def tokens(value: TokenPair) -> session_pb2.Tokens:
 
 
 @lru_cache(maxsize=4096)  # a principal is immutable, and the same one for every call until something about it changes
-def who(caller: Principal) -> pb.WhoAmIResponse:
-    return pb.WhoAmIResponse(
+def who(caller: Principal) -> session_pb2.WhoAmIResponse:
+    return session_pb2.WhoAmIResponse(
         tenant_id=str(caller.tenant_id),
         user_id=str(caller.user_id),
         session_id=str(caller.session_id or ""),

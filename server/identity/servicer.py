@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import (
+    api_key_pb2,
+    email_verification_pb2,
+    password_pb2,
+    permission_pb2,
+    role_pb2,
+    session_pb2,
+    user_pb2,
+)
 from server.identity import convert
 from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.recovery import RecoveryService
@@ -39,101 +46,121 @@ class IdentityServicer:
         self._recovery = recovery
         self._pages = pages
 
-    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
+    async def Login(self, request: session_pb2.LoginRequest, context: Context) -> session_pb2.LoginResponse:
         pair = await self._sessions.login(request.tenant, request.login, request.password)
-        return pb.LoginResponse(tokens=convert.tokens(pair), user=convert.user(pair.user))
+        return session_pb2.LoginResponse(tokens=convert.tokens(pair), user=convert.user(pair.user))
 
-    async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
-        return pb.RefreshTokenResponse(tokens=convert.tokens(await self._sessions.refresh(request.refresh_token)))
+    async def RefreshToken(
+        self, request: session_pb2.RefreshTokenRequest, context: Context
+    ) -> session_pb2.RefreshTokenResponse:
+        return session_pb2.RefreshTokenResponse(
+            tokens=convert.tokens(await self._sessions.refresh(request.refresh_token))
+        )
 
-    async def Logout(self, request: pb.LogoutRequest, context: Context) -> pb.LogoutResponse:
+    async def Logout(self, request: session_pb2.LogoutRequest, context: Context) -> session_pb2.LogoutResponse:
         await self._sessions.logout()
-        return pb.LogoutResponse()
+        return session_pb2.LogoutResponse()
 
-    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
+    async def WhoAmI(self, request: session_pb2.WhoAmIRequest, context: Context) -> session_pb2.WhoAmIResponse:
         return convert.who(current_call().caller)
 
-    async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:
-        return pb.GetJwksResponse(keys=[session_pb2.Jwk(**key) for key in self._sessions.jwks()])
+    async def GetJwks(self, request: session_pb2.GetJwksRequest, context: Context) -> session_pb2.GetJwksResponse:
+        return session_pb2.GetJwksResponse(keys=[session_pb2.Jwk(**key) for key in self._sessions.jwks()])
 
-    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
+    async def ChangePassword(
+        self, request: password_pb2.ChangePasswordRequest, context: Context
+    ) -> password_pb2.ChangePasswordResponse:
         await self._sessions.change_password(request.current_password, request.new_password)
-        return pb.ChangePasswordResponse()
+        return password_pb2.ChangePasswordResponse()
 
-    async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
+    async def CreateUser(self, request: user_pb2.CreateUserRequest, context: Context) -> user_pb2.CreateUserResponse:
         password = request.password if request.HasField("password") else None
-        return pb.CreateUserResponse(user=convert.user(await self._users.create(convert.new_user(request), password)))
+        return user_pb2.CreateUserResponse(
+            user=convert.user(await self._users.create(convert.new_user(request), password))
+        )
 
-    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
-        return pb.GetUserResponse(user=convert.user(await self._users.get(UUID(request.id), deletion(request))))
+    async def GetUser(self, request: user_pb2.GetUserRequest, context: Context) -> user_pb2.GetUserResponse:
+        return user_pb2.GetUserResponse(user=convert.user(await self._users.get(UUID(request.id), deletion(request))))
 
-    async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
+    async def ListUsers(self, request: user_pb2.ListUsersRequest, context: Context) -> user_pb2.ListUsersResponse:
         page = await self._users.page(self._pages.read(request), deletion(request), convert.user_filters(request))
-        return pb.ListUsersResponse(
+        return user_pb2.ListUsersResponse(
             users=[convert.user(user) for user in page.items], next_page_token=self._pages.next(request, page)
         )
 
-    async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
+    async def UpdateUser(self, request: user_pb2.UpdateUserRequest, context: Context) -> user_pb2.UpdateUserResponse:
         user = await self._users.update(UUID(request.id), convert.user_changes(request), request.etag)
-        return pb.UpdateUserResponse(user=convert.user(user))
+        return user_pb2.UpdateUserResponse(user=convert.user(user))
 
-    async def CreateRole(self, request: pb.CreateRoleRequest, context: Context) -> pb.CreateRoleResponse:
-        return pb.CreateRoleResponse(role=convert.role(await self._roles.create(convert.new_role(request))))
+    async def CreateRole(self, request: role_pb2.CreateRoleRequest, context: Context) -> role_pb2.CreateRoleResponse:
+        return role_pb2.CreateRoleResponse(role=convert.role(await self._roles.create(convert.new_role(request))))
 
-    async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.GetRoleResponse:
-        return pb.GetRoleResponse(role=convert.role(await self._roles.get(UUID(request.id), deletion(request))))
+    async def GetRole(self, request: role_pb2.GetRoleRequest, context: Context) -> role_pb2.GetRoleResponse:
+        return role_pb2.GetRoleResponse(role=convert.role(await self._roles.get(UUID(request.id), deletion(request))))
 
-    async def ListRoles(self, request: pb.ListRolesRequest, context: Context) -> pb.ListRolesResponse:
+    async def ListRoles(self, request: role_pb2.ListRolesRequest, context: Context) -> role_pb2.ListRolesResponse:
         page = await self._roles.page(self._pages.read(request), deletion(request), uuid_or_none(request.user_id))
-        return pb.ListRolesResponse(
+        return role_pb2.ListRolesResponse(
             roles=[convert.role(role) for role in page.items], next_page_token=self._pages.next(request, page)
         )
 
-    async def UpdateRole(self, request: pb.UpdateRoleRequest, context: Context) -> pb.UpdateRoleResponse:
+    async def UpdateRole(self, request: role_pb2.UpdateRoleRequest, context: Context) -> role_pb2.UpdateRoleResponse:
         role = await self._roles.update(UUID(request.id), convert.role_changes(request), request.etag)
-        return pb.UpdateRoleResponse(role=convert.role(role))
+        return role_pb2.UpdateRoleResponse(role=convert.role(role))
 
-    async def ListPermissions(self, request: pb.ListPermissionsRequest, context: Context) -> pb.ListPermissionsResponse:
+    async def ListPermissions(
+        self, request: permission_pb2.ListPermissionsRequest, context: Context
+    ) -> permission_pb2.ListPermissionsResponse:
         permissions = await self._roles.permissions()
-        return pb.ListPermissionsResponse(permissions=[convert.permission(permission) for permission in permissions])
+        return permission_pb2.ListPermissionsResponse(
+            permissions=[convert.permission(permission) for permission in permissions]
+        )
 
     async def SetRolePermissions(
-        self, request: pb.SetRolePermissionsRequest, context: Context
-    ) -> pb.SetRolePermissionsResponse:
+        self, request: role_pb2.SetRolePermissionsRequest, context: Context
+    ) -> role_pb2.SetRolePermissionsResponse:
         role = await self._roles.set_permissions(UUID(request.role_id), convert.entries(request), request.etag)
-        return pb.SetRolePermissionsResponse(role=convert.role(role))
+        return role_pb2.SetRolePermissionsResponse(role=convert.role(role))
 
-    async def AssignRole(self, request: pb.AssignRoleRequest, context: Context) -> pb.AssignRoleResponse:
+    async def AssignRole(self, request: role_pb2.AssignRoleRequest, context: Context) -> role_pb2.AssignRoleResponse:
         await self._roles.assign(UUID(request.user_id), UUID(request.role_id), moment(request, "expire_time"))
-        return pb.AssignRoleResponse()
+        return role_pb2.AssignRoleResponse()
 
-    async def UnassignRole(self, request: pb.UnassignRoleRequest, context: Context) -> pb.UnassignRoleResponse:
+    async def UnassignRole(
+        self, request: role_pb2.UnassignRoleRequest, context: Context
+    ) -> role_pb2.UnassignRoleResponse:
         await self._roles.unassign(UUID(request.user_id), UUID(request.role_id))
-        return pb.UnassignRoleResponse()
+        return role_pb2.UnassignRoleResponse()
 
-    async def CheckPermission(self, request: pb.CheckPermissionRequest, context: Context) -> pb.CheckPermissionResponse:
+    async def CheckPermission(
+        self, request: permission_pb2.CheckPermissionRequest, context: Context
+    ) -> permission_pb2.CheckPermissionResponse:
         status, decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
         return convert.decisions(status, decisions)
 
     async def RequestPasswordReset(
-        self, request: pb.RequestPasswordResetRequest, context: Context
-    ) -> pb.RequestPasswordResetResponse:
+        self, request: password_pb2.RequestPasswordResetRequest, context: Context
+    ) -> password_pb2.RequestPasswordResetResponse:
         await self._recovery.request_password_reset(request.tenant, request.login)
-        return pb.RequestPasswordResetResponse()
+        return password_pb2.RequestPasswordResetResponse()
 
-    async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
+    async def ResetPassword(
+        self, request: password_pb2.ResetPasswordRequest, context: Context
+    ) -> password_pb2.ResetPasswordResponse:
         await self._recovery.reset_password(request.token, request.new_password)
-        return pb.ResetPasswordResponse()
+        return password_pb2.ResetPasswordResponse()
 
     async def RequestEmailVerification(
-        self, request: pb.RequestEmailVerificationRequest, context: Context
-    ) -> pb.RequestEmailVerificationResponse:
+        self, request: email_verification_pb2.RequestEmailVerificationRequest, context: Context
+    ) -> email_verification_pb2.RequestEmailVerificationResponse:
         await self._recovery.request_email_verification()
-        return pb.RequestEmailVerificationResponse()
+        return email_verification_pb2.RequestEmailVerificationResponse()
 
-    async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
+    async def VerifyEmail(
+        self, request: email_verification_pb2.VerifyEmailRequest, context: Context
+    ) -> email_verification_pb2.VerifyEmailResponse:
         await self._recovery.verify_email(request.token)
-        return pb.VerifyEmailResponse()
+        return email_verification_pb2.VerifyEmailResponse()
 
     async def DeleteUser(self, request: user_pb2.DeleteUserRequest, context: Context) -> user_pb2.DeleteUserResponse:
         await self._users.delete(UUID(request.id), request.etag)

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 from google.protobuf import json_format, struct_pb2
 
-from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as pb
+from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2, usage_pb2
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
 from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
@@ -61,7 +60,7 @@ def tenant(value: Tenant) -> tenant_pb2.Tenant:
         subscription_end_time=timestamp(value.subscription_ends_at),
         **{name: getattr(value, name) for name in _LIMITS},
         quota_raises=[
-            usage_pb2.QuotaRaise(
+            tenant_pb2.QuotaRaise(
                 resource=resource,
                 limit=raised["limit"],
                 expire_time=timestamp(datetime.fromisoformat(raised["until"])),
@@ -71,7 +70,7 @@ def tenant(value: Tenant) -> tenant_pb2.Tenant:
     )
 
 
-def new_tenant(request: pb.CreateTenantRequest) -> dict[str, Any]:
+def new_tenant(request: tenant_pb2.CreateTenantRequest) -> dict[str, Any]:
     """The columns of a new tenant."""
     return {
         "slug": request.slug,
@@ -81,7 +80,7 @@ def new_tenant(request: pb.CreateTenantRequest) -> dict[str, Any]:
     }
 
 
-def tenant_changes(request: pb.UpdateTenantRequest) -> dict[str, Any]:
+def tenant_changes(request: tenant_pb2.UpdateTenantRequest) -> dict[str, Any]:
     values = {**present(request, "name", "tier", *_CONTACT, *_LIMITS), "quota_raises": None}
     for field in _ENDS:
         values[field] = moment(request, field)
@@ -99,7 +98,7 @@ def tenant_changes(request: pb.UpdateTenantRequest) -> dict[str, Any]:
     return {_ENDS.get(name, name): value for name, value in found.items()}
 
 
-def tenant_filters(request: pb.ListTenantsRequest) -> dict[str, Any]:
+def tenant_filters(request: tenant_pb2.ListTenantsRequest) -> dict[str, Any]:
     return {
         "status": STATES.word.get(request.state),
         "since": moment(request, "create_time_from"),
@@ -128,7 +127,7 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
     return made
 
 
-def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
+def config_changes(request: tenant_config_pb2.UpdateTenantConfigRequest) -> dict[str, Any]:
     names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
     limits = (*_CALL_LIMITS, "monthly_cost_quota_usd")
     values = changes(request, *names, *_RETENTIONS, *limits, "require_verified_email", "store_prompts")
@@ -141,8 +140,8 @@ def config_changes(request: pb.UpdateTenantConfigRequest) -> dict[str, Any]:
     return values
 
 
-def usage(value: TenantUsage) -> pb.GetUsageResponse:
-    return pb.GetUsageResponse(
+def usage(value: TenantUsage) -> usage_pb2.GetUsageResponse:
+    return usage_pb2.GetUsageResponse(
         tier=TIERS.number[value.tier],
         usage=[
             usage_pb2.QuotaUsage(resource=resource, used=count, limit=limit)
@@ -167,17 +166,17 @@ def place(value: bytes | None) -> Place | None:
     return None if value is None else Place(*orjson.loads(value))
 
 
-def exported(part: Lines | Beat | Ended, cursor: Callable[[bytes], str]) -> pb.ExportTenantResponse:
+def exported(part: Lines | Beat | Ended, cursor: Callable[[bytes], str]) -> export_pb2.ExportTenantResponse:
     """`cursor`: that stands for a place."""
     match part:
         case Lines(seq, lines, behind):
-            made = pb.ExportTenantResponse(seq=seq, lines=lines)
+            made = export_pb2.ExportTenantResponse(seq=seq, lines=lines)
             if behind is not None:
                 made.cursor = cursor(orjson.dumps([behind.seq, behind.rows, behind.table, behind.key]))
             return made
         case Beat(seq):
-            return pb.ExportTenantResponse(seq=seq, heartbeat=pb.ExportTenantResponse.Heartbeat())
-    return pb.ExportTenantResponse(seq=part.seq, ended=pb.ExportTenantResponse.Ended(rows=part.rows))
+            return export_pb2.ExportTenantResponse(seq=seq, heartbeat=export_pb2.ExportTenantResponse.Heartbeat())
+    return export_pb2.ExportTenantResponse(seq=part.seq, ended=export_pb2.ExportTenantResponse.Ended(rows=part.rows))
 
 
 def _json(struct: struct_pb2.Struct) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.tenant.v1 import tenant_service_pb2 as pb
+from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2, usage_pb2
 from server.kernel.names import username
 from server.kernel.principal import current_call
 from server.rpc.chain import Context
@@ -23,65 +23,85 @@ class TenantServicer:
         self._tenants = tenants
         self._pages = pages
 
-    async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.CreateTenantResponse:
+    async def CreateTenant(
+        self, request: tenant_pb2.CreateTenantRequest, context: Context
+    ) -> tenant_pb2.CreateTenantResponse:
         who = request.administrator
         name = username("administrator.username", who.username)
         tenant, user_id = await self._tenants.create(convert.new_tenant(request), name, who.email, who.password)
-        return pb.CreateTenantResponse(tenant=convert.tenant(tenant), administrator_user_id=str(user_id))
+        return tenant_pb2.CreateTenantResponse(tenant=convert.tenant(tenant), administrator_user_id=str(user_id))
 
-    async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.GetTenantResponse:
-        return pb.GetTenantResponse(
+    async def GetTenant(self, request: tenant_pb2.GetTenantRequest, context: Context) -> tenant_pb2.GetTenantResponse:
+        return tenant_pb2.GetTenantResponse(
             tenant=convert.tenant(await self._tenants.get(_meant(request.id), deletion(request)))
         )
 
-    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
+    async def ListTenants(
+        self, request: tenant_pb2.ListTenantsRequest, context: Context
+    ) -> tenant_pb2.ListTenantsResponse:
         page = await self._tenants.page(self._pages.read(request), deletion(request), **convert.tenant_filters(request))
-        return pb.ListTenantsResponse(
+        return tenant_pb2.ListTenantsResponse(
             tenants=[convert.tenant(tenant) for tenant in page.items], next_page_token=self._pages.next(request, page)
         )
 
-    async def UpdateTenant(self, request: pb.UpdateTenantRequest, context: Context) -> pb.UpdateTenantResponse:
+    async def UpdateTenant(
+        self, request: tenant_pb2.UpdateTenantRequest, context: Context
+    ) -> tenant_pb2.UpdateTenantResponse:
         tenant = await self._tenants.update(_meant(request.id), convert.tenant_changes(request), request.etag)
-        return pb.UpdateTenantResponse(tenant=convert.tenant(tenant))
+        return tenant_pb2.UpdateTenantResponse(tenant=convert.tenant(tenant))
 
-    async def SuspendTenant(self, request: pb.SuspendTenantRequest, context: Context) -> pb.SuspendTenantResponse:
-        return pb.SuspendTenantResponse(tenant=convert.tenant(await self._tenants.suspend(UUID(request.id))))
+    async def SuspendTenant(
+        self, request: tenant_pb2.SuspendTenantRequest, context: Context
+    ) -> tenant_pb2.SuspendTenantResponse:
+        return tenant_pb2.SuspendTenantResponse(tenant=convert.tenant(await self._tenants.suspend(UUID(request.id))))
 
-    async def ActivateTenant(self, request: pb.ActivateTenantRequest, context: Context) -> pb.ActivateTenantResponse:
-        return pb.ActivateTenantResponse(tenant=convert.tenant(await self._tenants.activate(UUID(request.id))))
+    async def ActivateTenant(
+        self, request: tenant_pb2.ActivateTenantRequest, context: Context
+    ) -> tenant_pb2.ActivateTenantResponse:
+        return tenant_pb2.ActivateTenantResponse(tenant=convert.tenant(await self._tenants.activate(UUID(request.id))))
 
-    async def DeleteTenant(self, request: pb.DeleteTenantRequest, context: Context) -> pb.DeleteTenantResponse:
+    async def DeleteTenant(
+        self, request: tenant_pb2.DeleteTenantRequest, context: Context
+    ) -> tenant_pb2.DeleteTenantResponse:
         await self._tenants.delete(UUID(request.id), request.etag)
-        return pb.DeleteTenantResponse()
+        return tenant_pb2.DeleteTenantResponse()
 
-    async def RestoreTenant(self, request: pb.RestoreTenantRequest, context: Context) -> pb.RestoreTenantResponse:
-        return pb.RestoreTenantResponse(tenant=convert.tenant(await self._tenants.restore(UUID(request.id))))
+    async def RestoreTenant(
+        self, request: tenant_pb2.RestoreTenantRequest, context: Context
+    ) -> tenant_pb2.RestoreTenantResponse:
+        return tenant_pb2.RestoreTenantResponse(tenant=convert.tenant(await self._tenants.restore(UUID(request.id))))
 
-    async def PurgeTenant(self, request: pb.PurgeTenantRequest, context: Context) -> pb.PurgeTenantResponse:
+    async def PurgeTenant(
+        self, request: tenant_pb2.PurgeTenantRequest, context: Context
+    ) -> tenant_pb2.PurgeTenantResponse:
         await self._tenants.purge(UUID(request.id))
-        return pb.PurgeTenantResponse()
+        return tenant_pb2.PurgeTenantResponse()
 
-    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+    async def GetUsage(self, request: usage_pb2.GetUsageRequest, context: Context) -> usage_pb2.GetUsageResponse:
         return convert.usage(await self._tenants.usage(_meant(request.tenant_id)))
 
     async def ExportTenant(
-        self, request: pb.ExportTenantRequest, context: Context
-    ) -> AsyncIterator[pb.ExportTenantResponse]:
+        self, request: export_pb2.ExportTenantRequest, context: Context
+    ) -> AsyncIterator[export_pb2.ExportTenantResponse]:
         after = convert.place(self._pages.after(request))
         async with aclosing(self._tenants.export(_meant(request.tenant_id), after)) as parts:
             async for part in parts:
                 yield convert.exported(part, lambda place: self._pages.behind(request, place))
 
-    async def GetTenantConfig(self, request: pb.GetTenantConfigRequest, context: Context) -> pb.GetTenantConfigResponse:
+    async def GetTenantConfig(
+        self, request: tenant_config_pb2.GetTenantConfigRequest, context: Context
+    ) -> tenant_config_pb2.GetTenantConfigResponse:
         tenant_id = _meant(request.tenant_id)
-        return pb.GetTenantConfigResponse(config=convert.config(tenant_id, await self._tenants.get_config(tenant_id)))
+        return tenant_config_pb2.GetTenantConfigResponse(
+            config=convert.config(tenant_id, await self._tenants.get_config(tenant_id))
+        )
 
     async def UpdateTenantConfig(
-        self, request: pb.UpdateTenantConfigRequest, context: Context
-    ) -> pb.UpdateTenantConfigResponse:
+        self, request: tenant_config_pb2.UpdateTenantConfigRequest, context: Context
+    ) -> tenant_config_pb2.UpdateTenantConfigResponse:
         tenant_id = _meant(request.tenant_id)
         config = await self._tenants.update_config(tenant_id, convert.config_changes(request), request.etag)
-        return pb.UpdateTenantConfigResponse(config=convert.config(tenant_id, config))
+        return tenant_config_pb2.UpdateTenantConfigResponse(config=convert.config(tenant_id, config))
 
 
 def _meant(text: str) -> UUID:

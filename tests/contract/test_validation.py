@@ -13,31 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.kernel.errors import InvalidRequest
 from server.rpc.steps.validate import Validate
+from tests.contract.cases import FUTURE, ID, OTHER, PAGE, PERIOD, Cases, ids, mask, odd
 from tests.contract.contract import CONTRACT
+from tests.contract.identity_cases import IDENTITY_CASES
+from tests.contract.tenant_cases import TENANT_CASES
 
-ID = "0190a0a0-0000-7000-8000-000000000000"
-OTHER = "0190a0a0-0000-7000-8000-000000000001"
-FUTURE = Timestamp(seconds=4_102_444_800)
 MODEL = {"name": "m", "provider": 1, "type": 1, "price": {"input_cost_per_1k": "0.0015", "output_cost_per_1k": "0"}}
 EMBEDDER = {**MODEL, "type": 2, "dimensions": 256}
-TENANT = {
-    "slug": "acme",
-    "name": "Acme 公司",
-    "administrator": {"username": "ada", "email": "ada@acme.test", "password": "correct horse"},
-}
 CHAT = {"messages": [{"role": 1, "content": "Be brief."}, {"role": 2, "content": "你好"}]}
 CALL = {"id": "c", "name": "t", "arguments": "{}"}
-USER = {"username": "ada", "email": "ada@acme.test"}
-KEY = {"name": "ci", "scopes": ["users:read"]}
-RETAINED = ("soft_delete", "audit", "call_log", "prompt")
 CREDENTIAL = {"provider": 1, "name": "production", "secret": "sk-12345678"}
-ROLE = {"name": "Reviewer", "code": "reviewer"}
 ROUTE = {"alias": "fast", "targets": [{"model": "m"}]}
-PAGE: list[tuple[dict[str, Any], str]] = [({"page_size": -1}, "page_size"), ({"page_token": "x" * 513}, "page_token")]
-PERIOD: list[tuple[dict[str, Any], str]] = [
-    ({"create_time_from": Timestamp(seconds=-1)}, "create_time_from"),
-    ({"create_time_until": Timestamp(seconds=10**12)}, "create_time_until"),
-]
 SPEECH: list[tuple[dict[str, Any], str]] = [
     ({}, "messages"),
     ({"messages": [{"role": 2, "content": "x"}] * 1001}, "messages"),
@@ -80,21 +66,6 @@ TALK: list[dict[str, Any]] = [
         "cache_ttl": Duration(seconds=60),
     },
 ]
-
-
-def ids(*fields: str) -> list[tuple[dict[str, Any], str]]:
-    """Each of the ids missing, and malformed."""
-    whole = dict.fromkeys(fields, ID)
-    return [({**whole, field: text}, field) for field in fields for text in ("", "7", ID[:-1], f"{ID} ", f"{{{ID}}}")]
-
-
-def odd(good: dict[str, Any], **fields: list[Any]) -> list[tuple[dict[str, Any], str]]:
-    """The good request with one field at a time set to each of its odd values."""
-    return [({**good, field: value}, field) for field, values in fields.items() for value in values]
-
-
-def mask(*paths: str) -> dict[str, list[str]]:
-    return {"paths": list(paths)}
 
 
 NEW_MODEL: tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]] = (
@@ -140,143 +111,9 @@ RENDERING: list[tuple[dict[str, Any], str]] = [
     *odd({"template_id": ID}, version=["v" * 51], label=["l" * 51], user_key=["k" * 256]),
 ]
 
-CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] = {
-    "CreateTenantRequest": (
-        [
-            TENANT,
-            {**TENANT, "slug": "a" * 63, "tier": 3, "contact_email": "a@b.test", "contact_phone": "+86 10"},
-        ],
-        [
-            *odd(TENANT, slug=["", "-a", "a-", "A", "a_b", "a" * 64, "www", "admin", "é"]),
-            *odd(TENANT, name=["", " ", " a", "a ", "a\nb", "n" * 256], tier=[9], administrator=[None]),
-            *odd(TENANT, contact_email=["", "acme", "a@", "@b.test", f"{'a' * 250}@b.test"]),
-            *odd(TENANT, contact_phone=["", "1" * 51], contact_person=["p" * 101], industry=["i" * 101]),
-            *odd(TENANT, company_size=["c" * 51], country=["c" * 101], idempotency_key=["k" * 129]),
-            *(
-                ({**TENANT, "administrator": {**TENANT["administrator"], field: value}}, f"administrator.{field}")
-                for field, value in (("username", ""), ("email", "ada"), ("password", "1234567"))
-            ),
-        ],
-    ),
-    "GetTenantRequest": ([{}, {"id": ID, "deleted": 2}], odd({}, id=["acme"], deleted=[9])),
-    "ListTenantsRequest": (
-        [{}, {"page_size": 5000, "state": 1, "create_time_from": FUTURE}],
-        [*PAGE, *PERIOD, *odd({}, state=[9], deleted=[9])],
-    ),
-    "UpdateTenantRequest": (
-        [{}, {"id": ID, "name": "n", "tier": 2}, {"update_mask": mask("industry", "name"), "name": "n"}],
-        [
-            ({"id": "acme"}, "id"),
-            ({"update_mask": mask("slug")}, "update_mask"),
-            ({"update_mask": mask("id")}, "update_mask"),
-            ({"update_mask": mask("*")}, "update_mask"),
-            ({"update_mask": mask("country", "name")}, "name"),
-            ({"update_mask": mask("tier")}, "tier"),
-            *odd({}, etag=["e" * 65], name=["", " n", "n" * 256], tier=[0, 9], contact_email=["", "acme"]),
-            *odd({}, contact_phone=["", "1" * 51], contact_person=["", "p" * 101], industry=["", "i" * 101]),
-            *odd({}, company_size=["", "c" * 51], country=["", "c" * 101]),
-            *odd({}, trial_end_time=[Timestamp(seconds=-1)], subscription_end_time=[Timestamp(seconds=10**12)]),
-            *odd({}, max_users=[-1], max_workflows=[-1], max_knowledge_bases=[-1]),
-            *odd(
-                {},
-                quota_raises=[
-                    [{"resource": "users", "limit": 9}],
-                    [{"resource": "users", "limit": -1, "expire_time": FUTURE}],
-                    [{"resource": "tenants", "limit": 9, "expire_time": FUTURE}],
-                    [{"resource": "users", "limit": 9, "expire_time": FUTURE}] * 2,
-                ],
-            ),
-        ],
-    ),
-    "GetTenantConfigRequest": ([{}, {"tenant_id": ID}], [({"tenant_id": "acme"}, "tenant_id")]),
-    "UpdateTenantConfigRequest": (
-        [
-            {},
-            {"default_model": "smollm2-135m", "temperature": 0, "max_tokens_per_request": 1, "extra_config": {"a": []}},
-            {"update_mask": mask("default_model", "extra_config")},
-            {"require_verified_email": False, "update_mask": mask("require_verified_email")},
-        ],
-        [
-            ({"tenant_id": "acme"}, "tenant_id"),
-            ({"update_mask": mask("tenant_id")}, "update_mask"),
-            ({"update_mask": mask("temperature")}, "temperature"),
-            ({"update_mask": mask("max_tokens_per_request")}, "max_tokens_per_request"),
-            ({"update_mask": mask("require_verified_email")}, "require_verified_email"),
-            *odd({}, etag=["e" * 65], default_model=["", " ", "m" * 101], default_embedding_model=["", "a b"]),
-            *odd({}, max_tokens_per_request=[0, -1, 1_000_001], temperature=[-0.1, 2.1, float("nan")]),
-            ({"extra_config": {str(number): None for number in range(101)}}, "extra_config"),
-            *odd({}, soft_delete_retention_days=[-1, 3651], audit_retention_days=[0, 3651]),
-            *odd({}, call_log_retention_days=[0, 3651], monthly_cost_quota_usd=["", "-1", "1e3"]),
-            *odd({}, **{name: [-1] for name in (*COUNTED[:2], "monthly_token_quota", "max_parallel_calls")}),
-            *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
-            ({"update_mask": mask("store_prompts")}, "store_prompts"),
-            *odd({}, prompt_retention_days=[0, 3651]),
-        ],
-    ),
-    "LoginRequest": (
-        [{"tenant": "acme", "login": "ada", "password": "x"}],
-        odd(
-            {"tenant": "acme", "login": "ada", "password": "x"},
-            tenant=["", "a" * 64],
-            login=["", "a" * 256],
-            password=["", "p" * 129],
-        ),
-    ),
-    "RefreshTokenRequest": ([{"refresh_token": "t"}], odd({}, refresh_token=["", "t" * 513])),
-    "LogoutRequest": ([{}], []),
-    "WhoAmIRequest": ([{}], []),
-    "GetJwksRequest": ([{}], []),
-    "ChangePasswordRequest": (
-        [{"current_password": "x", "new_password": "8 chars!"}, {"current_password": "x", "new_password": "密" * 8}],
-        odd(
-            {"current_password": "x", "new_password": "8 chars!"},
-            current_password=["", "p" * 129],
-            new_password=["", "7 chars", "p" * 129],
-        ),
-    ),
-    "CreateUserRequest": (
-        [
-            USER,
-            {**USER, "username": "张三", "password": "8 chars!", "full_name": "张三", "locale": "zh-Hans-CN"},
-            {**USER, "avatar_url": "https://cdn.acme.test/a.png", "phone": "1", "timezone": "America/Port-au-Prince"},
-        ],
-        [
-            *odd(USER, username=["", "ada lovelace", "a@b.test", ".a", "u" * 101, "a\u200b"]),
-            *odd(USER, email=["", "ada", "ada@", "a@b@c.test", f"{'a' * 250}@b.test"]),
-            *odd(USER, password=["", "7 chars", "p" * 129], full_name=["", "f" * 256], phone=["", "1" * 51]),
-            *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),
-            *odd(USER, locale=["", "中文", "zh_CN", "zh-CN-a-b-c"], timezone=["", "../etc", "a b", "z" * 51]),
-            *odd(USER, kind=[9], idempotency_key=["k" * 129]),
-            ({**USER, "kind": 2, "password": "8 chars!"}, "password"),
-        ],
-    ),
-    "GetUserRequest": (
-        [{"id": ID}, {"id": ID.upper(), "deleted": 3}],
-        [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")],
-    ),
-    "ListUsersRequest": (
-        [{}, {"page_size": 1000, "state": 3, "email_verified": False, "last_login_time_until": FUTURE}],
-        [
-            *PAGE,
-            *odd({}, state=[9], deleted=[9]),
-            ({"last_login_time_from": Timestamp(seconds=-1)}, "last_login_time_from"),
-            ({"last_login_time_until": Timestamp(seconds=10**12)}, "last_login_time_until"),
-        ],
-    ),
-    "UpdateUserRequest": (
-        [{"id": ID}, {"id": ID, "state": 2, "etag": "1"}, {"id": ID, "update_mask": mask("full_name", "phone")}],
-        [
-            *ids("id"),
-            ({"id": ID, "update_mask": mask("email_verified")}, "update_mask"),
-            *(
-                ({"id": ID, "update_mask": mask("phone", field)}, field)
-                for field in ("username", "email", "state", "locale", "timezone")
-            ),
-            *odd({"id": ID}, etag=["e" * 65], state=[0, 3, 9], username=["", "a b", "u" * 101], email=["", "ada"]),
-            *odd({"id": ID}, full_name=["", "f" * 256], avatar_url=["", "ftp://a/b"], phone=["", "1" * 51]),
-            *odd({"id": ID}, locale=["", "zh_CN"], timezone=["", "a b"]),
-        ],
-    ),
+CASES: Cases = {
+    **IDENTITY_CASES,
+    **TENANT_CASES,
     "CreateCredentialRequest": (
         [CREDENTIAL, {**CREDENTIAL, "provider": 3, "base_url": "https://a.example/v1", "idempotency_key": "k"}],
         [
@@ -383,115 +220,10 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
             ({"id": ID, "update_mask": mask("health")}, "update_mask"),
         ],
     ),
-    "CreateRoleRequest": (
-        [ROLE, {**ROLE, "description": "d", "default": True, "priority": 1000}],
-        [
-            *odd(ROLE, name=["", " n", "n" * 101], code=["", "A", "1a", "a-b", "c" * 101]),
-            *odd(ROLE, description=["", "d" * 2001], priority=[-1, 1001], idempotency_key=["k" * 129]),
-        ],
-    ),
-    "GetRoleRequest": ([{"id": ID}], [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")]),
-    "ListRolesRequest": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"], deleted=[9])]),
-    **{
-        f"{name}Request": ([{"id": ID}], ids("id"))
-        for name in (
-            *("RestoreUser", "PurgeUser", "LockUser", "UnlockUser", "RestoreRole", "PurgeRole"),
-            *("SuspendTenant", "ActivateTenant", "RestoreTenant", "PurgeTenant", "RevokeSession", "RevokeApiKey"),
-        )
-    },
     **{
         f"Delete{name}Request": ([{"id": ID, "etag": "1"}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")])
-        for name in ("User", "Role", "Tenant", "Credential", "TenantModel", "Route", "ModelLimits")
+        for name in ("Credential", "TenantModel", "Route", "ModelLimits")
     },
-    **{
-        f"List{name}Request": ([{}, {"user_id": ID}], [*PAGE, *odd({}, user_id=["ada"])])
-        for name in ("Sessions", "ApiKeys")
-    },
-    "GetUsageRequest": ([{}, {"tenant_id": ID}], odd({}, tenant_id=["acme"])),
-    "ExportTenantRequest": (
-        [{}, {"tenant_id": ID, "after_cursor": "x"}],
-        odd({}, tenant_id=["acme"], after_cursor=["x" * 4097]),
-    ),
-    "CreateApiKeyRequest": (
-        [KEY, {**KEY, "user_id": ID, "allowed_models": ["gpt-4"], "expire_time": FUTURE, "idempotency_key": "k"}],
-        [
-            *odd(KEY, name=["", " n", "n" * 101], user_id=["ada"], scopes=[[], ["users:read"] * 2]),
-            ({**KEY, "scopes": ["users:read", "Users"]}, "scopes[1]"),
-            ({**KEY, "scopes": [f"a:{'b' * n}" for n in range(1, 102)]}, "scopes"),
-            ({**KEY, "allowed_models": ["a", ""]}, "allowed_models[1]"),
-            *odd(KEY, allowed_models=[["a", "a"]], expire_time=[Timestamp(seconds=1)], idempotency_key=["k" * 129]),
-        ],
-    ),
-    "RotateApiKeyRequest": (
-        [{"id": ID}, {"id": ID, "grace": Duration(seconds=3600)}],
-        [
-            *ids("id"),
-            *odd({"id": ID}, grace=[Duration(seconds=-1), Duration(seconds=10**7)], idempotency_key=["k" * 129]),
-        ],
-    ),
-    "UpdateRoleRequest": (
-        [{"id": ID}, {"id": ID, "priority": 0, "default": False}, {"id": ID, "update_mask": mask("description")}],
-        [
-            *ids("id"),
-            ({"id": ID, "update_mask": mask("code")}, "update_mask"),
-            *(({"id": ID, "update_mask": mask(field)}, field) for field in ("name", "default", "priority")),
-            *odd({"id": ID}, etag=["e" * 65], name=["", "n" * 101], description=["", "d" * 2001], priority=[-1, 1001]),
-        ],
-    ),
-    "ListPermissionsRequest": ([{}], []),
-    "SetRolePermissionsRequest": (
-        [
-            {"role_id": ID},
-            {"role_id": ID, "permissions": [{"permission": p, "effect": 1} for p in ("users:read", "users:manage")]},
-        ],
-        [
-            *ids("role_id"),
-            ({"role_id": ID, "etag": "e" * 65}, "etag"),
-            ({"role_id": ID, "permissions": [{"permission": "users:read", "effect": 1}] * 2}, "permissions"),
-            ({"role_id": ID, "permissions": [{"permission": "users:read"}]}, "permissions[0].effect"),
-            ({"role_id": ID, "permissions": [{"permission": "Users", "effect": 2}]}, "permissions[0].permission"),
-            (
-                {
-                    "role_id": ID,
-                    "permissions": [{"permission": f"{a}:{'b' * n}", "effect": 1} for a in "xyz" for n in range(1, 68)],
-                },
-                "permissions",
-            ),
-        ],
-    ),
-    "AssignRoleRequest": (
-        [{"user_id": ID, "role_id": OTHER}, {"user_id": ID, "role_id": OTHER, "expire_time": FUTURE}],
-        [
-            *ids("user_id", "role_id"),
-            ({"user_id": ID, "role_id": ID, "expire_time": Timestamp(seconds=1)}, "expire_time"),
-            ({"user_id": ID, "role_id": ID, "expire_time": Timestamp(seconds=10**12)}, "expire_time"),
-        ],
-    ),
-    "UnassignRoleRequest": ([{"user_id": ID, "role_id": OTHER}], ids("user_id", "role_id")),
-    "CheckPermissionRequest": (
-        [{"permissions": ["users:read"]}, {"user_id": ID, "permissions": ["users:read", "users:manage"]}],
-        [
-            ({}, "permissions"),
-            ({"permissions": ["users:read"] * 2}, "permissions"),
-            ({"permissions": [f"a:{'b' * n}" for n in range(1, 102)]}, "permissions"),
-            ({"permissions": ["users:read", "users"]}, "permissions[1]"),
-            ({"permissions": ["users:read"], "user_id": "ada"}, "user_id"),
-        ],
-    ),
-    "RequestPasswordResetRequest": (
-        [{"tenant": "acme", "login": "ada"}],
-        odd({"tenant": "acme", "login": "ada"}, tenant=["", "a" * 64], login=["", "a" * 256]),
-    ),
-    "ResetPasswordRequest": (
-        [{"token": "t", "new_password": "8 chars!"}],
-        odd(
-            {"token": "t", "new_password": "8 chars!"},
-            token=["", "t" * 513],
-            new_password=["", "7 chars", "p" * 129],
-        ),
-    ),
-    "RequestEmailVerificationRequest": ([{}], []),
-    "VerifyEmailRequest": ([{"token": "t"}], odd({}, token=["", "t" * 513])),
     "ListModelsRequest": (
         [{}, {"provider": 3, "type": 1, "state": 2}],
         [*PAGE, *odd({}, provider=[9], type=[9], state=[9])],
@@ -646,6 +378,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]] 
         ],
     ),
 }
+
 
 REQUESTS = {
     method.proto.input_type.rpartition(".")[2]: method.proto.input_type.removeprefix(".") for method in CONTRACT.methods

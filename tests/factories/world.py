@@ -12,12 +12,10 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2_grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2
+from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
 
 PASSWORD = "correct horse battery"
 
@@ -53,9 +51,9 @@ class World:
         self._platform: Person | None = None
 
     async def sign_in(self, slug: str, login: str, password: str = PASSWORD) -> Person:
-        reply = await self.identity.Login(identity.LoginRequest(tenant=slug, login=login, password=password))
+        reply = await self.identity.Login(session_pb2.LoginRequest(tenant=slug, login=login, password=password))
         metadata = (("authorization", f"Bearer {reply.tokens.access_token}"),)
-        me = await self.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)
+        me = await self.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
         return Person(slug, me.tenant_id, me.user_id, reply.user.username, reply.tokens)
 
     async def platform(self) -> Person:
@@ -68,17 +66,17 @@ class World:
         """The administrator of a new tenant, without limits unless another tier is asked for."""
         slug = f"tenant-{next(_numbers)}"
         platform = await self.platform()
-        who = tenant.CreateTenantRequest.Administrator(
+        who = tenant_pb2.CreateTenantRequest.Administrator(
             username="admin", email=f"admin@{slug}.example", password=PASSWORD
         )
-        request = tenant.CreateTenantRequest(slug=slug, name=slug, tier=tier, administrator=who)
+        request = tenant_pb2.CreateTenantRequest(slug=slug, name=slug, tier=tier, administrator=who)
         await self.tenants.CreateTenant(request, metadata=platform.metadata)
         return await self.sign_in(slug, "admin")
 
     async def user(self, administrator: Person, *permissions: str) -> Person:
         """A new user of the tenant who holds the default role, and one with these permissions."""
         name = f"user-{next(_numbers)}"
-        user = identity.CreateUserRequest(username=name, email=f"{name}@example.com", password=PASSWORD)
+        user = user_pb2.CreateUserRequest(username=name, email=f"{name}@example.com", password=PASSWORD)
         made = await self.identity.CreateUser(user, metadata=administrator.metadata)
         if permissions:
             await self.give(administrator, made.user.id, *permissions)
@@ -88,26 +86,26 @@ class World:
         """A new user of the tenant who holds no role at all."""
         person = await self.user(administrator)
         held = await self.identity.ListRoles(
-            identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata
+            role_pb2.ListRolesRequest(user_id=person.id), metadata=administrator.metadata
         )
         for role in held.roles:
-            request = identity.UnassignRoleRequest(user_id=person.id, role_id=role.id)
+            request = role_pb2.UnassignRoleRequest(user_id=person.id, role_id=role.id)
             await self.identity.UnassignRole(request, metadata=administrator.metadata)
         return person
 
     async def role(self, administrator: Person, *permissions: str, priority: int = 0, allow: bool = True) -> Any:
         """A new role of the tenant with these permissions."""
-        request = identity.CreateRoleRequest(name="made for a test", code=f"role_{next(_numbers)}", priority=priority)
+        request = role_pb2.CreateRoleRequest(name="made for a test", code=f"role_{next(_numbers)}", priority=priority)
         made = await self.identity.CreateRole(request, metadata=administrator.metadata)
         effect = role_pb2.EFFECT_ALLOW if allow else role_pb2.EFFECT_DENY
         entries = [role_pb2.RolePermission(permission=name, effect=effect) for name in permissions]
-        request = identity.SetRolePermissionsRequest(role_id=made.role.id, permissions=entries)
+        request = role_pb2.SetRolePermissionsRequest(role_id=made.role.id, permissions=entries)
         return (await self.identity.SetRolePermissions(request, metadata=administrator.metadata)).role
 
     async def give(self, administrator: Person, user_id: str, *permissions: str) -> None:
         """Gives the user a new role with these permissions."""
         role = await self.role(administrator, *permissions)
-        request = identity.AssignRoleRequest(user_id=user_id, role_id=role.id)
+        request = role_pb2.AssignRoleRequest(user_id=user_id, role_id=role.id)
         await self.identity.AssignRole(request, metadata=administrator.metadata)
 
     def method(self, path: str) -> Any:

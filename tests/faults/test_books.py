@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.kernel.errors import DatabaseUnavailable
@@ -73,7 +73,7 @@ async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
 
 async def _one_at_once(world: World, person: Person) -> None:
     platform = await world.platform()
-    request = tenant.UpdateTenantConfigRequest(tenant_id=person.tenant_id, max_parallel_calls=1)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=person.tenant_id, max_parallel_calls=1)
     await world.tenants.UpdateTenantConfig(request, metadata=platform.metadata)
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import role_pb2, session_pb2
 from server.db.database import Database
 from server.identity.signing_keys import SigningKey
 from server.identity.store import keys
@@ -25,8 +25,8 @@ from tests.factories.world import Person, World, refused
 
 CODE = grpc.StatusCode
 REASONS = {"AUTHENTICATION_REQUIRED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SESSION_REVOKED"}
-WHO = identity.WhoAmIRequest()
-ROLES = identity.ListRolesRequest()
+WHO = session_pb2.WhoAmIRequest()
+ROLES = role_pb2.ListRolesRequest()
 
 
 def _encode(data: bytes) -> str:

@@ -11,8 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from server import health
 from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError
@@ -77,7 +76,7 @@ async def test_under_mutual_tls_it_is_asked_at_an_address_that_answers_nothing_e
         async with grpc.aio.insecure_channel(probed) as channel:
             stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await stub.GetJwks(identity.GetJwksRequest())
+                await stub.GetJwks(session_pb2.GetJwksRequest())
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
             await app.stop()

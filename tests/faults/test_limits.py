@@ -12,8 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from tests.databases import Scratch
@@ -22,8 +21,8 @@ from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
 CODE = grpc.StatusCode
-WHO = identity.WhoAmIRequest()
-USERS = identity.ListUsersRequest()
+WHO = session_pb2.WhoAmIRequest()
+USERS = user_pb2.ListUsersRequest()
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
 
 
@@ -65,7 +64,7 @@ async def test_calls_past_the_limit_in_flight_are_told_when_to_come_again(scratc
             await asyncio.wait_for(stub.arrival(), 5)
 
         refusal = await refused(world.identity.WhoAmI(WHO, metadata=administrator.metadata))
-        public = await refused(world.identity.GetJwks(identity.GetJwksRequest()))
+        public = await refused(world.identity.GetJwks(session_pb2.GetJwksRequest()))
         health = await world.health.Check(health_pb2.HealthCheckRequest())
 
         for told in (refusal, public):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.request import urlopen
@@ -17,30 +15,22 @@ from urllib.request import urlopen
 import grpc
 import psutil
 import pytest
-from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
-from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import identity_service_pb2_grpc
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from server.db.bootstrap import bootstrap
 from server.db.database import Database
 from server.db.partitions import month_after, partition_name
 from server.jobs.queue import enqueue
 from server.kernel.clock import now
-from server.settings import SettingsError
-from tests.databases import Cluster, Scratch
-from tests.factories.certificates import authority, signed_by
+from tests.databases import Scratch
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, command, environment
-from tests.servers import serving
+from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment, refusal_of
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
-JWKS = identity.GetJwksRequest()
+JWKS = session_pb2.GetJwksRequest()
 
 
 @asynccontextmanager
@@ -225,7 +215,7 @@ async def test_two_processes_share_the_port_one_that_dies_is_replaced_and_all_en
     everyone = process.servers()
     assert len({child.pid for child in everyone} - {first.pid, second.pid}) == 1
     # Theirs alone, though they share it with one another.
-    assert f":{port}" in await _refusal(environment(scratch, address=f"127.0.0.1:{port}", processes=2))
+    assert f":{port}" in await refusal_of(environment(scratch, address=f"127.0.0.1:{port}", processes=2))
     process.send(signal.SIGTERM)
     assert await process.end() == 0
     assert not psutil.wait_procs(everyone, timeout=0)[1]
@@ -241,158 +231,6 @@ async def test_server_processes_end_with_the_one_that_watches_them(pair: tuple[P
     _, alive = await asyncio.to_thread(psutil.wait_procs, servers, BOUND_SECONDS)
     assert alive == []
     assert await process.end() == -signal.SIGKILL
-
-
-async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None:
-    variables = environment(scratch)
-    async with atrium(variables) as first:
-        reply = await _send_as_printed(await first.line(r"^  grpcurl (.*)$"))
-        _, password = await first.administrator()
-        assert reply.tokens.access_token
-        first.send(signal.SIGTERM)
-        assert await first.end() == 0
-    async with atrium(variables) as second:
-        keys = await _send_as_printed(await second.line(r"^  grpcurl (.*)$"))
-        assert [key.kty for key in keys.keys] == ["OKP"]
-        second.send(signal.SIGTERM)
-        assert await second.end() == 0
-
-    assert sum(password in line for line in first.lines) == 2, "once by itself, and once in the call to try"
-    assert not [line for line in second.lines if "password" in line]
-    assert not [line for line in first.errors if password in line]
-
-
-async def test_what_is_printed_in_production_is_enough_under_tls_too(scratch: Scratch, tmp_path: Path) -> None:
-    folder = tmp_path / "with a space"
-    folder.mkdir()
-    own = signed_by(authority(tmp_path, "ours"), folder, "server", "api.example.com")
-    variables = environment(
-        scratch, environment="production", tls_certificate_file=own.certificate_file, tls_private_key_file=own.key_file
-    )
-    async with atrium(variables) as process:
-        made = await process.line(r"^  atrium (\S+) > atrium.binpb$")
-        described = await command({}, made[1])
-        reply = await _send_as_printed(await process.line(r"^  grpcurl (.*)$"), described.stdout_bytes)
-        process.send(signal.SIGTERM)
-        assert await process.end() == 0
-
-    assert reply.tokens.access_token
-
-
-async def _send_as_printed(found: Any, described: bytes | None = None) -> Any:
-    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do.
-
-    `described`: what is in the descriptor set that the line names.
-    """
-    *words, address, path = shlex.split(found[1])
-    flags: dict[str, str] = {}
-    while words:
-        flag = words.pop(0)
-        flags[flag] = "" if flag == "-plaintext" else words.pop(0)
-    pool = descriptor_pool.Default()
-    if "-protoset" in flags:
-        assert described is not None
-        pool = descriptor_pool.DescriptorPool()
-        for file in FileDescriptorSet.FromString(described).file:
-            pool.Add(file)
-    service, _, name = path.rpartition("/")
-    method = pool.FindServiceByName(service).FindMethodByName(name)
-    request = json_format.Parse(flags.get("-d", "{}"), message_factory.GetMessageClass(method.input_type)())
-    async with _channel_of(flags, address) as channel:
-        call = channel.unary_unary(
-            f"/{path}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
-        )
-        return await call(request)
-
-
-def _channel_of(flags: dict[str, str], address: str) -> Any:
-    if "-plaintext" in flags:
-        return grpc.aio.insecure_channel(address)
-    options = [("grpc.ssl_target_name_override", flags["-authority"])] if "-authority" in flags else []
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(Path(flags["-cacert"]).read_bytes()), options)
-
-
-def _sentence(errors: list[str]) -> str:
-    """The one sentence that a server says when it refuses to start."""
-    assert not [line for line in errors if "Traceback" in line]
-    (sentence,) = [line for line in errors if line.startswith("atrium: ")]
-    return sentence.removeprefix("atrium: ")
-
-
-async def _refusal(variables: dict[str, str], *options: str) -> str:
-    """The same, by the command within this process."""
-    ended = await command(variables, "serve", *options)
-    assert ended.exit_code == 1, ended.output
-    return _sentence(ended.stderr.splitlines())
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-async def test_a_port_that_is_taken_is_named(scratch: Scratch, processes: int) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        async with atrium(environment(scratch, address=address, processes=processes)) as process:
-            assert await process.end() == 1
-
-    sentence = _sentence(process.errors)
-    assert address in sentence
-    assert "ATRIUM_ADDRESS" in sentence
-
-
-async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
-    scratch: Scratch, postgres: Cluster
-) -> None:
-    async with postgres.empty() as empty:
-        for advice, variables in {
-            "run `atrium migrate bootstrap`": environment(empty),
-            "connect as atrium_app": environment(scratch, database_url=scratch.admin_url),
-            "Cannot connect to ATRIUM_DATABASE_URL": environment(scratch, database_url="postgresql://127.0.0.1:1/x"),
-            "ATRIUM_MASTER_KEY": environment(scratch, master_key=None),
-            "ATRIUM_PROCESSES": environment(scratch, processes=0),
-            "Cannot connect to ATRIUM_LISTEN_DATABASE_URL": environment(scratch, listen_database_url="nonsense"),
-            "another database than ATRIUM_DATABASE_URL": environment(scratch, listen_database_url=empty.admin_url),
-        }.items():
-            assert advice in await _refusal(variables)
-
-
-async def test_what_the_command_line_says_counts_for_more_than_the_variables(scratch: Scratch) -> None:
-    variables = environment(scratch, address="127.0.0.1:1", processes=1, admin_database_url=scratch.admin_url)
-    async with atrium(variables, "serve", "--processes", "2", "--address", "127.0.0.1:0") as process:
-        assert await process.port() > 1
-        assert len(process.servers()) == 2
-        process.send(signal.SIGTERM)
-        assert await process.end() == 0
-    assert "ATRIUM_PROCESSES" in await _refusal(variables, "--processes", "65")
-
-
-async def test_a_schema_that_is_not_there_is_refused_with_the_command_that_makes_it(postgres: Cluster) -> None:
-    async with postgres.empty() as scratch:
-        await bootstrap(scratch.admin_url)
-
-        assert "run `atrium migrate up`" in await _refusal(environment(scratch))
-
-
-async def test_a_master_key_that_is_not_the_databases_own_is_refused(scratch: Scratch) -> None:
-    async with serving(scratch.settings()):
-        pass  # makes the keys that tokens are signed with
-
-    with pytest.raises(SettingsError, match="ATRIUM_MASTER_KEY"):
-        async with serving(scratch.settings(master_key=SecretStr("B" * 43 + "="))):
-            pass
-
-
-async def test_a_port_of_the_metrics_that_is_taken_is_named(scratch: Scratch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-
-        with pytest.raises(SettingsError, match=f"ATRIUM_METRICS_ADDRESS: cannot listen on {address}"):
-            async with serving(scratch.settings(metrics_address=address)):
-                pass
 
 
 _CLIENT = """

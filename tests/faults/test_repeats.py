@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import user_pb2
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
 from tests.processes import BOUND_SECONDS, atrium, environment
@@ -21,8 +21,8 @@ from tests.servers import serving
 OTHER_MASTER_KEY = SecretStr("B" * 43 + "=")
 
 
-def _twin(key: str = "key") -> pb.CreateUserRequest:
-    return pb.CreateUserRequest(username="twin", email="twin@example.com", password=PASSWORD, idempotency_key=key)
+def _twin(key: str = "key") -> user_pb2.CreateUserRequest:
+    return user_pb2.CreateUserRequest(username="twin", email="twin@example.com", password=PASSWORD, idempotency_key=key)
 
 
 @asynccontextmanager

@@ -15,9 +15,8 @@ from uuid import UUID
 import grpc
 import pytest
 
-from atrium.identity.v1 import api_key_pb2, identity_service_pb2_grpc, role_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.identity.v1 import api_key_pb2, identity_service_pb2_grpc, password_pb2, role_pb2, session_pb2, user_pb2
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.identity.tokens import OneTimeToken
 from server.kernel.ids import uuid7
 from tests.databases import Scratch
@@ -25,7 +24,7 @@ from tests.factories.world import PASSWORD, Person, World, refused
 from tests.servers import serving
 
 CODE = grpc.StatusCode
-ROLES = identity.ListRolesRequest()
+ROLES = role_pb2.ListRolesRequest()
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'atrium listener' AND datname = current_database()"
 )
@@ -65,12 +64,12 @@ class Scene:
 
 
 async def _log_out(scene: Scene) -> None:
-    await scene.world.identity.Logout(identity.LogoutRequest(), metadata=scene.person.metadata)
+    await scene.world.identity.Logout(session_pb2.LogoutRequest(), metadata=scene.person.metadata)
 
 
 async def _make_inactive(scene: Scene) -> None:
     world, administrator, person = scene.world, scene.administrator, scene.person
-    request = identity.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
+    request = user_pb2.UpdateUserRequest(id=person.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(request, metadata=administrator.metadata)
 
 
@@ -94,24 +93,24 @@ async def _revoke_the_session(scene: Scene) -> None:
 async def _change_the_password_elsewhere(scene: Scene) -> None:
     world, person = scene.world, scene.person
     elsewhere = await world.sign_in(person.tenant, person.username)
-    request = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another good one")
+    request = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password="another good one")
     await world.identity.ChangePassword(request, metadata=elsewhere.metadata)
 
 
 async def _unassign_the_role(scene: Scene) -> None:
     world, administrator, person = scene.world, scene.administrator, scene.person
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
     for role in held.roles:
-        request = identity.UnassignRoleRequest(user_id=person.id, role_id=role.id)
+        request = role_pb2.UnassignRoleRequest(user_id=person.id, role_id=role.id)
         await world.identity.UnassignRole(request, metadata=administrator.metadata)
 
 
 async def _empty_the_role(scene: Scene) -> None:
     world, administrator, person = scene.world, scene.administrator, scene.person
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
+    held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=person.id), metadata=administrator.metadata)
     for role in held.roles:
         if not role.system:
-            request = identity.SetRolePermissionsRequest(role_id=role.id)
+            request = role_pb2.SetRolePermissionsRequest(role_id=role.id)
             await world.identity.SetRolePermissions(request, metadata=administrator.metadata)
 
 
@@ -121,22 +120,24 @@ async def _delete_the_role(scene: Scene) -> None:
 
 
 async def _let_another_role_weigh_more(scene: Scene) -> None:
-    raised = identity.UpdateRoleRequest(id=scene.extra["denying"].id, priority=90)
+    raised = role_pb2.UpdateRoleRequest(id=scene.extra["denying"].id, priority=90)
     await scene.world.identity.UpdateRole(raised, metadata=scene.administrator.metadata)
 
 
 async def _suspend_the_tenant(scene: Scene) -> None:
-    suspend = tenant.SuspendTenantRequest(id=scene.administrator.tenant_id)
+    suspend = tenant_pb2.SuspendTenantRequest(id=scene.administrator.tenant_id)
     await scene.world.tenants.SuspendTenant(suspend, metadata=(await scene.world.platform()).metadata)
 
 
 async def _delete_the_tenant(scene: Scene) -> None:
-    delete = tenant.DeleteTenantRequest(id=scene.administrator.tenant_id)
+    delete = tenant_pb2.DeleteTenantRequest(id=scene.administrator.tenant_id)
     await scene.world.tenants.DeleteTenant(delete, metadata=(await scene.world.platform()).metadata)
 
 
 async def _ask_for_a_verified_address(scene: Scene) -> None:
-    change = tenant.UpdateTenantConfigRequest(tenant_id=scene.administrator.tenant_id, require_verified_email=True)
+    change = tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=scene.administrator.tenant_id, require_verified_email=True
+    )
     await scene.world.tenants.UpdateTenantConfig(change, metadata=(await scene.world.platform()).metadata)
 
 
@@ -158,7 +159,7 @@ async def _reset_the_password(scene: Scene) -> None:
         "VALUES ($1, $2, $3, 'reset_password', $4, now() + interval '1 hour')",
         *(token.tenant_id, token.id, scene.person.id, token.hash(*user)),
     )
-    reset = identity.ResetPasswordRequest(token=str(token), new_password="another good one")
+    reset = password_pb2.ResetPasswordRequest(token=str(token), new_password="another good one")
     await scene.world.identity.ResetPassword(reset)
 
 
@@ -190,7 +191,7 @@ async def _scene(world: World, admin: Any, revoke: Any) -> Scene:
         "denying": await world.role(administrator, "roles:read", priority=10, allow=False),
     }
     for role in roles.values():
-        given = identity.AssignRoleRequest(user_id=person.id, role_id=role.id)
+        given = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role.id)
         await world.identity.AssignRole(given, metadata=administrator.metadata)
     scene = Scene(world, admin, administrator, person, person.metadata, roles)
     if revoke in (_revoke_the_key, _rotate_the_key):

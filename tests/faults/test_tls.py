@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import user_pb2
 from tests.databases import Scratch
 from tests.factories.certificates import Certificate, authority, signed_by
 from tests.factories.world import World, refused
@@ -107,7 +107,7 @@ async def test_a_service_carries_its_users_token_and_is_nobody_without_one(
             refusal = await refused(world.method(path)(GOOD[path], metadata=(("x-tenant-id", ann.tenant_id),)))
             assert (path, refusal.code) == (path, grpc.StatusCode.UNAUTHENTICATED)
         made = await world.identity.CreateUser(
-            identity.CreateUserRequest(username="lin", email="lin@example.com"), metadata=ann.metadata
+            user_pb2.CreateUserRequest(username="lin", email="lin@example.com"), metadata=ann.metadata
         )
 
     entry = await admin.fetchrow("SELECT user_id, details FROM audit_logs WHERE resource_id = $1", made.user.id)

@@ -11,9 +11,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
 from tests.rpc.methods import IDENTITY, PROMPT
@@ -122,10 +122,10 @@ async def test_nul_is_refused_with_every_field_named(world: World) -> None:
     extra = {"note": "a\0b"}
 
     for call, fields in (
-        (world.identity.Login(identity.LoginRequest(tenant="a\0", login="b\0", password="c")), ["tenant", "login"]),
+        (world.identity.Login(session_pb2.LoginRequest(tenant="a\0", login="b\0", password="c")), ["tenant", "login"]),
         (
             world.identity.UpdateUser(
-                identity.UpdateUserRequest(id=administrator.id, full_name="A\0"), metadata=administrator.metadata
+                user_pb2.UpdateUserRequest(id=administrator.id, full_name="A\0"), metadata=administrator.metadata
             ),
             ["full_name"],
         ),
@@ -137,7 +137,7 @@ async def test_nul_is_refused_with_every_field_named(world: World) -> None:
         ),
         (
             world.tenants.UpdateTenantConfig(
-                tenant.UpdateTenantConfigRequest(extra_config=extra), metadata=administrator.metadata
+                tenant_config_pb2.UpdateTenantConfigRequest(extra_config=extra), metadata=administrator.metadata
             ),
             ["extra_config.fields[...].string_value"],
         ),
@@ -155,7 +155,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_channel_lives_on(worl
 
     assert refusal.code is CODE.RESOURCE_EXHAUSTED
     _assert_tells_nothing_of_the_cause(refusal)
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 async def test_too_much_metadata_has_a_clean_answer_and_the_channel_lives_on(world: World) -> None:
@@ -167,17 +167,17 @@ async def test_too_much_metadata_has_a_clean_answer_and_the_channel_lives_on(wor
         (("x-noise-bin", bytes(20_480)),),
         (("authorization", "Bearer " + "n" * 20_480),),
     ):
-        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         assert refusal.code is CODE.RESOURCE_EXHAUSTED
         _assert_tells_nothing_of_the_cause(refusal)
-        await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 async def test_as_much_metadata_as_is_allowed_is_let_pass(world: World) -> None:
     administrator = await world.tenant()
     metadata = (*administrator.metadata, ("x-noise", "n" * 12_000))
 
-    assert (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)).user_id == administrator.id
+    assert (await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)).user_id == administrator.id
 
 
 async def test_a_method_that_is_not_there_is_unimplemented(world: World) -> None:
@@ -195,7 +195,7 @@ async def test_anything_but_one_bearer_token_is_unauthenticated(world: World) ->
         (("x-api-key", "a"), ("x-api-key", "a")),
         (("cookie", "authorization=Bearer a"),),
     ):
-        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         assert (refusal.code, refusal.reason) == (CODE.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED"), metadata
 
 
@@ -206,7 +206,7 @@ async def test_a_good_token_beside_another_is_not_good(world: World) -> None:
         (*administrator.metadata, *administrator.metadata),
         (("authorization", "Bearer x"), *administrator.metadata),
     ):
-        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=twice))
+        refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=twice))
         assert refusal.code is CODE.UNAUTHENTICATED
 
 
@@ -221,24 +221,25 @@ async def test_a_tenants_id_in_a_header_or_a_body_moves_nobody_out_of_their_tena
             ("tid", other.tenant_id),
         )
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=claiming(own))
-    users = await world.identity.ListUsers(identity.ListUsersRequest(), metadata=claiming(own))
-    mine = await world.tenants.GetTenant(tenant.GetTenantRequest(), metadata=claiming(own))
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=claiming(own))
+    users = await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=claiming(own))
+    mine = await world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), metadata=claiming(own))
     foreign = await refused(
         world.tenants.UpdateTenantConfig(
-            tenant.UpdateTenantConfigRequest(tenant_id=other.tenant_id, temperature=1.5), metadata=claiming(own)
+            tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=other.tenant_id, temperature=1.5),
+            metadata=claiming(own),
         )
     )
     made = await world.identity.CreateUser(
-        identity.CreateUserRequest(username="new", email="new@example.com"), metadata=claiming(own)
+        user_pb2.CreateUserRequest(username="new", email="new@example.com"), metadata=claiming(own)
     )
 
     assert (me.tenant_id, mine.tenant.id) == (own.tenant_id, own.tenant_id)
     assert [found.id for found in users.users] == [own.id]
     assert foreign.code is CODE.NOT_FOUND
-    config = await world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), metadata=other.metadata)
+    config = await world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), metadata=other.metadata)
     assert config.config.temperature != 1.5
-    theirs = await world.identity.ListUsers(identity.ListUsersRequest(), metadata=other.metadata)
+    theirs = await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=other.metadata)
     assert made.user.id not in {found.id for found in theirs.users}
 
 

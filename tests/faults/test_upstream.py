@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from tests.databases import Cluster, Scratch
@@ -467,7 +467,7 @@ async def test_no_database_connection_is_held_while_models_answer(upstream: Upst
 
     async with asyncio.timeout(NOT_FOR_EVER):
         answer = await upstream.world.models.Chat(_chat(quick), metadata=metadata)
-        await upstream.world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata)
+        await upstream.world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
 
     assert answer.message.content == "t0 t1 t2 "
     assert all(not stream.done() for stream in streams)
@@ -525,7 +525,7 @@ async def _held_back(upstream: Upstream, exchange: Any) -> int:
         await exchange.connection.full.wait()
         sent = exchange.tokens
         for _ in range(20):
-            await upstream.world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=upstream.person.metadata)
+            await upstream.world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=upstream.person.metadata)
         if sent == exchange.tokens:
             return sent
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import pytest
@@ -14,17 +13,15 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import call_log_pb2, route_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.prompt.v1 import label_pb2, prompt_service_pb2, template_pb2, version_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Cluster
 from tests.factories.world import Person, Refusal, World, refused
+from tests.isolation.sides import TABLES, Side, Tenant
 from tests.servers import serving
-
-Result = TypeVar("Result")
 
 ACTIVE, INACTIVE = user_pb2.User.STATE_ACTIVE, user_pb2.User.STATE_INACTIVE
 PERMISSIONS = ["call_logs:read", "models:execute", "models:read", "roles:read", "users:read"]
@@ -33,60 +30,6 @@ PERMISSIONS = ["call_logs:read", "models:execute", "models:read", "roles:read", 
 NAMES = st.sampled_from(["ann", "bob", "cy", "dee"])
 SIDES = st.integers(0, 1)
 PICKS = st.integers(0, 999)
-
-_TABLES = """
-SELECT c.relname, a.attname FROM pg_class c
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-"""
-
-
-class Side:
-    """One server for every example: the loop it runs on, and a connection that sees every row."""
-
-    def __init__(self, runner: asyncio.Runner, world: World, admin: Any, tables: list[tuple[str, str]]) -> None:
-        self._runner = runner
-        self.world = world
-        self._admin = admin
-        self._digests = " UNION ALL ".join(
-            f"SELECT '{table}' AS name, {column}::text AS tenant, "
-            f"md5(string_agg(t::text, '|' ORDER BY t::text)) AS digest FROM {table} t GROUP BY {column}"
-            for table, column in tables
-        )
-
-    def run(self, work: Awaitable[Result]) -> Result:
-        """The outcome of what is awaited, on the loop of the server."""
-
-        async def awaited() -> Result:
-            return await work
-
-        return self._runner.run(awaited())
-
-    def rows(self) -> dict[tuple[str, str], str]:
-        """What each tenant has in each table, in short."""
-        found = self.run(self._admin.fetch(self._digests))
-        return {(row["tenant"], row["name"]): row["digest"] for row in found}
-
-
-@dataclass
-class Tenant:
-    """What a tenant must find when it looks: its administrator, and every object by its id."""
-
-    administrator: Person
-    users: dict[str, tuple[str, str, int]] = field(default_factory=dict)
-    roles: dict[str, tuple[str, str, frozenset[str]]] = field(default_factory=dict)
-    held: dict[str, frozenset[str]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    config: tuple[float, int] = (0.0, 0)
-    made: list[str] = field(default_factory=list)
-    """The roles of its own making, oldest first."""
-    deleted: dict[str, tuple[tuple[str, str, int], frozenset[str]]] = field(default_factory=dict)
-    """Users, and the roles that they hold when they are back."""
-    keys: list[str] = field(default_factory=list)
-    default_roles: frozenset[str] = frozenset()
-    templates: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Names and newest versions."""
-    routes: dict[str, str] = field(default_factory=dict)
 
 
 class Tenants(RuleBasedStateMachine):
@@ -111,23 +54,23 @@ class Tenants(RuleBasedStateMachine):
         self.before = self.server.rows()
 
     def _roles_of(self, administrator: Person) -> list[Any]:
-        request = identity.ListRolesRequest()
+        request = role_pb2.ListRolesRequest()
         reply = self.server.run(self.server.world.identity.ListRoles(request, metadata=administrator.metadata))
         return list(reply.roles)
 
     async def _look(self, administrator: Person) -> Tenant:
         """Everything that the tenant is shown."""
         world, who = self.server.world, {"metadata": administrator.metadata}
-        users = (await world.identity.ListUsers(identity.ListUsersRequest(page_size=1000), **who)).users
-        roles = (await world.identity.ListRoles(identity.ListRolesRequest(page_size=1000), **who)).roles
+        users = (await world.identity.ListUsers(user_pb2.ListUsersRequest(page_size=1000), **who)).users
+        roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(page_size=1000), **who)).roles
         logs = (await world.models.ListCallLogs(model.ListCallLogsRequest(page_size=1000), **who)).call_logs
-        config = (await world.tenants.GetTenantConfig(tenant.GetTenantConfigRequest(), **who)).config
-        own = (await world.tenants.GetTenant(tenant.GetTenantRequest(), **who)).tenant
+        config = (await world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), **who)).config
+        own = (await world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), **who)).tenant
         templates = (await world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who)).templates
         routes = (await world.models.ListRoutes(route_pb2.ListRoutesRequest(), **who)).routes
         held = {}
         for user in users:
-            request = identity.ListRolesRequest(user_id=user.id)
+            request = role_pb2.ListRolesRequest(user_id=user.id)
             held[user.id] = frozenset(role.id for role in (await world.identity.ListRoles(request, **who)).roles)
         assert (own.id, config.tenant_id) == (administrator.tenant_id, administrator.tenant_id)
         return Tenant(
@@ -166,7 +109,7 @@ class Tenants(RuleBasedStateMachine):
     @rule(side=SIDES, name=NAMES)
     def create_user(self, side: int, name: str) -> None:
         own = self.tenants[side]
-        request = identity.CreateUserRequest(username=name, email=f"{name}@example.com")
+        request = user_pb2.CreateUserRequest(username=name, email=f"{name}@example.com")
         if name in {username for username, *_ in own.users.values()}:
             refusal = self._refused(side, self.server.world.identity.CreateUser, request)
             assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
@@ -181,7 +124,7 @@ class Tenants(RuleBasedStateMachine):
         user_id = _picked(own.users, pick)
         if user_id == own.administrator.id:
             state = ACTIVE
-        request = identity.UpdateUserRequest(id=user_id, full_name=full_name, state=state)
+        request = user_pb2.UpdateUserRequest(id=user_id, full_name=full_name, state=state)
         self._call(side, self.server.world.identity.UpdateUser, request)
         own.users[user_id] = (own.users[user_id][0], full_name, state)
 
@@ -216,7 +159,7 @@ class Tenants(RuleBasedStateMachine):
         own, people = self.tenants[side], self.server.world.identity
         made = self._call(side, people.CreateApiKey, api_key_pb2.CreateApiKeyRequest(name="key", scopes=[scope]))
         metadata = (("x-api-key", made.secret), ("x-tenant-id", self.tenants[1 - side].administrator.tenant_id))
-        me = self.server.run(people.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        me = self.server.run(people.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         assert (me.tenant_id, me.user_id) == (own.administrator.tenant_id, own.administrator.id)
         own.keys.append(made.api_key.id)
         while (
@@ -229,7 +172,7 @@ class Tenants(RuleBasedStateMachine):
     @rule(side=SIDES, code=NAMES)
     def create_role(self, side: int, code: str) -> None:
         own = self.tenants[side]
-        request = identity.CreateRoleRequest(name="Made", code=code)
+        request = role_pb2.CreateRoleRequest(name="Made", code=code)
         if code in {known for known, *_ in own.roles.values()}:
             assert self._refused(side, self.server.world.identity.CreateRole, request).reason == "ROLE_CODE_TAKEN"
         else:
@@ -243,9 +186,9 @@ class Tenants(RuleBasedStateMachine):
         if not own.made:
             return
         role_id = own.made[pick % len(own.made)]
-        self._call(side, self.server.world.identity.UpdateRole, identity.UpdateRoleRequest(id=role_id, name=name))
+        self._call(side, self.server.world.identity.UpdateRole, role_pb2.UpdateRoleRequest(id=role_id, name=name))
         entries = [role_pb2.RolePermission(permission=it, effect=role_pb2.EFFECT_ALLOW) for it in sorted(permissions)]
-        request = identity.SetRolePermissionsRequest(role_id=role_id, permissions=entries)
+        request = role_pb2.SetRolePermissionsRequest(role_id=role_id, permissions=entries)
         self._call(side, self.server.world.identity.SetRolePermissions, request)
         own.roles[role_id] = (own.roles[role_id][0], name, frozenset(permissions))
 
@@ -257,9 +200,9 @@ class Tenants(RuleBasedStateMachine):
         user_id, role_id = _picked(own.users, user), own.made[role % len(own.made)]
         ids = {"user_id": user_id, "role_id": role_id}
         if role_id in own.held[user_id]:
-            self._call(side, self.server.world.identity.UnassignRole, identity.UnassignRoleRequest(**ids))
+            self._call(side, self.server.world.identity.UnassignRole, role_pb2.UnassignRoleRequest(**ids))
         else:
-            self._call(side, self.server.world.identity.AssignRole, identity.AssignRoleRequest(**ids))
+            self._call(side, self.server.world.identity.AssignRole, role_pb2.AssignRoleRequest(**ids))
         own.held[user_id] ^= {role_id}
 
     @rule(side=SIDES, text=NAMES)
@@ -305,7 +248,7 @@ class Tenants(RuleBasedStateMachine):
 
     @rule(side=SIDES, temperature=st.sampled_from([0.0, 0.5, 1.5]), most=st.integers(1, 4096))
     def update_config(self, side: int, temperature: float, most: int) -> None:
-        request = tenant.UpdateTenantConfigRequest(temperature=temperature, max_tokens_per_request=most)
+        request = tenant_config_pb2.UpdateTenantConfigRequest(temperature=temperature, max_tokens_per_request=most)
         self._call(side, self.server.world.tenants.UpdateTenantConfig, request)
         self.tenants[side].config = (temperature, most)
 
@@ -318,18 +261,18 @@ class Tenants(RuleBasedStateMachine):
         user_id, role_id = _picked(other.users, user), _picked(other.roles, role)
         own_user_id, own_role_id = _picked(own.users, own_user), _picked(own.roles, own_role)
         attempts: list[tuple[Callable[..., Any], Any]] = [
-            (users.GetUser, identity.GetUserRequest(id=user_id)),
-            (users.UpdateUser, identity.UpdateUserRequest(id=user_id, full_name="Mallory")),
-            (users.ListRoles, identity.ListRolesRequest(user_id=user_id)),
-            (users.CheckPermission, identity.CheckPermissionRequest(user_id=user_id, permissions=["users:read"])),
-            (users.GetRole, identity.GetRoleRequest(id=role_id)),
-            (users.UpdateRole, identity.UpdateRoleRequest(id=role_id, name="Mallory")),
-            (users.SetRolePermissions, identity.SetRolePermissionsRequest(role_id=role_id)),
-            (users.AssignRole, identity.AssignRoleRequest(user_id=user_id, role_id=role_id)),
-            (users.AssignRole, identity.AssignRoleRequest(user_id=user_id, role_id=own_role_id)),
-            (users.AssignRole, identity.AssignRoleRequest(user_id=own_user_id, role_id=role_id)),
-            (users.UnassignRole, identity.UnassignRoleRequest(user_id=user_id, role_id=role_id)),
-            (users.UnassignRole, identity.UnassignRoleRequest(user_id=own_user_id, role_id=role_id)),
+            (users.GetUser, user_pb2.GetUserRequest(id=user_id)),
+            (users.UpdateUser, user_pb2.UpdateUserRequest(id=user_id, full_name="Mallory")),
+            (users.ListRoles, role_pb2.ListRolesRequest(user_id=user_id)),
+            (users.CheckPermission, permission_pb2.CheckPermissionRequest(user_id=user_id, permissions=["users:read"])),
+            (users.GetRole, role_pb2.GetRoleRequest(id=role_id)),
+            (users.UpdateRole, role_pb2.UpdateRoleRequest(id=role_id, name="Mallory")),
+            (users.SetRolePermissions, role_pb2.SetRolePermissionsRequest(role_id=role_id)),
+            (users.AssignRole, role_pb2.AssignRoleRequest(user_id=user_id, role_id=role_id)),
+            (users.AssignRole, role_pb2.AssignRoleRequest(user_id=user_id, role_id=own_role_id)),
+            (users.AssignRole, role_pb2.AssignRoleRequest(user_id=own_user_id, role_id=role_id)),
+            (users.UnassignRole, role_pb2.UnassignRoleRequest(user_id=user_id, role_id=role_id)),
+            (users.UnassignRole, role_pb2.UnassignRoleRequest(user_id=own_user_id, role_id=role_id)),
             (users.DeleteUser, user_pb2.DeleteUserRequest(id=user_id)),
             (users.RestoreUser, user_pb2.RestoreUserRequest(id=user_id)),
             (users.LockUser, user_pb2.LockUserRequest(id=user_id)),
@@ -359,10 +302,13 @@ class Tenants(RuleBasedStateMachine):
                 (models.DeleteRoute, route_pb2.DeleteRouteRequest(id=route_id))
                 for route_id in sorted(other.routes)[-1:]
             ),
-            (tenants.GetTenant, tenant.GetTenantRequest(id=theirs)),
-            (tenants.UpdateTenant, tenant.UpdateTenantRequest(id=theirs, name="Mallory")),
-            (tenants.GetTenantConfig, tenant.GetTenantConfigRequest(tenant_id=theirs)),
-            (tenants.UpdateTenantConfig, tenant.UpdateTenantConfigRequest(tenant_id=theirs, temperature=2.0)),
+            (tenants.GetTenant, tenant_pb2.GetTenantRequest(id=theirs)),
+            (tenants.UpdateTenant, tenant_pb2.UpdateTenantRequest(id=theirs, name="Mallory")),
+            (tenants.GetTenantConfig, tenant_config_pb2.GetTenantConfigRequest(tenant_id=theirs)),
+            (
+                tenants.UpdateTenantConfig,
+                tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=theirs, temperature=2.0),
+            ),
         ]
         for method, request in attempts:
             refusal = self._refused(side, method, request)
@@ -373,9 +319,9 @@ class Tenants(RuleBasedStateMachine):
 
     @rule(side=SIDES)
     def continue_their_list(self, side: int) -> None:
-        request = identity.ListRolesRequest(page_size=1)
+        request = role_pb2.ListRolesRequest(page_size=1)
         token = self._call(1 - side, self.server.world.identity.ListRoles, request).next_page_token
-        following = identity.ListRolesRequest(page_size=1, page_token=token)
+        following = role_pb2.ListRolesRequest(page_size=1, page_token=token)
         assert self._refused(side, self.server.world.identity.ListRoles, following).reason == "PAGE_TOKEN_INVALID"
 
     @invariant()
@@ -408,7 +354,7 @@ async def _running(postgres: Cluster) -> AsyncIterator[tuple[World, Any, list[tu
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         world = World(channel, administrator)
         await world.platform()
-        yield world, admin, [tuple(row) for row in await admin.fetch(_TABLES)]
+        yield world, admin, [tuple(row) for row in await admin.fetch(TABLES)]
 
 
 @pytest.fixture

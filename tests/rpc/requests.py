@@ -8,13 +8,21 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import (
+    api_key_pb2,
+    email_verification_pb2,
+    password_pb2,
+    permission_pb2,
+    role_pb2,
+    session_pb2,
+    user_pb2,
+)
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
+from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
 from tests.rpc.methods import IDENTITY, MODEL, PROMPT, TENANT
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -44,44 +52,44 @@ _BY_ID: dict[str, Any] = {
     "RevokeApiKey": api_key_pb2.RevokeApiKeyRequest,
 }
 _TENANT_BY_ID: dict[str, Any] = {
-    "SuspendTenant": tenant.SuspendTenantRequest,
-    "ActivateTenant": tenant.ActivateTenantRequest,
-    "DeleteTenant": tenant.DeleteTenantRequest,
-    "RestoreTenant": tenant.RestoreTenantRequest,
-    "PurgeTenant": tenant.PurgeTenantRequest,
+    "SuspendTenant": tenant_pb2.SuspendTenantRequest,
+    "ActivateTenant": tenant_pb2.ActivateTenantRequest,
+    "DeleteTenant": tenant_pb2.DeleteTenantRequest,
+    "RestoreTenant": tenant_pb2.RestoreTenantRequest,
+    "PurgeTenant": tenant_pb2.PurgeTenantRequest,
 }
 
 MALFORMED: dict[str, Malformed] = {
-    IDENTITY + "Login": Malformed(identity.LoginRequest(tenant="x" * 64), ("tenant", "login", "password")),
-    IDENTITY + "RefreshToken": Malformed(identity.RefreshTokenRequest(), ("refresh_token",)),
+    IDENTITY + "Login": Malformed(session_pb2.LoginRequest(tenant="x" * 64), ("tenant", "login", "password")),
+    IDENTITY + "RefreshToken": Malformed(session_pb2.RefreshTokenRequest(), ("refresh_token",)),
     IDENTITY + "ChangePassword": Malformed(
-        identity.ChangePasswordRequest(new_password="short"), ("current_password", "new_password")
+        password_pb2.ChangePasswordRequest(new_password="short"), ("current_password", "new_password")
     ),
     IDENTITY + "CreateUser": Malformed(
-        identity.CreateUserRequest(username="a b", email="nobody", timezone="/"), ("username", "email", "timezone")
+        user_pb2.CreateUserRequest(username="a b", email="nobody", timezone="/"), ("username", "email", "timezone")
     ),
-    IDENTITY + "GetUser": Malformed(identity.GetUserRequest(id="1"), ("id",)),
-    IDENTITY + "ListUsers": Malformed(identity.ListUsersRequest(page_size=-1, state=99), ("page_size", "state")),
+    IDENTITY + "GetUser": Malformed(user_pb2.GetUserRequest(id="1"), ("id",)),
+    IDENTITY + "ListUsers": Malformed(user_pb2.ListUsersRequest(page_size=-1, state=99), ("page_size", "state")),
     IDENTITY + "UpdateUser": Malformed(
-        identity.UpdateUserRequest(id="1", update_mask={"paths": ["password_hash"]}), ("id", "update_mask")
+        user_pb2.UpdateUserRequest(id="1", update_mask={"paths": ["password_hash"]}), ("id", "update_mask")
     ),
     IDENTITY + "CreateRole": Malformed(
-        identity.CreateRoleRequest(name=" ", code="A", priority=-1), ("name", "code", "priority")
+        role_pb2.CreateRoleRequest(name=" ", code="A", priority=-1), ("name", "code", "priority")
     ),
-    IDENTITY + "GetRole": Malformed(identity.GetRoleRequest(), ("id",)),
-    IDENTITY + "ListRoles": Malformed(identity.ListRolesRequest(page_size=-1, user_id="1"), ("page_size", "user_id")),
-    IDENTITY + "UpdateRole": Malformed(identity.UpdateRoleRequest(id="1", priority=2000), ("id", "priority")),
-    IDENTITY + "SetRolePermissions": Malformed(identity.SetRolePermissionsRequest(role_id="1"), ("role_id",)),
-    IDENTITY + "AssignRole": Malformed(identity.AssignRoleRequest(user_id="1"), ("user_id", "role_id")),
-    IDENTITY + "UnassignRole": Malformed(identity.UnassignRoleRequest(user_id="1"), ("user_id", "role_id")),
-    IDENTITY + "CheckPermission": Malformed(identity.CheckPermissionRequest(), ("permissions",)),
+    IDENTITY + "GetRole": Malformed(role_pb2.GetRoleRequest(), ("id",)),
+    IDENTITY + "ListRoles": Malformed(role_pb2.ListRolesRequest(page_size=-1, user_id="1"), ("page_size", "user_id")),
+    IDENTITY + "UpdateRole": Malformed(role_pb2.UpdateRoleRequest(id="1", priority=2000), ("id", "priority")),
+    IDENTITY + "SetRolePermissions": Malformed(role_pb2.SetRolePermissionsRequest(role_id="1"), ("role_id",)),
+    IDENTITY + "AssignRole": Malformed(role_pb2.AssignRoleRequest(user_id="1"), ("user_id", "role_id")),
+    IDENTITY + "UnassignRole": Malformed(role_pb2.UnassignRoleRequest(user_id="1"), ("user_id", "role_id")),
+    IDENTITY + "CheckPermission": Malformed(permission_pb2.CheckPermissionRequest(), ("permissions",)),
     IDENTITY + "RequestPasswordReset": Malformed(
-        identity.RequestPasswordResetRequest(tenant="x" * 64), ("tenant", "login")
+        password_pb2.RequestPasswordResetRequest(tenant="x" * 64), ("tenant", "login")
     ),
     IDENTITY + "ResetPassword": Malformed(
-        identity.ResetPasswordRequest(new_password="short"), ("token", "new_password")
+        password_pb2.ResetPasswordRequest(new_password="short"), ("token", "new_password")
     ),
-    IDENTITY + "VerifyEmail": Malformed(identity.VerifyEmailRequest(), ("token",)),
+    IDENTITY + "VerifyEmail": Malformed(email_verification_pb2.VerifyEmailRequest(), ("token",)),
     **{IDENTITY + name: Malformed(make(id="1"), ("id",)) for name, make in _BY_ID.items()},
     **{TENANT + name: Malformed(make(id="1"), ("id",)) for name, make in _TENANT_BY_ID.items()},
     IDENTITY + "ListSessions": Malformed(
@@ -108,17 +116,19 @@ MALFORMED: dict[str, Malformed] = {
     IDENTITY + "RotateApiKey": Malformed(
         api_key_pb2.RotateApiKeyRequest(id="1", grace={"seconds": 10**8}), ("id", "grace")
     ),
-    TENANT + "GetUsage": Malformed(tenant.GetUsageRequest(tenant_id="1"), ("tenant_id",)),
-    TENANT + "ExportTenant": Malformed(tenant.ExportTenantRequest(tenant_id="1"), ("tenant_id",)),
+    TENANT + "GetUsage": Malformed(tenant_usage_pb2.GetUsageRequest(tenant_id="1"), ("tenant_id",)),
+    TENANT + "ExportTenant": Malformed(export_pb2.ExportTenantRequest(tenant_id="1"), ("tenant_id",)),
     TENANT + "CreateTenant": Malformed(
-        tenant.CreateTenantRequest(slug="-a", name="", tier=9), ("slug", "name", "tier", "administrator")
+        tenant_pb2.CreateTenantRequest(slug="-a", name="", tier=9), ("slug", "name", "tier", "administrator")
     ),
-    TENANT + "GetTenant": Malformed(tenant.GetTenantRequest(id="1"), ("id",)),
-    TENANT + "ListTenants": Malformed(tenant.ListTenantsRequest(page_size=-5), ("page_size",)),
-    TENANT + "UpdateTenant": Malformed(tenant.UpdateTenantRequest(id="1", contact_email="x"), ("id", "contact_email")),
-    TENANT + "GetTenantConfig": Malformed(tenant.GetTenantConfigRequest(tenant_id="1"), ("tenant_id",)),
+    TENANT + "GetTenant": Malformed(tenant_pb2.GetTenantRequest(id="1"), ("id",)),
+    TENANT + "ListTenants": Malformed(tenant_pb2.ListTenantsRequest(page_size=-5), ("page_size",)),
+    TENANT + "UpdateTenant": Malformed(
+        tenant_pb2.UpdateTenantRequest(id="1", contact_email="x"), ("id", "contact_email")
+    ),
+    TENANT + "GetTenantConfig": Malformed(tenant_config_pb2.GetTenantConfigRequest(tenant_id="1"), ("tenant_id",)),
     TENANT + "UpdateTenantConfig": Malformed(
-        tenant.UpdateTenantConfigRequest(temperature=2.5, max_tokens_per_request=0),
+        tenant_config_pb2.UpdateTenantConfigRequest(temperature=2.5, max_tokens_per_request=0),
         ("max_tokens_per_request", "temperature"),
     ),
     MODEL + "ListModels": Malformed(model.ListModelsRequest(page_size=-1, type=9), ("page_size", "type")),
@@ -204,10 +214,12 @@ MALFORMED: dict[str, Malformed] = {
 """Requests without a field, such as Logout, cannot be malformed."""
 
 BY_USER: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "GetUser": lambda it: identity.GetUserRequest(id=it),
-    IDENTITY + "UpdateUser": lambda it: identity.UpdateUserRequest(id=it, full_name="Mallory"),
-    IDENTITY + "ListRoles": lambda it: identity.ListRolesRequest(user_id=it),
-    IDENTITY + "CheckPermission": lambda it: identity.CheckPermissionRequest(user_id=it, permissions=["users:read"]),
+    IDENTITY + "GetUser": lambda it: user_pb2.GetUserRequest(id=it),
+    IDENTITY + "UpdateUser": lambda it: user_pb2.UpdateUserRequest(id=it, full_name="Mallory"),
+    IDENTITY + "ListRoles": lambda it: role_pb2.ListRolesRequest(user_id=it),
+    IDENTITY + "CheckPermission": lambda it: permission_pb2.CheckPermissionRequest(
+        user_id=it, permissions=["users:read"]
+    ),
     IDENTITY + "DeleteUser": lambda it: user_pb2.DeleteUserRequest(id=it),
     IDENTITY + "RestoreUser": lambda it: user_pb2.RestoreUserRequest(id=it),
     IDENTITY + "LockUser": lambda it: user_pb2.LockUserRequest(id=it),
@@ -217,19 +229,19 @@ BY_USER: dict[str, Callable[[str], Message]] = {
     IDENTITY + "CreateApiKey": lambda it: api_key_pb2.CreateApiKeyRequest(
         name="key", user_id=it, scopes=["users:read"]
     ),
-    IDENTITY + "AssignRole": lambda it: identity.AssignRoleRequest(user_id=it, role_id=_NO_ID),
-    IDENTITY + "UnassignRole": lambda it: identity.UnassignRoleRequest(user_id=it, role_id=_NO_ID),
+    IDENTITY + "AssignRole": lambda it: role_pb2.AssignRoleRequest(user_id=it, role_id=_NO_ID),
+    IDENTITY + "UnassignRole": lambda it: role_pb2.UnassignRoleRequest(user_id=it, role_id=_NO_ID),
     MODEL + "SetModelLimits": lambda it: usage_pb2.SetModelLimitsRequest(user_id=it),
     MODEL + "GetModelLimits": lambda it: usage_pb2.GetModelLimitsRequest(user_id=it),
 }
 BY_ROLE: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "GetRole": lambda it: identity.GetRoleRequest(id=it),
-    IDENTITY + "UpdateRole": lambda it: identity.UpdateRoleRequest(id=it, name="Mine"),
-    IDENTITY + "SetRolePermissions": lambda it: identity.SetRolePermissionsRequest(role_id=it),
+    IDENTITY + "GetRole": lambda it: role_pb2.GetRoleRequest(id=it),
+    IDENTITY + "UpdateRole": lambda it: role_pb2.UpdateRoleRequest(id=it, name="Mine"),
+    IDENTITY + "SetRolePermissions": lambda it: role_pb2.SetRolePermissionsRequest(role_id=it),
     IDENTITY + "DeleteRole": lambda it: role_pb2.DeleteRoleRequest(id=it),
     IDENTITY + "RestoreRole": lambda it: role_pb2.RestoreRoleRequest(id=it),
-    IDENTITY + "AssignRole": lambda it: identity.AssignRoleRequest(user_id=_NO_ID, role_id=it),
-    IDENTITY + "UnassignRole": lambda it: identity.UnassignRoleRequest(user_id=_NO_ID, role_id=it),
+    IDENTITY + "AssignRole": lambda it: role_pb2.AssignRoleRequest(user_id=_NO_ID, role_id=it),
+    IDENTITY + "UnassignRole": lambda it: role_pb2.UnassignRoleRequest(user_id=_NO_ID, role_id=it),
 }
 BY_SESSION: dict[str, Callable[[str], Message]] = {
     IDENTITY + "RevokeSession": lambda it: session_pb2.RevokeSessionRequest(id=it),
@@ -286,12 +298,14 @@ BY_GENERATION: dict[str, Callable[[str], Message]] = {
     MODEL + "CancelGeneration": lambda it: model.CancelGenerationRequest(generation_id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
-    TENANT + "GetTenant": lambda it: tenant.GetTenantRequest(id=it),
-    TENANT + "UpdateTenant": lambda it: tenant.UpdateTenantRequest(id=it, name="Mine"),
-    TENANT + "GetTenantConfig": lambda it: tenant.GetTenantConfigRequest(tenant_id=it),
-    TENANT + "UpdateTenantConfig": lambda it: tenant.UpdateTenantConfigRequest(tenant_id=it, temperature=1.0),
-    TENANT + "GetUsage": lambda it: tenant.GetUsageRequest(tenant_id=it),
-    TENANT + "ExportTenant": lambda it: tenant.ExportTenantRequest(tenant_id=it),
+    TENANT + "GetTenant": lambda it: tenant_pb2.GetTenantRequest(id=it),
+    TENANT + "UpdateTenant": lambda it: tenant_pb2.UpdateTenantRequest(id=it, name="Mine"),
+    TENANT + "GetTenantConfig": lambda it: tenant_config_pb2.GetTenantConfigRequest(tenant_id=it),
+    TENANT + "UpdateTenantConfig": lambda it: tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=it, temperature=1.0
+    ),
+    TENANT + "GetUsage": lambda it: tenant_usage_pb2.GetUsageRequest(tenant_id=it),
+    TENANT + "ExportTenant": lambda it: export_pb2.ExportTenantRequest(tenant_id=it),
 }
 
 BY_ID = {
@@ -341,28 +355,30 @@ NO_OBJECT = {
 """Fields that are called ids, by method, and why no object of a tenant's is looked up by them."""
 
 GOOD: dict[str, Message] = {
-    IDENTITY + "Login": identity.LoginRequest(tenant="none", login="none", password="none"),
-    IDENTITY + "RefreshToken": identity.RefreshTokenRequest(refresh_token="none"),
-    IDENTITY + "Logout": identity.LogoutRequest(),
-    IDENTITY + "WhoAmI": identity.WhoAmIRequest(),
-    IDENTITY + "GetJwks": identity.GetJwksRequest(),
-    IDENTITY + "ChangePassword": identity.ChangePasswordRequest(current_password="wrong", new_password="long enough"),
-    IDENTITY + "CreateUser": identity.CreateUserRequest(username="new", email="new@example.com"),
-    IDENTITY + "ListUsers": identity.ListUsersRequest(),
-    IDENTITY + "CreateRole": identity.CreateRoleRequest(name="New", code="new"),
-    IDENTITY + "ListPermissions": identity.ListPermissionsRequest(),
-    IDENTITY + "RequestPasswordReset": identity.RequestPasswordResetRequest(tenant="none", login="none"),
-    IDENTITY + "ResetPassword": identity.ResetPasswordRequest(token="none", new_password="long enough"),
-    IDENTITY + "RequestEmailVerification": identity.RequestEmailVerificationRequest(),
-    IDENTITY + "VerifyEmail": identity.VerifyEmailRequest(token="none"),
-    TENANT + "CreateTenant": tenant.CreateTenantRequest(
+    IDENTITY + "Login": session_pb2.LoginRequest(tenant="none", login="none", password="none"),
+    IDENTITY + "RefreshToken": session_pb2.RefreshTokenRequest(refresh_token="none"),
+    IDENTITY + "Logout": session_pb2.LogoutRequest(),
+    IDENTITY + "WhoAmI": session_pb2.WhoAmIRequest(),
+    IDENTITY + "GetJwks": session_pb2.GetJwksRequest(),
+    IDENTITY + "ChangePassword": password_pb2.ChangePasswordRequest(
+        current_password="wrong", new_password="long enough"
+    ),
+    IDENTITY + "CreateUser": user_pb2.CreateUserRequest(username="new", email="new@example.com"),
+    IDENTITY + "ListUsers": user_pb2.ListUsersRequest(),
+    IDENTITY + "CreateRole": role_pb2.CreateRoleRequest(name="New", code="new"),
+    IDENTITY + "ListPermissions": permission_pb2.ListPermissionsRequest(),
+    IDENTITY + "RequestPasswordReset": password_pb2.RequestPasswordResetRequest(tenant="none", login="none"),
+    IDENTITY + "ResetPassword": password_pb2.ResetPasswordRequest(token="none", new_password="long enough"),
+    IDENTITY + "RequestEmailVerification": email_verification_pb2.RequestEmailVerificationRequest(),
+    IDENTITY + "VerifyEmail": email_verification_pb2.VerifyEmailRequest(token="none"),
+    TENANT + "CreateTenant": tenant_pb2.CreateTenantRequest(
         slug="new",
         name="New",
-        administrator=tenant.CreateTenantRequest.Administrator(
+        administrator=tenant_pb2.CreateTenantRequest.Administrator(
             username="admin", email="admin@example.com", password="long enough"
         ),
     ),
-    TENANT + "ListTenants": tenant.ListTenantsRequest(),
+    TENANT + "ListTenants": tenant_pb2.ListTenantsRequest(),
     MODEL + "ListModels": model.ListModelsRequest(),
     MODEL + "GetModel": model.GetModelRequest(id=SOME_ID),
     MODEL + "CreateModel": model.CreateModelRequest(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import role_pb2, user_pb2
 from tests.factories.world import Person, World, refused
 
@@ -15,12 +14,12 @@ LATER = {"seconds": 4_102_444_800}
 
 
 async def _role_id(world: World, by: Person, code: str) -> str:
-    roles = (await world.identity.ListRoles(pb.ListRolesRequest(), metadata=by.metadata)).roles
+    roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=by.metadata)).roles
     return next(str(role.id) for role in roles if role.code == code)
 
 
 async def _assign(world: World, by: Person, user_id: str, role_id: str, **fields: Any) -> None:
-    request = pb.AssignRoleRequest(user_id=user_id, role_id=role_id, **fields)
+    request = role_pb2.AssignRoleRequest(user_id=user_id, role_id=role_id, **fields)
     await world.identity.AssignRole(request, metadata=by.metadata)
 
 
@@ -35,22 +34,22 @@ async def test_a_role_that_outweighs_a_denial_of_the_last_administrators_stays(w
     by = {"user_id": administrator.id, "role_id": allows.id}
     call = {
         "delete": lambda: person.DeleteRole(role_pb2.DeleteRoleRequest(id=allows.id), **who),
-        "unassign": lambda: person.UnassignRole(pb.UnassignRoleRequest(**by), **who),
-        "expire": lambda: person.AssignRole(pb.AssignRoleRequest(**by, expire_time=LATER), **who),
-        "lower": lambda: person.UpdateRole(pb.UpdateRoleRequest(id=allows.id, priority=400), **who),
-        "empty": lambda: person.SetRolePermissions(pb.SetRolePermissionsRequest(role_id=allows.id), **who),
+        "unassign": lambda: person.UnassignRole(role_pb2.UnassignRoleRequest(**by), **who),
+        "expire": lambda: person.AssignRole(role_pb2.AssignRoleRequest(**by, expire_time=LATER), **who),
+        "lower": lambda: person.UpdateRole(role_pb2.UpdateRoleRequest(id=allows.id, priority=400), **who),
+        "empty": lambda: person.SetRolePermissions(role_pb2.SetRolePermissionsRequest(role_id=allows.id), **who),
     }[how]
 
     refusal = await refused(call())
 
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
-    await person.ListUsers(pb.ListUsersRequest(), **who)
+    await person.ListUsers(user_pb2.ListUsersRequest(), **who)
 
 
 async def test_the_last_administrator_is_not_denied_for_a_time_either(world: World) -> None:
     administrator = await world.tenant()
     denies = await world.role(administrator, "users:manage", priority=500, allow=False)
-    request = pb.AssignRoleRequest(user_id=administrator.id, role_id=denies.id, expire_time=LATER)
+    request = role_pb2.AssignRoleRequest(user_id=administrator.id, role_id=denies.id, expire_time=LATER)
 
     refusal = await refused(world.identity.AssignRole(request, metadata=administrator.metadata))
 
@@ -62,7 +61,7 @@ async def test_a_denial_that_outlives_what_outweighs_it_counts(world: World) -> 
     allows = await world.role(administrator, "users:manage", priority=600)
     denies = await world.role(administrator, "users:manage", priority=500, allow=False)
     await _assign(world, administrator, administrator.id, allows.id, expire_time={"seconds": LATER["seconds"] - 1})
-    request = pb.AssignRoleRequest(user_id=administrator.id, role_id=denies.id, expire_time=LATER)
+    request = role_pb2.AssignRoleRequest(user_id=administrator.id, role_id=denies.id, expire_time=LATER)
 
     refusal = await refused(world.identity.AssignRole(request, metadata=administrator.metadata))
 
@@ -71,7 +70,7 @@ async def test_a_denial_that_outlives_what_outweighs_it_counts(world: World) -> 
 
 async def test_a_service_account_does_not_count_as_an_administrator(world: World) -> None:
     administrator = await world.tenant()
-    request = pb.CreateUserRequest(username="robot", email="robot@example.com", kind=user_pb2.User.KIND_SERVICE)
+    request = user_pb2.CreateUserRequest(username="robot", email="robot@example.com", kind=user_pb2.User.KIND_SERVICE)
     robot = (await world.identity.CreateUser(request, metadata=administrator.metadata)).user
     await _assign(world, administrator, robot.id, await _role_id(world, administrator, "admin"))
 
@@ -91,10 +90,10 @@ async def test_the_platform_keeps_a_super_administrator_whoever_else_administers
     by = {"user_id": platform.id, "role_id": await _role_id(world, platform, "super_admin")}
     denies = await world.role(platform, "tenants:manage", priority=1000, allow=False)
     call = {
-        "unassign": lambda: person.UnassignRole(pb.UnassignRoleRequest(**by), **who),
-        "expire": lambda: person.AssignRole(pb.AssignRoleRequest(**by, expire_time=LATER), **who),
+        "unassign": lambda: person.UnassignRole(role_pb2.UnassignRoleRequest(**by), **who),
+        "expire": lambda: person.AssignRole(role_pb2.AssignRoleRequest(**by, expire_time=LATER), **who),
         "lock": lambda: person.LockUser(user_pb2.LockUserRequest(id=platform.id), **who),
-        "deny": lambda: person.AssignRole(pb.AssignRoleRequest(user_id=platform.id, role_id=denies.id), **who),
+        "deny": lambda: person.AssignRole(role_pb2.AssignRoleRequest(user_id=platform.id, role_id=denies.id), **who),
     }[how]
 
     refusal = await refused(call())
@@ -108,10 +107,10 @@ async def test_a_super_administrator_goes_when_there_is_another(world: World) ->
     super_admin = await _role_id(world, platform, "super_admin")
     await _assign(world, platform, other.id, super_admin)
 
-    request = pb.UnassignRoleRequest(user_id=platform.id, role_id=super_admin)
+    request = role_pb2.UnassignRoleRequest(user_id=platform.id, role_id=super_admin)
     await world.identity.UnassignRole(request, metadata=platform.metadata)
 
-    held = await world.identity.ListRoles(pb.ListRolesRequest(user_id=platform.id), metadata=other.metadata)
+    held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=platform.id), metadata=other.metadata)
     assert "super_admin" not in [role.code for role in held.roles]
 
 
@@ -126,10 +125,10 @@ async def test_where_nobody_administers_a_tenant_it_can_be_mended(world: World, 
     )
     who = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
 
-    await world.identity.UpdateRole(pb.UpdateRoleRequest(id=denies.id, name="In the way"), **who)
+    await world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=denies.id, name="In the way"), **who)
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=denies.id), **who)
 
-    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=administrator.metadata)
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
 
 
 @pytest.mark.parametrize("code", ["super_admin", "admin", "editor", "viewer"])
@@ -137,7 +136,7 @@ async def test_the_codes_of_system_roles_are_nobody_elses(world: World, code: st
     administrator = await world.tenant()
 
     refusal = await refused(
-        world.identity.CreateRole(pb.CreateRoleRequest(name="Mine", code=code), metadata=administrator.metadata)
+        world.identity.CreateRole(role_pb2.CreateRoleRequest(name="Mine", code=code), metadata=administrator.metadata)
     )
 
     assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ["code"])

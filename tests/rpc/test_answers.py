@@ -13,7 +13,7 @@ from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, embed_with, kinds_of, logs_of, said, stream_from
@@ -39,7 +39,7 @@ async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann = await gateway.tenant()
-    settings = tenant.UpdateTenantConfigRequest(
+    settings = tenant_config_pb2.UpdateTenantConfigRequest(
         default_model="stub-fast-3", temperature=0.25, max_tokens_per_request=77
     )
     await gateway.tenants.UpdateTenantConfig(settings, metadata=ann.metadata)
@@ -231,7 +231,7 @@ async def test_an_answer_that_broke_off_is_not_kept(gateway: World, stub: OpenAI
 
 async def test_prompts_are_kept_where_the_tenant_wants_it_and_nowhere_else(gateway: World, admin: Any) -> None:
     ann, other = await gateway.tenant(), await gateway.tenant()
-    request = tenant.UpdateTenantConfigRequest(store_prompts=True, prompt_retention_days=7)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(store_prompts=True, prompt_retention_days=7)
     config = (await gateway.tenants.UpdateTenantConfig(request, metadata=ann.metadata)).config
 
     mine = await chat_with(gateway, ann, "stub-fast-3")

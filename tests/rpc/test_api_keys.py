@@ -5,36 +5,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from itertools import count
 from typing import Any
 
 import pytest
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.identity.v1 import session_pb2, user_pb2
+from atrium.identity.v1 import password_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from tests.factories.world import Person, World, refused
-
-_numbers = count(1)
-
-
-def _with(secret: str) -> tuple[tuple[str, str], ...]:
-    return (("x-api-key", secret),)
-
-
-async def _key(world: World, by: Person, *scopes: str, **fields: Any) -> Any:
-    request = pb.CreateApiKeyRequest(name="key", scopes=scopes, **fields)
-    return await world.identity.CreateApiKey(request, metadata=by.metadata)
+from tests.factories.api_keys import make_account, make_key, with_key
+from tests.factories.world import World, refused
 
 
 async def test_a_key_calls_in_its_users_name_and_is_shown_once(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read")
+    made = await make_key(world, administrator, "users:read")
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret))
     listed = await world.identity.ListApiKeys(pb.ListApiKeysRequest(), metadata=administrator.metadata)
 
     assert (me.user_id, me.session_id, me.api_key_id) == (administrator.id, "", made.api_key.id)
@@ -48,26 +36,26 @@ async def test_a_key_allows_what_its_scopes_and_its_user_both_allow(world: World
     administrator = await world.tenant()
     user = await world.nobody(administrator)
     role = await world.role(administrator, "users:manage")
-    held = identity.AssignRoleRequest(user_id=user.id, role_id=role.id)
+    held = role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id)
     await world.identity.AssignRole(held, metadata=administrator.metadata)
-    secret = (await _key(world, user, "users:read")).secret
-    await world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret))
-    create = identity.CreateUserRequest(username="x", email="x@example.com")
-    out_of_scope = await refused(world.identity.CreateUser(create, metadata=_with(secret)))
+    secret = (await make_key(world, user, "users:read")).secret
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=with_key(secret))
+    create = user_pb2.CreateUserRequest(username="x", email="x@example.com")
+    out_of_scope = await refused(world.identity.CreateUser(create, metadata=with_key(secret)))
 
-    taken = identity.UnassignRoleRequest(user_id=user.id, role_id=role.id)
+    taken = role_pb2.UnassignRoleRequest(user_id=user.id, role_id=role.id)
     await world.identity.UnassignRole(taken, metadata=administrator.metadata)
 
-    not_held = await refused(world.identity.ListUsers(identity.ListUsersRequest(), metadata=_with(secret)))
+    not_held = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=with_key(secret)))
     assert (out_of_scope.code, not_held.code) == (Code.PERMISSION_DENIED, Code.PERMISSION_DENIED)
 
 
 async def test_a_program_that_asks_what_it_may_do_is_told_of_its_key(world: World) -> None:
     administrator = await world.tenant()
-    key = await _key(world, administrator, "roles:read", "call_logs:read")
-    request = identity.CheckPermissionRequest(permissions=["roles:read", "users:read"])
+    key = await make_key(world, administrator, "roles:read", "call_logs:read")
+    request = permission_pb2.CheckPermissionRequest(permissions=["roles:read", "users:read"])
 
-    reply = await world.identity.CheckPermission(request, metadata=_with(key.secret))
+    reply = await world.identity.CheckPermission(request, metadata=with_key(key.secret))
 
     assert [(result.allowed, result.role_code) for result in reply.results] == [(True, "admin"), (False, "")]
 
@@ -75,25 +63,25 @@ async def test_a_program_that_asks_what_it_may_do_is_told_of_its_key(world: Worl
 async def test_nobody_puts_more_on_a_key_than_they_hold(world: World) -> None:
     administrator = await world.tenant()
     user = await world.user(administrator, "users:read")
-    narrow = (await _key(world, administrator, "users:read", "api_keys:manage")).secret
+    narrow = (await make_key(world, administrator, "users:read", "api_keys:manage")).secret
     wide = pb.CreateApiKeyRequest(name="wide", scopes=["roles:manage"])
 
     by_user = await refused(world.identity.CreateApiKey(wide, metadata=user.metadata))
-    by_key = await refused(world.identity.CreateApiKey(wide, metadata=_with(narrow)))
+    by_key = await refused(world.identity.CreateApiKey(wide, metadata=with_key(narrow)))
 
     assert (by_user.reason, by_key.reason) == ("ESCALATION_REFUSED", "ESCALATION_REFUSED")
 
 
 async def test_a_service_account_has_keys_and_no_password(world: World) -> None:
     administrator = await world.tenant()
-    request = identity.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
+    request = user_pb2.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
     account = (await world.identity.CreateUser(request, metadata=administrator.metadata)).user
     await world.give(administrator, account.id, "call_logs:read")
 
-    made = await _key(world, administrator, "call_logs:read", user_id=account.id)
+    made = await make_key(world, administrator, "call_logs:read", user_id=account.id)
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
-    login = identity.LoginRequest(tenant=administrator.tenant, login="ci", password="anything at all")
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret))
+    login = session_pb2.LoginRequest(tenant=administrator.tenant, login="ci", password="anything at all")
     assert (me.user_id, list(me.permissions)) == (account.id, ["call_logs:read"])
     assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
 
@@ -101,7 +89,7 @@ async def test_a_service_account_has_keys_and_no_password(world: World) -> None:
 async def test_anothers_keys_are_for_who_manages_them(world: World) -> None:
     administrator = await world.tenant()
     user = await world.user(administrator)
-    made = await _key(world, administrator, "users:read")
+    made = await make_key(world, administrator, "users:read")
     calls = [
         world.identity.ListApiKeys(pb.ListApiKeysRequest(user_id=administrator.id), metadata=user.metadata),
         world.identity.CreateApiKey(
@@ -118,12 +106,12 @@ async def test_anothers_keys_are_for_who_manages_them(world: World) -> None:
 
 async def test_a_revoked_key_is_refused_at_once_and_cannot_be_rotated(world: World) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read")
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    made = await make_key(world, administrator, "users:read")
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret))
 
     await world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata)
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret)))
     rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
     ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
     assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
@@ -132,71 +120,71 @@ async def test_a_revoked_key_is_refused_at_once_and_cannot_be_rotated(world: Wor
 
 async def test_a_rotated_key_keeps_its_old_secret_for_the_grace_alone(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read")
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret))
+    made = await make_key(world, administrator, "users:read")
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret))
 
     with_grace = pb.RotateApiKeyRequest(id=made.api_key.id, grace={"seconds": 3600})
     second = await world.identity.RotateApiKey(with_grace, metadata=administrator.metadata)
     for secret in (made.secret, second.secret):
-        await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret))
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(secret))
     third = await world.identity.RotateApiKey(
         pb.RotateApiKeyRequest(id=made.api_key.id), metadata=administrator.metadata
     )
 
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(third.secret))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(third.secret))
     for secret in (made.secret, second.secret):
-        refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)))
+        refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(secret)))
         assert refusal.reason == "API_KEY_INVALID"
 
 
 @pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: s + "a", lambda s: s.upper(), lambda s: s.swapcase()])
 async def test_a_key_that_is_not_quite_one_is_none(world: World, change: Any) -> None:
-    made = await _key(world, await world.tenant(), "users:read")
+    made = await make_key(world, await world.tenant(), "users:read")
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(change(made.secret))))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(change(made.secret))))
 
     assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
 
 
 async def test_a_key_of_one_tenant_is_none_of_another(world: World) -> None:
     first, second = await world.tenant(), await world.tenant()
-    made = await _key(world, first, "users:read")
+    made = await make_key(world, first, "users:read")
     forged = made.secret.replace(first.tenant_id.replace("-", ""), second.tenant_id.replace("-", ""))
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(forged)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(forged)))
 
     assert refusal.reason == "API_KEY_INVALID"
 
 
 async def test_what_is_for_people_is_not_for_keys(world: World) -> None:
-    made = await _key(world, await world.tenant(), "users:read")
-    password = identity.ChangePasswordRequest(current_password="x", new_password="another password")
+    made = await make_key(world, await world.tenant(), "users:read")
+    password = password_pb2.ChangePasswordRequest(current_password="x", new_password="another password")
 
     reasons = [
-        (await refused(world.identity.Logout(identity.LogoutRequest(), metadata=_with(made.secret)))).reason,
-        (await refused(world.identity.ChangePassword(password, metadata=_with(made.secret)))).reason,
+        (await refused(world.identity.Logout(session_pb2.LogoutRequest(), metadata=with_key(made.secret)))).reason,
+        (await refused(world.identity.ChangePassword(password, metadata=with_key(made.secret)))).reason,
     ]
 
     assert reasons == ["SESSION_REQUIRED", "SESSION_REQUIRED"]
 
 
 async def test_a_key_is_for_the_models_it_is_limited_to(world: World) -> None:
-    made = await _key(world, await world.tenant(), "models:execute", allowed_models=["local-embedding"])
+    made = await make_key(world, await world.tenant(), "models:execute", allowed_models=["local-embedding"])
     embed = model.EmbedRequest(model="local-embedding", inputs=["a"])
     chat = model.ChatRequest(model="gpt-4", messages=[{"role": chat_pb2.ChatMessage.ROLE_USER, "content": "Hi"}])
 
-    await world.models.Embed(embed, metadata=_with(made.secret))
-    refusal = await refused(world.models.Chat(chat, metadata=_with(made.secret)))
+    await world.models.Embed(embed, metadata=with_key(made.secret))
+    refusal = await refused(world.models.Chat(chat, metadata=with_key(made.secret)))
 
     assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "MODEL_NOT_ALLOWED")
 
 
 async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read", "users:manage")
-    create = identity.CreateUserRequest(username="x", email="x@example.com")
+    made = await make_key(world, administrator, "users:read", "users:manage")
+    create = user_pb2.CreateUserRequest(username="x", email="x@example.com")
 
-    await world.identity.CreateUser(create, metadata=_with(made.secret))
+    await world.identity.CreateUser(create, metadata=with_key(made.secret))
 
     row = await admin.fetchrow(
         "SELECT actor_kind, user_id::text, session_id, details->>'api_key_id' AS key FROM audit_logs "
@@ -209,129 +197,10 @@ async def test_a_keys_last_use_and_its_changes_are_told(world: World, admin: Any
             break
 
 
-async def _account(world: World, by: Person, *permissions: str) -> str:
-    """A new service account with these permissions, and no other."""
-    name = f"account-{next(_numbers)}"
-    request = identity.CreateUserRequest(username=name, email=f"{name}@example.com", kind=user_pb2.User.KIND_SERVICE)
-    account = (await world.identity.CreateUser(request, metadata=by.metadata)).user
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=account.id), metadata=by.metadata)
-    for role in held.roles:
-        taken = identity.UnassignRoleRequest(user_id=account.id, role_id=role.id)
-        await world.identity.UnassignRole(taken, metadata=by.metadata)
-    if permissions:
-        await world.give(by, account.id, *permissions)
-    return str(account.id)
-
-
-async def test_a_key_manages_keys_and_sessions_only_where_it_is_for_that(world: World) -> None:
-    administrator = await world.tenant()
-    sibling = await _key(world, administrator, "users:read")
-    narrow = _with((await _key(world, administrator, "models:execute")).secret)
-    session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)).session_id
-    person, key_id = world.identity, sibling.api_key.id
-    calls = [
-        person.CreateApiKey(pb.CreateApiKeyRequest(name="k", scopes=["models:execute"]), metadata=narrow),
-        person.ListApiKeys(pb.ListApiKeysRequest(), metadata=narrow),
-        person.RotateApiKey(pb.RotateApiKeyRequest(id=key_id), metadata=narrow),
-        person.RevokeApiKey(pb.RevokeApiKeyRequest(id=key_id), metadata=narrow),
-        person.ListSessions(session_pb2.ListSessionsRequest(), metadata=narrow),
-        person.RevokeSession(session_pb2.RevokeSessionRequest(id=session), metadata=narrow),
-    ]
-
-    denials = [await refused(call) for call in calls]
-
-    assert {(denial.code, denial.reason) for denial in denials} == {(Code.PERMISSION_DENIED, "PERMISSION_MISSING")}
-    await person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
-    await person.WhoAmI(identity.WhoAmIRequest(), metadata=_with(sibling.secret))
-
-
-async def test_a_key_that_is_for_it_manages_keys_and_sessions(world: World) -> None:
-    administrator = await world.tenant()
-    wide = _with((await _key(world, administrator, "api_keys:manage", "users:manage", "models:execute")).secret)
-    person = world.identity
-
-    made = await person.CreateApiKey(pb.CreateApiKeyRequest(name="k", scopes=["models:execute"]), metadata=wide)
-    await person.RotateApiKey(pb.RotateApiKeyRequest(id=made.api_key.id), metadata=wide)
-    await person.RevokeApiKey(pb.RevokeApiKeyRequest(id=made.api_key.id), metadata=wide)
-    (session,) = (await person.ListSessions(session_pb2.ListSessionsRequest(), metadata=wide)).sessions
-    await person.RevokeSession(session_pb2.RevokeSessionRequest(id=session.id), metadata=wide)
-
-    ended = await refused(person.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata))
-    assert ended.reason == "SESSION_REVOKED"
-
-
-SOON, LATER = {"seconds": 4_000_000_000}, {"seconds": 4_000_000_001}
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"scopes": ["users:manage"]}, "ESCALATION_REFUSED"),
-        ({"allowed_models": []}, "API_KEY_TOO_WIDE"),
-        ({"allowed_models": ["local-chat", "gpt-4"]}, "API_KEY_TOO_WIDE"),
-        ({"expire_time": None}, "API_KEY_TOO_WIDE"),
-        ({"expire_time": LATER}, "API_KEY_TOO_WIDE"),
-        ({}, None),
-    ],
-)
-async def test_a_key_breeds_no_wider_one_and_renews_none(world: World, fields: Any, reason: str | None) -> None:
-    administrator = await world.tenant()
-    own: dict[str, Any] = {"allowed_models": ["local-chat"], "expire_time": SOON}
-    narrow = _with((await _key(world, administrator, "models:execute", "api_keys:manage", **own)).secret)
-    asked = {"scopes": ["models:execute"], **own, **fields}
-    sibling = await world.identity.CreateApiKey(
-        pb.CreateApiKeyRequest(name="s", **asked), metadata=administrator.metadata
-    )
-
-    create = world.identity.CreateApiKey(pb.CreateApiKeyRequest(name="k", **asked), metadata=narrow)
-    rotate = world.identity.RotateApiKey(pb.RotateApiKeyRequest(id=sibling.api_key.id), metadata=narrow)
-
-    if reason is None:
-        await create
-        await rotate
-    else:
-        denials = [await refused(create), await refused(rotate)]
-        assert [(denial.code, denial.reason) for denial in denials] == [(Code.PERMISSION_DENIED, reason)] * 2
-
-
-async def test_nobody_is_given_what_acts_as_another_person(world: World) -> None:
-    administrator = await world.tenant()
-    person = await world.user(administrator)
-    theirs = await _key(world, person, "users:read")
-
-    create = pb.CreateApiKeyRequest(name="k", user_id=person.id, scopes=["users:read"])
-    made = await refused(world.identity.CreateApiKey(create, metadata=administrator.metadata))
-    rotate = pb.RotateApiKeyRequest(id=theirs.api_key.id)
-    rotated = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
-
-    assert [(each.code, each.reason) for each in (made, rotated)] == [(Code.PERMISSION_DENIED, "API_KEY_NOT_YOURS")] * 2
-    revoke = pb.RevokeApiKeyRequest(id=theirs.api_key.id)
-    await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)
-    ended = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(theirs.secret)))
-    assert ended.reason == "API_KEY_INVALID"
-
-
-async def test_an_accounts_keys_are_for_who_holds_all_that_it_does(world: World) -> None:
-    administrator = await world.tenant()
-    clerk = await world.user(administrator, "api_keys:manage", "call_logs:read")
-    strong = await _account(world, administrator, "call_logs:read", "users:manage")
-    weak = await _account(world, administrator, "call_logs:read")
-    theirs = await _key(world, administrator, "call_logs:read", user_id=strong)
-
-    create = pb.CreateApiKeyRequest(name="k", user_id=strong, scopes=["call_logs:read"])
-    made = await refused(world.identity.CreateApiKey(create, metadata=clerk.metadata))
-    rotate = pb.RotateApiKeyRequest(id=theirs.api_key.id)
-    rotated = await refused(world.identity.RotateApiKey(rotate, metadata=clerk.metadata))
-
-    assert [each.reason for each in (made, rotated)] == ["ESCALATION_REFUSED"] * 2
-    await _key(world, clerk, "call_logs:read", user_id=weak)
-    await world.identity.RevokeApiKey(pb.RevokeApiKeyRequest(id=theirs.api_key.id), metadata=clerk.metadata)
-
-
 async def test_a_deleted_users_keys_are_hidden_with_them(world: World) -> None:
     administrator = await world.tenant()
-    account, key = await _account(world, administrator, "call_logs:read"), world.identity
-    made = await _key(world, administrator, "call_logs:read", user_id=account)
+    account, key = await make_account(world, administrator, "call_logs:read"), world.identity
+    made = await make_key(world, administrator, "call_logs:read", user_id=account)
     delete = user_pb2.DeleteUserRequest(id=account)
     await world.identity.DeleteUser(delete, metadata=administrator.metadata)
     new = pb.CreateApiKeyRequest(name="k", user_id=account, scopes=["call_logs:read"])
@@ -352,7 +221,7 @@ async def test_a_deleted_users_keys_are_hidden_with_them(world: World) -> None:
 
 
 async def test_what_is_kept_of_a_key_is_its_secrets_hash(world: World, admin: Any) -> None:
-    made = await _key(world, await world.tenant(), "users:read")
+    made = await make_key(world, await world.tenant(), "users:read")
     secret = made.secret.partition(f"_{made.api_key.prefix}_")[2]
 
     row = await admin.fetchrow("SELECT secret_hash, api_keys::text AS everything FROM api_keys")
@@ -365,10 +234,10 @@ async def test_what_is_kept_of_a_key_is_its_secrets_hash(world: World, admin: An
 
 async def test_a_key_that_has_expired_is_refused(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read", expire_time=SOON)
+    made = await make_key(world, administrator, "users:read", expire_time={"seconds": 4_000_000_000})
     await admin.execute("UPDATE api_keys SET expires_at = now()")
 
-    refusal = await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(made.secret)))
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret)))
     rotate = pb.RotateApiKeyRequest(id=made.api_key.id)
     ended = await refused(world.identity.RotateApiKey(rotate, metadata=administrator.metadata))
 
@@ -380,13 +249,13 @@ async def test_a_key_that_is_in_use_ends_when_its_time_has_come(world: World) ->
     """And so does the secret before a rotation: both are remembered, and not for longer than they are good."""
     administrator = await world.tenant()
     soon = int(time.time()) + 3
-    expires = await _key(world, administrator, "users:read", expire_time={"seconds": soon})
-    rotated = await _key(world, administrator, "users:read")
+    expires = await make_key(world, administrator, "users:read", expire_time={"seconds": soon})
+    rotated = await make_key(world, administrator, "users:read")
     grace = pb.RotateApiKeyRequest(id=rotated.api_key.id, grace={"seconds": 2})
     await world.identity.RotateApiKey(grace, metadata=administrator.metadata)
 
     async def code(secret: str) -> Code:
-        return await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(secret)).code()
+        return await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(secret)).code()
 
     secrets = (expires.secret, rotated.secret)
     assert [await code(secret) for secret in secrets] == [Code.OK] * 2
@@ -398,13 +267,13 @@ async def test_a_key_that_is_in_use_ends_when_its_time_has_come(world: World) ->
 
 async def test_a_key_with_a_permission_that_is_none_any_more_is_rotated_all_the_same(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    made = await _key(world, administrator, "users:read")
+    made = await make_key(world, administrator, "users:read")
     await admin.execute("UPDATE api_keys SET scopes = array_append(scopes, 'gone:forever')")
 
     request = pb.RotateApiKeyRequest(id=made.api_key.id)
     second = await world.identity.RotateApiKey(request, metadata=administrator.metadata)
 
-    me = await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=_with(second.secret))
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(second.secret))
     assert list(me.permissions) == ["users:read"]
 
 
@@ -414,11 +283,11 @@ async def test_a_key_is_no_token_and_a_token_no_key_however_often_they_were_used
         pb.CreateApiKeyRequest(name="k", scopes=["users:read"]), metadata=administrator.metadata
     )
     token = administrator.tokens.access_token
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", key.secret),))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
     as_token, as_key = [
-        await refused(world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=metadata))
+        await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         for metadata in ((("authorization", f"Bearer {key.secret}"),), (("x-api-key", token),))
     ]
 

@@ -8,11 +8,10 @@ import orjson
 import pytest
 from grpc import StatusCode
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import api_key_pb2, password_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.ids import PLATFORM_TENANT_ID
 from tests.factories.prompts import PERSONAL, TENANT, make_template
 from tests.factories.world import PASSWORD, Person, World, refused
@@ -34,7 +33,7 @@ def _traced(person: Person) -> tuple[tuple[str, str], ...]:
 async def test_a_change_is_told_with_who_what_and_from_where(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     person = await world.user(administrator)
-    change = identity.UpdateUserRequest(id=person.id, full_name="Lin")
+    change = user_pb2.UpdateUserRequest(id=person.id, full_name="Lin")
 
     await world.identity.UpdateUser(change, metadata=_traced(administrator))
 
@@ -54,15 +53,17 @@ async def test_every_change_has_its_entry(world: World, admin: Any) -> None:
     role = await world.role(administrator, "users:read")
     both = {"user_id": person.id, "role_id": role.id}
     metadata = administrator.metadata
-    await world.identity.UpdateUser(identity.UpdateUserRequest(id=person.id, phone="1"), metadata=metadata)
-    await world.identity.UpdateRole(identity.UpdateRoleRequest(id=role.id, name="New"), metadata=metadata)
-    await world.identity.AssignRole(identity.AssignRoleRequest(**both), metadata=metadata)
-    await world.identity.UnassignRole(identity.UnassignRoleRequest(**both), metadata=metadata)
-    await world.tenants.UpdateTenant(tenant.UpdateTenantRequest(country="NZ"), metadata=metadata)
-    await world.tenants.UpdateTenantConfig(tenant.UpdateTenantConfigRequest(temperature=1), metadata=metadata)
-    password = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
+    await world.identity.UpdateUser(user_pb2.UpdateUserRequest(id=person.id, phone="1"), metadata=metadata)
+    await world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=role.id, name="New"), metadata=metadata)
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**both), metadata=metadata)
+    await world.identity.UnassignRole(role_pb2.UnassignRoleRequest(**both), metadata=metadata)
+    await world.tenants.UpdateTenant(tenant_pb2.UpdateTenantRequest(country="NZ"), metadata=metadata)
+    await world.tenants.UpdateTenantConfig(
+        tenant_config_pb2.UpdateTenantConfigRequest(temperature=1), metadata=metadata
+    )
+    password = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
     await world.identity.ChangePassword(password, metadata=metadata)
-    await world.identity.Logout(identity.LogoutRequest(), metadata=metadata)
+    await world.identity.Logout(session_pb2.LogoutRequest(), metadata=metadata)
     price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="2")
     new = model.CreateModelRequest(name="m", provider=1, type=1, price=price)
     await world.models.CreateModel(new, metadata=platform.metadata)
@@ -87,7 +88,7 @@ async def test_every_change_has_its_entry(world: World, admin: Any) -> None:
 async def test_the_platforms_administrator_is_named_in_the_tenants_log(world: World, admin: Any) -> None:
     administrator, platform = await world.tenant(), await world.platform()
 
-    change = tenant.UpdateTenantRequest(id=administrator.tenant_id, country="NZ")
+    change = tenant_pb2.UpdateTenantRequest(id=administrator.tenant_id, country="NZ")
     await world.tenants.UpdateTenant(change, metadata=platform.metadata)
 
     (entry,) = await _entries(admin, administrator.tenant_id, "tenants.update")
@@ -97,7 +98,7 @@ async def test_the_platforms_administrator_is_named_in_the_tenants_log(world: Wo
 async def test_a_refusal_is_told(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     person = await world.user(administrator)
-    request = identity.CreateRoleRequest(name="Mine", code="mine")
+    request = role_pb2.CreateRoleRequest(name="Mine", code="mine")
 
     await refused(world.identity.CreateRole(request, metadata=_traced(person)))
 
@@ -117,8 +118,8 @@ async def _deletes_the_last_administrator(world: World, by: Person) -> Any:
 async def _brings_anothers_page_token(world: World, by: Person) -> Any:
     other = await world.tenant()
     await world.user(other)
-    page = await world.identity.ListUsers(identity.ListUsersRequest(page_size=1), metadata=other.metadata)
-    request = identity.ListUsersRequest(page_size=1, page_token=page.next_page_token)
+    page = await world.identity.ListUsers(user_pb2.ListUsersRequest(page_size=1), metadata=other.metadata)
+    request = user_pb2.ListUsersRequest(page_size=1, page_token=page.next_page_token)
     return world.identity.ListUsers(request, metadata=by.metadata)
 
 
@@ -129,29 +130,29 @@ async def _makes_a_key_for_more_than_they_hold(world: World, by: Person) -> Any:
 
 async def _brings_a_page_token_with_another_bit(world: World, by: Person) -> Any:
     await world.user(by)
-    page = await world.identity.ListUsers(identity.ListUsersRequest(page_size=1), metadata=by.metadata)
+    page = await world.identity.ListUsers(user_pb2.ListUsersRequest(page_size=1), metadata=by.metadata)
     token = page.next_page_token
     changed = ("B" if token[0] == "A" else "A") + token[1:]
-    return world.identity.ListUsers(identity.ListUsersRequest(page_size=1, page_token=changed), metadata=by.metadata)
+    return world.identity.ListUsers(user_pb2.ListUsersRequest(page_size=1, page_token=changed), metadata=by.metadata)
 
 
 async def _demotes_themselves(world: World, by: Person) -> Any:
-    held = await world.identity.ListRoles(identity.ListRolesRequest(user_id=by.id), metadata=by.metadata)
+    held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=by.id), metadata=by.metadata)
     (role_id,) = [role.id for role in held.roles if role.code == "admin"]
     return world.identity.UnassignRole(
-        identity.UnassignRoleRequest(user_id=by.id, role_id=role_id), metadata=by.metadata
+        role_pb2.UnassignRoleRequest(user_id=by.id, role_id=role_id), metadata=by.metadata
     )
 
 
 async def _makes_themselves_inactive(world: World, by: Person) -> Any:
-    request = identity.UpdateUserRequest(id=by.id, state=user_pb2.User.STATE_INACTIVE)
+    request = user_pb2.UpdateUserRequest(id=by.id, state=user_pb2.User.STATE_INACTIVE)
     return world.identity.UpdateUser(request, metadata=by.metadata)
 
 
 async def _gives_a_role_more_than_they_hold(world: World, by: Person) -> Any:
     role = await world.role(by)
     entry = role_pb2.RolePermission(permission="models:manage", effect=role_pb2.EFFECT_ALLOW)
-    request = identity.SetRolePermissionsRequest(role_id=role.id, permissions=[entry])
+    request = role_pb2.SetRolePermissionsRequest(role_id=role.id, permissions=[entry])
     return world.identity.SetRolePermissions(request, metadata=by.metadata)
 
 
@@ -183,7 +184,7 @@ async def test_who_gives_themselves_a_role_above_their_own_is_told(world: World,
     administrator = await world.tenant()
     person = await world.user(administrator, "roles:manage")
     role = await world.role(administrator, "users:manage")
-    request = identity.AssignRoleRequest(user_id=person.id, role_id=role.id)
+    request = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role.id)
 
     refusal = await refused(world.identity.AssignRole(request, metadata=person.metadata))
 
@@ -201,7 +202,7 @@ async def test_a_failed_sign_in_is_told_to_whom_it_concerns(world: World, admin:
     administrator = await world.tenant()
     slug = administrator.tenant if known else "nowhere"
 
-    await refused(world.identity.Login(identity.LoginRequest(tenant=slug, login="admin", password="wrong")))
+    await refused(world.identity.Login(session_pb2.LoginRequest(tenant=slug, login="admin", password="wrong")))
 
     concerned = administrator.tenant_id if known else str(PLATFORM_TENANT_ID)
     entries = [entry for entry in await _entries(admin, concerned, "sessions.login") if entry["status"] == "failure"]
@@ -213,9 +214,9 @@ async def test_a_failed_sign_in_is_told_to_whom_it_concerns(world: World, admin:
 async def test_no_secret_is_in_an_entry(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     person = await world.user(administrator, "roles:manage")
-    password = identity.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
+    password = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password="another password")
     await world.identity.ChangePassword(password, metadata=person.metadata)
-    refresh = identity.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+    refresh = session_pb2.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
     await world.identity.RefreshToken(refresh)
     await admin.execute("UPDATE sessions SET rotated_at = rotated_at - interval '6 seconds'")
     await refused(world.identity.RefreshToken(refresh))
@@ -229,7 +230,7 @@ async def test_no_secret_is_in_an_entry(world: World, admin: Any) -> None:
 
 async def test_a_change_that_is_undone_leaves_no_entry(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    twin = identity.CreateUserRequest(username="admin", email="else@example.com")
+    twin = user_pb2.CreateUserRequest(username="admin", email="else@example.com")
     before = len(await _entries(admin, administrator.tenant_id, "users.create"))
 
     await refused(world.identity.CreateUser(twin, metadata=administrator.metadata))
@@ -247,7 +248,7 @@ async def test_an_entry_cannot_be_altered_by_the_server(world: World, scratch: A
 
 async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    request = identity.CreateUserRequest(username="lin", email="lin@example.com")
+    request = user_pb2.CreateUserRequest(username="lin", email="lin@example.com")
     await admin.execute("REVOKE INSERT ON audit_logs FROM atrium_app")
 
     refusal = await refused(world.identity.CreateUser(request, metadata=administrator.metadata))

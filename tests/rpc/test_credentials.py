@@ -14,8 +14,7 @@ from pydantic import SecretStr
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
 from atrium.model.v1 import credential_pb2 as pb
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as tenant_pb
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -141,7 +140,7 @@ async def test_a_ciphertext_opens_in_its_own_row_alone(gateway: World, stub: Ope
     for source in (first.id, foreign.id):
         await admin.execute(moved, second.id, source)
         # What was changed behind the server's back is read with the next change before it.
-        change = tenant_pb.UpdateTenantConfigRequest(temperature=1.0)
+        change = tenant_config_pb2.UpdateTenantConfigRequest(temperature=1.0)
         await gateway.tenants.UpdateTenantConfig(change, metadata=ann.metadata)
 
         refusal = await refused(gateway.models.Chat(chat, metadata=ann.metadata))

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from tests.factories.world import PASSWORD, Person, World, refused
 
 
 async def _default(world: World, by: Person, *permissions: str) -> Any:
     """A new role with these permissions, which every new user is given."""
     role = await world.role(by, *permissions)
-    await world.identity.UpdateRole(pb.UpdateRoleRequest(id=role.id, default=True), metadata=by.metadata)
+    await world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=role.id, default=True), metadata=by.metadata)
     return role
 
 
@@ -25,9 +24,9 @@ async def test_nobody_has_new_users_given_what_they_do_not_hold(world: World) ->
     strong = await world.role(administrator, "tenants:manage")
     weak = await world.role(administrator, "roles:read")
 
-    make_default = pb.UpdateRoleRequest(id=strong.id, default=True)
+    make_default = role_pb2.UpdateRoleRequest(id=strong.id, default=True)
     refusal = await refused(world.identity.UpdateRole(make_default, metadata=clerk.metadata))
-    await world.identity.UpdateRole(pb.UpdateRoleRequest(id=weak.id, default=True), metadata=clerk.metadata)
+    await world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=weak.id, default=True), metadata=clerk.metadata)
 
     assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "ESCALATION_REFUSED")
 
@@ -37,7 +36,7 @@ async def test_nobody_makes_a_user_who_holds_more_than_they(world: World, passwo
     administrator = await world.tenant()
     clerk = await world.user(administrator, "users:manage")
     await _default(world, administrator, "tenants:manage")
-    request = pb.CreateUserRequest(username="new", email="new@example.com", password=password)
+    request = user_pb2.CreateUserRequest(username="new", email="new@example.com", password=password)
 
     refusal = await refused(world.identity.CreateUser(request, metadata=clerk.metadata))
 
@@ -51,7 +50,7 @@ async def test_a_key_makes_users_and_does_not_choose_their_passwords(world: Worl
     key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:manage"])
     secret = (await world.identity.CreateApiKey(key, metadata=administrator.metadata)).secret
     metadata = (("x-api-key", secret),)
-    request = pb.CreateUserRequest(username="new", email="new@example.com", password=PASSWORD)
+    request = user_pb2.CreateUserRequest(username="new", email="new@example.com", password=PASSWORD)
 
     refusal = await refused(world.identity.CreateUser(request, metadata=metadata))
     request.ClearField("password")
@@ -62,7 +61,7 @@ async def test_a_key_makes_users_and_does_not_choose_their_passwords(world: Worl
 
 async def test_a_service_account_is_given_no_password(world: World) -> None:
     administrator = await world.tenant()
-    request = pb.CreateUserRequest(
+    request = user_pb2.CreateUserRequest(
         username="ci", email="ci@example.com", password=PASSWORD, kind=user_pb2.User.KIND_SERVICE
     )
 
@@ -80,10 +79,10 @@ async def test_a_service_account_that_has_a_password_does_not_sign_in(world: Wor
     )
 
     refusal = await refused(
-        world.identity.Login(pb.LoginRequest(tenant=administrator.tenant, login=login, password=PASSWORD))
+        world.identity.Login(session_pb2.LoginRequest(tenant=administrator.tenant, login=login, password=PASSWORD))
     )
     unknown = await refused(
-        world.identity.Login(pb.LoginRequest(tenant=administrator.tenant, login="nobody", password=PASSWORD))
+        world.identity.Login(session_pb2.LoginRequest(tenant=administrator.tenant, login="nobody", password=PASSWORD))
     )
 
     assert (refusal.code, refusal.reason) == (Code.UNAUTHENTICATED, "LOGIN_FAILED")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -11,12 +12,13 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from atrium.identity.v1 import api_key_pb2, identity_service_pb2
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
 from atrium.model.v1 import model_service_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
-from tests.factories.world import Person, World, refused
-from tests.rpc.methods import METHODS, MODEL, RULES
+from tests.factories.world import Person, Refusal, World, read_refusal, refused
+from tests.rpc.changes.rows import Rows, rows_of
+from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT, RULES, TENANT, request_of
 from tests.rpc.requests import BY_ID, GOOD, HELLO, MALFORMED, NO_OBJECT, SOME_ID
 
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
@@ -94,7 +96,7 @@ async def _role(world: World, owner: Person) -> str:
 
 
 async def _session(world: World, owner: Person) -> str:
-    return str((await world.identity.WhoAmI(identity_service_pb2.WhoAmIRequest(), metadata=owner.metadata)).session_id)
+    return str((await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=owner.metadata)).session_id)
 
 
 async def _key(world: World, owner: Person) -> str:
@@ -145,6 +147,7 @@ async def _generation(world: World, owner: Person) -> str:
     return str(event.started.generation_id)
 
 
+_SAME_IDS = (("x-request-id", "same"), ("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01"))
 _MAKERS = {
     "user": _user,
     "role": _role,
@@ -199,13 +202,96 @@ async def test_another_tenants_object_and_none_at_all_are_one_answer_byte_for_by
     for path, make in BY_ID[kind].items():
         answers = []
         for object_id in (foreign, SOME_ID):
-            metadata = (*other.metadata, ("x-request-id", "same"), ("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01"))
-            refusal = await refused(world.method(path)(make(object_id), metadata=metadata))
+            refusal = await refused(world.method(path)(make(object_id), metadata=(*other.metadata, *_SAME_IDS)))
             assert refusal.code is grpc.StatusCode.NOT_FOUND, path
-            status = refusal.trailers["grpc-status-details-bin"].replace(object_id.encode(), b"<id>")
-            answers.append((refusal.message, status, {**refusal.trailers, "grpc-status-details-bin": b""}))
+            answers.append(_but_for_the_id(refusal, object_id))
 
         assert answers[0] == answers[1], path
+
+
+def _but_for_the_id(refusal: Refusal, object_id: str) -> tuple[Any, ...]:
+    """All of the answer, byte for byte."""
+    status = refusal.trailers["grpc-status-details-bin"].replace(object_id.encode(), b"<id>")
+    return refusal.message, status, {**refusal.trailers, "grpc-status-details-bin": b""}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "delete"),
+    [
+        (IDENTITY + "PurgeUser", "user", IDENTITY + "DeleteUser"),
+        (IDENTITY + "PurgeRole", "role", IDENTITY + "DeleteRole"),
+        (PROMPT + "PurgeTemplate", "template", PROMPT + "DeleteTemplate"),
+    ],
+)
+async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act_in(
+    world: World, path: str, kind: str, delete: str
+) -> None:
+    owner, platform = await world.tenant(), await world.platform()
+    foreign = (await world.user(owner)).id if kind == "user" else await _MAKERS[kind](world, owner)
+    await world.method(delete)(request_of(delete, id=foreign), metadata=owner.metadata)
+
+    answers = [
+        await refused(world.method(path)(request_of(path, id=it), metadata=(*platform.metadata, *_SAME_IDS)))
+        for it in (foreign, SOME_ID)
+    ]
+
+    assert answers[0].code is grpc.StatusCode.NOT_FOUND
+    assert _but_for_the_id(answers[0], foreign) == _but_for_the_id(answers[1], SOME_ID)
+
+
+def test_every_method_of_the_platform_that_names_what_is_a_tenants_is_one_of_those() -> None:
+    of_tenants = {"user", "role", "template"}
+    purges = {path for path in PLATFORM if re.fullmatch("Purge(User|Role|Template)", path.rpartition("/")[2])}
+    named = {path for path in PLATFORM if any(True for _ in _ids_of(METHODS[path].input_type))}
+
+    assert len(purges) == len(of_tenants)
+    assert {path for path in named - purges if not path.startswith(TENANT)} == {
+        MODEL + "UpdateModel",
+        MODEL + "SetModelPrice",
+    }, "the platform's own models"
+
+
+async def _outcome(call: Any) -> tuple[grpc.StatusCode, str]:
+    """How the call ended, and why; of a stream, how it began."""
+    try:
+        await (anext(aiter(call)) if hasattr(call, "__aiter__") else call)
+    except grpc.aio.AioRpcError as error:
+        return error.code(), read_refusal(error).reason
+    finally:
+        call.cancel()
+    return grpc.StatusCode.OK, ""
+
+
+async def test_another_tenants_id_in_the_header_changes_nothing_of_any_call(world: World, admin: Any) -> None:
+    owner, twin, other = [await world.tenant() for _ in range(3)]
+    last = IDENTITY + "Logout"
+    before = await rows_of(admin)
+
+    for path in [*sorted(set(PRIVATE) - {last}), last]:
+        named = (*owner.metadata, ("x-tenant-id", other.tenant_id))
+        with_id = await _outcome(world.method(path)(GOOD[path], metadata=named))
+        without = await _outcome(world.method(path)(GOOD[path], metadata=twin.metadata))
+        assert with_id == without, path
+
+    changed = [row for rows in (await rows_of(admin)).items() for row in _new(before, *rows)]
+    assert {owner.tenant_id, twin.tenant_id} <= {str(row.get("tenant_id")) for row in changed}
+    assert [row for row in changed if other.tenant_id in (row.get("tenant_id"), row.get("acting_for"))] == []
+
+
+def _new(before: Rows, table: str, rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table's rows that were not there before, or not as they are."""
+    return [row for key, row in rows.items() if before[table].get(key) != row]
+
+
+def test_a_tenant_is_named_in_no_request_but_of_its_own_service_and_before_a_sign_in() -> None:
+    named = {
+        path
+        for path, method in METHODS.items()
+        if not path.startswith(TENANT)
+        and any(re.fullmatch("tenant(_id)?", field.name) for field in method.input_type.fields)
+    }
+
+    assert named == {IDENTITY + "Login", IDENTITY + "RequestPasswordReset"}
 
 
 async def test_a_role_is_given_to_nobody_elses_user_and_no_user_gets_somebody_elses_role(world: World) -> None:
@@ -215,8 +301,8 @@ async def test_a_role_is_given_to_nobody_elses_user_and_no_user_gets_somebody_el
         (other.id, await _role(world, owner), "ROLE_NOT_FOUND"),
     ):
         for method, request in (
-            (world.identity.AssignRole, identity_service_pb2.AssignRoleRequest),
-            (world.identity.UnassignRole, identity_service_pb2.UnassignRoleRequest),
+            (world.identity.AssignRole, role_pb2.AssignRoleRequest),
+            (world.identity.UnassignRole, role_pb2.UnassignRoleRequest),
         ):
             refusal = await refused(method(request(user_id=user, role_id=role), metadata=other.metadata))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import export_pb2
 from server.tenant.export import LEFT_OUT, PART_BYTES
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
@@ -18,13 +18,13 @@ NEVER_TOLD = {
 """What no message of the API holds, as its conventions have it."""
 
 
-_ALL = tenant.ExportTenantRequest()
+_ALL = export_pb2.ExportTenantRequest()
 
 
 async def _export(world: World, metadata: Any, **fields: Any) -> tuple[list[dict[str, Any]], Any]:
     lines: list[dict[str, Any]] = []
     ended, seqs = None, []
-    async for part in world.tenants.ExportTenant(tenant.ExportTenantRequest(**fields), metadata=metadata):
+    async for part in world.tenants.ExportTenant(export_pb2.ExportTenantRequest(**fields), metadata=metadata):
         seqs.append(part.seq)
         if part.HasField("ended"):
             ended = part.ended
@@ -110,7 +110,7 @@ async def test_an_export_that_broke_goes_on_behind_any_cursor(world: World, admi
     cursors = [place for place, part in enumerate(parts) if part.cursor]
 
     for place in cursors:
-        request = tenant.ExportTenantRequest(after_cursor=parts[place].cursor)
+        request = export_pb2.ExportTenantRequest(after_cursor=parts[place].cursor)
         rest = [part async for part in world.tenants.ExportTenant(request, metadata=administrator.metadata)]
 
         whole = [*parts[: place + 1], *rest]
@@ -133,10 +133,10 @@ async def test_a_cursor_is_its_own_exports_alone(world: World) -> None:
     stream.cancel()
 
     for metadata, request in (
-        (other.metadata, tenant.ExportTenantRequest(after_cursor=cursor)),
-        (platform.metadata, tenant.ExportTenantRequest(after_cursor=cursor, tenant_id=administrator.tenant_id)),
-        (administrator.metadata, tenant.ExportTenantRequest(after_cursor=cursor[:-4])),
-        (administrator.metadata, tenant.ExportTenantRequest(after_cursor="?")),
+        (other.metadata, export_pb2.ExportTenantRequest(after_cursor=cursor)),
+        (platform.metadata, export_pb2.ExportTenantRequest(after_cursor=cursor, tenant_id=administrator.tenant_id)),
+        (administrator.metadata, export_pb2.ExportTenantRequest(after_cursor=cursor[:-4])),
+        (administrator.metadata, export_pb2.ExportTenantRequest(after_cursor="?")),
     ):
         refusal = await refused(world.tenants.ExportTenant(request, metadata=metadata))
 

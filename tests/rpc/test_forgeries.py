@@ -10,8 +10,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from atrium.identity.v1 import api_key_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import api_key_pb2, session_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.forgeries import Forgeries
@@ -20,7 +19,7 @@ from server.kernel.principal import Call, within
 from server.tenant.standing import TenantStanding
 from tests.factories.world import Person, World, refused
 
-WHO = identity.WhoAmIRequest()
+WHO = session_pb2.WhoAmIRequest()
 TRACE = "ab" * 16
 
 

@@ -12,7 +12,7 @@ import grpc
 import orjson
 import pytest
 
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import password_pb2, session_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
@@ -40,7 +40,7 @@ async def world(scratch: Scratch) -> AsyncIterator[World]:
 
 
 def _login(world: World, person: Person, password: str = PASSWORD, *, by: str, login: str = "", slug: str = "") -> Any:
-    request = pb.LoginRequest(tenant=slug or person.tenant, login=login or person.username, password=password)
+    request = session_pb2.LoginRequest(tenant=slug or person.tenant, login=login or person.username, password=password)
     return world.identity.Login(request, metadata=(("x-forwarded-for", by),))
 
 
@@ -173,7 +173,7 @@ async def test_who_signs_in_many_times_at_once_is_no_burst_of_guesses(world: Wor
 
 
 def _change(world: World, person: Person, current: str = PASSWORD, by: str = ELSEWHERE) -> Any:
-    request = pb.ChangePasswordRequest(current_password=current, new_password=NEW)
+    request = password_pb2.ChangePasswordRequest(current_password=current, new_password=NEW)
     return world.identity.ChangePassword(request, metadata=(*person.metadata, ("x-forwarded-for", by)))
 
 
@@ -206,7 +206,7 @@ async def test_nor_does_a_thief_keep_the_password_from_being_changed(world: Worl
 
 async def test_a_new_password_that_is_refused_does_not_count(world: World, admin: Any) -> None:
     person = await world.tenant()
-    weak = pb.ChangePasswordRequest(current_password=PASSWORD, new_password="password1")
+    weak = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password="password1")
 
     for _ in range(FREE_OF_ACCOUNT + 1):
         refusal = await refused(world.identity.ChangePassword(weak, metadata=person.metadata))

@@ -9,7 +9,7 @@ import pytest
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import model_service_pb2 as model
 from atrium.model.v1 import route_pb2
 from tests.factories.world import Person, World, refused
@@ -48,7 +48,7 @@ async def test_that_a_key_was_used_is_no_change_of_it(world: World, admin: Any) 
         pb.CreateApiKeyRequest(name="key", scopes=["users:read"]), metadata=administrator.metadata
     )
 
-    await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=(("x-api-key", made.secret),))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", made.secret),))
 
     async with asyncio.timeout(10):  # it is noted beside the call
         while True:

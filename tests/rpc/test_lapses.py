@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -41,7 +41,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
 async def _pays(world: World, person: Person, days: float) -> None:
     """The tenant's subscription ends in so many days."""
     ends = datetime.now(UTC) + timedelta(days=days)
-    request = tenant.UpdateTenantRequest(id=person.tenant_id, subscription_end_time=ends)
+    request = tenant_pb2.UpdateTenantRequest(id=person.tenant_id, subscription_end_time=ends)
     await world.tenants.UpdateTenant(request, metadata=(await world.platform()).metadata)
 
 

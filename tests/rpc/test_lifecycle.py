@@ -9,10 +9,8 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.common.v1 import deleted_pb2
-from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
 
@@ -29,11 +27,13 @@ async def test_a_deleted_user_is_hidden_everywhere_and_refused(world: World) -> 
 
     await _delete_user(world, administrator, user.id)
 
-    listed = await world.identity.ListUsers(pb.ListUsersRequest(), metadata=administrator.metadata)
-    get = await refused(world.identity.GetUser(pb.GetUserRequest(id=user.id), metadata=administrator.metadata))
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+    listed = await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
+    get = await refused(world.identity.GetUser(user_pb2.GetUserRequest(id=user.id), metadata=administrator.metadata))
+    access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata))
     login = await refused(
-        world.identity.Login(pb.LoginRequest(tenant=user.tenant, login=user.username, password="correct horse battery"))
+        world.identity.Login(
+            session_pb2.LoginRequest(tenant=user.tenant, login=user.username, password="correct horse battery")
+        )
     )
     again = await refused(
         world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=administrator.metadata)
@@ -48,15 +48,15 @@ async def test_a_restored_user_is_as_they_were(world: World) -> None:
     user = await world.user(administrator, "call_logs:read")
     key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"])
     secret = (await world.identity.CreateApiKey(key, metadata=user.metadata)).secret
-    before = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
+    before = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata)
     await _delete_user(world, administrator, user.id)
     with pytest.raises(grpc.aio.AioRpcError):
-        await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=(("x-api-key", secret),))
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", secret),))
 
     await world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=user.id), metadata=administrator.metadata)
 
-    assert await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata) == before
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=(("x-api-key", secret),))
+    assert await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata) == before
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", secret),))
     await world.sign_in(user.tenant, user.username)
 
 
@@ -64,7 +64,7 @@ async def test_a_freed_name_can_be_taken_and_then_stands_in_the_way(world: World
     administrator = await world.tenant()
     user = await world.user(administrator)
     await _delete_user(world, administrator, user.id)
-    twin = pb.CreateUserRequest(username=user.username.upper(), email="else@example.com")
+    twin = user_pb2.CreateUserRequest(username=user.username.upper(), email="else@example.com")
     await world.identity.CreateUser(twin, metadata=administrator.metadata)
 
     refusal = await refused(
@@ -79,14 +79,14 @@ async def test_what_was_deleted_is_shown_to_whoever_may_see_it_alone(world: Worl
     user, reader = await world.user(administrator), await world.user(administrator, "users:read")
     await _delete_user(world, administrator, user.id)
 
-    only = await world.identity.ListUsers(pb.ListUsersRequest(deleted=ONLY), metadata=administrator.metadata)
-    both = await world.identity.ListUsers(pb.ListUsersRequest(deleted=INCLUDE), metadata=administrator.metadata)
-    get = pb.GetUserRequest(id=user.id, deleted=INCLUDE)
+    only = await world.identity.ListUsers(user_pb2.ListUsersRequest(deleted=ONLY), metadata=administrator.metadata)
+    both = await world.identity.ListUsers(user_pb2.ListUsersRequest(deleted=INCLUDE), metadata=administrator.metadata)
+    get = user_pb2.GetUserRequest(id=user.id, deleted=INCLUDE)
     found = (await world.identity.GetUser(get, metadata=administrator.metadata)).user
     denials = [
-        await refused(world.identity.ListUsers(pb.ListUsersRequest(deleted=ONLY), metadata=reader.metadata)),
+        await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(deleted=ONLY), metadata=reader.metadata)),
         await refused(world.identity.GetUser(get, metadata=reader.metadata)),
-        await refused(world.identity.ListRoles(pb.ListRolesRequest(deleted=ONLY), metadata=reader.metadata)),
+        await refused(world.identity.ListRoles(role_pb2.ListRolesRequest(deleted=ONLY), metadata=reader.metadata)),
     ]
 
     assert [each.id for each in only.users] == [user.id]
@@ -100,7 +100,7 @@ async def test_only_the_platform_purges_and_only_what_is_deleted(world: World, a
     administrator, platform = await world.tenant(), await world.platform()
     giver = await world.user(administrator, "roles:manage")
     role = await world.role(administrator)
-    gets = pb.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
+    gets = role_pb2.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
     await world.identity.AssignRole(gets, metadata=giver.metadata)
     inside = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
     purge = user_pb2.PurgeUserRequest(id=giver.id)
@@ -113,7 +113,7 @@ async def test_only_the_platform_purges_and_only_what_is_deleted(world: World, a
     assert (own.reason, live.reason) == ("PLATFORM_ONLY", "NOT_DELETED")
     assert await admin.fetchval("SELECT count(*) FROM users WHERE id = $1", giver.id) == 0
     held = await world.identity.ListRoles(
-        pb.ListRolesRequest(user_id=administrator.id), metadata=administrator.metadata
+        role_pb2.ListRolesRequest(user_id=administrator.id), metadata=administrator.metadata
     )
     assert role.id in [each.id for each in held.roles]
 
@@ -123,12 +123,12 @@ async def test_a_role_is_read_deleted_and_purged_with_all_that_it_granted(world:
     user = await world.nobody(administrator)
     role = await world.role(administrator, "users:read")
     await world.identity.AssignRole(
-        pb.AssignRoleRequest(user_id=user.id, role_id=role.id), metadata=administrator.metadata
+        role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id), metadata=administrator.metadata
     )
     inside = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
     purge = role_pb2.PurgeRoleRequest(id=role.id)
 
-    found = await world.identity.GetRole(pb.GetRoleRequest(id=role.id), metadata=administrator.metadata)
+    found = await world.identity.GetRole(role_pb2.GetRoleRequest(id=role.id), metadata=administrator.metadata)
     live = await refused(world.identity.PurgeRole(purge, metadata=inside))
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=administrator.metadata)
     await world.identity.PurgeRole(purge, metadata=inside)
@@ -146,16 +146,16 @@ async def test_a_deleted_role_grants_nothing_at_once_and_everything_again_when_r
     administrator = await world.tenant()
     user = await world.nobody(administrator)
     role = await world.role(administrator, "users:read")
-    assign = pb.AssignRoleRequest(user_id=user.id, role_id=role.id)
+    assign = role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id)
     await world.identity.AssignRole(assign, metadata=administrator.metadata)
-    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=user.metadata)
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=user.metadata)
 
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=administrator.metadata)
-    denied = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=user.metadata))
+    denied = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=user.metadata))
     used = await refused(world.identity.AssignRole(assign, metadata=administrator.metadata))
     await world.identity.RestoreRole(role_pb2.RestoreRoleRequest(id=role.id), metadata=administrator.metadata)
 
-    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=user.metadata)
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=user.metadata)
     assert denied.code is grpc.StatusCode.PERMISSION_DENIED
     assert (used.code, used.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ROLE_DELETED")
 
@@ -167,7 +167,7 @@ async def test_a_deleted_user_is_given_nothing(world: World) -> None:
 
     refusal = await refused(
         world.identity.AssignRole(
-            pb.AssignRoleRequest(user_id=user.id, role_id=role.id), metadata=administrator.metadata
+            role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id), metadata=administrator.metadata
         )
     )
 
@@ -176,7 +176,7 @@ async def test_a_deleted_user_is_given_nothing(world: World) -> None:
 
 async def test_a_system_role_is_not_deleted(world: World) -> None:
     administrator = await world.tenant()
-    roles = (await world.identity.ListRoles(pb.ListRolesRequest(), metadata=administrator.metadata)).roles
+    roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=administrator.metadata)).roles
 
     for role in roles:
         refusal = await refused(
@@ -191,32 +191,32 @@ async def test_a_tenant_that_is_not_active_is_refused_and_all_of_it_comes_back(w
     tenant_id = administrator.tenant_id
     key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"])
     secret = (await world.identity.CreateApiKey(key, metadata=administrator.metadata)).secret
-    refresh = pb.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
-    login = pb.LoginRequest(tenant=administrator.tenant, login="admin", password="correct horse battery")
+    refresh = session_pb2.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
+    login = session_pb2.LoginRequest(tenant=administrator.tenant, login="admin", password="correct horse battery")
 
     if gone == "deleted":
-        await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
+        await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
     else:
-        await world.tenants.SuspendTenant(tenant.SuspendTenantRequest(id=tenant_id), metadata=platform.metadata)
+        await world.tenants.SuspendTenant(tenant_pb2.SuspendTenantRequest(id=tenant_id), metadata=platform.metadata)
     refusals = [
-        await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)),
-        await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=(("x-api-key", secret),))),
+        await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)),
+        await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", secret),))),
         await refused(world.identity.RefreshToken(refresh)),
         await refused(world.identity.Login(login)),
     ]
     if gone == "deleted":
         restored = await world.tenants.RestoreTenant(
-            tenant.RestoreTenantRequest(id=tenant_id), metadata=platform.metadata
+            tenant_pb2.RestoreTenantRequest(id=tenant_id), metadata=platform.metadata
         )
     else:
         restored = await world.tenants.ActivateTenant(
-            tenant.ActivateTenantRequest(id=tenant_id), metadata=platform.metadata
+            tenant_pb2.ActivateTenantRequest(id=tenant_id), metadata=platform.metadata
         )
 
     assert {refusal.code for refusal in refusals} == {grpc.StatusCode.UNAUTHENTICATED}
     assert restored.tenant.state == tenant_pb2.Tenant.STATE_ACTIVE
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=(("x-api-key", secret),))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=(("x-api-key", secret),))
     await world.identity.RefreshToken(refresh)
     await world.identity.Login(login)
 
@@ -224,13 +224,15 @@ async def test_a_tenant_that_is_not_active_is_refused_and_all_of_it_comes_back(w
 async def test_a_suspended_tenant_that_was_deleted_comes_back_suspended(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     by = {"id": administrator.tenant_id}
-    await world.tenants.SuspendTenant(tenant.SuspendTenantRequest(**by), metadata=platform.metadata)
-    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(**by), metadata=platform.metadata)
-    hidden = await refused(world.tenants.GetTenant(tenant.GetTenantRequest(**by), metadata=platform.metadata))
-    shown = await world.tenants.GetTenant(tenant.GetTenantRequest(**by, deleted=INCLUDE), metadata=platform.metadata)
-    listed = await world.tenants.ListTenants(tenant.ListTenantsRequest(deleted=ONLY), metadata=platform.metadata)
+    await world.tenants.SuspendTenant(tenant_pb2.SuspendTenantRequest(**by), metadata=platform.metadata)
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
+    hidden = await refused(world.tenants.GetTenant(tenant_pb2.GetTenantRequest(**by), metadata=platform.metadata))
+    shown = await world.tenants.GetTenant(
+        tenant_pb2.GetTenantRequest(**by, deleted=INCLUDE), metadata=platform.metadata
+    )
+    listed = await world.tenants.ListTenants(tenant_pb2.ListTenantsRequest(deleted=ONLY), metadata=platform.metadata)
 
-    restored = await world.tenants.RestoreTenant(tenant.RestoreTenantRequest(**by), metadata=platform.metadata)
+    restored = await world.tenants.RestoreTenant(tenant_pb2.RestoreTenantRequest(**by), metadata=platform.metadata)
 
     assert hidden.reason == "TENANT_NOT_FOUND"
     assert shown.tenant.state == tenant_pb2.Tenant.STATE_DELETED
@@ -240,13 +242,15 @@ async def test_a_suspended_tenant_that_was_deleted_comes_back_suspended(world: W
 
 async def test_a_deleted_tenants_slug_stays_taken_until_it_is_purged(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
-    who = tenant.CreateTenantRequest.Administrator(username="a", email="a@b.example", password="correct horse battery")
-    twin = tenant.CreateTenantRequest(slug=administrator.tenant, name="Twin", administrator=who)
+    who = tenant_pb2.CreateTenantRequest.Administrator(
+        username="a", email="a@b.example", password="correct horse battery"
+    )
+    twin = tenant_pb2.CreateTenantRequest(slug=administrator.tenant, name="Twin", administrator=who)
     by = {"id": administrator.tenant_id}
-    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(**by), metadata=platform.metadata)
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
 
     taken = await refused(world.tenants.CreateTenant(twin, metadata=platform.metadata))
-    await world.tenants.PurgeTenant(tenant.PurgeTenantRequest(**by), metadata=platform.metadata)
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
 
     assert taken.reason == "SLUG_TAKEN"
     await world.tenants.CreateTenant(twin, metadata=platform.metadata)
@@ -257,9 +261,11 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     for who in (administrator, other):
         tables = await fill_tenant(admin, who.tenant_id)
     before = await _rows_of(admin, other.tenant_id)
-    purge = tenant.PurgeTenantRequest(id=administrator.tenant_id)
+    purge = tenant_pb2.PurgeTenantRequest(id=administrator.tenant_id)
     live = await refused(world.tenants.PurgeTenant(purge, metadata=platform.metadata))
-    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=administrator.tenant_id), metadata=platform.metadata)
+    await world.tenants.DeleteTenant(
+        tenant_pb2.DeleteTenantRequest(id=administrator.tenant_id), metadata=platform.metadata
+    )
 
     await world.tenants.PurgeTenant(purge, metadata=platform.metadata)
 
@@ -290,122 +296,7 @@ async def test_the_platform_itself_is_neither_suspended_nor_deleted(world: World
     platform = await world.platform()
 
     for call in (
-        world.tenants.SuspendTenant(tenant.SuspendTenantRequest(id=platform.tenant_id), metadata=platform.metadata),
-        world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=platform.tenant_id), metadata=platform.metadata),
+        world.tenants.SuspendTenant(tenant_pb2.SuspendTenantRequest(id=platform.tenant_id), metadata=platform.metadata),
+        world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=platform.tenant_id), metadata=platform.metadata),
     ):
         assert (await refused(call)).reason == "PLATFORM_TENANT_IMMUTABLE"
-
-
-@pytest.mark.parametrize("end", ["delete", "lock", "deactivate", "demote", "expire"])
-async def test_the_last_administrator_stays(world: World, end: str) -> None:
-    administrator = await world.tenant()
-    deputy = await world.user(administrator)
-    roles = (await world.identity.ListRoles(pb.ListRolesRequest(), metadata=administrator.metadata)).roles
-    admin_role = next(role for role in roles if role.code == "admin")
-    soon = {"seconds": 4_102_444_800}
-    request = pb.AssignRoleRequest(user_id=deputy.id, role_id=admin_role.id, expire_time=soon)
-    await world.identity.AssignRole(request, metadata=administrator.metadata)
-
-    refusal = await refused(_end(world, administrator, administrator.id, admin_role.id, end))
-
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
-
-
-@pytest.mark.parametrize("how", ["assign", "set", "raise", "restore"])
-async def test_nor_is_the_last_administrator_denied_what_it_takes(world: World, how: str) -> None:
-    administrator = await world.tenant()
-    person, who = world.identity, {"metadata": administrator.metadata}
-    role = await world.role(administrator, "users:manage", priority=0 if how == "raise" else 500, allow=False)
-    assign = pb.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
-    if how == "set":
-        await person.SetRolePermissions(pb.SetRolePermissionsRequest(role_id=role.id), **who)
-        await person.AssignRole(assign, **who)
-    elif how == "raise":
-        await person.AssignRole(assign, **who)
-    elif how == "restore":
-        deputy = await world.user(administrator)
-        roles = (await person.ListRoles(pb.ListRolesRequest(), **who)).roles
-        admin_role = next(role.id for role in roles if role.code == "admin")
-        await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
-        await person.AssignRole(assign, **who)
-        await person.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=deputy.metadata)
-        await person.UnassignRole(pb.UnassignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
-    entry = role_pb2.RolePermission(permission="users:manage", effect=role_pb2.EFFECT_DENY)
-    call = {
-        "assign": lambda: person.AssignRole(assign, **who),
-        "set": lambda: person.SetRolePermissions(
-            pb.SetRolePermissionsRequest(role_id=role.id, permissions=[entry]), **who
-        ),
-        "raise": lambda: person.UpdateRole(pb.UpdateRoleRequest(id=role.id, priority=500), **who),
-        "restore": lambda: person.RestoreRole(role_pb2.RestoreRoleRequest(id=role.id), **who),
-    }[how]
-
-    refusal = await refused(call())
-
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
-    await person.ListUsers(pb.ListUsersRequest(), **who)
-
-
-async def test_an_administrator_who_is_denied_it_does_not_count_as_another(world: World) -> None:
-    administrator = await world.tenant()
-    person, who = world.identity, {"metadata": administrator.metadata}
-    deputy = await world.user(administrator)
-    roles = (await person.ListRoles(pb.ListRolesRequest(), **who)).roles
-    admin_role = next(role.id for role in roles if role.code == "admin")
-    await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
-    role = await world.role(administrator, "users:manage", priority=500, allow=False)
-    await person.AssignRole(pb.AssignRoleRequest(user_id=deputy.id, role_id=role.id), **who)
-
-    refusal = await refused(_end(world, administrator, administrator.id, admin_role, "delete"))
-
-    assert refusal.reason == "LAST_ADMINISTRATOR"
-
-
-async def test_nobody_denies_what_they_do_not_hold_nor_to_those_who_hold_more(world: World) -> None:
-    administrator = await world.tenant()
-    person = world.identity
-    manager = await world.user(administrator, "roles:manage", "users:read")
-    role = await world.role(administrator, "users:read", priority=500, allow=False)
-    entry = role_pb2.RolePermission(permission="users:manage", effect=role_pb2.EFFECT_DENY)
-
-    denying = pb.SetRolePermissionsRequest(role_id=role.id, permissions=[entry])
-    assigning = pb.AssignRoleRequest(user_id=administrator.id, role_id=role.id)
-    for call in (
-        person.SetRolePermissions(denying, metadata=manager.metadata),
-        person.AssignRole(assigning, metadata=manager.metadata),
-    ):
-        assert (await refused(call)).reason == "ESCALATION_REFUSED"
-
-
-def _end(world: World, by: Person, user_id: str, role_id: str, how: str) -> Any:
-    match how:
-        case "delete":
-            return world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user_id), metadata=by.metadata)
-        case "lock":
-            return world.identity.LockUser(user_pb2.LockUserRequest(id=user_id), metadata=by.metadata)
-        case "deactivate":
-            change = pb.UpdateUserRequest(id=user_id, state=user_pb2.User.STATE_INACTIVE)
-            return world.identity.UpdateUser(change, metadata=by.metadata)
-        case "demote":
-            request = pb.UnassignRoleRequest(user_id=user_id, role_id=role_id)
-            return world.identity.UnassignRole(request, metadata=by.metadata)
-    expires = pb.AssignRoleRequest(user_id=user_id, role_id=role_id, expire_time={"seconds": 4_102_444_800})
-    return world.identity.AssignRole(expires, metadata=by.metadata)
-
-
-async def test_of_two_administrators_who_end_each_other_at_once_one_stays(world: World) -> None:
-    for first_end, second_end in (("delete", "demote"), ("lock", "delete"), ("expire", "lock")):
-        first = await world.tenant()
-        roles = (await world.identity.ListRoles(pb.ListRolesRequest(), metadata=first.metadata)).roles
-        role_id = next(role.id for role in roles if role.code == "admin")
-        second = await world.user(first)
-        request = pb.AssignRoleRequest(user_id=second.id, role_id=role_id)
-        await world.identity.AssignRole(request, metadata=first.metadata)
-
-        calls = [
-            _end(world, first, second.id, role_id, first_end),
-            _end(world, second, first.id, role_id, second_end),
-        ]
-        codes = sorted([(await call.code()).name for call in calls])
-
-        assert codes.count("OK") == 1, (first_end, second_end)

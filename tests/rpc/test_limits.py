@@ -22,7 +22,7 @@ from atrium.model.v1 import model_service_pb2 as model
 from atrium.model.v1 import usage_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -74,7 +74,7 @@ def gateway(gateways: tuple[World, World]) -> World:
 async def _limit(world: World, person: Person, **fields: Any) -> None:
     """Sets limits of the person's tenant."""
     platform = await world.platform()
-    request = tenant.UpdateTenantConfigRequest(tenant_id=person.tenant_id, **fields)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=person.tenant_id, **fields)
     await world.tenants.UpdateTenantConfig(request, metadata=platform.metadata)
 
 
@@ -217,7 +217,7 @@ async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
 
 async def test_a_tenant_does_not_lift_its_own_limits(gateway: World) -> None:
     ann = await gateway.tenant()
-    request = tenant.UpdateTenantConfigRequest(monthly_token_quota=10**12)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(monthly_token_quota=10**12)
 
     refusal = await refused(gateway.tenants.UpdateTenantConfig(request, metadata=ann.metadata))
 

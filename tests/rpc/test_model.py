@@ -11,7 +11,7 @@ import pytest
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.world import Person, World, refused
 
 pytestmark = pytest.mark.xdist_group("local-model")
@@ -123,7 +123,7 @@ async def test_a_whole_answer_is_the_streamed_one_in_one_piece(world: World) -> 
 
 async def test_a_call_that_leaves_things_open_takes_the_tenants_settings(world: World) -> None:
     administrator = await world.tenant()
-    settings = tenant.UpdateTenantConfigRequest(
+    settings = tenant_config_pb2.UpdateTenantConfigRequest(
         default_model="local-chat", default_embedding_model="local-embedding", max_tokens_per_request=5
     )
     await world.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)

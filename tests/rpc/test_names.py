@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import api_key_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
+from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import PASSWORD, Person, World, refused
 
 
 def _create(world: World, by: Person, **fields: Any) -> Any:
-    return world.identity.CreateUser(pb.CreateUserRequest(email="x@example.com", **fields), metadata=by.metadata)
+    return world.identity.CreateUser(user_pb2.CreateUserRequest(email="x@example.com", **fields), metadata=by.metadata)
 
 
 @pytest.mark.parametrize("name", ["adm\u0131n", "\uff41\uff44\uff4d\uff49\uff4e", "ADMIN"], ids=ascii)
@@ -25,7 +24,9 @@ async def test_a_name_that_looks_like_one_that_there_is_is_taken(world: World, n
     refusals = [
         await refused(_create(world, administrator, username=name)),
         await refused(
-            world.identity.UpdateUser(pb.UpdateUserRequest(id=user.id, username=name), metadata=administrator.metadata)
+            world.identity.UpdateUser(
+                user_pb2.UpdateUserRequest(id=user.id, username=name), metadata=administrator.metadata
+            )
         ),
     ]
 
@@ -35,8 +36,8 @@ async def test_a_name_that_looks_like_one_that_there_is_is_taken(world: World, n
 async def test_a_name_of_two_alphabets_is_refused_wherever_it_is_given(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     name = "\u0430dmin"
-    who = tenant.CreateTenantRequest.Administrator(username=name, email="a@b.example", password=PASSWORD)
-    founding = tenant.CreateTenantRequest(slug="look-alike", name="n", administrator=who)
+    who = tenant_pb2.CreateTenantRequest.Administrator(username=name, email="a@b.example", password=PASSWORD)
+    founding = tenant_pb2.CreateTenantRequest(slug="look-alike", name="n", administrator=who)
 
     refusals = [
         await refused(_create(world, administrator, username=name)),
@@ -63,11 +64,11 @@ async def test_what_cannot_be_seen_is_in_no_name(world: World, hidden: str) -> N
     name, who = f"a{hidden}b", {"metadata": administrator.metadata}
     calls = {
         "full_name": _create(world, administrator, username="u", full_name=name),
-        "name": world.identity.CreateRole(pb.CreateRoleRequest(name=name, code="r"), **who),
+        "name": world.identity.CreateRole(role_pb2.CreateRoleRequest(name=name, code="r"), **who),
     }
     more = [
         world.identity.CreateApiKey(api_key_pb2.CreateApiKeyRequest(name=name, scopes=["users:read"]), **who),
-        world.tenants.UpdateTenant(tenant.UpdateTenantRequest(name=name), **who),
+        world.tenants.UpdateTenant(tenant_pb2.UpdateTenantRequest(name=name), **who),
     ]
 
     refusals = [(field, await refused(call)) for field, call in [*calls.items(), *(("name", one) for one in more)]]

@@ -8,26 +8,28 @@ from typing import Any
 import grpc
 import pytest
 
-from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.identity.v1 import password_pb2, user_pb2
+from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import PASSWORD, Person, World, refused
 
 Door = Callable[[World, Person, str], Any]
 
 
 def _create_user(world: World, administrator: Person, password: str) -> Any:
-    request = pb.CreateUserRequest(username="Lovelace", email="countess@example.com", password=password)
+    request = user_pb2.CreateUserRequest(username="Lovelace", email="countess@example.com", password=password)
     return world.identity.CreateUser(request, metadata=administrator.metadata)
 
 
 def _change_password(world: World, administrator: Person, password: str) -> Any:
-    request = pb.ChangePasswordRequest(current_password=PASSWORD, new_password=password)
+    request = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password=password)
     return world.identity.ChangePassword(request, metadata=administrator.metadata)
 
 
 def _create_tenant(world: World, platform: Person, password: str) -> Any:
-    who = tenant.CreateTenantRequest.Administrator(username="Lovelace", email="countess@example.com", password=password)
-    request = tenant.CreateTenantRequest(slug="engines", name="Engines", administrator=who)
+    who = tenant_pb2.CreateTenantRequest.Administrator(
+        username="Lovelace", email="countess@example.com", password=password
+    )
+    request = tenant_pb2.CreateTenantRequest(slug="engines", name="Engines", administrator=who)
     return world.tenants.CreateTenant(request, metadata=platform.metadata)
 
 

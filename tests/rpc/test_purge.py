@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2
 from server.app import rewrapped
 from tests.databases import Scratch
 from tests.factories.world import World, refused
@@ -25,10 +25,10 @@ async def _until(true: Callable[[], Awaitable[object]]) -> None:
 async def _purging(world: World, scratch: Scratch, admin: Any, tenant_id: str) -> AsyncIterator[Any]:
     """A purge of the tenant that has come as far as its users, and waits there until the context ends."""
     platform = await world.platform()
-    await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
     async with scratch.connect() as holder, holder.transaction():
         await holder.execute("SELECT FROM users WHERE tenant_id = $1 FOR UPDATE", tenant_id)
-        purge = world.tenants.PurgeTenant(tenant.PurgeTenantRequest(id=tenant_id), metadata=platform.metadata)
+        purge = world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(id=tenant_id), metadata=platform.metadata)
         waits = (
             "SELECT 1 FROM pg_stat_activity WHERE application_name = 'atrium purge' AND wait_event_type = 'Lock' "
             "AND datname = current_database()"
@@ -39,7 +39,7 @@ async def _purging(world: World, scratch: Scratch, admin: Any, tenant_id: str) -
 
 async def test_a_tenant_whose_purge_has_begun_is_not_restored(world: World, scratch: Scratch, admin: Any) -> None:
     administrator, platform = await world.tenant(), await world.platform()
-    restore = tenant.RestoreTenantRequest(id=administrator.tenant_id)
+    restore = tenant_pb2.RestoreTenantRequest(id=administrator.tenant_id)
 
     async with _purging(world, scratch, admin, administrator.tenant_id) as purge:
         refusal = await refused(world.tenants.RestoreTenant(restore, metadata=platform.metadata))
@@ -56,10 +56,10 @@ async def test_of_a_restore_and_a_purge_at_once_one_alone_succeeds(world: World,
     platform = await world.platform()
     for _ in range(5):
         by = {"id": (await world.tenant()).tenant_id}
-        await world.tenants.DeleteTenant(tenant.DeleteTenantRequest(**by), metadata=platform.metadata)
+        await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
         calls = [
-            world.tenants.PurgeTenant(tenant.PurgeTenantRequest(**by), metadata=platform.metadata),
-            world.tenants.RestoreTenant(tenant.RestoreTenantRequest(**by), metadata=platform.metadata),
+            world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata),
+            world.tenants.RestoreTenant(tenant_pb2.RestoreTenantRequest(**by), metadata=platform.metadata),
         ]
 
         purged, restored = [await call.code() is grpc.StatusCode.OK for call in calls]
@@ -80,9 +80,11 @@ async def test_an_interrupted_purge_is_not_undone_and_the_next_one_goes_on(
         )
         interrupted = await purge.code()
 
-    restore = await refused(world.tenants.RestoreTenant(tenant.RestoreTenantRequest(**by), metadata=platform.metadata))
+    restore = await refused(
+        world.tenants.RestoreTenant(tenant_pb2.RestoreTenantRequest(**by), metadata=platform.metadata)
+    )
     rewraps = await rewrapped(scratch.settings())
-    await world.tenants.PurgeTenant(tenant.PurgeTenantRequest(**by), metadata=platform.metadata)
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
 
     assert interrupted is grpc.StatusCode.INTERNAL
     assert restore.reason == "TENANT_PURGE_BEGUN"

@@ -11,11 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import user_pb2
 from atrium.model.v1 import model_service_pb2
-from atrium.tenant.v1 import tenant_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
 from tests.factories.world import Person, World, refused
 
 FREE, PRO, ENTERPRISE = tenant_pb2.Tenant.TIER_FREE, tenant_pb2.Tenant.TIER_PRO, tenant_pb2.Tenant.TIER_ENTERPRISE
@@ -28,18 +26,18 @@ def _in(days: float) -> Timestamp:
 
 
 async def _create(world: World, by: Person, number: int) -> Code:
-    request = pb.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com")
+    request = user_pb2.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com")
     return await world.identity.CreateUser(request, metadata=by.metadata).code()
 
 
 async def _set(world: World, administrator: Person, **fields: Any) -> None:
     platform = await world.platform()
-    request = tenant.UpdateTenantRequest(id=administrator.tenant_id, **fields)
+    request = tenant_pb2.UpdateTenantRequest(id=administrator.tenant_id, **fields)
     await world.tenants.UpdateTenant(request, metadata=platform.metadata)
 
 
 async def _limit(world: World, administrator: Person) -> int | None:
-    usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
+    usage = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
     users = next(each for each in usage.usage if each.resource == "users")
     return users.limit if users.HasField("limit") else None
 
@@ -50,7 +48,7 @@ async def test_a_hundred_creates_at_once_at_a_limit_of_five_make_five(world: Wor
     codes = await asyncio.gather(*(_create(world, administrator, number) for number in range(100)))
 
     assert (codes.count(Code.OK), codes.count(Code.RESOURCE_EXHAUSTED)) == (4, 96)
-    listed = await world.identity.ListUsers(pb.ListUsersRequest(), metadata=administrator.metadata)
+    listed = await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
     assert len(listed.users) == 5
 
 
@@ -60,7 +58,7 @@ async def test_a_refusal_says_the_limit_and_the_use(world: World) -> None:
 
     refusal = await refused(
         world.identity.CreateUser(
-            pb.CreateUserRequest(username="u", email="u@example.com"), metadata=administrator.metadata
+            user_pb2.CreateUserRequest(username="u", email="u@example.com"), metadata=administrator.metadata
         )
     )
 
@@ -127,7 +125,7 @@ async def test_a_raise_that_ends_at_no_moment_there_is_names_its_field(world: Wo
     administrator = await world.tenant(FREE)
     platform = await world.platform()
     never = [{"resource": "users", "limit": 9, "expire_time": Timestamp(seconds=253_402_300_800)}]
-    request = tenant.UpdateTenantRequest(id=administrator.tenant_id, quota_raises=never)
+    request = tenant_pb2.UpdateTenantRequest(id=administrator.tenant_id, quota_raises=never)
 
     refusal = await refused(world.tenants.UpdateTenant(request, metadata=platform.metadata))
 
@@ -139,7 +137,7 @@ async def test_a_raise_is_taken_back(world: World) -> None:
     administrator = await world.tenant(FREE)
     raised = [{"resource": "users", "limit": 9, "expire_time": _in(1)}]
     await _set(world, administrator, quota_raises=raised)
-    shown = await world.tenants.GetTenant(tenant.GetTenantRequest(), metadata=administrator.metadata)
+    shown = await world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), metadata=administrator.metadata)
 
     await _set(world, administrator, update_mask={"paths": ["quota_raises"]})
 
@@ -160,7 +158,7 @@ async def test_what_it_pays_for_is_not_a_tenants_to_decide(world: World) -> None
 
     for fields in attempts:
         refusal = await refused(
-            world.tenants.UpdateTenant(tenant.UpdateTenantRequest(**fields), metadata=administrator.metadata)
+            world.tenants.UpdateTenant(tenant_pb2.UpdateTenantRequest(**fields), metadata=administrator.metadata)
         )
         assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PLATFORM_ONLY"), fields
 
@@ -169,7 +167,7 @@ async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: Wor
     administrator = await world.tenant(PRO)
     await world.user(administrator)
 
-    usage = await world.tenants.GetUsage(tenant.GetUsageRequest(), metadata=administrator.metadata)
+    usage = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
 
     assert [(each.resource, each.used, each.limit) for each in usage.usage] == [
         ("users", 2, 100),
@@ -183,20 +181,22 @@ async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: Wor
 @pytest.mark.parametrize(("tier", "code"), [(FREE, Code.FAILED_PRECONDITION), (ENTERPRISE, Code.OK)])
 async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World, tier: int, code: Code) -> None:
     administrator = await world.tenant(tier)
-    settings = [name for name in tenant.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name]
+    settings = [
+        name for name in tenant_config_pb2.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name
+    ]
     assert len(settings) == 4
 
     for name in settings:
-        request = tenant.UpdateTenantConfigRequest(**{name: 3650})
+        request = tenant_config_pb2.UpdateTenantConfigRequest(**{name: 3650})
         assert await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata).code() is code, name
-    usual = tenant.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
+    usual = tenant_config_pb2.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
     config = (await world.tenants.UpdateTenantConfig(usual, metadata=administrator.metadata)).config
     assert (config.audit_retention_days, config.soft_delete_retention_days) == (90, 0)
 
 
 async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
-    limits = tenant.UpdateTenantConfigRequest(
+    limits = tenant_config_pb2.UpdateTenantConfigRequest(
         tenant_id=administrator.tenant_id,
         requests_per_minute=1000,
         tokens_per_minute=100_000,
@@ -209,8 +209,8 @@ async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: Wo
     tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
 
     for by, request in (
-        (administrator, tenant.GetUsageRequest()),
-        (platform, tenant.GetUsageRequest(tenant_id=administrator.tenant_id)),
+        (administrator, usage_pb2.GetUsageRequest()),
+        (platform, usage_pb2.GetUsageRequest(tenant_id=administrator.tenant_id)),
     ):
         asked = datetime.now(UTC)
         found = (await world.tenants.GetUsage(request, metadata=by.metadata)).call_limits

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import session_pb2
 from server.identity.tokens import RefreshToken
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -23,7 +23,7 @@ OTHER_MASTER_KEY = SecretStr("B" * 43 + "=")
 
 
 def _exchange(world: World, token: str) -> Any:
-    return world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=token))
+    return world.identity.RefreshToken(session_pb2.RefreshTokenRequest(refresh_token=token))
 
 
 async def _exchanged(world: World, token: str, times: int) -> list[Any]:
@@ -50,14 +50,14 @@ async def test_a_token_that_was_exchanged_ends_its_session_however_long_ago(
     ann = await world.tenant()
     *_, last = await _exchanged(world, ann.tokens.refresh_token, exchanges)
     metadata = (("authorization", f"Bearer {last.access_token}"),)
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
     await _let_the_grace_pass(admin)
 
     reuse = await refused(_exchange(world, ann.tokens.refresh_token))
 
     assert (reuse.code, reuse.reason) == (grpc.StatusCode.UNAUTHENTICATED, "REFRESH_TOKEN_REUSED")
     assert await _reason(world, last.refresh_token) == "REFRESH_TOKEN_INVALID"
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata))
+    access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
     assert access.reason == "SESSION_REVOKED"
 
 
@@ -136,7 +136,7 @@ async def test_parallel_refreshes_get_one_and_the_same_token_and_log_nobody_out(
     await _exchange(world, following)
     for reply in replies:
         metadata = (("authorization", f"Bearer {reply.tokens.access_token}"),)
-        await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=metadata)
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
 
 
 async def test_tokens_of_the_form_before_this_one_are_exchanged_and_their_reuse_is_known(

@@ -11,18 +11,19 @@ import pytest
 from grpc import StatusCode as Code
 from grpc.aio import AioRpcError
 
-from atrium.identity.v1 import api_key_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
+from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
 from tests.rpc.requests import HELLO
 from tests.servers import serving
 
 
-def _user(name: str, key: str = "key") -> pb.CreateUserRequest:
-    return pb.CreateUserRequest(username=name, email=f"{name}@example.com", password=PASSWORD, idempotency_key=key)
+def _user(name: str, key: str = "key") -> user_pb2.CreateUserRequest:
+    return user_pb2.CreateUserRequest(
+        username=name, email=f"{name}@example.com", password=PASSWORD, idempotency_key=key
+    )
 
 
 async def _count(admin: Any, username: str) -> int:
@@ -54,10 +55,10 @@ async def test_many_with_keys_of_their_own_wait_for_nobody(world: World, admin: 
     """More than the pool has connections: none of them holds one while a password is hashed, or needs a second."""
     administrator, platform = await world.tenant(), await world.platform()
 
-    def founding(number: int) -> tenant.CreateTenantRequest:
-        who = tenant.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
+    def founding(number: int) -> tenant_pb2.CreateTenantRequest:
+        who = tenant_pb2.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
         slug = f"many-{number}"
-        return tenant.CreateTenantRequest(slug=slug, name=slug, administrator=who, idempotency_key=slug)
+        return tenant_pb2.CreateTenantRequest(slug=slug, name=slug, administrator=who, idempotency_key=slug)
 
     users = [
         world.identity.CreateUser(_user(f"many-{number}", f"key-{number}"), metadata=administrator.metadata)
@@ -108,7 +109,7 @@ async def test_a_key_is_its_callers_and_its_methods_own(world: World) -> None:
     await world.identity.CreateUser(_user("first"), metadata=administrator.metadata)
 
     await world.identity.CreateUser(_user("second"), metadata=colleague.metadata)
-    role = pb.CreateRoleRequest(name="r", code="r", idempotency_key="key")
+    role = role_pb2.CreateRoleRequest(name="r", code="r", idempotency_key="key")
     await world.identity.CreateRole(role, metadata=administrator.metadata)
 
 
@@ -118,7 +119,7 @@ async def test_a_failure_is_not_remembered(world: World) -> None:
     clash = _user(user.username)
     clash.email = "else@example.com"
     assert (await refused(world.identity.CreateUser(clash, metadata=administrator.metadata))).reason == "USERNAME_TAKEN"
-    rename = pb.UpdateUserRequest(id=user.id, username="moved-away")
+    rename = user_pb2.UpdateUserRequest(id=user.id, username="moved-away")
     await world.identity.UpdateUser(rename, metadata=administrator.metadata)
 
     await world.identity.CreateUser(clash, metadata=administrator.metadata)
@@ -162,8 +163,8 @@ async def test_a_secret_is_not_given_again_and_the_repeat_says_so(world: World, 
 
 async def test_a_tenant_is_founded_once(world: World, admin: Any) -> None:
     platform = await world.platform()
-    who = tenant.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
-    request = tenant.CreateTenantRequest(slug="twin", name="Twin", administrator=who, idempotency_key="key")
+    who = tenant_pb2.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
+    request = tenant_pb2.CreateTenantRequest(slug="twin", name="Twin", administrator=who, idempotency_key="key")
 
     replies = await asyncio.gather(*(world.tenants.CreateTenant(request, metadata=platform.metadata) for _ in range(5)))
 

@@ -9,9 +9,8 @@ import orjson
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import role_pb2, user_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import Person, World, refused
 
 Step = Callable[[Any], Any]
@@ -27,7 +26,7 @@ class Life:
         stub, service = {
             "user": (user_pb2, world.identity),
             "role": (role_pb2, world.identity),
-            "tenant": (tenant, world.tenants),
+            "tenant": (tenant_pb2, world.tenants),
         }[kind]
         self._stub, self._service, self._name = stub, service, kind.capitalize()
 
@@ -111,16 +110,16 @@ async def test_each_step_of_a_tenant_is_audited_in_the_tenant(world: World, admi
 
 
 async def _take_email(world: World, by: Person, life: Life) -> None:
-    get = pb.GetUserRequest(id=life.id, deleted=2)
+    get = user_pb2.GetUserRequest(id=life.id, deleted=2)
     email = (await world.identity.GetUser(get, metadata=by.metadata)).user.email
-    twin = pb.CreateUserRequest(username="else", email=email.upper())
+    twin = user_pb2.CreateUserRequest(username="else", email=email.upper())
     await world.identity.CreateUser(twin, metadata=by.metadata)
 
 
 async def _take_code(world: World, by: Person, life: Life) -> None:
-    get = pb.GetRoleRequest(id=life.id, deleted=2)
+    get = role_pb2.GetRoleRequest(id=life.id, deleted=2)
     code = (await world.identity.GetRole(get, metadata=by.metadata)).role.code
-    await world.identity.CreateRole(pb.CreateRoleRequest(name="else", code=code), metadata=by.metadata)
+    await world.identity.CreateRole(role_pb2.CreateRoleRequest(name="else", code=code), metadata=by.metadata)
 
 
 async def _restore(_: World, __: Person, life: Life) -> None:
@@ -157,7 +156,7 @@ async def test_whoever_was_out_comes_back_as_they_were(world: World, state: Any)
     if state == user_pb2.User.STATE_LOCKED:
         await world.identity.LockUser(user_pb2.LockUserRequest(id=life.id), metadata=administrator.metadata)
     else:
-        change = pb.UpdateUserRequest(id=life.id, state=state)
+        change = user_pb2.UpdateUserRequest(id=life.id, state=state)
         await world.identity.UpdateUser(change, metadata=administrator.metadata)
     await life.step("Delete")
 
@@ -170,7 +169,7 @@ async def test_a_purged_role_is_gone_from_whoever_held_it(world: World, admin: A
     administrator = await world.tenant()
     life = await _life(world, "role", administrator)
     person = await world.user(administrator)
-    assign = pb.AssignRoleRequest(user_id=person.id, role_id=life.id)
+    assign = role_pb2.AssignRoleRequest(user_id=person.id, role_id=life.id)
     await world.identity.AssignRole(assign, metadata=administrator.metadata)
     await life.step("Delete")
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.identity.v1 import session_pb2, user_pb2
+from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from tests.factories.world import World, refused
 
 
@@ -32,15 +31,15 @@ async def test_a_session_that_is_revoked_is_over_at_once_and_says_why(world: Wor
 
     await world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=first.id), metadata=again.metadata)
 
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+    access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata))
     refresh = await refused(
-        world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
+        world.identity.RefreshToken(session_pb2.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
     )
     after = await world.identity.ListSessions(session_pb2.ListSessionsRequest(), metadata=again.metadata)
     ended = next(session for session in after.sessions if session.id == first.id)
     assert (access.reason, refresh.reason) == ("SESSION_REVOKED", "REFRESH_TOKEN_INVALID")
     assert (ended.revoke_reason, ended.HasField("revoke_time")) == ("revoked", True)
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=again.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=again.metadata)
 
 
 async def test_anothers_sessions_are_for_who_manages_users(world: World) -> None:
@@ -56,7 +55,7 @@ async def test_anothers_sessions_are_for_who_manages_users(world: World) -> None
 
     assert (seen.reason, ended.reason) == ("PERMISSION_MISSING", "SESSION_NOT_FOUND")
     assert (
-        await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+        await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata))
     ).reason == "SESSION_REVOKED"
 
 
@@ -83,17 +82,17 @@ async def test_a_role_that_is_given_for_a_time_ends_on_time(world: World, admin:
     administrator = await world.tenant()
     user = await world.nobody(administrator)
     role = await world.role(administrator, "users:read")
-    request = pb.AssignRoleRequest(user_id=user.id, role_id=role.id, expire_time={"seconds": 4_102_444_800})
+    request = role_pb2.AssignRoleRequest(user_id=user.id, role_id=role.id, expire_time={"seconds": 4_102_444_800})
     await world.identity.AssignRole(request, metadata=administrator.metadata)
     await admin.execute("UPDATE user_roles SET expires_at = now() + interval '300 ms' WHERE role_id = $1", role.id)
     # Read anew, since this change was made behind the server's back.
     again = await world.sign_in(user.tenant, user.username)
 
     async with asyncio.timeout(10):
-        while await world.identity.ListUsers(pb.ListUsersRequest(), metadata=again.metadata).code() is Code.OK:
+        while await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=again.metadata).code() is Code.OK:
             pass
 
-    refusal = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=again.metadata))
+    refusal = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=again.metadata))
     assert refusal.code is Code.PERMISSION_DENIED
 
 
@@ -101,7 +100,7 @@ async def test_the_sessions_of_a_deleted_user_are_hidden_with_them_and_come_back
     administrator = await world.tenant()
     user = await world.user(administrator)
     ended = await world.sign_in(user.tenant, user.username)
-    await world.identity.Logout(pb.LogoutRequest(), metadata=ended.metadata)
+    await world.identity.Logout(session_pb2.LogoutRequest(), metadata=ended.metadata)
     of_user = session_pb2.ListSessionsRequest(user_id=user.id)
     before = await world.identity.ListSessions(of_user, metadata=administrator.metadata)
     lives = next(session.id for session in before.sessions if not session.HasField("revoke_time"))
@@ -112,15 +111,17 @@ async def test_the_sessions_of_a_deleted_user_are_hidden_with_them_and_come_back
         await refused(
             world.identity.RevokeSession(session_pb2.RevokeSessionRequest(id=lives), metadata=administrator.metadata)
         ),
-        await refused(world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))),
+        await refused(
+            world.identity.RefreshToken(session_pb2.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
+        ),
     ]
     await world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=user.id), metadata=administrator.metadata)
 
     assert [each.reason for each in refusals] == ["USER_NOT_FOUND", "SESSION_NOT_FOUND", "REFRESH_TOKEN_INVALID"]
     assert await world.identity.ListSessions(of_user, metadata=administrator.metadata) == before
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
-    await world.identity.RefreshToken(pb.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
-    still = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=ended.metadata))
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata)
+    await world.identity.RefreshToken(session_pb2.RefreshTokenRequest(refresh_token=user.tokens.refresh_token))
+    still = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=ended.metadata))
     assert still.reason == "SESSION_REVOKED"
 
 
@@ -132,6 +133,6 @@ async def test_a_purged_users_sessions_go_with_them(world: World, admin: Any) ->
 
     await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=user.id), metadata=inside)
 
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
+    access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata))
     assert access.reason == "SESSION_REVOKED"
     assert await admin.fetchval("SELECT count(*) FROM sessions WHERE user_id = $1", user.id) == 0

@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 
-from atrium.identity.v1 import identity_service_pb2 as pb
 from atrium.identity.v1 import session_pb2, user_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.factories.world import PASSWORD, Person, World, refused
@@ -17,7 +16,7 @@ from tests.factories.world import PASSWORD, Person, World, refused
 
 async def _fail(world: World, tenant: str, login: str, times: int = 1) -> None:
     for _ in range(times):
-        request = pb.LoginRequest(tenant=tenant, login=login, password="wrong")
+        request = session_pb2.LoginRequest(tenant=tenant, login=login, password="wrong")
         assert (await refused(world.identity.Login(request))).reason == "LOGIN_FAILED"
 
 
@@ -56,7 +55,7 @@ async def test_while_an_account_waits_the_right_password_fails_too_and_nothing_c
     await admin.execute(
         "UPDATE users SET login_attempts = 9, locked_until = now() + interval '1 minute' WHERE id = $1", user.id
     )
-    right = pb.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
+    right = session_pb2.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
 
     waiting = await refused(world.identity.Login(right))
     await _fail(world, user.tenant, user.username, 3)
@@ -84,7 +83,7 @@ async def test_an_address_that_fails_often_waits_whomever_it_tries(world: World,
     for number in range(FREE_OF_ADDRESS):
         await _fail(world, administrator.tenant, f"nobody-{number}")
 
-    right = pb.LoginRequest(tenant=other.tenant, login=other.username, password=PASSWORD)
+    right = session_pb2.LoginRequest(tenant=other.tenant, login=other.username, password=PASSWORD)
     refusal = await refused(world.identity.Login(right))
     await admin.execute("UPDATE sign_in_throttle SET blocked_until = now()")
 
@@ -136,21 +135,21 @@ async def test_an_administrator_locks_and_unlocks(world: World, admin: Any) -> N
     await admin.execute("UPDATE users SET login_attempts = 9 WHERE id = $1", user.id)
 
     locked = await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=administrator.metadata)
-    access = await refused(world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata))
-    login = pb.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
+    access = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata))
+    login = session_pb2.LoginRequest(tenant=user.tenant, login=user.username, password=PASSWORD)
     refusal = await refused(world.identity.Login(login))
     unlocked = await world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=user.id), metadata=administrator.metadata)
 
     assert (locked.user.state, unlocked.user.state) == (user_pb2.User.STATE_LOCKED, user_pb2.User.STATE_ACTIVE)
     assert (access.reason, refusal.reason) == ("SESSION_REVOKED", "LOGIN_FAILED")
     assert await admin.fetchval("SELECT login_attempts FROM users WHERE id = $1", user.id) == 0
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=user.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata)
 
 
 async def test_who_was_inactive_is_so_again_when_they_are_unlocked(world: World) -> None:
     administrator = await world.tenant()
     user = await world.user(administrator)
-    change = pb.UpdateUserRequest(id=user.id, state=user_pb2.User.STATE_INACTIVE)
+    change = user_pb2.UpdateUserRequest(id=user.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(change, metadata=administrator.metadata)
 
     states = []
@@ -168,7 +167,7 @@ async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) ->
     administrator = await world.tenant()
     clerk = await world.user(administrator, "users:manage")
 
-    session_id = (await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)).session_id
+    session_id = (await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)).session_id
 
     calls = [
         world.identity.ListSessions(session_pb2.ListSessionsRequest(user_id=administrator.id), metadata=clerk.metadata),
@@ -177,14 +176,14 @@ async def test_whoever_holds_less_changes_nobody_who_holds_more(world: World) ->
         world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=administrator.id), metadata=clerk.metadata),
         world.identity.UpdateUser(
-            pb.UpdateUserRequest(id=administrator.id, email="mine@example.com"), metadata=clerk.metadata
+            user_pb2.UpdateUserRequest(id=administrator.id, email="mine@example.com"), metadata=clerk.metadata
         ),
     ]
 
     for call in calls:
         refusal = await refused(call)
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ESCALATION_REFUSED")
-    await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=administrator.metadata)
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
 
 @pytest.mark.xdist_group("alone")
@@ -193,7 +192,7 @@ async def test_every_failure_does_the_same_work(world: World, admin: Any) -> Non
     administrator = await world.tenant()
     user = await world.user(administrator)
     inactive = await world.user(administrator)
-    change = pb.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
+    change = user_pb2.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(change, metadata=administrator.metadata)
     took: dict[str, list[float]] = {}
     for _ in range(3):
@@ -204,7 +203,7 @@ async def test_every_failure_does_the_same_work(world: World, admin: Any) -> Non
             ("inactive", administrator.tenant, inactive.username, PASSWORD),
         ):
             began = perf_counter()
-            await refused(world.identity.Login(pb.LoginRequest(tenant=tenant, login=login, password=password)))
+            await refused(world.identity.Login(session_pb2.LoginRequest(tenant=tenant, login=login, password=password)))
             took.setdefault(name, []).append(perf_counter() - began)
 
     # A hash takes tens of milliseconds: whatever left it out would be several times as fast.

@@ -15,7 +15,7 @@ import grpc
 import jwt
 import pytest
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.signing import LEAD, SigningKeys
@@ -29,8 +29,8 @@ from tests.factories.world import World, refused
 from tests.processes import atrium, environment
 from tests.servers import serving
 
-WHO = identity.WhoAmIRequest()
-JWKS = identity.GetJwksRequest()
+WHO = session_pb2.WhoAmIRequest()
+JWKS = session_pb2.GetJwksRequest()
 BOUND_SECONDS = 20
 
 
@@ -93,7 +93,7 @@ async def test_keys_are_replaced_without_one_failed_call(
             tokens = (await here.sign_in(ann.tenant, "admin")).tokens
             for server in (there, here, there):
                 await server.identity.WhoAmI(WHO, metadata=_bearing(tokens.access_token))
-                refresh = identity.RefreshTokenRequest(refresh_token=tokens.refresh_token)
+                refresh = session_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
                 tokens = (await server.identity.RefreshToken(refresh)).tokens
             rounds[me] += 1
 
@@ -140,7 +140,7 @@ async def test_a_compromised_key_is_refused_at_once_and_sessions_go_on(world: Wo
 
     await _until(heard)  # and not for one key, which there was before
     assert (await refused(world.identity.WhoAmI(WHO, metadata=ann.metadata))).reason == "TOKEN_INVALID"
-    refresh = identity.RefreshTokenRequest(refresh_token=ann.tokens.refresh_token)
+    refresh = session_pb2.RefreshTokenRequest(refresh_token=ann.tokens.refresh_token)
     fresh = (await world.identity.RefreshToken(refresh)).tokens
     assert _kid(fresh) == key.kid
     assert (await world.identity.WhoAmI(WHO, metadata=_bearing(fresh.access_token))).user_id == ann.id

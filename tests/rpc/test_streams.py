@@ -10,11 +10,10 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.identity.v1 import api_key_pb2, session_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -67,10 +66,10 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
     user, other = await world.nobody(administrator), await world.user(administrator, "models:execute")
     role = await world.role(administrator, "models:execute")
     held = {"user_id": user.id, "role_id": role.id}
-    await world.identity.AssignRole(identity.AssignRoleRequest(**held), metadata=administrator.metadata)
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=administrator.metadata)
     request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
     key = await world.identity.CreateApiKey(request, metadata=user.metadata)
-    session = (await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=user.metadata)).session_id
+    session = (await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=user.metadata)).session_id
     # What expires is given its end behind the server's back, and read with it when it is first used.
     soon = "now() + interval '1 second' WHERE"
     metadata: Any = user.metadata
@@ -98,13 +97,13 @@ async def test_a_running_stream_ends_with_its_callers_right_to_it(talkative: Wor
         case "delete the user":
             await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=by)
         case "delete the tenant":
-            delete = tenant.DeleteTenantRequest(id=administrator.tenant_id)
+            delete = tenant_pb2.DeleteTenantRequest(id=administrator.tenant_id)
             await world.tenants.DeleteTenant(delete, metadata=platform.metadata)
         case "suspend" | "the platform inside":
-            suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+            suspend = tenant_pb2.SuspendTenantRequest(id=administrator.tenant_id)
             await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
         case "demote":
-            await world.identity.UnassignRole(identity.UnassignRoleRequest(**held), metadata=by)
+            await world.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=by)
         case "key":
             await world.identity.RevokeApiKey(api_key_pb2.RevokeApiKeyRequest(id=key.api_key.id), metadata=by)
 
@@ -129,7 +128,7 @@ async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to
     user = await world.nobody(administrator)
     role = await world.role(administrator, "models:execute")
     held = {"user_id": user.id, "role_id": role.id}
-    await world.identity.AssignRole(identity.AssignRoleRequest(**held), metadata=administrator.metadata)
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=administrator.metadata)
     request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
     key = await world.identity.CreateApiKey(request, metadata=user.metadata)
     message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
@@ -143,10 +142,10 @@ async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to
         case "lock":
             await world.identity.LockUser(user_pb2.LockUserRequest(id=user.id), metadata=administrator.metadata)
         case "suspend":
-            suspend = tenant.SuspendTenantRequest(id=administrator.tenant_id)
+            suspend = tenant_pb2.SuspendTenantRequest(id=administrator.tenant_id)
             await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
         case "demote":
-            await world.identity.UnassignRole(identity.UnassignRoleRequest(**held), metadata=administrator.metadata)
+            await world.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=administrator.metadata)
         case "key":
             revoke = api_key_pb2.RevokeApiKeyRequest(id=key.api_key.id)
             await world.identity.RevokeApiKey(revoke, metadata=administrator.metadata)

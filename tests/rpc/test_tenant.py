@@ -8,17 +8,16 @@ from typing import Any
 import grpc
 from google.protobuf import struct_pb2
 
-from atrium.identity.v1 import identity_service_pb2 as identity
-from atrium.tenant.v1 import tenant_pb2
-from atrium.tenant.v1 import tenant_service_pb2 as pb
+from atrium.identity.v1 import role_pb2, session_pb2
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.factories.world import PASSWORD, World, refused
 
 
-def _founding(slug: str, **fields: Any) -> pb.CreateTenantRequest:
-    administrator = pb.CreateTenantRequest.Administrator(
+def _founding(slug: str, **fields: Any) -> tenant_pb2.CreateTenantRequest:
+    administrator = tenant_pb2.CreateTenantRequest.Administrator(
         username="root", email=f"root@{slug}.example", password=PASSWORD
     )
-    return pb.CreateTenantRequest(slug=slug, name=slug.title(), administrator=administrator, **fields)
+    return tenant_pb2.CreateTenantRequest(slug=slug, name=slug.title(), administrator=administrator, **fields)
 
 
 async def test_a_tenant_is_founded_with_roles_settings_and_an_administrator(world: World) -> None:
@@ -27,8 +26,10 @@ async def test_a_tenant_is_founded_with_roles_settings_and_an_administrator(worl
     made = await world.tenants.CreateTenant(_founding("acme", industry="Anvils"), metadata=platform.metadata)
 
     root = await world.sign_in("acme", "root")
-    roles = await world.identity.ListRoles(identity.ListRolesRequest(), metadata=root.metadata)
-    config = (await world.tenants.GetTenantConfig(pb.GetTenantConfigRequest(), metadata=root.metadata)).config
+    roles = await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=root.metadata)
+    config = (
+        await world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), metadata=root.metadata)
+    ).config
     assert made.administrator_user_id == root.id
     assert (made.tenant.state, made.tenant.tier) == (tenant_pb2.Tenant.STATE_ACTIVE, tenant_pb2.Tenant.TIER_FREE)
     assert made.tenant.industry == "Anvils"
@@ -43,7 +44,7 @@ async def test_a_slug_is_taken_once_also_by_two_at_a_time(world: World) -> None:
     codes = sorted([(await call.code()).name for call in calls])
 
     assert codes == ["ALREADY_EXISTS", "ALREADY_EXISTS", "OK"]
-    listed = await world.tenants.ListTenants(pb.ListTenantsRequest(), metadata=platform.metadata)
+    listed = await world.tenants.ListTenants(tenant_pb2.ListTenantsRequest(), metadata=platform.metadata)
     assert [tenant.slug for tenant in listed.tenants] == ["acme", "platform"]
 
 
@@ -72,12 +73,12 @@ async def test_a_reserved_slug_is_refused(world: World) -> None:
 
 async def test_a_tenant_reads_and_changes_itself(world: World) -> None:
     administrator = await world.tenant()
-    mine = (await world.tenants.GetTenant(pb.GetTenantRequest(), metadata=administrator.metadata)).tenant
-    change = pb.UpdateTenantRequest(name="Renamed", country="NZ", etag=mine.etag)
+    mine = (await world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), metadata=administrator.metadata)).tenant
+    change = tenant_pb2.UpdateTenantRequest(name="Renamed", country="NZ", etag=mine.etag)
 
     new = (await world.tenants.UpdateTenant(change, metadata=administrator.metadata)).tenant
 
-    again = pb.GetTenantRequest(id=administrator.tenant_id)
+    again = tenant_pb2.GetTenantRequest(id=administrator.tenant_id)
     assert (mine.id, mine.slug) == (administrator.tenant_id, administrator.tenant)
     assert (new.name, new.country, new.slug) == ("Renamed", "NZ", mine.slug)
     assert (await world.tenants.GetTenant(again, metadata=administrator.metadata)).tenant == new
@@ -87,7 +88,7 @@ async def test_a_tenant_reads_and_changes_itself(world: World) -> None:
 
 async def test_the_tier_is_the_platforms_to_change(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
-    change = pb.UpdateTenantRequest(id=administrator.tenant_id, tier=tenant_pb2.Tenant.TIER_PRO)
+    change = tenant_pb2.UpdateTenantRequest(id=administrator.tenant_id, tier=tenant_pb2.Tenant.TIER_PRO)
 
     refusal = await refused(world.tenants.UpdateTenant(change, metadata=administrator.metadata))
     new = (await world.tenants.UpdateTenant(change, metadata=platform.metadata)).tenant
@@ -100,9 +101,11 @@ async def test_settings_are_changed_field_by_field(world: World) -> None:
     administrator = await world.tenant()
     extra = struct_pb2.Struct()
     extra.update({"theme": {"dark": True}, "seats": [1, 2]})
-    change = pb.UpdateTenantConfigRequest(default_model="local-chat", temperature=0.25, extra_config=extra)
+    change = tenant_config_pb2.UpdateTenantConfigRequest(
+        default_model="local-chat", temperature=0.25, extra_config=extra
+    )
     new = (await world.tenants.UpdateTenantConfig(change, metadata=administrator.metadata)).config
-    clear = pb.UpdateTenantConfigRequest(update_mask={"paths": ["default_model"]}, etag=new.etag)
+    clear = tenant_config_pb2.UpdateTenantConfigRequest(update_mask={"paths": ["default_model"]}, etag=new.etag)
 
     cleared = (await world.tenants.UpdateTenantConfig(clear, metadata=administrator.metadata)).config
 
@@ -120,7 +123,7 @@ async def test_settings_hold_finite_numbers_only(world: World) -> None:
 
     refusal = await refused(
         world.tenants.UpdateTenantConfig(
-            pb.UpdateTenantConfigRequest(extra_config=extra), metadata=administrator.metadata
+            tenant_config_pb2.UpdateTenantConfigRequest(extra_config=extra), metadata=administrator.metadata
         )
     )
 
@@ -131,7 +134,7 @@ async def test_the_platform_lists_all_tenants_in_pages(world: World) -> None:
     platform = await world.platform()
     for slug in ("a", "b", "c"):
         await world.tenants.CreateTenant(_founding(slug), metadata=platform.metadata)
-    request = pb.ListTenantsRequest(page_size=3, state=tenant_pb2.Tenant.STATE_ACTIVE)
+    request = tenant_pb2.ListTenantsRequest(page_size=3, state=tenant_pb2.Tenant.STATE_ACTIVE)
 
     first = await world.tenants.ListTenants(request, metadata=platform.metadata)
     request.page_token = first.next_page_token
@@ -146,14 +149,16 @@ async def test_tenants_are_found_by_when_they_were_made(world: World) -> None:
     platform = await world.platform()
     for slug in ("a", "b"):
         await world.tenants.CreateTenant(_founding(slug), metadata=platform.metadata)
-    listed = await world.tenants.ListTenants(pb.ListTenantsRequest(), metadata=platform.metadata)
+    listed = await world.tenants.ListTenants(tenant_pb2.ListTenantsRequest(), metadata=platform.metadata)
     newest = listed.tenants[0].create_time.ToMilliseconds()
     moment = type(listed.tenants[0].create_time)()
     moment.FromMilliseconds(newest + 60_000)
 
-    later = await world.tenants.ListTenants(pb.ListTenantsRequest(create_time_from=moment), metadata=platform.metadata)
+    later = await world.tenants.ListTenants(
+        tenant_pb2.ListTenantsRequest(create_time_from=moment), metadata=platform.metadata
+    )
     earlier = await world.tenants.ListTenants(
-        pb.ListTenantsRequest(create_time_until=moment), metadata=platform.metadata
+        tenant_pb2.ListTenantsRequest(create_time_until=moment), metadata=platform.metadata
     )
 
     assert [tenant.slug for tenant in later.tenants] == []
@@ -167,11 +172,11 @@ async def test_people_of_a_suspended_tenant_are_out(world: World, admin: Any) ->
 
     async with asyncio.timeout(1.0):
         while (
-            await world.identity.WhoAmI(identity.WhoAmIRequest(), metadata=administrator.metadata).code()
+            await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata).code()
         ).name == "OK":
             pass
 
-    login = identity.LoginRequest(tenant=administrator.tenant, login="admin", password=PASSWORD)
-    refresh = identity.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
+    login = session_pb2.LoginRequest(tenant=administrator.tenant, login="admin", password=PASSWORD)
+    refresh = session_pb2.RefreshTokenRequest(refresh_token=administrator.tokens.refresh_token)
     assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
     assert (await refused(world.identity.RefreshToken(refresh))).reason == "REFRESH_TOKEN_INVALID"

@@ -10,13 +10,13 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.identity.v1 import api_key_pb2, user_pb2
-from atrium.identity.v1 import identity_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.identity.v1 import api_key_pb2, email_verification_pb2, session_pb2, user_pb2
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
 from tests.fakes.smtp import Mailbox, mailbox
-from tests.rpc.requests import GOOD, IDENTITY, MALFORMED
+from tests.rpc.methods import IDENTITY
+from tests.rpc.requests import GOOD, MALFORMED
 from tests.rpc.test_every_method import PRIVATE
 from tests.servers import serving
 
@@ -25,23 +25,25 @@ REFUSED = (grpc.StatusCode.PERMISSION_DENIED, "EMAIL_NOT_VERIFIED")
 
 
 async def _require(world: World, administrator: Person, *, required: bool = True) -> None:
-    request = tenant.UpdateTenantConfigRequest(tenant_id=administrator.tenant_id, require_verified_email=required)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=administrator.tenant_id, require_verified_email=required
+    )
     platform = await world.platform()
     reply = await world.tenants.UpdateTenantConfig(request, metadata=platform.metadata)
     assert reply.config.require_verified_email is required
 
 
 async def _permissions(world: World, person: Person) -> list[str]:
-    me = await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=person.metadata)
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=person.metadata)
     return list(me.permissions)
 
 
 async def _list_users(world: World, person: Person) -> Any:
-    return await world.identity.ListUsers(pb.ListUsersRequest(), metadata=person.metadata)
+    return await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=person.metadata)
 
 
 async def _refusal(world: World, person: Person) -> Refusal:
-    return await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=person.metadata))
+    return await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=person.metadata))
 
 
 async def test_every_method_but_those_to_verify_with_is_closed_to_the_unverified(world: World) -> None:
@@ -62,7 +64,7 @@ async def test_an_unverified_user_signs_in_stays_signed_in_and_may_do_nothing(wo
     await _require(world, administrator)
 
     person = await world.sign_in(administrator.tenant, "admin")
-    request = pb.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+    request = session_pb2.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
     tokens = (await world.identity.RefreshToken(request)).tokens
     later = Person(person.tenant, person.tenant_id, person.id, person.username, tokens)
 
@@ -86,8 +88,8 @@ async def test_the_setting_holds_at_once_both_ways_and_for_its_tenant_alone(worl
 
 async def test_nobody_locks_themselves_out(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    request = tenant.UpdateTenantConfigRequest(require_verified_email=True)
-    get = tenant.GetTenantConfigRequest()
+    request = tenant_config_pb2.UpdateTenantConfigRequest(require_verified_email=True)
+    get = tenant_config_pb2.GetTenantConfigRequest()
     for person in (administrator, await world.platform()):
         refusal = await refused(world.tenants.UpdateTenantConfig(request, metadata=person.metadata))
 
@@ -105,7 +107,7 @@ async def test_another_user_of_the_tenant_is_bound_by_it(world: World, admin: An
     administrator = await world.tenant()
     person = await world.user(administrator)
     await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
-    request = tenant.UpdateTenantConfigRequest(require_verified_email=True)
+    request = tenant_config_pb2.UpdateTenantConfigRequest(require_verified_email=True)
     await world.tenants.UpdateTenantConfig(request, metadata=administrator.metadata)
 
     refusal = await _refusal(world, person)
@@ -119,25 +121,25 @@ async def test_an_unverified_users_keys_are_bound_by_it_too(world: World) -> Non
     request = api_key_pb2.CreateApiKeyRequest(name="a program", scopes=["users:read"])
     made = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
     key = (("x-api-key", made.secret),)
-    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=key)
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=key)
 
     await _require(world, administrator)
 
-    refusal = await refused(world.identity.ListUsers(pb.ListUsersRequest(), metadata=key))
+    refusal = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=key))
     assert (refusal.code, refusal.reason) == REFUSED
-    assert list((await world.identity.WhoAmI(pb.WhoAmIRequest(), metadata=key)).permissions) == []
+    assert list((await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=key)).permissions) == []
 
 
 async def test_a_service_account_has_no_mail_to_read_and_goes_on(world: World) -> None:
     administrator = await world.tenant()
-    user = pb.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
+    user = user_pb2.CreateUserRequest(username="ci", email="ci@example.com", kind=user_pb2.User.KIND_SERVICE)
     account = (await world.identity.CreateUser(user, metadata=administrator.metadata)).user
     request = api_key_pb2.CreateApiKeyRequest(name="a program", user_id=account.id, scopes=["users:read"])
     made = await world.identity.CreateApiKey(request, metadata=administrator.metadata)
 
     await _require(world, administrator)
 
-    await world.identity.ListUsers(pb.ListUsersRequest(), metadata=(("x-api-key", made.secret),))
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=(("x-api-key", made.secret),))
 
 
 async def test_a_refusal_is_audited(world: World, admin: Any) -> None:
@@ -170,13 +172,13 @@ async def test_verifying_opens_everything_at_once_and_another_address_closes_it(
             await _require(world, administrator)
             assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
             await world.identity.RequestEmailVerification(
-                pb.RequestEmailVerificationRequest(), metadata=administrator.metadata
+                email_verification_pb2.RequestEmailVerificationRequest(), metadata=administrator.metadata
             )
             token = re.findall(r"^\S{60,}$", (await box.next()).get_content(), flags=re.M)[0]
 
-            await world.identity.VerifyEmail(pb.VerifyEmailRequest(token=token))
+            await world.identity.VerifyEmail(email_verification_pb2.VerifyEmailRequest(token=token))
 
             await _list_users(world, administrator)
-            change = pb.UpdateUserRequest(id=administrator.id, email="moved@example.com")
+            change = user_pb2.UpdateUserRequest(id=administrator.id, email="moved@example.com")
             await world.identity.UpdateUser(change, metadata=administrator.metadata)
             assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"

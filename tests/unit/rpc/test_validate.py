@@ -6,9 +6,9 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 from google.protobuf.message import Message
 
-from atrium.identity.v1 import identity_service_pb2 as identity
+from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2 as model
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.errors import InvalidRequest
 from server.rpc.steps.validate import Undecodable, Validate, tolerant
 
@@ -32,7 +32,7 @@ def _nul_fields(request: Message) -> list[str]:
 
 
 def test_a_good_request_comes_through_as_it_was_sent() -> None:
-    request = identity.LoginRequest(tenant="acme", login="ann", password="\u00e9\U0001f600")
+    request = session_pb2.LoginRequest(tenant="acme", login="ann", password="\u00e9\U0001f600")
 
     parsed = _parsed(request)
 
@@ -42,7 +42,7 @@ def test_a_good_request_comes_through_as_it_was_sent() -> None:
 
 def test_every_broken_field_is_named_with_what_is_wrong() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        VALIDATE(identity.LoginRequest(tenant="x" * 64))
+        VALIDATE(session_pb2.LoginRequest(tenant="x" * 64))
 
     found = dict(refused.value.violations)
     assert found.keys() == {"tenant", "login", "password"}
@@ -51,14 +51,14 @@ def test_every_broken_field_is_named_with_what_is_wrong() -> None:
 
 def test_an_element_is_named_by_its_index_and_a_nested_field_by_its_path() -> None:
     assert _violations(model.EmbedRequest(inputs=["a", "", "b", ""])) == ["inputs[1]", "inputs[3]"]
-    request = tenant.CreateTenantRequest(
+    request = tenant_pb2.CreateTenantRequest(
         slug="acme", name="Acme", administrator={"username": "a", "password": "long enough"}
     )
     assert _violations(request) == ["administrator.email"]
 
 
 def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
-    request = identity.UpdateUserRequest(
+    request = user_pb2.UpdateUserRequest(
         id="01890a5d-ac96-774b-bcce-b302099a8057", update_mask={"paths": ["username"]}, full_name="Ann"
     )
 
@@ -81,7 +81,7 @@ def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
     ids=lambda data: data[:6].hex(),
 )
 def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_text(data: bytes) -> None:
-    parsed = tolerant(identity.LoginRequest.FromString)(data)
+    parsed = tolerant(session_pb2.LoginRequest.FromString)(data)
 
     assert isinstance(parsed, Undecodable)
     with pytest.raises(InvalidRequest) as refused:
@@ -92,13 +92,13 @@ def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_t
 
 
 def test_fields_that_are_not_known_are_let_be() -> None:
-    data = identity.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
+    data = user_pb2.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
 
-    VALIDATE(tolerant(identity.GetUserRequest.FromString)(data))
+    VALIDATE(tolerant(user_pb2.GetUserRequest.FromString)(data))
 
 
 def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:
-    assert _nul_fields(identity.LoginRequest(tenant="a\0", login="b", password="\0")) == ["tenant", "password"]
+    assert _nul_fields(session_pb2.LoginRequest(tenant="a\0", login="b", password="\0")) == ["tenant", "password"]
 
 
 def test_nul_is_found_in_what_a_list_holds() -> None:
@@ -109,19 +109,19 @@ def test_nul_is_found_in_nested_and_repeated_messages() -> None:
     request = model.ChatRequest(messages=[{"role": 1, "content": "a"}, {"role": 1, "content": "a\0b"}])
 
     assert _nul_fields(request) == ["messages[1].content"]
-    assert _nul_fields(tenant.CreateTenantRequest(administrator={"email": "a\0"})) == ["administrator.email"]
+    assert _nul_fields(tenant_pb2.CreateTenantRequest(administrator={"email": "a\0"})) == ["administrator.email"]
 
 
 def test_nul_is_found_in_free_json_and_in_its_keys() -> None:
     extra = struct_pb2.Struct()
     extra.update({"deep": {"list": ["a", "b\0"]}})
 
-    assert _nul_fields(tenant.UpdateTenantConfigRequest(extra_config=extra)) == [
+    assert _nul_fields(tenant_config_pb2.UpdateTenantConfigRequest(extra_config=extra)) == [
         "extra_config.fields[...].struct_value.fields[...].list_value.values[1].string_value"
     ]
     keyed = struct_pb2.Struct()
     keyed.update({"a\0": 1})
-    assert _nul_fields(tenant.UpdateTenantConfigRequest(extra_config=keyed)) == ["extra_config.fields[...]"]
+    assert _nul_fields(tenant_config_pb2.UpdateTenantConfigRequest(extra_config=keyed)) == ["extra_config.fields[...]"]
 
 
 def test_nul_is_found_in_maps_of_text_and_numbers_are_no_text() -> None:

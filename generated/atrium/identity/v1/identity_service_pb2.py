@@ -22,164 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
 from atrium.identity.v1 import api_key_pb2 as atrium_dot_identity_dot_v1_dot_api__key__pb2
+from atrium.identity.v1 import email_verification_pb2 as atrium_dot_identity_dot_v1_dot_email__verification__pb2
+from atrium.identity.v1 import password_pb2 as atrium_dot_identity_dot_v1_dot_password__pb2
+from atrium.identity.v1 import permission_pb2 as atrium_dot_identity_dot_v1_dot_permission__pb2
 from atrium.identity.v1 import role_pb2 as atrium_dot_identity_dot_v1_dot_role__pb2
 from atrium.identity.v1 import session_pb2 as atrium_dot_identity_dot_v1_dot_session__pb2
 from atrium.identity.v1 import user_pb2 as atrium_dot_identity_dot_v1_dot_user__pb2
 from atrium.options.v1 import options_pb2 as atrium_dot_options_dot_v1_dot_options__pb2
-from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)atrium/identity/v1/identity_service.proto\x12\x12\x61trium.identity.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a atrium/identity/v1/api_key.proto\x1a\x1d\x61trium/identity/v1/role.proto\x1a atrium/identity/v1/session.proto\x1a\x1d\x61trium/identity/v1/user.proto\x1a\x1f\x61trium/options/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x0cLoginRequest\x12\x19\n\x06tenant\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x19\n\x05login\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"c\n\rLoginResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.Tokens\x12&\n\x04user\x18\x02 \x01(\x0b\x32\x18.atrium.identity.v1.User\"8\n\x13RefreshTokenRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\"B\n\x14RefreshTokenResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.Tokens\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x0f\n\rWhoAmIRequest\"\x83\x01\n\x0eWhoAmIResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\x08\x12\x13\n\x0bpermissions\x18\x05 \x03(\t\x12\x12\n\napi_key_id\x18\x06 \x01(\t\"\x10\n\x0eGetJwksRequest\"8\n\x0fGetJwksResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.atrium.identity.v1.Jwk\"_\n\x15\x43hangePasswordRequest\x12$\n\x10\x63urrent_password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01\"\x18\n\x16\x43hangePasswordResponse\"\xb4\x05\n\x11\x43reateUserRequest\x12\x39\n\x08username\x18\x01 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12!\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x00\x88\x01\x01\x12\x44\n\tfull_name\x18\x04 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x01\x88\x01\x01\x12\x30\n\navatar_url\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x02\x88\x01\x01\x12\x1d\n\x05phone\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12\x41\n\x06locale\x18\x07 \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x04\x88\x01\x01\x12\x44\n\x08timezone\x18\x08 \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x05\x88\x01\x01\x12\x35\n\x04kind\x18\t \x01(\x0e\x32\x1d.atrium.identity.v1.User.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0fidempotency_key\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:`\xbaH]\x1a[\n\x0fpassword.person\x12!a service account has no password\x1a%!has(this.password) || this.kind != 2B\x0b\n\t_passwordB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12\x43reateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\\\n\x0eGetUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\x86\x03\n\x10ListUsersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x0e\x65mail_verified\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12K\n\x14last_login_time_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15last_login_time_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x07 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x11\n\x0f_email_verified\"U\n\x11ListUsersResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf8\t\n\x11UpdateUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x7f\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBN\xbaHK\xe2\x01H\x12\x08username\x12\x05\x65mail\x12\x05state\x12\tfull_name\x12\navatar_url\x12\x05phone\x12\x06locale\x12\x08timezone\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12>\n\x08username\x18\x04 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$H\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x01\x88\x01\x01\x12>\n\x05state\x18\x06 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02H\x02\x88\x01\x01\x12\x44\n\tfull_name\x18\x07 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x03\x88\x01\x01\x12\x30\n\navatar_url\x18\x08 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x04\x88\x01\x01\x12\x1d\n\x05phone\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x05\x88\x01\x01\x12\x41\n\x06locale\x18\n \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x06\x88\x01\x01\x12\x44\n\x08timezone\x18\x0b \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x07\x88\x01\x01:\x94\x04\xbaH\x90\x04\x1an\n\x11username.required\x12\x1ausername cannot be cleared\x1a=has(this.username) || !(\'username\' in this.update_mask.paths)\x1a\x62\n\x0e\x65mail.required\x12\x17\x65mail cannot be cleared\x1a\x37has(this.email) || !(\'email\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x66\n\x0flocale.required\x12\x18locale cannot be cleared\x1a\x39has(this.locale) || !(\'locale\' in this.update_mask.paths)\x1an\n\x11timezone.required\x12\x1atimezone cannot be cleared\x1a=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)B\x0b\n\t_usernameB\x08\n\x06_emailB\x08\n\x06_stateB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12UpdateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\xa4\x02\n\x11\x43reateRoleRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12L\n\x04\x63ode\x18\x02 \x01(\tB>\xbaH;r9\x18\x64\x32\x11^[a-z][a-z0-9_]*$Z\x05\x61\x64minZ\x06\x65\x64itorZ\x0bsuper_adminZ\x06viewer\x12$\n\x0b\x64\x65scription\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x04 \x01(\x08\x12\x1c\n\x08priority\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12!\n\x0fidempotency_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0e\n\x0c_description\"<\n\x12\x43reateRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\\\n\x0eGetRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\xa0\x01\n\x10ListRolesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x04 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x11ListRolesResponse\x12\'\n\x05roles\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.Role\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x05\n\x11UpdateRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12]\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB,\xbaH)\xe2\x01&\x12\x04name\x12\x0b\x64\x65scription\x12\x07\x64\x65\x66\x61ult\x12\x08priority\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12>\n\x04name\x18\x04 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12$\n\x0b\x64\x65scription\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x01\x88\x01\x01\x12\x14\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12!\n\x08priority\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00H\x03\x88\x01\x01:\xc0\x02\xbaH\xbc\x02\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1aj\n\x10\x64\x65\x66\x61ult.required\x12\x19\x64\x65\x66\x61ult cannot be cleared\x1a;has(this.default) || !(\'default\' in this.update_mask.paths)\x1an\n\x11priority.required\x12\x1apriority cannot be cleared\x1a=has(this.priority) || !(\'priority\' in this.update_mask.paths)B\x07\n\x05_nameB\x0e\n\x0c_descriptionB\n\n\x08_defaultB\x0b\n\t_priority\"<\n\x12UpdateRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\x18\n\x16ListPermissionsRequest\"N\n\x17ListPermissionsResponse\x12\x33\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1e.atrium.identity.v1.Permission\"\xef\x01\n\x19SetRolePermissionsRequest\x12\x19\n\x07role_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x9f\x01\n\x0bpermissions\x18\x03 \x03(\x0b\x32\".atrium.identity.v1.RolePermissionBf\xbaHc\x92\x01\x03\x10\xc8\x01\xba\x01Z\n\x12permissions.unique\x12\x18names a permission twice\x1a*this.map(entry, entry.permission).unique()\"D\n\x1aSetRolePermissionsResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\x8d\x01\n\x11\x41ssignRoleRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07role_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x42\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07@\x01\"\x14\n\x12\x41ssignRoleResponse\"K\n\x13UnassignRoleRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07role_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14UnassignRoleResponse\"s\n\x16\x43heckPermissionRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12;\n\x0bpermissions\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x64\x18\x01\"\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\"\xd4\x01\n\x17\x43heckPermissionResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32\x32.atrium.identity.v1.CheckPermissionResponse.Result\x12\x32\n\nuser_state\x18\x02 \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x1a@\n\x06Result\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12\x11\n\trole_code\x18\x03 \x01(\t\"S\n\x1bRequestPasswordResetRequest\x12\x19\n\x06tenant\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x19\n\x05login\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"\x1e\n\x1cRequestPasswordResetResponse\"S\n\x14ResetPasswordRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01\"\x17\n\x15ResetPasswordResponse\"!\n\x1fRequestEmailVerificationRequest\"\"\n RequestEmailVerificationResponse\"/\n\x12VerifyEmailRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\"\x15\n\x13VerifyEmailResponse2\x8b \n\x0fIdentityService\x12T\n\x05Login\x12 .atrium.identity.v1.LoginRequest\x1a!.atrium.identity.v1.LoginResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12i\n\x0cRefreshToken\x12\'.atrium.identity.v1.RefreshTokenRequest\x1a(.atrium.identity.v1.RefreshTokenResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12Y\n\x06Logout\x12!.atrium.identity.v1.LogoutRequest\x1a\".atrium.identity.v1.LogoutResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12Y\n\x06WhoAmI\x12!.atrium.identity.v1.WhoAmIRequest\x1a\".atrium.identity.v1.WhoAmIResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12Z\n\x07GetJwks\x12\".atrium.identity.v1.GetJwksRequest\x1a#.atrium.identity.v1.GetJwksResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12o\n\x0e\x43hangePassword\x12).atrium.identity.v1.ChangePasswordRequest\x1a*.atrium.identity.v1.ChangePasswordResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12o\n\nCreateUser\x12%.atrium.identity.v1.CreateUserRequest\x1a&.atrium.identity.v1.CreateUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12\x64\n\x07GetUser\x12\".atrium.identity.v1.GetUserRequest\x1a#.atrium.identity.v1.GetUserResponse\"\x10\xc2\xf3\x18\x0c\n\nusers:read\x12j\n\tListUsers\x12$.atrium.identity.v1.ListUsersRequest\x1a%.atrium.identity.v1.ListUsersResponse\"\x10\xc2\xf3\x18\x0c\n\nusers:read\x12o\n\nUpdateUser\x12%.atrium.identity.v1.UpdateUserRequest\x1a&.atrium.identity.v1.UpdateUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nCreateRole\x12%.atrium.identity.v1.CreateRoleRequest\x1a&.atrium.identity.v1.CreateRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12\x64\n\x07GetRole\x12\".atrium.identity.v1.GetRoleRequest\x1a#.atrium.identity.v1.GetRoleResponse\"\x10\xc2\xf3\x18\x0c\n\nroles:read\x12j\n\tListRoles\x12$.atrium.identity.v1.ListRolesRequest\x1a%.atrium.identity.v1.ListRolesResponse\"\x10\xc2\xf3\x18\x0c\n\nroles:read\x12o\n\nUpdateRole\x12%.atrium.identity.v1.UpdateRoleRequest\x1a&.atrium.identity.v1.UpdateRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0fListPermissions\x12*.atrium.identity.v1.ListPermissionsRequest\x1a+.atrium.identity.v1.ListPermissionsResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x87\x01\n\x12SetRolePermissions\x12-.atrium.identity.v1.SetRolePermissionsRequest\x1a..atrium.identity.v1.SetRolePermissionsResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12o\n\nAssignRole\x12%.atrium.identity.v1.AssignRoleRequest\x1a&.atrium.identity.v1.AssignRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12u\n\x0cUnassignRole\x12\'.atrium.identity.v1.UnassignRoleRequest\x1a(.atrium.identity.v1.UnassignRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0f\x43heckPermission\x12*.atrium.identity.v1.CheckPermissionRequest\x1a+.atrium.identity.v1.CheckPermissionResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12o\n\nDeleteUser\x12%.atrium.identity.v1.DeleteUserRequest\x1a&.atrium.identity.v1.DeleteUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12r\n\x0bRestoreUser\x12&.atrium.identity.v1.RestoreUserRequest\x1a\'.atrium.identity.v1.RestoreUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12n\n\tPurgeUser\x12$.atrium.identity.v1.PurgeUserRequest\x1a%.atrium.identity.v1.PurgeUserResponse\"\x14\xc2\xf3\x18\x10\n\x0cusers:manageH\x01\x12i\n\x08LockUser\x12#.atrium.identity.v1.LockUserRequest\x1a$.atrium.identity.v1.LockUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nUnlockUser\x12%.atrium.identity.v1.UnlockUserRequest\x1a&.atrium.identity.v1.UnlockUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nDeleteRole\x12%.atrium.identity.v1.DeleteRoleRequest\x1a&.atrium.identity.v1.DeleteRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0bRestoreRole\x12&.atrium.identity.v1.RestoreRoleRequest\x1a\'.atrium.identity.v1.RestoreRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12n\n\tPurgeRole\x12$.atrium.identity.v1.PurgeRoleRequest\x1a%.atrium.identity.v1.PurgeRoleResponse\"\x14\xc2\xf3\x18\x10\n\x0croles:manageH\x01\x12i\n\x0cListSessions\x12\'.atrium.identity.v1.ListSessionsRequest\x1a(.atrium.identity.v1.ListSessionsResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12l\n\rRevokeSession\x12(.atrium.identity.v1.RevokeSessionRequest\x1a).atrium.identity.v1.RevokeSessionResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0c\x43reateApiKey\x12\'.atrium.identity.v1.CreateApiKeyRequest\x1a(.atrium.identity.v1.CreateApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x66\n\x0bListApiKeys\x12&.atrium.identity.v1.ListApiKeysRequest\x1a\'.atrium.identity.v1.ListApiKeysResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0cRotateApiKey\x12\'.atrium.identity.v1.RotateApiKeyRequest\x1a(.atrium.identity.v1.RotateApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0cRevokeApiKey\x12\'.atrium.identity.v1.RevokeApiKeyRequest\x1a(.atrium.identity.v1.RevokeApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x81\x01\n\x14RequestPasswordReset\x12/.atrium.identity.v1.RequestPasswordResetRequest\x1a\x30.atrium.identity.v1.RequestPasswordResetResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12l\n\rResetPassword\x12(.atrium.identity.v1.ResetPasswordRequest\x1a).atrium.identity.v1.ResetPasswordResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12\x8f\x01\n\x18RequestEmailVerification\x12\x33.atrium.identity.v1.RequestEmailVerificationRequest\x1a\x34.atrium.identity.v1.RequestEmailVerificationResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12\x66\n\x0bVerifyEmail\x12&.atrium.identity.v1.VerifyEmailRequest\x1a\'.atrium.identity.v1.VerifyEmailResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)atrium/identity/v1/identity_service.proto\x12\x12\x61trium.identity.v1\x1a atrium/identity/v1/api_key.proto\x1a+atrium/identity/v1/email_verification.proto\x1a!atrium/identity/v1/password.proto\x1a#atrium/identity/v1/permission.proto\x1a\x1d\x61trium/identity/v1/role.proto\x1a atrium/identity/v1/session.proto\x1a\x1d\x61trium/identity/v1/user.proto\x1a\x1f\x61trium/options/v1/options.proto2\x8b \n\x0fIdentityService\x12T\n\x05Login\x12 .atrium.identity.v1.LoginRequest\x1a!.atrium.identity.v1.LoginResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12i\n\x0cRefreshToken\x12\'.atrium.identity.v1.RefreshTokenRequest\x1a(.atrium.identity.v1.RefreshTokenResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12Y\n\x06Logout\x12!.atrium.identity.v1.LogoutRequest\x1a\".atrium.identity.v1.LogoutResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12Y\n\x06WhoAmI\x12!.atrium.identity.v1.WhoAmIRequest\x1a\".atrium.identity.v1.WhoAmIResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12Z\n\x07GetJwks\x12\".atrium.identity.v1.GetJwksRequest\x1a#.atrium.identity.v1.GetJwksResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12o\n\x0e\x43hangePassword\x12).atrium.identity.v1.ChangePasswordRequest\x1a*.atrium.identity.v1.ChangePasswordResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12o\n\nCreateUser\x12%.atrium.identity.v1.CreateUserRequest\x1a&.atrium.identity.v1.CreateUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12\x64\n\x07GetUser\x12\".atrium.identity.v1.GetUserRequest\x1a#.atrium.identity.v1.GetUserResponse\"\x10\xc2\xf3\x18\x0c\n\nusers:read\x12j\n\tListUsers\x12$.atrium.identity.v1.ListUsersRequest\x1a%.atrium.identity.v1.ListUsersResponse\"\x10\xc2\xf3\x18\x0c\n\nusers:read\x12o\n\nUpdateUser\x12%.atrium.identity.v1.UpdateUserRequest\x1a&.atrium.identity.v1.UpdateUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nCreateRole\x12%.atrium.identity.v1.CreateRoleRequest\x1a&.atrium.identity.v1.CreateRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12\x64\n\x07GetRole\x12\".atrium.identity.v1.GetRoleRequest\x1a#.atrium.identity.v1.GetRoleResponse\"\x10\xc2\xf3\x18\x0c\n\nroles:read\x12j\n\tListRoles\x12$.atrium.identity.v1.ListRolesRequest\x1a%.atrium.identity.v1.ListRolesResponse\"\x10\xc2\xf3\x18\x0c\n\nroles:read\x12o\n\nUpdateRole\x12%.atrium.identity.v1.UpdateRoleRequest\x1a&.atrium.identity.v1.UpdateRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0fListPermissions\x12*.atrium.identity.v1.ListPermissionsRequest\x1a+.atrium.identity.v1.ListPermissionsResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x87\x01\n\x12SetRolePermissions\x12-.atrium.identity.v1.SetRolePermissionsRequest\x1a..atrium.identity.v1.SetRolePermissionsResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12o\n\nAssignRole\x12%.atrium.identity.v1.AssignRoleRequest\x1a&.atrium.identity.v1.AssignRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12u\n\x0cUnassignRole\x12\'.atrium.identity.v1.UnassignRoleRequest\x1a(.atrium.identity.v1.UnassignRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0f\x43heckPermission\x12*.atrium.identity.v1.CheckPermissionRequest\x1a+.atrium.identity.v1.CheckPermissionResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12o\n\nDeleteUser\x12%.atrium.identity.v1.DeleteUserRequest\x1a&.atrium.identity.v1.DeleteUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12r\n\x0bRestoreUser\x12&.atrium.identity.v1.RestoreUserRequest\x1a\'.atrium.identity.v1.RestoreUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12n\n\tPurgeUser\x12$.atrium.identity.v1.PurgeUserRequest\x1a%.atrium.identity.v1.PurgeUserResponse\"\x14\xc2\xf3\x18\x10\n\x0cusers:manageH\x01\x12i\n\x08LockUser\x12#.atrium.identity.v1.LockUserRequest\x1a$.atrium.identity.v1.LockUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nUnlockUser\x12%.atrium.identity.v1.UnlockUserRequest\x1a&.atrium.identity.v1.UnlockUserResponse\"\x12\xc2\xf3\x18\x0e\n\x0cusers:manage\x12o\n\nDeleteRole\x12%.atrium.identity.v1.DeleteRoleRequest\x1a&.atrium.identity.v1.DeleteRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12r\n\x0bRestoreRole\x12&.atrium.identity.v1.RestoreRoleRequest\x1a\'.atrium.identity.v1.RestoreRoleResponse\"\x12\xc2\xf3\x18\x0e\n\x0croles:manage\x12n\n\tPurgeRole\x12$.atrium.identity.v1.PurgeRoleRequest\x1a%.atrium.identity.v1.PurgeRoleResponse\"\x14\xc2\xf3\x18\x10\n\x0croles:manageH\x01\x12i\n\x0cListSessions\x12\'.atrium.identity.v1.ListSessionsRequest\x1a(.atrium.identity.v1.ListSessionsResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12l\n\rRevokeSession\x12(.atrium.identity.v1.RevokeSessionRequest\x1a).atrium.identity.v1.RevokeSessionResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0c\x43reateApiKey\x12\'.atrium.identity.v1.CreateApiKeyRequest\x1a(.atrium.identity.v1.CreateApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x66\n\x0bListApiKeys\x12&.atrium.identity.v1.ListApiKeysRequest\x1a\'.atrium.identity.v1.ListApiKeysResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0cRotateApiKey\x12\'.atrium.identity.v1.RotateApiKeyRequest\x1a(.atrium.identity.v1.RotateApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12i\n\x0cRevokeApiKey\x12\'.atrium.identity.v1.RevokeApiKeyRequest\x1a(.atrium.identity.v1.RevokeApiKeyResponse\"\x06\xc2\xf3\x18\x02\x10\x01\x12\x81\x01\n\x14RequestPasswordReset\x12/.atrium.identity.v1.RequestPasswordResetRequest\x1a\x30.atrium.identity.v1.RequestPasswordResetResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12l\n\rResetPassword\x12(.atrium.identity.v1.ResetPasswordRequest\x1a).atrium.identity.v1.ResetPasswordResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x12\x8f\x01\n\x18RequestEmailVerification\x12\x33.atrium.identity.v1.RequestEmailVerificationRequest\x1a\x34.atrium.identity.v1.RequestEmailVerificationResponse\"\x08\xc2\xf3\x18\x04\x10\x01\x30\x01\x12\x66\n\x0bVerifyEmail\x12&.atrium.identity.v1.VerifyEmailRequest\x1a\'.atrium.identity.v1.VerifyEmailResponse\"\x06\xc2\xf3\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['tenant']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['tenant']._serialized_options = b'\272H\006r\004\020\001\030?'
-  _globals['_LOGINREQUEST'].fields_by_name['login']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['login']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
-  _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
-  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._loaded_options = None
-  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\272H\007r\005\020\001\030\200\004'
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._loaded_options = None
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
-  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['full_name']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['full_name']._serialized_options = b'\272H)r\'\020\001\030\377\0012 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['avatar_url']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['avatar_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['phone']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['locale']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['locale']._serialized_options = b'\272H)r\'\030\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['timezone']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['timezone']._serialized_options = b'\272H*r(\03022$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['kind']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_CREATEUSERREQUEST']._loaded_options = None
-  _globals['_CREATEUSERREQUEST']._serialized_options = b'\272H]\032[\n\017password.person\022!a service account has no password\032%!has(this.password) || this.kind != 2'
-  _globals['_GETUSERREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_GETUSERREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_GETUSERREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_from']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_until']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTUSERSREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_LISTUSERSREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272HK\342\001H\022\010username\022\005email\022\005state\022\tfull_name\022\navatar_url\022\005phone\022\006locale\022\010timezone'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['state']._serialized_options = b'\272H\007\202\001\004\030\001\030\002'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['full_name']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['full_name']._serialized_options = b'\272H)r\'\020\001\030\377\0012 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['avatar_url']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['avatar_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['phone']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['locale']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['locale']._serialized_options = b'\272H)r\'\030\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['timezone']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['timezone']._serialized_options = b'\272H*r(\03022$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$'
-  _globals['_UPDATEUSERREQUEST']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST']._serialized_options = b'\272H\220\004\032n\n\021username.required\022\032username cannot be cleared\032=has(this.username) || !(\'username\' in this.update_mask.paths)\032b\n\016email.required\022\027email cannot be cleared\0327has(this.email) || !(\'email\' in this.update_mask.paths)\032b\n\016state.required\022\027state cannot be cleared\0327has(this.state) || !(\'state\' in this.update_mask.paths)\032f\n\017locale.required\022\030locale cannot be cleared\0329has(this.locale) || !(\'locale\' in this.update_mask.paths)\032n\n\021timezone.required\022\032timezone cannot be cleared\032=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)'
-  _globals['_CREATEROLEREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEROLEREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
-  _globals['_CREATEROLEREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_CREATEROLEREQUEST'].fields_by_name['code']._serialized_options = b'\272H;r9\030d2\021^[a-z][a-z0-9_]*$Z\005adminZ\006editorZ\013super_adminZ\006viewer'
-  _globals['_CREATEROLEREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEROLEREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
-  _globals['_CREATEROLEREQUEST'].fields_by_name['priority']._loaded_options = None
-  _globals['_CREATEROLEREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_CREATEROLEREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CREATEROLEREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_GETROLEREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_GETROLEREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_GETROLEREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTROLESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTROLESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTROLESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTROLESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTROLESREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_LISTROLESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTROLESREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_LISTROLESREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H)\342\001&\022\004name\022\013description\022\007default\022\010priority'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['priority']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_UPDATEROLEREQUEST']._loaded_options = None
-  _globals['_UPDATEROLEREQUEST']._serialized_options = b'\272H\274\002\032^\n\rname.required\022\026name cannot be cleared\0325has(this.name) || !(\'name\' in this.update_mask.paths)\032j\n\020default.required\022\031default cannot be cleared\032;has(this.default) || !(\'default\' in this.update_mask.paths)\032n\n\021priority.required\022\032priority cannot be cleared\032=has(this.priority) || !(\'priority\' in this.update_mask.paths)'
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['role_id']._loaded_options = None
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['permissions']._loaded_options = None
-  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['permissions']._serialized_options = b'\272Hc\222\001\003\020\310\001\272\001Z\n\022permissions.unique\022\030names a permission twice\032*this.map(entry, entry.permission).unique()'
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['role_id']._loaded_options = None
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['expire_time']._loaded_options = None
-  _globals['_ASSIGNROLEREQUEST'].fields_by_name['expire_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\007@\001'
-  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['role_id']._loaded_options = None
-  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CHECKPERMISSIONREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_CHECKPERMISSIONREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_CHECKPERMISSIONREQUEST'].fields_by_name['permissions']._loaded_options = None
-  _globals['_CHECKPERMISSIONREQUEST'].fields_by_name['permissions']._serialized_options = b'\272H#\222\001 \010\001\020d\030\001\"\030r\026\030\311\0012\021^[a-z_]+:[a-z_]+$'
-  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['tenant']._loaded_options = None
-  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['tenant']._serialized_options = b'\272H\006r\004\020\001\030?'
-  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['login']._loaded_options = None
-  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['login']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['token']._loaded_options = None
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\200\004'
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
-  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
-  _globals['_VERIFYEMAILREQUEST'].fields_by_name['token']._loaded_options = None
-  _globals['_VERIFYEMAILREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\200\004'
   _globals['_IDENTITYSERVICE'].methods_by_name['Login']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['Login']._serialized_options = b'\302\363\030\002\030\001'
   _globals['_IDENTITYSERVICE'].methods_by_name['RefreshToken']._loaded_options = None
@@ -254,100 +113,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['RequestEmailVerification']._serialized_options = b'\302\363\030\004\020\0010\001'
   _globals['_IDENTITYSERVICE'].methods_by_name['VerifyEmail']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['VerifyEmail']._serialized_options = b'\302\363\030\002\030\001'
-  _globals['_LOGINREQUEST']._serialized_start=356
-  _globals['_LOGINREQUEST']._serialized_end=454
-  _globals['_LOGINRESPONSE']._serialized_start=456
-  _globals['_LOGINRESPONSE']._serialized_end=555
-  _globals['_REFRESHTOKENREQUEST']._serialized_start=557
-  _globals['_REFRESHTOKENREQUEST']._serialized_end=613
-  _globals['_REFRESHTOKENRESPONSE']._serialized_start=615
-  _globals['_REFRESHTOKENRESPONSE']._serialized_end=681
-  _globals['_LOGOUTREQUEST']._serialized_start=683
-  _globals['_LOGOUTREQUEST']._serialized_end=698
-  _globals['_LOGOUTRESPONSE']._serialized_start=700
-  _globals['_LOGOUTRESPONSE']._serialized_end=716
-  _globals['_WHOAMIREQUEST']._serialized_start=718
-  _globals['_WHOAMIREQUEST']._serialized_end=733
-  _globals['_WHOAMIRESPONSE']._serialized_start=736
-  _globals['_WHOAMIRESPONSE']._serialized_end=867
-  _globals['_GETJWKSREQUEST']._serialized_start=869
-  _globals['_GETJWKSREQUEST']._serialized_end=885
-  _globals['_GETJWKSRESPONSE']._serialized_start=887
-  _globals['_GETJWKSRESPONSE']._serialized_end=943
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=945
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1040
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1042
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1066
-  _globals['_CREATEUSERREQUEST']._serialized_start=1069
-  _globals['_CREATEUSERREQUEST']._serialized_end=1761
-  _globals['_CREATEUSERRESPONSE']._serialized_start=1763
-  _globals['_CREATEUSERRESPONSE']._serialized_end=1823
-  _globals['_GETUSERREQUEST']._serialized_start=1825
-  _globals['_GETUSERREQUEST']._serialized_end=1917
-  _globals['_GETUSERRESPONSE']._serialized_start=1919
-  _globals['_GETUSERRESPONSE']._serialized_end=1976
-  _globals['_LISTUSERSREQUEST']._serialized_start=1979
-  _globals['_LISTUSERSREQUEST']._serialized_end=2369
-  _globals['_LISTUSERSRESPONSE']._serialized_start=2371
-  _globals['_LISTUSERSRESPONSE']._serialized_end=2456
-  _globals['_UPDATEUSERREQUEST']._serialized_start=2459
-  _globals['_UPDATEUSERREQUEST']._serialized_end=3731
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=3733
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=3793
-  _globals['_CREATEROLEREQUEST']._serialized_start=3796
-  _globals['_CREATEROLEREQUEST']._serialized_end=4088
-  _globals['_CREATEROLERESPONSE']._serialized_start=4090
-  _globals['_CREATEROLERESPONSE']._serialized_end=4150
-  _globals['_GETROLEREQUEST']._serialized_start=4152
-  _globals['_GETROLEREQUEST']._serialized_end=4244
-  _globals['_GETROLERESPONSE']._serialized_start=4246
-  _globals['_GETROLERESPONSE']._serialized_end=4303
-  _globals['_LISTROLESREQUEST']._serialized_start=4306
-  _globals['_LISTROLESREQUEST']._serialized_end=4466
-  _globals['_LISTROLESRESPONSE']._serialized_start=4468
-  _globals['_LISTROLESRESPONSE']._serialized_end=4553
-  _globals['_UPDATEROLEREQUEST']._serialized_start=4556
-  _globals['_UPDATEROLEREQUEST']._serialized_end=5247
-  _globals['_UPDATEROLERESPONSE']._serialized_start=5249
-  _globals['_UPDATEROLERESPONSE']._serialized_end=5309
-  _globals['_LISTPERMISSIONSREQUEST']._serialized_start=5311
-  _globals['_LISTPERMISSIONSREQUEST']._serialized_end=5335
-  _globals['_LISTPERMISSIONSRESPONSE']._serialized_start=5337
-  _globals['_LISTPERMISSIONSRESPONSE']._serialized_end=5415
-  _globals['_SETROLEPERMISSIONSREQUEST']._serialized_start=5418
-  _globals['_SETROLEPERMISSIONSREQUEST']._serialized_end=5657
-  _globals['_SETROLEPERMISSIONSRESPONSE']._serialized_start=5659
-  _globals['_SETROLEPERMISSIONSRESPONSE']._serialized_end=5727
-  _globals['_ASSIGNROLEREQUEST']._serialized_start=5730
-  _globals['_ASSIGNROLEREQUEST']._serialized_end=5871
-  _globals['_ASSIGNROLERESPONSE']._serialized_start=5873
-  _globals['_ASSIGNROLERESPONSE']._serialized_end=5893
-  _globals['_UNASSIGNROLEREQUEST']._serialized_start=5895
-  _globals['_UNASSIGNROLEREQUEST']._serialized_end=5970
-  _globals['_UNASSIGNROLERESPONSE']._serialized_start=5972
-  _globals['_UNASSIGNROLERESPONSE']._serialized_end=5994
-  _globals['_CHECKPERMISSIONREQUEST']._serialized_start=5996
-  _globals['_CHECKPERMISSIONREQUEST']._serialized_end=6111
-  _globals['_CHECKPERMISSIONRESPONSE']._serialized_start=6114
-  _globals['_CHECKPERMISSIONRESPONSE']._serialized_end=6326
-  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_start=6262
-  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_end=6326
-  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_start=6328
-  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_end=6411
-  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_start=6413
-  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_end=6443
-  _globals['_RESETPASSWORDREQUEST']._serialized_start=6445
-  _globals['_RESETPASSWORDREQUEST']._serialized_end=6528
-  _globals['_RESETPASSWORDRESPONSE']._serialized_start=6530
-  _globals['_RESETPASSWORDRESPONSE']._serialized_end=6553
-  _globals['_REQUESTEMAILVERIFICATIONREQUEST']._serialized_start=6555
-  _globals['_REQUESTEMAILVERIFICATIONREQUEST']._serialized_end=6588
-  _globals['_REQUESTEMAILVERIFICATIONRESPONSE']._serialized_start=6590
-  _globals['_REQUESTEMAILVERIFICATIONRESPONSE']._serialized_end=6624
-  _globals['_VERIFYEMAILREQUEST']._serialized_start=6626
-  _globals['_VERIFYEMAILREQUEST']._serialized_end=6673
-  _globals['_VERIFYEMAILRESPONSE']._serialized_start=6675
-  _globals['_VERIFYEMAILRESPONSE']._serialized_end=6696
-  _globals['_IDENTITYSERVICE']._serialized_start=6699
-  _globals['_IDENTITYSERVICE']._serialized_end=10806
+  _globals['_IDENTITYSERVICE']._serialized_start=346
+  _globals['_IDENTITYSERVICE']._serialized_end=4453
 # @@protoc_insertion_point(module_scope)

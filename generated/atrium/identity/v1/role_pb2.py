@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/role.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"y\n\x0eRolePermission\x12/\n\npermission\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12\x36\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1a.atrium.identity.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xe5\x02\n\x04Role\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06system\x18\x08 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\t \x01(\x08\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x37\n\x0bpermissions\x18\x0b \x03(\x0b\x32\".atrium.identity.v1.RolePermission\x12/\n\x0b\x64\x65lete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_description\"@\n\x11\x44\x65leteRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteRoleResponse\"*\n\x12RestoreRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"(\n\x10PurgeRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeRoleResponse*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/role.proto\x12\x12\x61trium.identity.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"y\n\x0eRolePermission\x12/\n\npermission\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\x12\x36\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1a.atrium.identity.v1.EffectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xe5\x02\n\x04Role\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06system\x18\x08 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\t \x01(\x08\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x37\n\x0bpermissions\x18\x0b \x03(\x0b\x32\".atrium.identity.v1.RolePermission\x12/\n\x0b\x64\x65lete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_description\"\xa4\x02\n\x11\x43reateRoleRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12L\n\x04\x63ode\x18\x02 \x01(\tB>\xbaH;r9\x18\x64\x32\x11^[a-z][a-z0-9_]*$Z\x05\x61\x64minZ\x06\x65\x64itorZ\x0bsuper_adminZ\x06viewer\x12$\n\x0b\x64\x65scription\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x04 \x01(\x08\x12\x1c\n\x08priority\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12!\n\x0fidempotency_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0e\n\x0c_description\"<\n\x12\x43reateRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\\\n\x0eGetRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\xa0\x01\n\x10ListRolesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x04 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x11ListRolesResponse\x12\'\n\x05roles\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.Role\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x05\n\x11UpdateRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12]\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB,\xbaH)\xe2\x01&\x12\x04name\x12\x0b\x64\x65scription\x12\x07\x64\x65\x66\x61ult\x12\x08priority\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12>\n\x04name\x18\x04 \x01(\tB+\xbaH(r&\x18\x64\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12$\n\x0b\x64\x65scription\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x01\x88\x01\x01\x12\x14\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12!\n\x08priority\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00H\x03\x88\x01\x01:\xc0\x02\xbaH\xbc\x02\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1aj\n\x10\x64\x65\x66\x61ult.required\x12\x19\x64\x65\x66\x61ult cannot be cleared\x1a;has(this.default) || !(\'default\' in this.update_mask.paths)\x1an\n\x11priority.required\x12\x1apriority cannot be cleared\x1a=has(this.priority) || !(\'priority\' in this.update_mask.paths)B\x07\n\x05_nameB\x0e\n\x0c_descriptionB\n\n\x08_defaultB\x0b\n\t_priority\"<\n\x12UpdateRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\xef\x01\n\x19SetRolePermissionsRequest\x12\x19\n\x07role_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x9f\x01\n\x0bpermissions\x18\x03 \x03(\x0b\x32\".atrium.identity.v1.RolePermissionBf\xbaHc\x92\x01\x03\x10\xc8\x01\xba\x01Z\n\x12permissions.unique\x12\x18names a permission twice\x1a*this.map(entry, entry.permission).unique()\"D\n\x1aSetRolePermissionsResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"\x8d\x01\n\x11\x41ssignRoleRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07role_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x42\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07@\x01\"\x14\n\x12\x41ssignRoleResponse\"K\n\x13UnassignRoleRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07role_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x16\n\x14UnassignRoleResponse\"@\n\x11\x44\x65leteRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteRoleResponse\"*\n\x12RestoreRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreRoleResponse\x12&\n\x04role\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Role\"(\n\x10PurgeRoleRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeRoleResponse*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +39,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLEPERMISSION'].fields_by_name['permission']._serialized_options = b'\272H\030r\026\030\311\0012\021^[a-z_]+:[a-z_]+$'
   _globals['_ROLEPERMISSION'].fields_by_name['effect']._loaded_options = None
   _globals['_ROLEPERMISSION'].fields_by_name['effect']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_CREATEROLEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CREATEROLEREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
+  _globals['_CREATEROLEREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_CREATEROLEREQUEST'].fields_by_name['code']._serialized_options = b'\272H;r9\030d2\021^[a-z][a-z0-9_]*$Z\005adminZ\006editorZ\013super_adminZ\006viewer'
+  _globals['_CREATEROLEREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_CREATEROLEREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
+  _globals['_CREATEROLEREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_CREATEROLEREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_CREATEROLEREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CREATEROLEREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_GETROLEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETROLEREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_GETROLEREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTROLESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTROLESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTROLESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTROLESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTROLESREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_LISTROLESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTROLESREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_LISTROLESREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H)\342\001&\022\004name\022\013description\022\007default\022\010priority'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['name']._serialized_options = b'\272H(r&\030d2\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_UPDATEROLEREQUEST']._loaded_options = None
+  _globals['_UPDATEROLEREQUEST']._serialized_options = b'\272H\274\002\032^\n\rname.required\022\026name cannot be cleared\0325has(this.name) || !(\'name\' in this.update_mask.paths)\032j\n\020default.required\022\031default cannot be cleared\032;has(this.default) || !(\'default\' in this.update_mask.paths)\032n\n\021priority.required\022\032priority cannot be cleared\032=has(this.priority) || !(\'priority\' in this.update_mask.paths)'
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['role_id']._loaded_options = None
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['permissions']._loaded_options = None
+  _globals['_SETROLEPERMISSIONSREQUEST'].fields_by_name['permissions']._serialized_options = b'\272Hc\222\001\003\020\310\001\272\001Z\n\022permissions.unique\022\030names a permission twice\032*this.map(entry, entry.permission).unique()'
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['role_id']._loaded_options = None
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_ASSIGNROLEREQUEST'].fields_by_name['expire_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\007@\001'
+  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['role_id']._loaded_options = None
+  _globals['_UNASSIGNROLEREQUEST'].fields_by_name['role_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DELETEROLEREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_DELETEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DELETEROLEREQUEST'].fields_by_name['etag']._loaded_options = None
@@ -45,24 +99,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTOREROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PURGEROLEREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_PURGEROLEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_EFFECT']._serialized_start=939
-  _globals['_EFFECT']._serialized_end=1006
-  _globals['_PERMISSION']._serialized_start=115
-  _globals['_PERMISSION']._serialized_end=196
-  _globals['_ROLEPERMISSION']._serialized_start=198
-  _globals['_ROLEPERMISSION']._serialized_end=319
-  _globals['_ROLE']._serialized_start=322
-  _globals['_ROLE']._serialized_end=679
-  _globals['_DELETEROLEREQUEST']._serialized_start=681
-  _globals['_DELETEROLEREQUEST']._serialized_end=745
-  _globals['_DELETEROLERESPONSE']._serialized_start=747
-  _globals['_DELETEROLERESPONSE']._serialized_end=767
-  _globals['_RESTOREROLEREQUEST']._serialized_start=769
-  _globals['_RESTOREROLEREQUEST']._serialized_end=811
-  _globals['_RESTOREROLERESPONSE']._serialized_start=813
-  _globals['_RESTOREROLERESPONSE']._serialized_end=874
-  _globals['_PURGEROLEREQUEST']._serialized_start=876
-  _globals['_PURGEROLEREQUEST']._serialized_end=916
-  _globals['_PURGEROLERESPONSE']._serialized_start=918
-  _globals['_PURGEROLERESPONSE']._serialized_end=937
+  _globals['_EFFECT']._serialized_start=3017
+  _globals['_EFFECT']._serialized_end=3084
+  _globals['_ROLEPERMISSION']._serialized_start=181
+  _globals['_ROLEPERMISSION']._serialized_end=302
+  _globals['_ROLE']._serialized_start=305
+  _globals['_ROLE']._serialized_end=662
+  _globals['_CREATEROLEREQUEST']._serialized_start=665
+  _globals['_CREATEROLEREQUEST']._serialized_end=957
+  _globals['_CREATEROLERESPONSE']._serialized_start=959
+  _globals['_CREATEROLERESPONSE']._serialized_end=1019
+  _globals['_GETROLEREQUEST']._serialized_start=1021
+  _globals['_GETROLEREQUEST']._serialized_end=1113
+  _globals['_GETROLERESPONSE']._serialized_start=1115
+  _globals['_GETROLERESPONSE']._serialized_end=1172
+  _globals['_LISTROLESREQUEST']._serialized_start=1175
+  _globals['_LISTROLESREQUEST']._serialized_end=1335
+  _globals['_LISTROLESRESPONSE']._serialized_start=1337
+  _globals['_LISTROLESRESPONSE']._serialized_end=1422
+  _globals['_UPDATEROLEREQUEST']._serialized_start=1425
+  _globals['_UPDATEROLEREQUEST']._serialized_end=2116
+  _globals['_UPDATEROLERESPONSE']._serialized_start=2118
+  _globals['_UPDATEROLERESPONSE']._serialized_end=2178
+  _globals['_SETROLEPERMISSIONSREQUEST']._serialized_start=2181
+  _globals['_SETROLEPERMISSIONSREQUEST']._serialized_end=2420
+  _globals['_SETROLEPERMISSIONSRESPONSE']._serialized_start=2422
+  _globals['_SETROLEPERMISSIONSRESPONSE']._serialized_end=2490
+  _globals['_ASSIGNROLEREQUEST']._serialized_start=2493
+  _globals['_ASSIGNROLEREQUEST']._serialized_end=2634
+  _globals['_ASSIGNROLERESPONSE']._serialized_start=2636
+  _globals['_ASSIGNROLERESPONSE']._serialized_end=2656
+  _globals['_UNASSIGNROLEREQUEST']._serialized_start=2658
+  _globals['_UNASSIGNROLEREQUEST']._serialized_end=2733
+  _globals['_UNASSIGNROLERESPONSE']._serialized_start=2735
+  _globals['_UNASSIGNROLERESPONSE']._serialized_end=2757
+  _globals['_DELETEROLEREQUEST']._serialized_start=2759
+  _globals['_DELETEROLEREQUEST']._serialized_end=2823
+  _globals['_DELETEROLERESPONSE']._serialized_start=2825
+  _globals['_DELETEROLERESPONSE']._serialized_end=2845
+  _globals['_RESTOREROLEREQUEST']._serialized_start=2847
+  _globals['_RESTOREROLEREQUEST']._serialized_end=2889
+  _globals['_RESTOREROLERESPONSE']._serialized_start=2891
+  _globals['_RESTOREROLERESPONSE']._serialized_end=2952
+  _globals['_PURGEROLEREQUEST']._serialized_start=2954
+  _globals['_PURGEROLEREQUEST']._serialized_end=2994
+  _globals['_PURGEROLERESPONSE']._serialized_start=2996
+  _globals['_PURGEROLERESPONSE']._serialized_end=3015
 # @@protoc_insertion_point(module_scope)

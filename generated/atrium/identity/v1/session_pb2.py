@@ -22,17 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.identity.v1 import user_pb2 as atrium_dot_identity_dot_v1_dot_user__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/identity/v1/session.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12<\n\x18\x61\x63\x63\x65ss_token_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12=\n\x19refresh_token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x03Jwk\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03kty\x18\x02 \x01(\t\x12\x0b\n\x03\x63rv\x18\x03 \x01(\t\x12\t\n\x01x\x18\x04 \x01(\t\x12\x0b\n\x03\x61lg\x18\x05 \x01(\t\x12\x0b\n\x03use\x18\x06 \x01(\t\"\xbb\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\nuser_agent\x18\x04 \x01(\t\x12\x12\n\nip_address\x18\x05 \x01(\t\x12\x30\n\x0crefresh_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrevoke_reason\x18\t \x01(\t\x12\x0f\n\x07\x63urrent\x18\n \x01(\x08\"m\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.atrium.identity.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14RevokeSessionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15RevokeSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atrium/identity/v1/session.proto\x12\x12\x61trium.identity.v1\x1a\x1d\x61trium/identity/v1/user.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12<\n\x18\x61\x63\x63\x65ss_token_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12=\n\x19refresh_token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x03Jwk\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03kty\x18\x02 \x01(\t\x12\x0b\n\x03\x63rv\x18\x03 \x01(\t\x12\t\n\x01x\x18\x04 \x01(\t\x12\x0b\n\x03\x61lg\x18\x05 \x01(\t\x12\x0b\n\x03use\x18\x06 \x01(\t\"\xbb\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\nuser_agent\x18\x04 \x01(\t\x12\x12\n\nip_address\x18\x05 \x01(\t\x12\x30\n\x0crefresh_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrevoke_reason\x18\t \x01(\t\x12\x0f\n\x07\x63urrent\x18\n \x01(\x08\"b\n\x0cLoginRequest\x12\x19\n\x06tenant\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x19\n\x05login\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"c\n\rLoginResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.Tokens\x12&\n\x04user\x18\x02 \x01(\x0b\x32\x18.atrium.identity.v1.User\"8\n\x13RefreshTokenRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\"B\n\x14RefreshTokenResponse\x12*\n\x06tokens\x18\x01 \x01(\x0b\x32\x1a.atrium.identity.v1.Tokens\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x0f\n\rWhoAmIRequest\"\x83\x01\n\x0eWhoAmIResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\x08\x12\x13\n\x0bpermissions\x18\x05 \x03(\t\x12\x12\n\napi_key_id\x18\x06 \x01(\t\"\x10\n\x0eGetJwksRequest\"8\n\x0fGetJwksResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.atrium.identity.v1.Jwk\"m\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.atrium.identity.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14RevokeSessionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15RevokeSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LOGINREQUEST'].fields_by_name['tenant']._loaded_options = None
+  _globals['_LOGINREQUEST'].fields_by_name['tenant']._serialized_options = b'\272H\006r\004\020\001\030?'
+  _globals['_LOGINREQUEST'].fields_by_name['login']._loaded_options = None
+  _globals['_LOGINREQUEST'].fields_by_name['login']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._loaded_options = None
+  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\272H\007r\005\020\001\030\200\004'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -41,18 +50,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_REVOKESESSIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_REVOKESESSIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_TOKENS']._serialized_start=119
-  _globals['_TOKENS']._serialized_end=297
-  _globals['_JWK']._serialized_start=299
-  _globals['_JWK']._serialized_end=380
-  _globals['_SESSION']._serialized_start=383
-  _globals['_SESSION']._serialized_end=698
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=700
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=809
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=811
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=905
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=907
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=951
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=953
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=976
+  _globals['_TOKENS']._serialized_start=150
+  _globals['_TOKENS']._serialized_end=328
+  _globals['_JWK']._serialized_start=330
+  _globals['_JWK']._serialized_end=411
+  _globals['_SESSION']._serialized_start=414
+  _globals['_SESSION']._serialized_end=729
+  _globals['_LOGINREQUEST']._serialized_start=731
+  _globals['_LOGINREQUEST']._serialized_end=829
+  _globals['_LOGINRESPONSE']._serialized_start=831
+  _globals['_LOGINRESPONSE']._serialized_end=930
+  _globals['_REFRESHTOKENREQUEST']._serialized_start=932
+  _globals['_REFRESHTOKENREQUEST']._serialized_end=988
+  _globals['_REFRESHTOKENRESPONSE']._serialized_start=990
+  _globals['_REFRESHTOKENRESPONSE']._serialized_end=1056
+  _globals['_LOGOUTREQUEST']._serialized_start=1058
+  _globals['_LOGOUTREQUEST']._serialized_end=1073
+  _globals['_LOGOUTRESPONSE']._serialized_start=1075
+  _globals['_LOGOUTRESPONSE']._serialized_end=1091
+  _globals['_WHOAMIREQUEST']._serialized_start=1093
+  _globals['_WHOAMIREQUEST']._serialized_end=1108
+  _globals['_WHOAMIRESPONSE']._serialized_start=1111
+  _globals['_WHOAMIRESPONSE']._serialized_end=1242
+  _globals['_GETJWKSREQUEST']._serialized_start=1244
+  _globals['_GETJWKSREQUEST']._serialized_end=1260
+  _globals['_GETJWKSRESPONSE']._serialized_start=1262
+  _globals['_GETJWKSRESPONSE']._serialized_end=1318
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1320
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1429
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1431
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1525
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=1527
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=1571
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1573
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1596
 # @@protoc_insertion_point(module_scope)

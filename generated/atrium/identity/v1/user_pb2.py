@@ -22,17 +22,81 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phone\"@\n\x11\x44\x65leteUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteUserResponse\"*\n\x12RestoreUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"(\n\x10PurgeUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeUserResponse\"\'\n\x0fLockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10LockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\")\n\x11UnlockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x12UnlockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phone\"\xb4\x05\n\x11\x43reateUserRequest\x12\x39\n\x08username\x18\x01 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12!\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x00\x88\x01\x01\x12\x44\n\tfull_name\x18\x04 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x01\x88\x01\x01\x12\x30\n\navatar_url\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x02\x88\x01\x01\x12\x1d\n\x05phone\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12\x41\n\x06locale\x18\x07 \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x04\x88\x01\x01\x12\x44\n\x08timezone\x18\x08 \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x05\x88\x01\x01\x12\x35\n\x04kind\x18\t \x01(\x0e\x32\x1d.atrium.identity.v1.User.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0fidempotency_key\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:`\xbaH]\x1a[\n\x0fpassword.person\x12!a service account has no password\x1a%!has(this.password) || this.kind != 2B\x0b\n\t_passwordB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12\x43reateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\\\n\x0eGetUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\x86\x03\n\x10ListUsersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x0e\x65mail_verified\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12K\n\x14last_login_time_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15last_login_time_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x07 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x11\n\x0f_email_verified\"U\n\x11ListUsersResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf8\t\n\x11UpdateUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x7f\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBN\xbaHK\xe2\x01H\x12\x08username\x12\x05\x65mail\x12\x05state\x12\tfull_name\x12\navatar_url\x12\x05phone\x12\x06locale\x12\x08timezone\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12>\n\x08username\x18\x04 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$H\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x01\x88\x01\x01\x12>\n\x05state\x18\x06 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02H\x02\x88\x01\x01\x12\x44\n\tfull_name\x18\x07 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x03\x88\x01\x01\x12\x30\n\navatar_url\x18\x08 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x04\x88\x01\x01\x12\x1d\n\x05phone\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x05\x88\x01\x01\x12\x41\n\x06locale\x18\n \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x06\x88\x01\x01\x12\x44\n\x08timezone\x18\x0b \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x07\x88\x01\x01:\x94\x04\xbaH\x90\x04\x1an\n\x11username.required\x12\x1ausername cannot be cleared\x1a=has(this.username) || !(\'username\' in this.update_mask.paths)\x1a\x62\n\x0e\x65mail.required\x12\x17\x65mail cannot be cleared\x1a\x37has(this.email) || !(\'email\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x66\n\x0flocale.required\x12\x18locale cannot be cleared\x1a\x39has(this.locale) || !(\'locale\' in this.update_mask.paths)\x1an\n\x11timezone.required\x12\x1atimezone cannot be cleared\x1a=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)B\x0b\n\t_usernameB\x08\n\x06_emailB\x08\n\x06_stateB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12UpdateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"@\n\x11\x44\x65leteUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteUserResponse\"*\n\x12RestoreUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"(\n\x10PurgeUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeUserResponse\"\'\n\x0fLockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10LockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\")\n\x11UnlockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x12UnlockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['full_name']._serialized_options = b'\272H)r\'\020\001\030\377\0012 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['avatar_url']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['avatar_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['phone']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['locale']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['locale']._serialized_options = b'\272H)r\'\030\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['timezone']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['timezone']._serialized_options = b'\272H*r(\03022$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['kind']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CREATEUSERREQUEST']._loaded_options = None
+  _globals['_CREATEUSERREQUEST']._serialized_options = b'\272H]\032[\n\017password.person\022!a service account has no password\032%!has(this.password) || this.kind != 2'
+  _globals['_GETUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETUSERREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_GETUSERREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_from']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_until']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['last_login_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272HK\342\001H\022\010username\022\005email\022\005state\022\tfull_name\022\navatar_url\022\005phone\022\006locale\022\010timezone'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['state']._serialized_options = b'\272H\007\202\001\004\030\001\030\002'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['full_name']._serialized_options = b'\272H)r\'\020\001\030\377\0012 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['avatar_url']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['avatar_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['phone']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['locale']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['locale']._serialized_options = b'\272H)r\'\030\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['timezone']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['timezone']._serialized_options = b'\272H*r(\03022$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$'
+  _globals['_UPDATEUSERREQUEST']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST']._serialized_options = b'\272H\220\004\032n\n\021username.required\022\032username cannot be cleared\032=has(this.username) || !(\'username\' in this.update_mask.paths)\032b\n\016email.required\022\027email cannot be cleared\0327has(this.email) || !(\'email\' in this.update_mask.paths)\032b\n\016state.required\022\027state cannot be cleared\0327has(this.state) || !(\'state\' in this.update_mask.paths)\032f\n\017locale.required\022\030locale cannot be cleared\0329has(this.locale) || !(\'locale\' in this.update_mask.paths)\032n\n\021timezone.required\022\032timezone cannot be cleared\032=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)'
   _globals['_DELETEUSERREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_DELETEUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
@@ -45,30 +109,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCKUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UNLOCKUSERREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_UNLOCKUSERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_USER']._serialized_start=116
-  _globals['_USER']._serialized_end=792
-  _globals['_USER_STATE']._serialized_start=602
-  _globals['_USER_STATE']._serialized_end=688
-  _globals['_USER_KIND']._serialized_start=690
-  _globals['_USER_KIND']._serialized_end=753
-  _globals['_DELETEUSERREQUEST']._serialized_start=794
-  _globals['_DELETEUSERREQUEST']._serialized_end=858
-  _globals['_DELETEUSERRESPONSE']._serialized_start=860
-  _globals['_DELETEUSERRESPONSE']._serialized_end=880
-  _globals['_RESTOREUSERREQUEST']._serialized_start=882
-  _globals['_RESTOREUSERREQUEST']._serialized_end=924
-  _globals['_RESTOREUSERRESPONSE']._serialized_start=926
-  _globals['_RESTOREUSERRESPONSE']._serialized_end=987
-  _globals['_PURGEUSERREQUEST']._serialized_start=989
-  _globals['_PURGEUSERREQUEST']._serialized_end=1029
-  _globals['_PURGEUSERRESPONSE']._serialized_start=1031
-  _globals['_PURGEUSERRESPONSE']._serialized_end=1050
-  _globals['_LOCKUSERREQUEST']._serialized_start=1052
-  _globals['_LOCKUSERREQUEST']._serialized_end=1091
-  _globals['_LOCKUSERRESPONSE']._serialized_start=1093
-  _globals['_LOCKUSERRESPONSE']._serialized_end=1151
-  _globals['_UNLOCKUSERREQUEST']._serialized_start=1153
-  _globals['_UNLOCKUSERREQUEST']._serialized_end=1194
-  _globals['_UNLOCKUSERRESPONSE']._serialized_start=1196
-  _globals['_UNLOCKUSERRESPONSE']._serialized_end=1256
+  _globals['_USER']._serialized_start=182
+  _globals['_USER']._serialized_end=858
+  _globals['_USER_STATE']._serialized_start=668
+  _globals['_USER_STATE']._serialized_end=754
+  _globals['_USER_KIND']._serialized_start=756
+  _globals['_USER_KIND']._serialized_end=819
+  _globals['_CREATEUSERREQUEST']._serialized_start=861
+  _globals['_CREATEUSERREQUEST']._serialized_end=1553
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1555
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1615
+  _globals['_GETUSERREQUEST']._serialized_start=1617
+  _globals['_GETUSERREQUEST']._serialized_end=1709
+  _globals['_GETUSERRESPONSE']._serialized_start=1711
+  _globals['_GETUSERRESPONSE']._serialized_end=1768
+  _globals['_LISTUSERSREQUEST']._serialized_start=1771
+  _globals['_LISTUSERSREQUEST']._serialized_end=2161
+  _globals['_LISTUSERSRESPONSE']._serialized_start=2163
+  _globals['_LISTUSERSRESPONSE']._serialized_end=2248
+  _globals['_UPDATEUSERREQUEST']._serialized_start=2251
+  _globals['_UPDATEUSERREQUEST']._serialized_end=3523
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=3525
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=3585
+  _globals['_DELETEUSERREQUEST']._serialized_start=3587
+  _globals['_DELETEUSERREQUEST']._serialized_end=3651
+  _globals['_DELETEUSERRESPONSE']._serialized_start=3653
+  _globals['_DELETEUSERRESPONSE']._serialized_end=3673
+  _globals['_RESTOREUSERREQUEST']._serialized_start=3675
+  _globals['_RESTOREUSERREQUEST']._serialized_end=3717
+  _globals['_RESTOREUSERRESPONSE']._serialized_start=3719
+  _globals['_RESTOREUSERRESPONSE']._serialized_end=3780
+  _globals['_PURGEUSERREQUEST']._serialized_start=3782
+  _globals['_PURGEUSERREQUEST']._serialized_end=3822
+  _globals['_PURGEUSERRESPONSE']._serialized_start=3824
+  _globals['_PURGEUSERRESPONSE']._serialized_end=3843
+  _globals['_LOCKUSERREQUEST']._serialized_start=3845
+  _globals['_LOCKUSERREQUEST']._serialized_end=3884
+  _globals['_LOCKUSERRESPONSE']._serialized_start=3886
+  _globals['_LOCKUSERRESPONSE']._serialized_end=3944
+  _globals['_UNLOCKUSERREQUEST']._serialized_start=3946
+  _globals['_UNLOCKUSERREQUEST']._serialized_end=3987
+  _globals['_UNLOCKUSERRESPONSE']._serialized_start=3989
+  _globals['_UNLOCKUSERRESPONSE']._serialized_end=4049
 # @@protoc_insertion_point(module_scope)

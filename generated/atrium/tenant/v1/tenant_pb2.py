@@ -22,21 +22,155 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from atrium.tenant.v1 import usage_pb2 as atrium_dot_tenant_dot_v1_dot_usage__pb2
+from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/tenant/v1/tenant.proto\x12\x10\x61trium.tenant.v1\x1a\x1c\x61trium/tenant/v1/usage.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x08\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.State\x12+\n\x04tier\x18\x08 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12\x1a\n\rcontact_email\x18\t \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rcontact_phone\x18\n \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x0e\x63ontact_person\x18\x0b \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08industry\x18\x0c \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0c\x63ompany_size\x18\r \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x63ountry\x18\x0e \x01(\tH\x05\x88\x01\x01\x12/\n\x0b\x64\x65lete_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0etrial_end_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15subscription_end_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tmax_users\x18\x12 \x01(\x05H\x06\x88\x01\x01\x12\x1a\n\rmax_workflows\x18\x13 \x01(\x05H\x07\x88\x01\x01\x12 \n\x13max_knowledge_bases\x18\x14 \x01(\x05H\x08\x88\x01\x01\x12\x32\n\x0cquota_raises\x18\x15 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaRaise\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\"N\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryB\x0c\n\n_max_usersB\x10\n\x0e_max_workflowsB\x16\n\x14_max_knowledge_basesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/tenant/v1/tenant.proto\x12\x10\x61trium.tenant.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\nQuotaRaise\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x08\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.State\x12+\n\x04tier\x18\x08 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12\x1a\n\rcontact_email\x18\t \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rcontact_phone\x18\n \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x0e\x63ontact_person\x18\x0b \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08industry\x18\x0c \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0c\x63ompany_size\x18\r \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x63ountry\x18\x0e \x01(\tH\x05\x88\x01\x01\x12/\n\x0b\x64\x65lete_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0etrial_end_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15subscription_end_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tmax_users\x18\x12 \x01(\x05H\x06\x88\x01\x01\x12\x1a\n\rmax_workflows\x18\x13 \x01(\x05H\x07\x88\x01\x01\x12 \n\x13max_knowledge_bases\x18\x14 \x01(\x05H\x08\x88\x01\x01\x12\x32\n\x0cquota_raises\x18\x15 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaRaise\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\"N\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryB\x0c\n\n_max_usersB\x10\n\x0e_max_workflowsB\x16\n\x14_max_knowledge_bases\"\xfc\x06\n\x13\x43reateTenantRequest\x12\xb3\x01\n\x04slug\x18\x01 \x01(\tB\xa4\x01\xbaH\xa0\x01r\x9d\x01\x32$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$Z\x05\x61\x64minZ\x03\x61piZ\x03\x61ppZ\x06\x61ssetsZ\x04\x61uthZ\x03\x63\x64nZ\x04\x64ocsZ\x03\x66tpZ\x04grpcZ\x04helpZ\x04mailZ\x08platformZ\x04rootZ\x06staticZ\x06statusZ\x07supportZ\x06systemZ\x03www\x12:\n\x04name\x18\x02 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12\x35\n\x04tier\x18\x03 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\rcontact_email\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x00\x88\x01\x01\x12%\n\rcontact_phone\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x01\x88\x01\x01\x12&\n\x0e\x63ontact_person\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x02\x88\x01\x01\x12 \n\x08industry\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x03\x88\x01\x01\x12$\n\x0c\x63ompany_size\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x04\x88\x01\x01\x12\x1f\n\x07\x63ountry\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12R\n\radministrator\x18\n \x01(\x0b\x32\x33.atrium.tenant.v1.CreateTenantRequest.AdministratorB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x1a\x83\x01\n\rAdministrator\x12\x39\n\x08username\x18\x01 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_country\"_\n\x14\x43reateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\x12\x1d\n\x15\x61\x64ministrator_user_id\x18\x02 \x01(\t\"a\n\x10GetTenantRequest\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x11GetTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"\xd0\x02\n\x12ListTenantsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12H\n\x11\x63reate_time_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x06 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"Y\n\x13ListTenantsResponse\x12)\n\x07tenants\x18\x01 \x03(\x0b\x32\x18.atrium.tenant.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x0c\n\x13UpdateTenantRequest\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\xf9\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xc7\x01\xbaH\xc3\x01\xe2\x01\xbf\x01\x12\x04name\x12\x04tier\x12\rcontact_email\x12\rcontact_phone\x12\x0e\x63ontact_person\x12\x08industry\x12\x0c\x63ompany_size\x12\x07\x63ountry\x12\x0etrial_end_time\x12\x15subscription_end_time\x12\tmax_users\x12\rmax_workflows\x12\x13max_knowledge_bases\x12\x0cquota_raises\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12?\n\x04name\x18\x04 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12<\n\x04tier\x18\x05 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.TierB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x01\x88\x01\x01\x12&\n\rcontact_email\x18\x06 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x02\x88\x01\x01\x12%\n\rcontact_phone\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12&\n\x0e\x63ontact_person\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x04\x88\x01\x01\x12 \n\x08industry\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12$\n\x0c\x63ompany_size\x18\n \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x06\x88\x01\x01\x12\x1f\n\x07\x63ountry\x18\x0b \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x07\x88\x01\x01\x12\x45\n\x0etrial_end_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15subscription_end_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1f\n\tmax_users\x18\x0e \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x08\x88\x01\x01\x12#\n\rmax_workflows\x18\x0f \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\t\x88\x01\x01\x12)\n\x13max_knowledge_bases\x18\x10 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\n\x88\x01\x01\x12\xe0\x02\n\x0cquota_raises\x18\x11 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaRaiseB\xab\x02\xbaH\xa7\x02\x92\x01\x02\x10\x03\xba\x01\x9e\x02\n\x12quota_raises.valid\x12_each of users, workflows and knowledge_bases at most once, with a limit of 0 or more and an end\x1a\xa6\x01this.map(raise, raise.resource).unique() && this.all(raise, raise.resource in [\'users\', \'workflows\', \'knowledge_bases\'] && raise.limit >= 0 && has(raise.expire_time)):\xc4\x01\xbaH\xc0\x01\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1a^\n\rtier.required\x12\x16tier cannot be cleared\x1a\x35has(this.tier) || !(\'tier\' in this.update_mask.paths)B\x07\n\x05_nameB\x07\n\x05_tierB\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryB\x0c\n\n_max_usersB\x10\n\x0e_max_workflowsB\x16\n\x14_max_knowledge_bases\"@\n\x14UpdateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\",\n\x14SuspendTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x15SuspendTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"-\n\x15\x41\x63tivateTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x16\x41\x63tivateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"B\n\x13\x44\x65leteTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x16\n\x14\x44\x65leteTenantResponse\",\n\x14RestoreTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x15RestoreTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"*\n\x12PurgeTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x15\n\x13PurgeTenantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.tenant.v1.tenant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TENANT']._serialized_start=115
-  _globals['_TENANT']._serialized_end=1145
-  _globals['_TENANT_STATE']._serialized_start=824
-  _globals['_TENANT_STATE']._serialized_end=912
-  _globals['_TENANT_TIER']._serialized_start=914
-  _globals['_TENANT_TIER']._serialized_end=992
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['username']._loaded_options = None
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['email']._loaded_options = None
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['password']._loaded_options = None
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['slug']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['slug']._serialized_options = b'\272H\240\001r\235\0012$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$Z\005adminZ\003apiZ\003appZ\006assetsZ\004authZ\003cdnZ\004docsZ\003ftpZ\004grpcZ\004helpZ\004mailZ\010platformZ\004rootZ\006staticZ\006statusZ\007supportZ\006systemZ\003www'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H)r\'\030\377\0012\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['tier']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['tier']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_email']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_phone']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_person']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_person']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['industry']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['industry']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['company_size']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['company_size']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['country']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['country']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['administrator']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['administrator']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CREATETENANTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CREATETENANTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_GETTENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETTENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_GETTENANTREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_GETTENANTREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_until']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['deleted']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\303\001\342\001\277\001\022\004name\022\004tier\022\rcontact_email\022\rcontact_phone\022\016contact_person\022\010industry\022\014company_size\022\007country\022\016trial_end_time\022\025subscription_end_time\022\tmax_users\022\rmax_workflows\022\023max_knowledge_bases\022\014quota_raises'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H)r\'\030\377\0012\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['tier']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['tier']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_email']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_phone']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_person']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_person']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['industry']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['industry']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['company_size']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['company_size']._serialized_options = b'\272H\006r\004\020\001\0302'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['country']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['country']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['trial_end_time']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['trial_end_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['subscription_end_time']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['subscription_end_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_users']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_users']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_workflows']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_workflows']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_knowledge_bases']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_knowledge_bases']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['quota_raises']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['quota_raises']._serialized_options = b'\272H\247\002\222\001\002\020\003\272\001\236\002\n\022quota_raises.valid\022_each of users, workflows and knowledge_bases at most once, with a limit of 0 or more and an end\032\246\001this.map(raise, raise.resource).unique() && this.all(raise, raise.resource in [\'users\', \'workflows\', \'knowledge_bases\'] && raise.limit >= 0 && has(raise.expire_time))'
+  _globals['_UPDATETENANTREQUEST']._loaded_options = None
+  _globals['_UPDATETENANTREQUEST']._serialized_options = b'\272H\300\001\032^\n\rname.required\022\026name cannot be cleared\0325has(this.name) || !(\'name\' in this.update_mask.paths)\032^\n\rtier.required\022\026tier cannot be cleared\0325has(this.tier) || !(\'tier\' in this.update_mask.paths)'
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ACTIVATETENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_ACTIVATETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETETENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETETENANTREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESTORETENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_RESTORETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PURGETENANTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_PURGETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_QUOTARAISE']._serialized_start=179
+  _globals['_QUOTARAISE']._serialized_end=273
+  _globals['_TENANT']._serialized_start=276
+  _globals['_TENANT']._serialized_end=1306
+  _globals['_TENANT_STATE']._serialized_start=985
+  _globals['_TENANT_STATE']._serialized_end=1073
+  _globals['_TENANT_TIER']._serialized_start=1075
+  _globals['_TENANT_TIER']._serialized_end=1153
+  _globals['_CREATETENANTREQUEST']._serialized_start=1309
+  _globals['_CREATETENANTREQUEST']._serialized_end=2201
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR']._serialized_start=1973
+  _globals['_CREATETENANTREQUEST_ADMINISTRATOR']._serialized_end=2104
+  _globals['_CREATETENANTRESPONSE']._serialized_start=2203
+  _globals['_CREATETENANTRESPONSE']._serialized_end=2298
+  _globals['_GETTENANTREQUEST']._serialized_start=2300
+  _globals['_GETTENANTREQUEST']._serialized_end=2397
+  _globals['_GETTENANTRESPONSE']._serialized_start=2399
+  _globals['_GETTENANTRESPONSE']._serialized_end=2460
+  _globals['_LISTTENANTSREQUEST']._serialized_start=2463
+  _globals['_LISTTENANTSREQUEST']._serialized_end=2799
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=2801
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=2890
+  _globals['_UPDATETENANTREQUEST']._serialized_start=2893
+  _globals['_UPDATETENANTREQUEST']._serialized_end=4552
+  _globals['_UPDATETENANTRESPONSE']._serialized_start=4554
+  _globals['_UPDATETENANTRESPONSE']._serialized_end=4618
+  _globals['_SUSPENDTENANTREQUEST']._serialized_start=4620
+  _globals['_SUSPENDTENANTREQUEST']._serialized_end=4664
+  _globals['_SUSPENDTENANTRESPONSE']._serialized_start=4666
+  _globals['_SUSPENDTENANTRESPONSE']._serialized_end=4731
+  _globals['_ACTIVATETENANTREQUEST']._serialized_start=4733
+  _globals['_ACTIVATETENANTREQUEST']._serialized_end=4778
+  _globals['_ACTIVATETENANTRESPONSE']._serialized_start=4780
+  _globals['_ACTIVATETENANTRESPONSE']._serialized_end=4846
+  _globals['_DELETETENANTREQUEST']._serialized_start=4848
+  _globals['_DELETETENANTREQUEST']._serialized_end=4914
+  _globals['_DELETETENANTRESPONSE']._serialized_start=4916
+  _globals['_DELETETENANTRESPONSE']._serialized_end=4938
+  _globals['_RESTORETENANTREQUEST']._serialized_start=4940
+  _globals['_RESTORETENANTREQUEST']._serialized_end=4984
+  _globals['_RESTORETENANTRESPONSE']._serialized_start=4986
+  _globals['_RESTORETENANTRESPONSE']._serialized_end=5051
+  _globals['_PURGETENANTREQUEST']._serialized_start=5053
+  _globals['_PURGETENANTREQUEST']._serialized_end=5095
+  _globals['_PURGETENANTRESPONSE']._serialized_start=5097
+  _globals['_PURGETENANTRESPONSE']._serialized_end=5118
 # @@protoc_insertion_point(module_scope)

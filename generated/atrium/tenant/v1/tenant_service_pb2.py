@@ -22,160 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
 from atrium.options.v1 import options_pb2 as atrium_dot_options_dot_v1_dot_options__pb2
+from atrium.tenant.v1 import export_pb2 as atrium_dot_tenant_dot_v1_dot_export__pb2
 from atrium.tenant.v1 import tenant_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__pb2
 from atrium.tenant.v1 import tenant_config_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__config__pb2
 from atrium.tenant.v1 import usage_pb2 as atrium_dot_tenant_dot_v1_dot_usage__pb2
-from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%atrium/tenant/v1/tenant_service.proto\x12\x10\x61trium.tenant.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1f\x61trium/options/v1/options.proto\x1a\x1d\x61trium/tenant/v1/tenant.proto\x1a$atrium/tenant/v1/tenant_config.proto\x1a\x1c\x61trium/tenant/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x06\n\x13\x43reateTenantRequest\x12\xb3\x01\n\x04slug\x18\x01 \x01(\tB\xa4\x01\xbaH\xa0\x01r\x9d\x01\x32$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$Z\x05\x61\x64minZ\x03\x61piZ\x03\x61ppZ\x06\x61ssetsZ\x04\x61uthZ\x03\x63\x64nZ\x04\x64ocsZ\x03\x66tpZ\x04grpcZ\x04helpZ\x04mailZ\x08platformZ\x04rootZ\x06staticZ\x06statusZ\x07supportZ\x06systemZ\x03www\x12:\n\x04name\x18\x02 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12\x35\n\x04tier\x18\x03 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.TierB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\rcontact_email\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x00\x88\x01\x01\x12%\n\rcontact_phone\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x01\x88\x01\x01\x12&\n\x0e\x63ontact_person\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x02\x88\x01\x01\x12 \n\x08industry\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x03\x88\x01\x01\x12$\n\x0c\x63ompany_size\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x04\x88\x01\x01\x12\x1f\n\x07\x63ountry\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12R\n\radministrator\x18\n \x01(\x0b\x32\x33.atrium.tenant.v1.CreateTenantRequest.AdministratorB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x1a\x83\x01\n\rAdministrator\x12\x39\n\x08username\x18\x01 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01\x42\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_country\"_\n\x14\x43reateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\x12\x1d\n\x15\x61\x64ministrator_user_id\x18\x02 \x01(\t\"a\n\x10GetTenantRequest\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x11GetTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"\xd0\x02\n\x12ListTenantsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.tenant.v1.Tenant.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12H\n\x11\x63reate_time_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x06 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"Y\n\x13ListTenantsResponse\x12)\n\x07tenants\x18\x01 \x03(\x0b\x32\x18.atrium.tenant.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x0c\n\x13UpdateTenantRequest\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\xf9\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xc7\x01\xbaH\xc3\x01\xe2\x01\xbf\x01\x12\x04name\x12\x04tier\x12\rcontact_email\x12\rcontact_phone\x12\x0e\x63ontact_person\x12\x08industry\x12\x0c\x63ompany_size\x12\x07\x63ountry\x12\x0etrial_end_time\x12\x15subscription_end_time\x12\tmax_users\x12\rmax_workflows\x12\x13max_knowledge_bases\x12\x0cquota_raises\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12?\n\x04name\x18\x04 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12<\n\x04tier\x18\x05 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.TierB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x01\x88\x01\x01\x12&\n\rcontact_email\x18\x06 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x02\x88\x01\x01\x12%\n\rcontact_phone\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12&\n\x0e\x63ontact_person\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x04\x88\x01\x01\x12 \n\x08industry\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12$\n\x0c\x63ompany_size\x18\n \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x06\x88\x01\x01\x12\x1f\n\x07\x63ountry\x18\x0b \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x07\x88\x01\x01\x12\x45\n\x0etrial_end_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15subscription_end_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1f\n\tmax_users\x18\x0e \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x08\x88\x01\x01\x12#\n\rmax_workflows\x18\x0f \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\t\x88\x01\x01\x12)\n\x13max_knowledge_bases\x18\x10 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\n\x88\x01\x01\x12\xe0\x02\n\x0cquota_raises\x18\x11 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaRaiseB\xab\x02\xbaH\xa7\x02\x92\x01\x02\x10\x03\xba\x01\x9e\x02\n\x12quota_raises.valid\x12_each of users, workflows and knowledge_bases at most once, with a limit of 0 or more and an end\x1a\xa6\x01this.map(raise, raise.resource).unique() && this.all(raise, raise.resource in [\'users\', \'workflows\', \'knowledge_bases\'] && raise.limit >= 0 && has(raise.expire_time)):\xc4\x01\xbaH\xc0\x01\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1a^\n\rtier.required\x12\x16tier cannot be cleared\x1a\x35has(this.tier) || !(\'tier\' in this.update_mask.paths)B\x07\n\x05_nameB\x07\n\x05_tierB\x10\n\x0e_contact_emailB\x10\n\x0e_contact_phoneB\x11\n\x0f_contact_personB\x0b\n\t_industryB\x0f\n\r_company_sizeB\n\n\x08_countryB\x0c\n\n_max_usersB\x10\n\x0e_max_workflowsB\x16\n\x14_max_knowledge_bases\"@\n\x14UpdateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"8\n\x16GetTenantConfigRequest\x12\x1e\n\ttenant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"I\n\x17GetTenantConfigResponse\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.atrium.tenant.v1.TenantConfig\"\xd5\x17\n\x19UpdateTenantConfigRequest\x12\x1e\n\ttenant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x87\x03\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xd5\x02\xbaH\xd1\x02\xe2\x01\xcd\x02\x12\rdefault_model\x12\x17\x64\x65\x66\x61ult_embedding_model\x12\x16max_tokens_per_request\x12\x0btemperature\x12\x0c\x65xtra_config\x12\x1asoft_delete_retention_days\x12\x14\x61udit_retention_days\x12\x17\x63\x61ll_log_retention_days\x12\x16require_verified_email\x12\x13requests_per_minute\x12\x11tokens_per_minute\x12\x13monthly_token_quota\x12\x16monthly_cost_quota_usd\x12\x12max_parallel_calls\x12\rstore_prompts\x12\x15prompt_retention_days\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x44\n\rdefault_model\x18\x04 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x00\x88\x01\x01\x12N\n\x17\x64\x65\x66\x61ult_embedding_model\x18\x05 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x01\x88\x01\x01\x12\x30\n\x16max_tokens_per_request\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x02\x88\x01\x01\x12\x33\n\x0btemperature\x18\x07 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x03\x88\x01\x01\x12u\n\x0c\x65xtra_config\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructBA\xbaH>\xba\x01;\n\x11\x65xtra_config.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100H\x04\x88\x01\x01\x12\x33\n\x1asoft_delete_retention_days\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x00H\x05\x88\x01\x01\x12-\n\x14\x61udit_retention_days\x18\n \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x01H\x06\x88\x01\x01\x12\x30\n\x17\x63\x61ll_log_retention_days\x18\x0b \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x01H\x07\x88\x01\x01\x12#\n\x16require_verified_email\x18\x0c \x01(\x08H\x08\x88\x01\x01\x12)\n\x13requests_per_minute\x18\r \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\t\x88\x01\x01\x12\'\n\x11tokens_per_minute\x18\x0e \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\n\x88\x01\x01\x12)\n\x13monthly_token_quota\x18\x0f \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x0b\x88\x01\x01\x12P\n\x16monthly_cost_quota_usd\x18\x10 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x0c\x88\x01\x01\x12(\n\x12max_parallel_calls\x18\x11 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\r\x88\x01\x01\x12\x1a\n\rstore_prompts\x18\x12 \x01(\x08H\x0e\x88\x01\x01\x12.\n\x15prompt_retention_days\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x01H\x0f\x88\x01\x01:\x83\n\xbaH\xff\t\x1a\xa6\x01\n\x1fmax_tokens_per_request.required\x12(max_tokens_per_request cannot be cleared\x1aYhas(this.max_tokens_per_request) || !(\'max_tokens_per_request\' in this.update_mask.paths)\x1az\n\x14temperature.required\x12\x1dtemperature cannot be cleared\x1a\x43has(this.temperature) || !(\'temperature\' in this.update_mask.paths)\x1a\xb6\x01\n#soft_delete_retention_days.required\x12,soft_delete_retention_days cannot be cleared\x1a\x61has(this.soft_delete_retention_days) || !(\'soft_delete_retention_days\' in this.update_mask.paths)\x1a\x9e\x01\n\x1d\x61udit_retention_days.required\x12&audit_retention_days cannot be cleared\x1aUhas(this.audit_retention_days) || !(\'audit_retention_days\' in this.update_mask.paths)\x1a\xaa\x01\n call_log_retention_days.required\x12)call_log_retention_days cannot be cleared\x1a[has(this.call_log_retention_days) || !(\'call_log_retention_days\' in this.update_mask.paths)\x1a\xa6\x01\n\x1frequire_verified_email.required\x12(require_verified_email cannot be cleared\x1aYhas(this.require_verified_email) || !(\'require_verified_email\' in this.update_mask.paths)\x1a\x82\x01\n\x16store_prompts.required\x12\x1fstore_prompts cannot be cleared\x1aGhas(this.store_prompts) || !(\'store_prompts\' in this.update_mask.paths)\x1a\xa2\x01\n\x1eprompt_retention_days.required\x12\'prompt_retention_days cannot be cleared\x1aWhas(this.prompt_retention_days) || !(\'prompt_retention_days\' in this.update_mask.paths)B\x10\n\x0e_default_modelB\x1a\n\x18_default_embedding_modelB\x19\n\x17_max_tokens_per_requestB\x0e\n\x0c_temperatureB\x0f\n\r_extra_configB\x1d\n\x1b_soft_delete_retention_daysB\x17\n\x15_audit_retention_daysB\x1a\n\x18_call_log_retention_daysB\x19\n\x17_require_verified_emailB\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x16\n\x14_monthly_token_quotaB\x19\n\x17_monthly_cost_quota_usdB\x15\n\x13_max_parallel_callsB\x10\n\x0e_store_promptsB\x18\n\x16_prompt_retention_days\"L\n\x1aUpdateTenantConfigResponse\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.atrium.tenant.v1.TenantConfig\",\n\x14SuspendTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x15SuspendTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"-\n\x15\x41\x63tivateTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x16\x41\x63tivateTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"B\n\x13\x44\x65leteTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x16\n\x14\x44\x65leteTenantResponse\",\n\x14RestoreTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x15RestoreTenantResponse\x12(\n\x06tenant\x18\x01 \x01(\x0b\x32\x18.atrium.tenant.v1.Tenant\"*\n\x12PurgeTenantRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x15\n\x13PurgeTenantResponse\"1\n\x0fGetUsageRequest\x12\x1e\n\ttenant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xb5\x01\n\x10GetUsageResponse\x12+\n\x04tier\x18\x01 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaUsage\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x35\n\x0b\x63\x61ll_limits\x18\x04 \x03(\x0b\x32 .atrium.tenant.v1.CallLimitUsage\"U\n\x13\x45xportTenantRequest\x12\x1e\n\ttenant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\x0c\x61\x66ter_cursor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"\xf7\x01\n\x14\x45xportTenantResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0f\n\x05lines\x18\x02 \x01(\x0cH\x00\x12=\n\x05\x65nded\x18\x03 \x01(\x0b\x32,.atrium.tenant.v1.ExportTenantResponse.EndedH\x00\x12\x45\n\theartbeat\x18\x04 \x01(\x0b\x32\x30.atrium.tenant.v1.ExportTenantResponse.HeartbeatH\x00\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\x1a\x15\n\x05\x45nded\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x1a\x0b\n\tHeartbeatB\x07\n\x05\x65vent2\x9f\x0c\n\rTenantService\x12u\n\x0c\x43reateTenant\x12%.atrium.tenant.v1.CreateTenantRequest\x1a&.atrium.tenant.v1.CreateTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12h\n\tGetTenant\x12\".atrium.tenant.v1.GetTenantRequest\x1a#.atrium.tenant.v1.GetTenantResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12p\n\x0bListTenants\x12$.atrium.tenant.v1.ListTenantsRequest\x1a%.atrium.tenant.v1.ListTenantsResponse\"\x14\xc2\xf3\x18\x10\n\x0ctenants:read \x01\x12s\n\x0cUpdateTenant\x12%.atrium.tenant.v1.UpdateTenantRequest\x1a&.atrium.tenant.v1.UpdateTenantResponse\"\x14\xc2\xf3\x18\x10\n\x0etenants:manage\x12z\n\x0fGetTenantConfig\x12(.atrium.tenant.v1.GetTenantConfigRequest\x1a).atrium.tenant.v1.GetTenantConfigResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12\x85\x01\n\x12UpdateTenantConfig\x12+.atrium.tenant.v1.UpdateTenantConfigRequest\x1a,.atrium.tenant.v1.UpdateTenantConfigResponse\"\x14\xc2\xf3\x18\x10\n\x0etenants:manage\x12x\n\rSuspendTenant\x12&.atrium.tenant.v1.SuspendTenantRequest\x1a\'.atrium.tenant.v1.SuspendTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12{\n\x0e\x41\x63tivateTenant\x12\'.atrium.tenant.v1.ActivateTenantRequest\x1a(.atrium.tenant.v1.ActivateTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12u\n\x0c\x44\x65leteTenant\x12%.atrium.tenant.v1.DeleteTenantRequest\x1a&.atrium.tenant.v1.DeleteTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12x\n\rRestoreTenant\x12&.atrium.tenant.v1.RestoreTenantRequest\x1a\'.atrium.tenant.v1.RestoreTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12w\n\x0bPurgeTenant\x12$.atrium.tenant.v1.PurgeTenantRequest\x1a%.atrium.tenant.v1.PurgeTenantResponse\"\x1b\xc2\xf3\x18\x17\n\x0etenants:manage*\x03\x08\xd8\x04H\x01\x12\x65\n\x08GetUsage\x12!.atrium.tenant.v1.GetUsageRequest\x1a\".atrium.tenant.v1.GetUsageResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12z\n\x0c\x45xportTenant\x12%.atrium.tenant.v1.ExportTenantRequest\x1a&.atrium.tenant.v1.ExportTenantResponse\"\x19\xc2\xf3\x18\x15\n\x0etenants:manage*\x03\x08\x90\x1c\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%atrium/tenant/v1/tenant_service.proto\x12\x10\x61trium.tenant.v1\x1a\x1f\x61trium/options/v1/options.proto\x1a\x1d\x61trium/tenant/v1/export.proto\x1a\x1d\x61trium/tenant/v1/tenant.proto\x1a$atrium/tenant/v1/tenant_config.proto\x1a\x1c\x61trium/tenant/v1/usage.proto2\x9f\x0c\n\rTenantService\x12u\n\x0c\x43reateTenant\x12%.atrium.tenant.v1.CreateTenantRequest\x1a&.atrium.tenant.v1.CreateTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12h\n\tGetTenant\x12\".atrium.tenant.v1.GetTenantRequest\x1a#.atrium.tenant.v1.GetTenantResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12p\n\x0bListTenants\x12$.atrium.tenant.v1.ListTenantsRequest\x1a%.atrium.tenant.v1.ListTenantsResponse\"\x14\xc2\xf3\x18\x10\n\x0ctenants:read \x01\x12s\n\x0cUpdateTenant\x12%.atrium.tenant.v1.UpdateTenantRequest\x1a&.atrium.tenant.v1.UpdateTenantResponse\"\x14\xc2\xf3\x18\x10\n\x0etenants:manage\x12z\n\x0fGetTenantConfig\x12(.atrium.tenant.v1.GetTenantConfigRequest\x1a).atrium.tenant.v1.GetTenantConfigResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12\x85\x01\n\x12UpdateTenantConfig\x12+.atrium.tenant.v1.UpdateTenantConfigRequest\x1a,.atrium.tenant.v1.UpdateTenantConfigResponse\"\x14\xc2\xf3\x18\x10\n\x0etenants:manage\x12x\n\rSuspendTenant\x12&.atrium.tenant.v1.SuspendTenantRequest\x1a\'.atrium.tenant.v1.SuspendTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12{\n\x0e\x41\x63tivateTenant\x12\'.atrium.tenant.v1.ActivateTenantRequest\x1a(.atrium.tenant.v1.ActivateTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12u\n\x0c\x44\x65leteTenant\x12%.atrium.tenant.v1.DeleteTenantRequest\x1a&.atrium.tenant.v1.DeleteTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12x\n\rRestoreTenant\x12&.atrium.tenant.v1.RestoreTenantRequest\x1a\'.atrium.tenant.v1.RestoreTenantResponse\"\x16\xc2\xf3\x18\x12\n\x0etenants:manage \x01\x12w\n\x0bPurgeTenant\x12$.atrium.tenant.v1.PurgeTenantRequest\x1a%.atrium.tenant.v1.PurgeTenantResponse\"\x1b\xc2\xf3\x18\x17\n\x0etenants:manage*\x03\x08\xd8\x04H\x01\x12\x65\n\x08GetUsage\x12!.atrium.tenant.v1.GetUsageRequest\x1a\".atrium.tenant.v1.GetUsageResponse\"\x12\xc2\xf3\x18\x0e\n\x0ctenants:read\x12z\n\x0c\x45xportTenant\x12%.atrium.tenant.v1.ExportTenantRequest\x1a&.atrium.tenant.v1.ExportTenantResponse\"\x19\xc2\xf3\x18\x15\n\x0etenants:manage*\x03\x08\x90\x1c\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.tenant.v1.tenant_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['username']._loaded_options = None
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['email']._loaded_options = None
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['password']._loaded_options = None
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['slug']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['slug']._serialized_options = b'\272H\240\001r\235\0012$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$Z\005adminZ\003apiZ\003appZ\006assetsZ\004authZ\003cdnZ\004docsZ\003ftpZ\004grpcZ\004helpZ\004mailZ\010platformZ\004rootZ\006staticZ\006statusZ\007supportZ\006systemZ\003www'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H)r\'\030\377\0012\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['tier']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['tier']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_email']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_phone']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_person']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['contact_person']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['industry']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['industry']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['company_size']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['company_size']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['country']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['country']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['administrator']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['administrator']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_CREATETENANTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CREATETENANTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_GETTENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETTENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_GETTENANTREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_GETTENANTREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_until']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['create_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['deleted']._loaded_options = None
-  _globals['_LISTTENANTSREQUEST'].fields_by_name['deleted']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\303\001\342\001\277\001\022\004name\022\004tier\022\rcontact_email\022\rcontact_phone\022\016contact_person\022\010industry\022\014company_size\022\007country\022\016trial_end_time\022\025subscription_end_time\022\tmax_users\022\rmax_workflows\022\023max_knowledge_bases\022\014quota_raises'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H)r\'\030\377\0012\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['tier']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['tier']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_email']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_phone']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_person']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['contact_person']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['industry']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['industry']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['company_size']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['company_size']._serialized_options = b'\272H\006r\004\020\001\0302'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['country']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['country']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['trial_end_time']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['trial_end_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['subscription_end_time']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['subscription_end_time']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_users']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_users']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_workflows']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_workflows']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_knowledge_bases']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['max_knowledge_bases']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['quota_raises']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['quota_raises']._serialized_options = b'\272H\247\002\222\001\002\020\003\272\001\236\002\n\022quota_raises.valid\022_each of users, workflows and knowledge_bases at most once, with a limit of 0 or more and an end\032\246\001this.map(raise, raise.resource).unique() && this.all(raise, raise.resource in [\'users\', \'workflows\', \'knowledge_bases\'] && raise.limit >= 0 && has(raise.expire_time))'
-  _globals['_UPDATETENANTREQUEST']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST']._serialized_options = b'\272H\300\001\032^\n\rname.required\022\026name cannot be cleared\0325has(this.name) || !(\'name\' in this.update_mask.paths)\032^\n\rtier.required\022\026tier cannot be cleared\0325has(this.tier) || !(\'tier\' in this.update_mask.paths)'
-  _globals['_GETTENANTCONFIGREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_GETTENANTCONFIGREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\321\002\342\001\315\002\022\rdefault_model\022\027default_embedding_model\022\026max_tokens_per_request\022\013temperature\022\014extra_config\022\032soft_delete_retention_days\022\024audit_retention_days\022\027call_log_retention_days\022\026require_verified_email\022\023requests_per_minute\022\021tokens_per_minute\022\023monthly_token_quota\022\026monthly_cost_quota_usd\022\022max_parallel_calls\022\rstore_prompts\022\025prompt_retention_days'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['default_model']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['default_model']._serialized_options = b'\272H%r#\030d2\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['default_embedding_model']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['default_embedding_model']._serialized_options = b'\272H%r#\030d2\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['max_tokens_per_request']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['max_tokens_per_request']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['temperature']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['temperature']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\000\000@)\000\000\000\000\000\000\000\000@\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['extra_config']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['extra_config']._serialized_options = b'\272H>\272\001;\n\021extra_config.size\022\023at most 100 entries\032\021size(this) <= 100'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['soft_delete_retention_days']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['soft_delete_retention_days']._serialized_options = b'\272H\007\032\005\030\302\034(\000'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['audit_retention_days']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['audit_retention_days']._serialized_options = b'\272H\007\032\005\030\302\034(\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['call_log_retention_days']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['call_log_retention_days']._serialized_options = b'\272H\007\032\005\030\302\034(\001'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['requests_per_minute']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['requests_per_minute']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['tokens_per_minute']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['tokens_per_minute']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['monthly_token_quota']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['monthly_token_quota']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['monthly_cost_quota_usd']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['monthly_cost_quota_usd']._serialized_options = b'\272H(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['max_parallel_calls']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['max_parallel_calls']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['prompt_retention_days']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST'].fields_by_name['prompt_retention_days']._serialized_options = b'\272H\007\032\005\030\302\034(\001'
-  _globals['_UPDATETENANTCONFIGREQUEST']._loaded_options = None
-  _globals['_UPDATETENANTCONFIGREQUEST']._serialized_options = b'\272H\377\t\032\246\001\n\037max_tokens_per_request.required\022(max_tokens_per_request cannot be cleared\032Yhas(this.max_tokens_per_request) || !(\'max_tokens_per_request\' in this.update_mask.paths)\032z\n\024temperature.required\022\035temperature cannot be cleared\032Chas(this.temperature) || !(\'temperature\' in this.update_mask.paths)\032\266\001\n#soft_delete_retention_days.required\022,soft_delete_retention_days cannot be cleared\032ahas(this.soft_delete_retention_days) || !(\'soft_delete_retention_days\' in this.update_mask.paths)\032\236\001\n\035audit_retention_days.required\022&audit_retention_days cannot be cleared\032Uhas(this.audit_retention_days) || !(\'audit_retention_days\' in this.update_mask.paths)\032\252\001\n call_log_retention_days.required\022)call_log_retention_days cannot be cleared\032[has(this.call_log_retention_days) || !(\'call_log_retention_days\' in this.update_mask.paths)\032\246\001\n\037require_verified_email.required\022(require_verified_email cannot be cleared\032Yhas(this.require_verified_email) || !(\'require_verified_email\' in this.update_mask.paths)\032\202\001\n\026store_prompts.required\022\037store_prompts cannot be cleared\032Ghas(this.store_prompts) || !(\'store_prompts\' in this.update_mask.paths)\032\242\001\n\036prompt_retention_days.required\022\'prompt_retention_days cannot be cleared\032Whas(this.prompt_retention_days) || !(\'prompt_retention_days\' in this.update_mask.paths)'
-  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_ACTIVATETENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_ACTIVATETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_DELETETENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_DELETETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_DELETETENANTREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_DELETETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_RESTORETENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_RESTORETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_PURGETENANTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_PURGETENANTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_GETUSAGEREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_GETUSAGEREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_EXPORTTENANTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_EXPORTTENANTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_EXPORTTENANTREQUEST'].fields_by_name['after_cursor']._loaded_options = None
-  _globals['_EXPORTTENANTREQUEST'].fields_by_name['after_cursor']._serialized_options = b'\272H\005r\003\030\200 '
   _globals['_TENANTSERVICE'].methods_by_name['CreateTenant']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['CreateTenant']._serialized_options = b'\302\363\030\022\n\016tenants:manage \001'
   _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._loaded_options = None
@@ -202,64 +62,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANTSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\302\363\030\016\n\014tenants:read'
   _globals['_TENANTSERVICE'].methods_by_name['ExportTenant']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['ExportTenant']._serialized_options = b'\302\363\030\025\n\016tenants:manage*\003\010\220\034'
-  _globals['_CREATETENANTREQUEST']._serialized_start=350
-  _globals['_CREATETENANTREQUEST']._serialized_end=1242
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR']._serialized_start=1014
-  _globals['_CREATETENANTREQUEST_ADMINISTRATOR']._serialized_end=1145
-  _globals['_CREATETENANTRESPONSE']._serialized_start=1244
-  _globals['_CREATETENANTRESPONSE']._serialized_end=1339
-  _globals['_GETTENANTREQUEST']._serialized_start=1341
-  _globals['_GETTENANTREQUEST']._serialized_end=1438
-  _globals['_GETTENANTRESPONSE']._serialized_start=1440
-  _globals['_GETTENANTRESPONSE']._serialized_end=1501
-  _globals['_LISTTENANTSREQUEST']._serialized_start=1504
-  _globals['_LISTTENANTSREQUEST']._serialized_end=1840
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=1842
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=1931
-  _globals['_UPDATETENANTREQUEST']._serialized_start=1934
-  _globals['_UPDATETENANTREQUEST']._serialized_end=3593
-  _globals['_UPDATETENANTRESPONSE']._serialized_start=3595
-  _globals['_UPDATETENANTRESPONSE']._serialized_end=3659
-  _globals['_GETTENANTCONFIGREQUEST']._serialized_start=3661
-  _globals['_GETTENANTCONFIGREQUEST']._serialized_end=3717
-  _globals['_GETTENANTCONFIGRESPONSE']._serialized_start=3719
-  _globals['_GETTENANTCONFIGRESPONSE']._serialized_end=3792
-  _globals['_UPDATETENANTCONFIGREQUEST']._serialized_start=3795
-  _globals['_UPDATETENANTCONFIGREQUEST']._serialized_end=6824
-  _globals['_UPDATETENANTCONFIGRESPONSE']._serialized_start=6826
-  _globals['_UPDATETENANTCONFIGRESPONSE']._serialized_end=6902
-  _globals['_SUSPENDTENANTREQUEST']._serialized_start=6904
-  _globals['_SUSPENDTENANTREQUEST']._serialized_end=6948
-  _globals['_SUSPENDTENANTRESPONSE']._serialized_start=6950
-  _globals['_SUSPENDTENANTRESPONSE']._serialized_end=7015
-  _globals['_ACTIVATETENANTREQUEST']._serialized_start=7017
-  _globals['_ACTIVATETENANTREQUEST']._serialized_end=7062
-  _globals['_ACTIVATETENANTRESPONSE']._serialized_start=7064
-  _globals['_ACTIVATETENANTRESPONSE']._serialized_end=7130
-  _globals['_DELETETENANTREQUEST']._serialized_start=7132
-  _globals['_DELETETENANTREQUEST']._serialized_end=7198
-  _globals['_DELETETENANTRESPONSE']._serialized_start=7200
-  _globals['_DELETETENANTRESPONSE']._serialized_end=7222
-  _globals['_RESTORETENANTREQUEST']._serialized_start=7224
-  _globals['_RESTORETENANTREQUEST']._serialized_end=7268
-  _globals['_RESTORETENANTRESPONSE']._serialized_start=7270
-  _globals['_RESTORETENANTRESPONSE']._serialized_end=7335
-  _globals['_PURGETENANTREQUEST']._serialized_start=7337
-  _globals['_PURGETENANTREQUEST']._serialized_end=7379
-  _globals['_PURGETENANTRESPONSE']._serialized_start=7381
-  _globals['_PURGETENANTRESPONSE']._serialized_end=7402
-  _globals['_GETUSAGEREQUEST']._serialized_start=7404
-  _globals['_GETUSAGEREQUEST']._serialized_end=7453
-  _globals['_GETUSAGERESPONSE']._serialized_start=7456
-  _globals['_GETUSAGERESPONSE']._serialized_end=7637
-  _globals['_EXPORTTENANTREQUEST']._serialized_start=7639
-  _globals['_EXPORTTENANTREQUEST']._serialized_end=7724
-  _globals['_EXPORTTENANTRESPONSE']._serialized_start=7727
-  _globals['_EXPORTTENANTRESPONSE']._serialized_end=7974
-  _globals['_EXPORTTENANTRESPONSE_ENDED']._serialized_start=7931
-  _globals['_EXPORTTENANTRESPONSE_ENDED']._serialized_end=7952
-  _globals['_EXPORTTENANTRESPONSE_HEARTBEAT']._serialized_start=7954
-  _globals['_EXPORTTENANTRESPONSE_HEARTBEAT']._serialized_end=7965
-  _globals['_TENANTSERVICE']._serialized_start=7977
-  _globals['_TENANTSERVICE']._serialized_end=9544
+  _globals['_TENANTSERVICE']._serialized_start=223
+  _globals['_TENANTSERVICE']._serialized_end=1790
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,10 @@
 import grpc
 import warnings
 
-from atrium.tenant.v1 import tenant_service_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__service__pb2
+from atrium.tenant.v1 import export_pb2 as atrium_dot_tenant_dot_v1_dot_export__pb2
+from atrium.tenant.v1 import tenant_config_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__config__pb2
+from atrium.tenant.v1 import tenant_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__pb2
+from atrium.tenant.v1 import usage_pb2 as atrium_dot_tenant_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -39,68 +42,68 @@ class TenantServiceStub:
         """
         self.CreateTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/CreateTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantResponse.FromString,
                 _registered_method=True)
         self.GetTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/GetTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantResponse.FromString,
                 _registered_method=True)
         self.ListTenants = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/ListTenants',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsResponse.FromString,
                 _registered_method=True)
         self.UpdateTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/UpdateTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantResponse.FromString,
                 _registered_method=True)
         self.GetTenantConfig = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/GetTenantConfig',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigResponse.FromString,
                 _registered_method=True)
         self.UpdateTenantConfig = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/UpdateTenantConfig',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigResponse.FromString,
                 _registered_method=True)
         self.SuspendTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/SuspendTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantResponse.FromString,
                 _registered_method=True)
         self.ActivateTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/ActivateTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantResponse.FromString,
                 _registered_method=True)
         self.DeleteTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/DeleteTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantResponse.FromString,
                 _registered_method=True)
         self.RestoreTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/RestoreTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantResponse.FromString,
                 _registered_method=True)
         self.PurgeTenant = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/PurgeTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantResponse.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/atrium.tenant.v1.TenantService/GetUsage',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
         self.ExportTenant = channel.unary_stream(
                 '/atrium.tenant.v1.TenantService/ExportTenant',
-                request_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
-                response_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
+                request_serializer=atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantRequest.SerializeToString,
+                response_deserializer=atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantResponse.FromString,
                 _registered_method=True)
 
 
@@ -318,68 +321,68 @@ def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantResponse.SerializeToString,
             ),
             'GetTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantResponse.SerializeToString,
             ),
             'ListTenants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTenants,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsResponse.SerializeToString,
             ),
             'UpdateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantResponse.SerializeToString,
             ),
             'GetTenantConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTenantConfig,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigResponse.SerializeToString,
             ),
             'UpdateTenantConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTenantConfig,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigResponse.SerializeToString,
             ),
             'SuspendTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.SuspendTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantResponse.SerializeToString,
             ),
             'ActivateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.ActivateTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantResponse.SerializeToString,
             ),
             'DeleteTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantResponse.SerializeToString,
             ),
             'RestoreTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.RestoreTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantResponse.SerializeToString,
             ),
             'PurgeTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageResponse.SerializeToString,
             ),
             'ExportTenant': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportTenant,
-                    request_deserializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.FromString,
-                    response_serializer=atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.SerializeToString,
+                    request_deserializer=atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantRequest.FromString,
+                    response_serializer=atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -410,8 +413,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/CreateTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.CreateTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.CreateTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -437,8 +440,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/GetTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.GetTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -464,8 +467,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/ListTenants',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.ListTenantsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -491,8 +494,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/UpdateTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.UpdateTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -518,8 +521,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/GetTenantConfig',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetTenantConfigResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.GetTenantConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -545,8 +548,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/UpdateTenantConfig',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.UpdateTenantConfigResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__config__pb2.UpdateTenantConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -572,8 +575,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/SuspendTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.SuspendTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -599,8 +602,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/ActivateTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ActivateTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.ActivateTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -626,8 +629,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/DeleteTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.DeleteTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -653,8 +656,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/RestoreTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.RestoreTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -680,8 +683,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/PurgeTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.PurgeTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_tenant__pb2.PurgeTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -707,8 +710,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/GetUsage',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.GetUsageResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -734,8 +737,8 @@ class TenantService:
             request,
             target,
             '/atrium.tenant.v1.TenantService/ExportTenant',
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
-            atrium_dot_tenant_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
+            atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantRequest.SerializeToString,
+            atrium_dot_tenant_dot_v1_dot_export__pb2.ExportTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,20 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.tenant.v1 import tenant_pb2 as atrium_dot_tenant_dot_v1_dot_tenant__pb2
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/tenant/v1/usage.proto\x12\x10\x61trium.tenant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\nQuotaRaise\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\nQuotaUsage\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12\x12\n\x05limit\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limit\"}\n\x0e\x43\x61llLimitUsage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\t\x12\x10\n\x08reserved\x18\x04 \x01(\t\x12.\n\nreset_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61trium/tenant/v1/usage.proto\x12\x10\x61trium.tenant.v1\x1a\x1d\x61trium/tenant/v1/tenant.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\nQuotaUsage\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12\x12\n\x05limit\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limit\"}\n\x0e\x43\x61llLimitUsage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\t\x12\x10\n\x08reserved\x18\x04 \x01(\t\x12.\n\nreset_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x0fGetUsageRequest\x12\x1e\n\ttenant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xb5\x01\n\x10GetUsageResponse\x12+\n\x04tier\x18\x01 \x01(\x0e\x32\x1d.atrium.tenant.v1.Tenant.Tier\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.atrium.tenant.v1.QuotaUsage\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x35\n\x0b\x63\x61ll_limits\x18\x04 \x03(\x0b\x32 .atrium.tenant.v1.CallLimitUsageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.tenant.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUOTARAISE']._serialized_start=83
-  _globals['_QUOTARAISE']._serialized_end=177
-  _globals['_QUOTAUSAGE']._serialized_start=179
-  _globals['_QUOTAUSAGE']._serialized_end=253
-  _globals['_CALLLIMITUSAGE']._serialized_start=255
-  _globals['_CALLLIMITUSAGE']._serialized_end=380
+  _globals['_GETUSAGEREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_GETUSAGEREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_QUOTAUSAGE']._serialized_start=143
+  _globals['_QUOTAUSAGE']._serialized_end=217
+  _globals['_CALLLIMITUSAGE']._serialized_start=219
+  _globals['_CALLLIMITUSAGE']._serialized_end=344
+  _globals['_GETUSAGEREQUEST']._serialized_start=346
+  _globals['_GETUSAGEREQUEST']._serialized_end=395
+  _globals['_GETUSAGERESPONSE']._serialized_start=398
+  _globals['_GETUSAGERESPONSE']._serialized_end=579
 # @@protoc_insertion_point(module_scope)

@@ -1,22 +1,15 @@
 import datetime
 
+from atrium.tenant.v1 import tenant_pb2 as _tenant_pb2
+from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class QuotaRaise(_message.Message):
-    __slots__ = ("resource", "limit", "expire_time")
-    RESOURCE_FIELD_NUMBER: _ClassVar[int]
-    LIMIT_FIELD_NUMBER: _ClassVar[int]
-    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
-    resource: str
-    limit: int
-    expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, resource: _Optional[str] = ..., limit: _Optional[int] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class QuotaUsage(_message.Message):
     __slots__ = ("resource", "used", "limit")
@@ -41,3 +34,21 @@ class CallLimitUsage(_message.Message):
     reserved: str
     reset_time: _timestamp_pb2.Timestamp
     def __init__(self, name: _Optional[str] = ..., limit: _Optional[str] = ..., used: _Optional[str] = ..., reserved: _Optional[str] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetUsageRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class GetUsageResponse(_message.Message):
+    __slots__ = ("tier", "usage", "features", "call_limits")
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    CALL_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    tier: _tenant_pb2.Tenant.Tier
+    usage: _containers.RepeatedCompositeFieldContainer[QuotaUsage]
+    features: _containers.RepeatedScalarFieldContainer[str]
+    call_limits: _containers.RepeatedCompositeFieldContainer[CallLimitUsage]
+    def __init__(self, tier: _Optional[_Union[_tenant_pb2.Tenant.Tier, str]] = ..., usage: _Optional[_Iterable[_Union[QuotaUsage, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., call_limits: _Optional[_Iterable[_Union[CallLimitUsage, _Mapping]]] = ...) -> None: ...

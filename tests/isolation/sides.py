@@ -1,0 +1,66 @@
+"""What a test of tenants side by side goes by: one server for every example, and what each tenant must find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tests.factories.world import Person, World
+
+Result = TypeVar("Result")
+
+TABLES = """
+SELECT c.relname, a.attname FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+
+
+class Side:
+    """One server for every example: the loop it runs on, and a connection that sees every row."""
+
+    def __init__(self, runner: asyncio.Runner, world: World, admin: Any, tables: list[tuple[str, str]]) -> None:
+        self._runner = runner
+        self.world = world
+        self._admin = admin
+        self._digests = " UNION ALL ".join(
+            f"SELECT '{table}' AS name, {column}::text AS tenant, "
+            f"md5(string_agg(t::text, '|' ORDER BY t::text)) AS digest FROM {table} t GROUP BY {column}"
+            for table, column in tables
+        )
+
+    def run(self, work: Awaitable[Result]) -> Result:
+        """The outcome of what is awaited, on the loop of the server."""
+
+        async def awaited() -> Result:
+            return await work
+
+        return self._runner.run(awaited())
+
+    def rows(self) -> dict[tuple[str, str], str]:
+        """What each tenant has in each table, in short."""
+        found = self.run(self._admin.fetch(self._digests))
+        return {(row["tenant"], row["name"]): row["digest"] for row in found}
+
+
+@dataclass
+class Tenant:
+    """What a tenant must find when it looks: its administrator, and every object by its id."""
+
+    administrator: Person
+    users: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    roles: dict[str, tuple[str, str, frozenset[str]]] = field(default_factory=dict)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    config: tuple[float, int] = (0.0, 0)
+    made: list[str] = field(default_factory=list)
+    """The roles of its own making, oldest first."""
+    deleted: dict[str, tuple[tuple[str, str, int], frozenset[str]]] = field(default_factory=dict)
+    """Users, and the roles that they hold when they are back."""
+    keys: list[str] = field(default_factory=list)
+    default_roles: frozenset[str] = frozenset()
+    templates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Names and newest versions."""
+    routes: dict[str, str] = field(default_factory=dict)
