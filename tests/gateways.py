@@ -20,7 +20,10 @@ from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
-CHATS = ("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent")
+CHATS = (
+    *("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent"),
+    *("stub-no-usage", "stub-endless-9", "stub-401"),
+)
 EMBEDDERS = (
     *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
     *("stub-embed-down-3", "stub-embed-stall", "stub-no-credit"),
