@@ -20,7 +20,10 @@ from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
-CHATS = ("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent")
+CHATS = (
+    *("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent"),
+    *("stub-no-usage", "stub-endless-9", "stub-401"),
+)
 EMBEDDERS = (
     *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
     *("stub-embed-down-3", "stub-embed-stall", "stub-no-credit"),
@@ -48,6 +51,7 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
                 price=price,
                 base_url=stub.base_url,
                 supports_function_calling=name != "stub-fast-3",
+                supports_streaming=name not in EMBEDDERS,
             )
             if name in EMBEDDERS:
                 request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8

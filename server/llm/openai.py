@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read
+from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Refused, authorization, read
 from server.llm.metering import AnswerMeter, estimated
 from server.llm.port import (
     ChatChunk,
@@ -32,7 +32,7 @@ from server.llm.port import (
     ToolChoice,
     Usage,
 )
-from server.llm.sse import ChunkReader
+from server.llm.sse import ChunkReader, whole_answer
 
 _MOST_VECTOR_BYTES = 262_144
 """8,192 dimensions in plain JSON are about 180,000."""
@@ -56,7 +56,6 @@ class OpenAIChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        reader = ChunkReader()
         meter = AnswerMeter(request)
         body: dict[str, Any] = {
             "model": request.model,
@@ -73,20 +72,37 @@ class OpenAIChat:
             body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.response_format is not None:
             body["response_format"] = _response_format(request.response_format)
-        body |= {"stream": True, "stream_options": {"include_usage": True}, **self._extra}
+        if request.streams:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        body |= self._extra
         headers = {**request.headers, **self._authorization}
         with _failures(request.name, "messages", lambda: meter.finished):
-            async with _accepted(self._endpoint, "/chat/completions", body, headers) as content:
-                async for data in content.iter_any():
-                    if chunks := reader.feed(data):
-                        yield meter.counted(chunks)
-                    if reader.failure is not None:
-                        raise reader.failure
-                    if reader.done:
-                        await drained(content)
-                        break
+            patient = not request.streams
+            async with (
+                _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient) as content,
+                aclosing(_chunks(content) if request.streams else _whole(content)) as batches,
+            ):
+                async for chunks in batches:
+                    yield meter.counted(chunks)
         if not meter.finished:
             raise ModelResponseInvalid
+
+
+async def _chunks(content: aiohttp.StreamReader) -> AsyncGenerator[list[ChatChunk], None]:
+    reader = ChunkReader()
+    async for data in content.iter_any():
+        if chunks := reader.feed(data):
+            yield chunks
+        if reader.failure is not None:
+            raise reader.failure
+        if reader.done:
+            await drained(content)
+            break
+
+
+async def _whole(content: aiohttp.StreamReader) -> AsyncGenerator[list[ChatChunk], None]:
+    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
+    yield [whole_answer(answer if whole else b"")]
 
 
 # What OpenAI's reasoning models and its older embedding models refuse, and others need: by what takes its place.
@@ -99,14 +115,15 @@ _NOT_EVERYWHERE: dict[str, str | None] = {
 
 @asynccontextmanager
 async def _accepted(
-    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str], *, patient: bool = False
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
     refused = endpoint.refused.setdefault(body["model"], set())
     async with AsyncExitStack() as stack:
         while True:
             try:
-                content = await stack.enter_async_context(endpoint.post(path, _without(body, refused), headers))
+                posted = endpoint.post(path, _without(body, refused), headers, patient=patient)
+                content = await stack.enter_async_context(posted)
             except Refused as error:
                 if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
                     raise

@@ -11,7 +11,7 @@ import pytest
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import model_service_pb2 as pb
-from atrium.tenant.v1 import tenant_service_pb2 as tenant
+from atrium.tenant.v1 import tenant_config_pb2
 from server.model.store import generations as store
 from tests.databases import Scratch
 from tests.factories.world import World, refused
@@ -162,7 +162,7 @@ async def test_a_stream_that_comes_to_nothing_before_its_first_event_is_a_status
 ) -> None:
     ann, platform = await gateways[0].tenant(), await gateways[0].platform()
     asked = {"resumable": True, "generation_id": str(uuid4())}
-    config = tenant.UpdateTenantConfigRequest(tenant_id=ann.tenant_id, monthly_token_quota=1)
+    config = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=ann.tenant_id, monthly_token_quota=1)
     await gateways[0].tenants.UpdateTenantConfig(config, metadata=platform.metadata)
 
     refusals = [await refused(stream_from(world, ann, "stub-fast-3", **asked)) for world in (gateways[0], *gateways)]

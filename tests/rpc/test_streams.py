@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -14,9 +16,11 @@ from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import model_service_pb2 as pb
 from atrium.tenant.v1 import tenant_pb2
+from server.model.service.calls import CallService
 from tests.databases import Scratch
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
+from tests.gateways import kinds_of, stream_from
 from tests.servers import serving
 
 ENDED_WITHIN = 5.0
@@ -38,6 +42,7 @@ async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
                 type=model_pb2.Model.TYPE_CHAT,
                 base_url=stub.base_url,
                 price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+                supports_streaming=True,
             )
             await world.models.CreateModel(request, metadata=(await world.platform()).metadata)
             yield world
@@ -152,3 +157,35 @@ async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to
 
     assert not exchange.left.is_set()
     await asyncio.wait_for(exchange.left.wait(), ENDED_WITHIN)
+
+
+@pytest.fixture
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers whose streams say that they are alive after a short silence."""
+    monkeypatch.setattr("server.app.CallService", partial(CallService, heartbeat=0.02))
+
+
+async def test_a_stream_whose_model_says_nothing_says_that_it_is_alive(restless: None, gateway: World) -> None:
+    ann = await gateway.tenant()
+
+    async def beginning(count: int, name: str, **fields: Any) -> list[pb.StreamChatResponse]:
+        stream = stream_from(gateway, ann, name, **fields)
+        events = [await stream.read() for _ in range(count)]
+        stream.cancel()
+        return events
+
+    before = await beginning(3, "stub-silent")
+    after: list[pb.StreamChatResponse] = []
+    stream = stream_from(gateway, ann, "stub-stall-2")
+    while kinds_of(after).count("delta") < 2 or kinds_of(after)[-2:] != ["heartbeat"] * 2:
+        after.append(await stream.read())
+    stream.cancel()
+    asked = {"resumable": True, "generation_id": str(uuid4())}
+    lost = await beginning(2, "stub-silent", **asked)
+    rest = await beginning(3, "stub-silent", **asked, after_seq=2)
+
+    assert kinds_of([*before, *lost, *rest]) == ["heartbeat"] * 8
+    assert [event.seq for event in before] == [1, 2, 3]
+    assert [event.seq for event in after] == list(range(1, len(after) + 1))
+    assert [kind for kind in kinds_of(after) if kind != "heartbeat"] == ["started", "delta", "delta"]
+    assert [event.seq for event in [*lost, *rest]] == [1, 2, 3, 4, 5]

@@ -1,0 +1,142 @@
+"""What cannot come to an answer: each has an error of its own, and a record. What is wrong with answers is in
+test_upstream.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from atrium.errors.v1 import error_reason_pb2
+from atrium.model.v1 import credential_pb2, model_pb2
+from atrium.prompt.v1 import label_pb2
+from atrium.prompt.v1 import template_pb2 as templates
+from server.llm.openai import connect
+from tests.factories.prompts import make_template, make_version, set_label
+from tests.factories.world import Person, Refusal, World, refused
+from tests.fakes.openai_stub import OpenAIStub
+from tests.gateways import chat_with, logs_of, stream_from
+
+Code = grpc.StatusCode
+BAD_TEMPLATES = {
+    "loops": ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "more than 100000 steps"),
+    "escapes": ("{{ ''['__class__'] }}", "__class__"),
+    "produces 100 MB": ("{% for i in range(5000) %}" + "x" * 30_000 + "{% endfor %}", "longer"),
+}
+"""Each with what its error says."""
+
+
+async def _is_on_record(world: World, person: Person, refusal: Refusal) -> None:
+    """As the newest call, for the reason that its caller was told."""
+    *_, log = await logs_of(world, person)
+    assert error_reason_pb2.ErrorReason.Name(log.error_reason) == f"ERROR_REASON_{refusal.reason}"
+    assert log.status == log.STATUS_ERROR
+
+
+@pytest.mark.parametrize("what", BAD_TEMPLATES)
+async def test_a_prompt_that_cannot_be_rendered(gateway: World, stub: OpenAIStub, what: str) -> None:
+    ann = await gateway.tenant()
+    template_id = await make_template(gateway, ann)
+    text, problem = BAD_TEMPLATES[what]
+    await make_version(gateway, ann, template_id, text)
+    asked = {"prompt": {"template_id": template_id}}
+
+    for call in (chat_with(gateway, ann, "stub-fast-3", **asked), stream_from(gateway, ann, "stub-fast-3", **asked)):
+        refusal = await refused(call)
+
+        assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "PROMPT_RENDER_FAILED")
+        assert problem in refusal.detail(error_details_pb2.BadRequest).field_violations[0].description
+        await _is_on_record(gateway, ann, refusal)
+    assert not stub.exchanges
+
+
+async def test_a_prompt_that_includes_itself_since_a_label_was_moved(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    outer, inner = [await make_template(gateway, ann, name) for name in ("outer", "inner")]
+    await make_version(gateway, ann, inner, "nothing")
+    await set_label(gateway, ann, inner, "live", "v1.0")
+    await make_version(gateway, ann, outer, "{% include 'inner:live' %}")
+    await make_version(gateway, ann, inner, "{% include 'outer' %}")
+    await set_label(gateway, ann, inner, "live", "v1.1")
+
+    refusal = await refused(chat_with(gateway, ann, "stub-fast-3", prompt={"template_id": outer}))
+
+    assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "PROMPT_INCLUDE_CYCLE")
+    await _is_on_record(gateway, ann, refusal)
+    assert not stub.exchanges
+
+
+async def test_a_label_whose_prompt_is_deleted_and_one_that_is_taken_away(gateway: World, stub: OpenAIStub) -> None:
+    """A version goes with its template only, and its labels with it."""
+    ann = await gateway.tenant()
+    template_id = await make_template(gateway, ann)
+    await make_version(gateway, ann, template_id, "Hello")
+    await set_label(gateway, ann, template_id, "live", "v1.0")
+    asked = {"prompt": {"template_id": template_id, "label": "live"}}
+    assert (await chat_with(gateway, ann, "stub-fast-3", **asked)).message.content
+
+    remove = label_pb2.RemoveLabelRequest(template_id=template_id, label="live")
+    await gateway.prompts.RemoveLabel(remove, metadata=ann.metadata)
+    unlabelled = await refused(chat_with(gateway, ann, "stub-fast-3", **asked))
+    await _is_on_record(gateway, ann, unlabelled)
+    await gateway.prompts.DeleteTemplate(templates.DeleteTemplateRequest(id=template_id), metadata=ann.metadata)
+    deleted = await refused(chat_with(gateway, ann, "stub-fast-3", **asked))
+    await _is_on_record(gateway, ann, deleted)
+
+    assert [refusal.reason for refusal in (unlabelled, deleted)] == ["LABEL_NOT_FOUND", "TEMPLATE_DELETED"]
+    assert len(stub.exchanges) == 1
+
+
+async def test_a_tenants_credential_that_its_provider_refuses(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    request = credential_pb2.CreateCredentialRequest(
+        provider=model_pb2.Model.PROVIDER_CUSTOM, name="wrong", base_url=stub.base_url, secret="sk-wrong-1234"
+    )
+    await gateway.models.CreateCredential(request, metadata=ann.metadata)
+
+    refusal = await refused(chat_with(gateway, ann, "stub-401"))
+
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "MODEL_CREDENTIAL_REFUSED")
+    await _is_on_record(gateway, ann, refusal)
+    assert (await stub.arrival()).headers["authorization"] == "Bearer sk-wrong-1234"
+
+
+async def test_a_provider_that_never_ends(gateway: World) -> None:
+    ann = await gateway.tenant()
+
+    refusal = await refused(chat_with(gateway, ann, "stub-endless-9", max_tokens=20))
+
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID")
+    await _is_on_record(gateway, ann, refusal)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers whose providers may say nothing for a short time only."""
+    monkeypatch.setattr("server.llm.registry.connect", partial(connect, silence=0.2))
+
+
+@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-2"])
+async def test_a_provider_that_never_answers_and_one_that_stops_answering(
+    impatient: None, gateway: World, model: str
+) -> None:
+    ann = await gateway.tenant()
+
+    refusal = await refused(chat_with(gateway, ann, model))
+
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
+    await _is_on_record(gateway, ann, refusal)
+
+
+async def test_a_provider_that_does_not_say_what_was_used(gateway: World) -> None:
+    ann = await gateway.tenant()
+
+    answer = await chat_with(gateway, ann, "stub-no-usage")
+
+    (log,) = await logs_of(gateway, ann)
+    assert answer.message.content == "t0 t1 t2 "
+    assert (log.status, log.error_reason) == (log.STATUS_SUCCESS, 0)
+    assert (log.usage.prompt_tokens, log.usage.completion_tokens) == (6, 3)
