@@ -268,3 +268,12 @@ async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: Worl
 
     (entry,) = await _entries(admin, platform.tenant_id, "users.purge")
     assert orjson.loads(entry["details"]) == {"templates_removed": [own], "templates_without_owner": [shared]}
+
+
+async def test_whom_a_tenant_is_founded_with_is_told_with_their_role(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+
+    (entry,) = await _entries(admin, administrator.tenant_id, "users.create")
+
+    new = orjson.loads(entry["new_value"])
+    assert (entry["resource_id"], new["username"], new["roles"]) == (administrator.id, "admin", ["admin"])

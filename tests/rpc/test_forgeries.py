@@ -14,6 +14,7 @@ from atrium.identity.v1 import api_key_pb2, session_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.forgeries import Forgeries
+from server.identity.tokens import KeySecret
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.principal import Call, within
 from server.tenant.standing import TenantStanding
@@ -189,6 +190,35 @@ async def test_what_cannot_be_told_now_is_told_later(world: World, database: Dat
     await forgeries.tell()
 
     assert (told, len(await _entries(admin))) == ([], 1)
+
+
+class _Gone(Database):
+    """A database that does not answer yet."""
+
+    def __init__(self, there: Database) -> None:
+        self._there = there
+        self.is_gone = True
+
+    def tenant_tx(self, *arguments: Any, **options: Any) -> Any:
+        if self.is_gone:
+            raise DatabaseUnavailable
+        return self._there.tenant_tx(*arguments, **options)
+
+
+async def test_what_cannot_be_looked_at_now_is_looked_at_later(world: World, database: Database, admin: Any) -> None:
+    _, key = await _key(world, await world.tenant())
+    gone = _Gone(database)
+    forgeries = Forgeries(gone, TenantStanding(database), AuditLog(database))
+    with within(_call("192.0.2.1")):
+        for _ in range(2):
+            forgeries.see(KeySecret.parse(key[:-1] + ("A" if key[-1] != "A" else "B")))
+
+    await forgeries.tell()
+    gone.is_gone = False
+    await forgeries.tell()
+
+    (entry,) = await _entries(admin)
+    assert entry["details"]["api_keys"] == 2
 
 
 async def test_a_token_that_nests_without_end_is_nobodys(database: Database, admin: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Forgeries:
         self._tenants = tenants
         self._audit = audit
         self._clock = clock
-        self._waiting: list[_Seen] = []
+        self._waiting: deque[_Seen] = deque()
         self._of_network: Counter[str | None] = Counter()
         self._passed_over = 0
         self._gathered: dict[tuple[str | None, UUID], _Gathered] = {}
@@ -109,27 +110,30 @@ class Forgeries:
 
     async def _gather(self) -> None:
         """Adds up what waits, by network and tenant. Raises DatabaseUnavailable; what was not looked at waits on."""
-        waiting, passed_over = self._waiting, self._passed_over
-        self._waiting, self._passed_over = [], 0
-        self._of_network.clear()
-        for place, seen in enumerate(waiting):
+        for _ in range(len(self._waiting)):
+            seen = self._waiting.popleft()
             try:
                 tenant_id, kind = await self._concerned(seen.credential)
-            except DatabaseUnavailable:
-                self._waiting[:0] = waiting[place:]
+            except (DatabaseUnavailable, asyncio.CancelledError):
+                self._waiting.appendleft(seen)
                 raise
+            network = seen.call.network
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
             if tenant_id is None:
                 continue
-            key = seen.call.network, tenant_id
+            key = network, tenant_id
             if key not in self._gathered and len(self._gathered) >= _MOST_GATHERED:
-                passed_over += 1
+                self._passed_over += 1
                 continue
             gathered = self._gathered.setdefault(key, _Gathered(seen.call))
             if not gathered.counts:
                 gathered.call = seen.call
             gathered.counts[kind] += 1
-        if passed_over:
-            _log.warning("too many forged credentials to look at each", passed_over=passed_over)
+        if self._passed_over:
+            _log.warning("too many forged credentials to look at each", passed_over=self._passed_over)
+            self._passed_over = 0
 
     async def _concerned(self, credential: str | KeySecret) -> tuple[UUID | None, str]:
         """The tenant that a made-up credential names, None where it names none or was good once; and what it is."""

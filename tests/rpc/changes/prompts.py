@@ -86,7 +86,7 @@ async def _(stage: Stage) -> Attempt:
     template_id = await stage.template()
     await stage.call(PROMPT + "CreateVersion", template_id=template_id, text="Hi")
     fields = {"template_id": template_id, "label": "production", "targets": [{"version": "v1.0"}]}
-    await stage.call(PROMPT + "SetLabel", **fields)
+    made = await stage.call(PROMPT + "SetLabel", **fields)
     return stage.attempt(
         PROMPT + "SetLabel",
         *("templates.set_label", "prompt_template"),
@@ -94,6 +94,7 @@ async def _(stage: Stage) -> Attempt:
         {**fields, "targets": [{"version": "v9.9"}]},
         target=template_id,
         beside=("prompt_templates", "prompt_labels"),
+        etag=made.label.etag,
         old={"label": "production", "versions": {"v1.0": 100}, "protected": False},
         new={"label": "production", "versions": {"v1.1": 100}, "protected": True},
     )
@@ -103,7 +104,7 @@ async def _(stage: Stage) -> Attempt:
 async def _(stage: Stage) -> Attempt:
     template_id = await stage.template()
     fields = {"template_id": template_id, "label": "production"}
-    await stage.call(PROMPT + "SetLabel", **fields, targets=[{"version": "v1.0"}])
+    made = await stage.call(PROMPT + "SetLabel", **fields, targets=[{"version": "v1.0"}])
     return stage.attempt(
         PROMPT + "RemoveLabel",
         *("templates.remove_label", "prompt_template"),
@@ -111,5 +112,6 @@ async def _(stage: Stage) -> Attempt:
         {**fields, "label": "other"},
         target=template_id,
         beside=("prompt_templates", "prompt_labels"),
+        etag=made.label.etag,
         old={"label": "production", "versions": {"v1.0": 100}, "protected": False},
     )

@@ -41,6 +41,8 @@ class Attempt:
     answered_first: bool = False
     """The answer comes before the change, which the caller learns nothing of."""
     refused_by: Person | None = None
+    etag: str = ""
+    """What it is to be changed with, where that does not follow from a row's revision."""
 
     @property
     def log(self) -> str:
