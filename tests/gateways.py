@@ -51,6 +51,7 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
                 price=price,
                 base_url=stub.base_url,
                 supports_function_calling=name != "stub-fast-3",
+                supports_streaming=name not in EMBEDDERS,
             )
             if name in EMBEDDERS:
                 request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Connections, authorization
+from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Connections, authorization, read
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -112,7 +112,12 @@ class AnthropicChat:
         headers = {**request.headers, **self._credentials}
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
-            async with client.messages(request.name, _body(request), headers, lambda: meter.finished) as parts:
+            patient, complete = not request.streams, lambda: meter.finished
+            async with client.messages(request.name, _body(request), headers, complete, patient=patient) as parts:
+                if patient:
+                    content, whole = await read(parts, MOST_WHOLE_BYTES)
+                    yield meter.counted(reader.whole(content if whole else b""))
+                    return
                 async for data in parts:
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
@@ -132,7 +137,7 @@ def _body(request: ChatRequest) -> dict[str, Any]:
         "messages": _turns(request.messages),
         "max_tokens": request.max_tokens,
         "temperature": min(request.temperature, _MOST_TEMPERATURE),
-        "stream": True,
+        "stream": request.streams,
     }
     if (form := request.response_format) is not None:
         if form.schema is None:
@@ -213,8 +218,27 @@ class MessageReader(EventReader):
         self._read = self._cached = self._wrote = self._thought = self._size = 0
         self._calls: dict[int, int] = {}
 
+    def whole(self, content: bytes) -> list[ChatChunk]:
+        """The chunks of a message that came in one piece. Raises ModelResponseInvalid."""
+        try:
+            message = orjson.loads(content)
+            events = [{"type": "message_start", "message": message}]
+            for index, block in enumerate(message["content"]):
+                events.append({"type": "content_block_start", "index": index, "content_block": block})
+                if (delta := _delta_of(block)) is not None:
+                    events.append({"type": "content_block_delta", "index": index, "delta": delta})
+            events.append({"type": "message_delta", "delta": message, "usage": message["usage"]})
+            chunks = [chunk for event in events if (chunk := self._said(event)) is not None]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelResponseInvalid from None
+        if not message.get("stop_reason"):
+            raise ModelResponseInvalid
+        return chunks
+
     def _event(self, payload: bytes) -> ChatChunk | None:
-        event = orjson.loads(payload)
+        return self._said(orjson.loads(payload))
+
+    def _said(self, event: dict[str, Any]) -> ChatChunk | None:
         match event["type"]:
             case "message_start":
                 self._count(event["message"]["usage"])
@@ -274,6 +298,18 @@ class MessageReader(EventReader):
         if not self._size:
             return Usage(self._read, self._wrote, self._cached, min(self._thought, self._wrote))
         return Usage(self._read, max(self._wrote, self._size // BYTES_PER_TOKEN + 1), self._cached, estimated=True)
+
+
+def _delta_of(block: dict[str, Any]) -> dict[str, Any] | None:
+    """What a block would have come as, had it been streamed in one part."""
+    match block["type"]:
+        case "text":
+            return {"type": "text_delta", "text": block["text"]}
+        case "tool_use":
+            return {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}
+        case "thinking":
+            return {"type": "thinking_delta", "thinking": block["thinking"]}
+    return None
 
 
 def _text(value: Any) -> str:

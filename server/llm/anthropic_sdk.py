@@ -8,10 +8,18 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import httpx2
-from anthropic import AnthropicError, APIConnectionError, AsyncAnthropic, AsyncStream
+from anthropic import AnthropicError, APIConnectionError, AsyncAnthropic, AsyncStream, RequestOptions
 
 from server.llm.addresses import AddressRefused, public_address
-from server.llm.http import CONNECT_SECONDS, DRAIN_SECONDS, MOST_CONNECTIONS, Refused, not_public, refusal
+from server.llm.http import (
+    CONNECT_SECONDS,
+    DRAIN_SECONDS,
+    MOST_CONNECTIONS,
+    WHOLE_SECONDS,
+    Refused,
+    not_public,
+    refusal,
+)
 from server.llm.port import ModelResponseInvalid, ModelUnavailable
 
 _MOST_KEPT = 100
@@ -40,18 +48,28 @@ class Client:
 
     @asynccontextmanager
     async def messages(
-        self, model: str, body: Mapping[str, Any], headers: Mapping[str, str], complete: Callable[[], bool]
+        self,
+        model: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        complete: Callable[[], bool],
+        *,
+        patient: bool = False,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """What comes of a streamed answer; leaving the context ends what is still being written.
+        """What comes of an answer; leaving the context ends what is still being written. `patient`: it comes in one
+        piece, and may take as long as it takes to write.
 
         Failures are raised in our words. Nothing that the provider said is passed on. `complete`: whether the answer is
         all there already, so that the loss of its connection is no failure.
         """
+        options: RequestOptions = {"headers": headers}
+        if patient:
+            options["timeout"] = httpx2.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
         with _failures(model, complete):
             response: Any = await self._client.post(
                 "/v1/messages",
                 body=body,
-                options={"headers": headers},
+                options=options,
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=AsyncStream[Any],

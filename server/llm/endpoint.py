@@ -19,6 +19,7 @@ from server.llm.http import (
     CONNECT_SECONDS,
     DRAIN_SECONDS,
     MOST_CONNECTIONS,
+    WHOLE_SECONDS,
     Connections,
     authorization,
     not_public,
@@ -46,7 +47,10 @@ class HttpEndpoint(Connections):
         super().__init__()
         self.base_url = base_url
         self.headers = {**_HEADERS, **authorization(key)}
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        self._patience, self._timeout = (
+            aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
+            for seconds in (max(silence, WHOLE_SECONDS), silence)
+        )
         address = urlsplit(base_url)
         self._proxy = _proxy(address.scheme, address.hostname or "")
         self._guarded = guarded
@@ -61,16 +65,19 @@ class HttpEndpoint(Connections):
 
     @asynccontextmanager
     async def post(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], *, patient: bool = False
     ) -> AsyncIterator[aiohttp.StreamReader]:
-        """The content of a successful answer; leaving the context ends what is still being written.
+        """The content of a successful answer; leaving the context ends what is still being written. `patient`: it comes
+        in one piece, and may take as long as it takes to write.
 
         Raises Refused, and what aiohttp raises.
         """
         async with self.used():
             session = self._session = self._session or self._opened()
             url, headers = f"{self.base_url}{path}", {**self.headers, **headers}
-            async with await self._answered(session, url, orjson.dumps(body), headers) as response:
+            asked: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
+            asked["timeout"] = self._patience if patient else self._timeout
+            async with await self._answered(session, asked, orjson.dumps(body)) as response:
                 if response.status // 100 != 2:
                     raise await refusal(response.status, response.headers, response.content.iter_any())
                 try:
@@ -83,11 +90,10 @@ class HttpEndpoint(Connections):
                     ) from error  # it was closed here in the midst of reading
 
     async def _answered(
-        self, session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+        self, session: aiohttp.ClientSession, target: dict[str, Any], body: bytes
     ) -> aiohttp.ClientResponse:
-        target: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
         if self._guarded and self._proxy is not None:
-            target |= await self._checked(url, headers)
+            target |= await self._checked(target["url"], target["headers"])
         while True:
             connection = SimpleNamespace(reused=False)
             try:

@@ -26,6 +26,9 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 """The longest that a provider may say nothing at all before it counts as gone."""
 
+WHOLE_SECONDS = 120.0
+"""The longest that a provider may be silent that gives its answer in one piece: it writes meanwhile."""
+
 DRAIN_SECONDS = 0.05
 """How long the bytes behind an answer's last line are waited for: with them read, its connection can serve again."""
 
@@ -34,6 +37,9 @@ MOST_CONNECTIONS = 1000
 
 NO_KEY = "none"
 """What an endpoint is given that asks for no key: the protocols have no request without one."""
+
+MOST_WHOLE_BYTES = 16 * 1_048_576
+"""Of an answer in one piece."""
 
 _MOST_ERROR_BYTES = 65_536
 

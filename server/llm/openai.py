@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read
+from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Refused, authorization, read
 from server.llm.metering import AnswerMeter, estimated
 from server.llm.port import (
     ChatChunk,
@@ -32,7 +32,7 @@ from server.llm.port import (
     ToolChoice,
     Usage,
 )
-from server.llm.sse import ChunkReader
+from server.llm.sse import ChunkReader, whole_answer
 
 _MOST_VECTOR_BYTES = 262_144
 """8,192 dimensions in plain JSON are about 180,000."""
@@ -73,10 +73,17 @@ class OpenAIChat:
             body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.response_format is not None:
             body["response_format"] = _response_format(request.response_format)
-        body |= {"stream": True, "stream_options": {"include_usage": True}, **self._extra}
+        if request.streams:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        body |= self._extra
         headers = {**request.headers, **self._authorization}
         with _failures(request.name, "messages", lambda: meter.finished):
-            async with _accepted(self._endpoint, "/chat/completions", body, headers) as content:
+            patient = not request.streams
+            async with _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient) as content:
+                if patient:
+                    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
+                    yield meter.counted([whole_answer(answer if whole else b"")])
+                    return
                 async for data in content.iter_any():
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
@@ -99,14 +106,15 @@ _NOT_EVERYWHERE: dict[str, str | None] = {
 
 @asynccontextmanager
 async def _accepted(
-    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str], *, patient: bool = False
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
     refused = endpoint.refused.setdefault(body["model"], set())
     async with AsyncExitStack() as stack:
         while True:
             try:
-                content = await stack.enter_async_context(endpoint.post(path, _without(body, refused), headers))
+                posted = endpoint.post(path, _without(body, refused), headers, patient=patient)
+                content = await stack.enter_async_context(posted)
             except Refused as error:
                 if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
                     raise

@@ -146,7 +146,8 @@ class ChatRequest:
     """A conversation to answer. `model`: as its provider calls it. `max_tokens`: the most to generate. `tool_choice`: a
     Tool must be called.
 
-    `headers`: what is carried on to the provider. `label`: what callers know the model by; None: the same.
+    `headers`: what is carried on to the provider. `label`: what callers know the model by; None: the same. `streams`:
+    whether it is asked for the answer as it is written; else it gives it in one piece.
     """
 
     model: str
@@ -160,6 +161,7 @@ class ChatRequest:
     response_format: ResponseFormat | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
+    streams: bool = True
 
     @property
     def name(self) -> str:

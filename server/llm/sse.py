@@ -67,6 +67,21 @@ class ChunkReader(EventReader):
         return _chunk(orjson.loads(payload))
 
 
+def whole_answer(content: bytes) -> ChatChunk:
+    """An answer that came in one piece. Raises ModelResponseInvalid."""
+    try:
+        body = orjson.loads(content)
+        message = body["choices"][0]["message"]
+        calls = [{**call, "index": index} for index, call in enumerate(message.get("tool_calls") or ())]
+        choice = {**body["choices"][0], "delta": {**message, "tool_calls": calls}}
+        chunk = _chunk({**body, "choices": [choice]})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ModelResponseInvalid from None
+    if chunk is None or chunk.finish_reason is None:
+        raise ModelResponseInvalid
+    return chunk
+
+
 def _chunk(event: dict[str, Any]) -> ChatChunk | None:
     if "error" in event:
         raise ModelResponseInvalid

@@ -60,7 +60,11 @@ def _description() -> list[Column[Any]]:
         Column("max_tokens", Integer, comment="The most tokens of a call, read and written."),
         Column("dimensions", Integer, comment="The length of its vectors, for an embedding model."),
         Column(
-            "supports_streaming", Boolean, nullable=False, server_default=_NO, comment="Whether it answers in parts."
+            "supports_streaming",
+            Boolean,
+            nullable=False,
+            server_default=_NO,
+            comment="Whether it answers in parts; one that does not is asked for a whole.",
         ),
         Column(
             "supports_function_calling",

@@ -119,6 +119,7 @@ CHANGED_MODEL = [
     *odd({"id": ID}, etag=["e" * 65], description=["", "d" * 2001], max_tokens=[0], state=[0, 9]),
     *odd({"id": ID}, base_url=["", "ftp://a/b", "a b"], upstream_name=["", "a b", "a" * 201]),
     *odd({"id": ID}, replacement=["", "r" * 101]),
+    ({"id": ID, "update_mask": mask("supports_streaming")}, "supports_streaming"),
 ]
 ROUTED: list[tuple[dict[str, Any], str]] = [
     ({**ROUTE, "targets": [{"model": "m"}] * 21}, "targets"),

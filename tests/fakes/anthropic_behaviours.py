@@ -61,9 +61,18 @@ async def _refuse(exchange: Exchange, status: str, kind: str, message: str, head
     await exchange.respond(status, json.dumps(error).encode(), headers)
 
 
+async def _whole(exchange: Exchange, reason: str | None, *content: dict[str, Any]) -> None:
+    usage = {**READ, "output_tokens": 9}
+    message = {"id": "msg_stub", "type": "message", "content": content, "stop_reason": reason, "usage": usage}
+    await exchange.respond("200 OK", json.dumps(message).encode())
+
+
 @behaviour
 async def fast(exchange: Exchange, count: int) -> None:
-    """So many tokens, as fast as they are taken."""
+    """So many tokens, as fast as they are taken; in one piece where no stream was asked for."""
+    if not exchange.body["stream"]:
+        await _whole(exchange, "end_turn", {"type": "text", "text": "".join(words(count))})
+        return
     await _begin(exchange)
     await _write(exchange, count)
     await _end(exchange, "end_turn")
@@ -81,7 +90,11 @@ async def thinking(exchange: Exchange, count: int) -> None:
 
 @behaviour
 async def tools(exchange: Exchange, count: int) -> None:
-    """A word, and then two tools, whose arguments come in pieces."""
+    """A word, and then two tools, whose arguments come in pieces where a stream was asked for."""
+    if not exchange.body["stream"]:
+        calls = [{"type": "tool_use", "id": f"call-{n}", "name": "t", "input": {"n": n}} for n in (1, 2)]
+        await _whole(exchange, "tool_use", {"type": "text", "text": "Look:"}, *calls)
+        return
     await _begin(exchange)
     await _block(exchange, 0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Look:"})
     for index, name in ((1, "first"), (2, "second")):
@@ -124,6 +137,9 @@ async def cut(exchange: Exchange, count: int) -> None:
 @behaviour
 async def unended(exchange: Exchange, count: int) -> None:
     """So many tokens, and no word of the end."""
+    if not exchange.body["stream"]:
+        await _whole(exchange, None, {"type": "text", "text": "".join(words(count))})
+        return
     await _begin(exchange)
     await _write(exchange, count)
     await exchange.part(b"")

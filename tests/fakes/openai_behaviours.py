@@ -158,6 +158,13 @@ async def slow(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def late(exchange: Exchange, count: int) -> None:
+    """Nothing for so many tenths of a second, and then the answer."""
+    await asyncio.sleep(count / 10)
+    await fast(exchange, 3)
+
+
+@behaviour
 async def silent(exchange: Exchange, count: int) -> None:
     """Nothing, ever."""
     await asyncio.Event().wait()
@@ -182,7 +189,11 @@ async def ping(exchange: Exchange, count: int) -> None:
 
 @behaviour
 async def cut(exchange: Exchange, count: int) -> None:
-    """So many tokens, and then a closed connection."""
+    """So many tokens, and then a closed connection; half a body where no stream was asked for."""
+    if not exchange.body.get("stream"):
+        await exchange.send_raw(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{")
+        exchange.connection.hang_up()
+        return
     await exchange.begin()
     await exchange.write(*words(count))
     exchange.connection.hang_up()
@@ -368,6 +379,12 @@ async def flaky(exchange: Exchange, count: int) -> None:
 async def tools(exchange: Exchange, count: int) -> None:
     """Calls of the first tool that was offered, so many, each in three parts."""
     name = exchange.body["tools"][0]["function"]["name"]
+    if not exchange.body.get("stream"):
+        function = {"name": name, "arguments": '{"city":"Oslo"}'}
+        calls = [{"id": f"call-{index}", "type": "function", "function": function} for index in range(count)]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        await exchange.whole(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}])
+        return
     await exchange.begin()
     for index in range(count):
         for part in (

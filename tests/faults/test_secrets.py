@@ -40,7 +40,12 @@ async def _models(world: World, stub: OpenAIStub) -> None:
     price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
     for name in ("stub-fast-3", "stub-401", "stub-400", "stub-500", "stub-html", "stub-error-event-2", "stub-embed-8"):
         request = model.CreateModelRequest(
-            name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, type=CHAT, price=price, base_url=stub.base_url
+            name=name,
+            provider=model_pb2.Model.PROVIDER_CUSTOM,
+            type=CHAT,
+            price=price,
+            base_url=stub.base_url,
+            supports_streaming=True,
         )
         if name == "stub-embed-8":
             request.type, request.dimensions = EMBEDDING, 8

@@ -64,7 +64,11 @@ class Upstream:
                 input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
             )
             request = pb.CreateModelRequest(
-                name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, price=price, base_url=self.stub.base_url
+                name=name,
+                provider=model_pb2.Model.PROVIDER_CUSTOM,
+                price=price,
+                base_url=self.stub.base_url,
+                supports_streaming=True,
             )
             if name.startswith(EMBEDDING):
                 request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8

@@ -20,6 +20,7 @@ _BYTES = r"\x00"
 _OF_TENANT = {"tenant_id": TENANT}
 _OF_USER = {**_OF_TENANT, "user_id": _USER}
 _LIMIT = {**_OF_TENANT, "window_kind": "minute", "window_start": _THEN, "subject": "tenant", "kind": "tokens"}
+_STREAMING = {"provider": "custom", "model_type": "chat", "supports_streaming": True}
 _PRICE = {"input_cost_per_1k": 1, "output_cost_per_1k": 2}
 
 # A row of every table that the revision makes, in columns that it gives it.
@@ -53,9 +54,9 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "0005": {
-        "models": {"id": _MODEL, "name": "gpt-4", "provider": "custom", "model_type": "chat"},
+        "models": {"id": _MODEL, "name": "gpt-4", **_STREAMING},
         "model_prices": {"model_id": _MODEL, **_PRICE},
-        "tenant_models": {**_OF_TENANT, "name": "own", "provider": "custom", "model_type": "chat", **_PRICE},
+        "tenant_models": {**_OF_TENANT, "name": "own", **_STREAMING, **_PRICE},
         "model_routes": {**_OF_TENANT, "alias": "fast", "targets": []},
         "tenant_keys": {**_OF_TENANT, "wrapped_key": _BYTES, "key_id": "master"},
         "provider_credentials": {
@@ -136,6 +137,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0026": {},
     "0027": {},
     "0028": {},
+    "0029": {},
 }
 
 

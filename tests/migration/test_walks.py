@@ -90,6 +90,19 @@ async def test_what_was_in_the_database_at_a_revision_is_there_at_the_last_and_o
     assert _lost(filled, back) == []
 
 
+async def test_models_that_were_made_before_somebody_looked_go_on_streaming(postgres: Cluster) -> None:
+    made = "('x', 'custom', 'chat'), ('y', 'custom', 'embedding')"
+    async with postgres.clone() as scratch:
+        await migrate.down(scratch.admin_url, "0028")
+        async with scratch.connect(scratch.owner_url) as owner:
+            await owner.execute(f"INSERT INTO models (name, provider, model_type) VALUES {made}")
+
+            await migrate.up(scratch.admin_url)
+
+            rows = await owner.fetch("SELECT supports_streaming FROM models WHERE name IN ('x', 'y') ORDER BY name")
+    assert [row[0] for row in rows] == [True, False]
+
+
 async def test_every_step_down_can_be_gone_up_again_with_rows_in_every_table(postgres: Cluster) -> None:
     async with postgres.clone() as scratch:
         await _fill_beside_the_seeds(scratch, SCHEMA_REVISION)

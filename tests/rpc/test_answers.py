@@ -70,6 +70,7 @@ async def test_a_call_that_names_no_limit_leaves_room_for_what_is_read(gateway: 
         max_tokens=4096,
         price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
         base_url=stub.base_url,
+        supports_streaming=True,
     )
     await gateway.models.CreateModel(request, metadata=platform.metadata)
     long = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="word " * 1000)
@@ -274,3 +275,27 @@ async def test_a_call_that_comes_to_nothing_for_its_prompt_or_its_key_is_on_reco
     assert {log.status for log in logs} == {call_log_pb2.CallLog.STATUS_ERROR}
     assert len(set(reasons)) == 5
     assert not stub.exchanges
+
+
+async def test_a_model_that_does_not_stream_is_asked_for_a_whole_answer_which_is_one_delta(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    found = (await gateway.models.ListModels(pb.ListModelsRequest(), metadata=ann.metadata)).models
+    fast = next(one for one in found if one.name == "stub-fast-3")
+    change = pb.UpdateModelRequest(id=fast.id, supports_streaming=False)
+    changed = (await gateway.models.UpdateModel(change, metadata=platform.metadata)).model
+
+    events = [event async for event in stream_from(gateway, ann, "stub-fast-3")]
+    answer = await chat_with(gateway, ann, "stub-fast-3")
+    change.supports_streaming = True
+    await gateway.models.UpdateModel(change, metadata=platform.metadata)
+    streamed = [event async for event in stream_from(gateway, ann, "stub-fast-3")]
+
+    assert [fast.supports_streaming, changed.supports_streaming] == [True, False]
+    assert {one.supports_streaming for one in found if one.type == one.TYPE_EMBEDDING} == {False}
+    assert kinds_of(events) == ["started", "delta", "usage", "completed"]
+    assert events[1].delta.text == answer.message.content == "t0 t1 t2 "
+    assert kinds_of(streamed).count("delta") == 3
+    assert ["stream" in exchange.body for exchange in stub.exchanges] == [False, False, True]
+    assert {log.usage.completion_tokens for log in await logs_of(gateway, ann)} == {3}

@@ -174,7 +174,12 @@ async def test_a_wrong_key_is_said_to_be_and_logged(gateway: World, stub: OpenAI
     platform = await gateway.platform()
     price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
     request = model.CreateModelRequest(
-        name="stub-status-401", provider=CUSTOM, type=model_pb2.Model.TYPE_CHAT, price=price, base_url=stub.base_url
+        name="stub-status-401",
+        provider=CUSTOM,
+        type=model_pb2.Model.TYPE_CHAT,
+        price=price,
+        base_url=stub.base_url,
+        supports_streaming=True,
     )
     await gateway.models.CreateModel(request, metadata=platform.metadata)
     await _bring(gateway, ann, stub)

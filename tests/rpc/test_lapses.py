@@ -32,7 +32,13 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
         platform = await world.platform()
         request = model.CreateModelRequest(
-            name="shared", upstream_name="stub-fast", provider=CUSTOM, type=CHAT, price=PRICE, base_url=stub.base_url
+            name="shared",
+            upstream_name="stub-fast",
+            provider=CUSTOM,
+            type=CHAT,
+            price=PRICE,
+            base_url=stub.base_url,
+            supports_streaming=True,
         )
         await world.models.CreateModel(request, metadata=platform.metadata)
         yield world
@@ -58,7 +64,13 @@ async def _bring(world: World, person: Person, stub: OpenAIStub) -> str:
 
 async def _own_model(world: World, person: Person, stub: OpenAIStub) -> None:
     request = tenant_model_pb2.CreateTenantModelRequest(
-        name="own", upstream_name="stub-fast", provider=CUSTOM, type=CHAT, price=PRICE, base_url=stub.base_url
+        name="own",
+        upstream_name="stub-fast",
+        provider=CUSTOM,
+        type=CHAT,
+        price=PRICE,
+        base_url=stub.base_url,
+        supports_streaming=True,
     )
     await world.models.CreateTenantModel(request, metadata=person.metadata)
 

@@ -61,6 +61,7 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
                 type=model_pb2.Model.TYPE_CHAT,
                 price=price,
                 base_url=stub.base_url,
+                supports_streaming=True,
             )
             await world.models.CreateModel(request, metadata=platform.metadata)
         yield world, other

@@ -203,6 +203,7 @@ async def priced(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
                 type=model_pb2.Model.TYPE_CHAT,
                 price=model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="2000"),
                 base_url=stub.base_url,
+                supports_streaming=True,
             )
             await world.models.CreateModel(request, metadata=platform.metadata)
         yield world

@@ -41,6 +41,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
                     price=model_pb2.ModelPrice(
                         input_cost_per_1k="1", output_cost_per_1k="10", cached_input_cost_per_1k="0.5"
                     ),
+                    supports_streaming=True,
                 )
                 await world.models.CreateModel(request, metadata=platform.metadata)
         yield world

@@ -56,6 +56,7 @@ async def _gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
                 type=model_pb2.Model.TYPE_CHAT,
                 price=price,
                 base_url=stub.base_url,
+                supports_streaming=True,
             )
             await world.models.CreateModel(request, metadata=platform.metadata)
         yield world
@@ -269,6 +270,7 @@ async def test_one_model_is_had_at_two_places(gateway: World, stub: OpenAIStub) 
             type=model_pb2.Model.TYPE_CHAT,
             price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1"),
             base_url=stub.base_url,
+            supports_streaming=True,
         )
         made = await gateway.models.CreateModel(request, metadata=platform.metadata)
     await _route(gateway, ann, "here", "there")

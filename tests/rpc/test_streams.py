@@ -43,6 +43,7 @@ async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
                 type=model_pb2.Model.TYPE_CHAT,
                 base_url=stub.base_url,
                 price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
+                supports_streaming=True,
             )
             await world.models.CreateModel(request, metadata=(await world.platform()).metadata)
             yield world

@@ -44,7 +44,8 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
 
 
 async def _create(world: World, person: Person, base_url: str | None, **fields: Any) -> model_pb2.Model:
-    given = {"name": "stub-fast", "provider": CUSTOM, "type": CHAT, "price": PRICE, "base_url": base_url} | fields
+    given = {"name": "stub-fast", "provider": CUSTOM, "type": CHAT, "price": PRICE, "base_url": base_url}
+    given |= {"supports_streaming": True, **fields}
     request = pb.CreateTenantModelRequest(**given)
     return (await world.models.CreateTenantModel(request, metadata=person.metadata)).model
 
@@ -74,6 +75,7 @@ async def test_an_own_model_hides_the_platforms_and_costs_what_the_tenant_says(
         type=CHAT,
         base_url=stub.base_url,
         price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="0"),
+        supports_streaming=True,
     )
     await gateway.models.CreateModel(shared, metadata=platform.metadata)
 

@@ -80,6 +80,7 @@ def new_model(request: pb.CreateModelRequest | tenant_model_pb2.CreateTenantMode
 _CHANGEABLE = (
     "description",
     "max_tokens",
+    "supports_streaming",
     "supports_function_calling",
     "base_url",
     "upstream_name",

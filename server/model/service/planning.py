@@ -107,6 +107,7 @@ class Planner:
                 tool_choice=asked.tool_choice,
                 response_format=asked.response_format,
                 headers=carried(call),
+                streams=model.supports_streaming,
             )
 
         def metered(model: Model) -> Meter:

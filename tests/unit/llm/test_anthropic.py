@@ -99,6 +99,22 @@ async def test_tool_calls_are_numbered_among_themselves(endpoint: AnthropicEndpo
     assert (_text(chunks), chunks[-1].finish_reason) == ("Look:", "tool_calls")
 
 
+async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
+    endpoint: AnthropicEndpoint, stub: OpenAIStub
+) -> None:
+    chunks = await _answer(endpoint, "stub-fast-4", streams=False)
+    tools = await _answer(endpoint, "stub-tools", streams=False, tools=[Tool("t", "", {"type": "object"})])
+    with pytest.raises(ModelResponseInvalid):
+        await _answer(endpoint, "stub-unended", streams=False)
+
+    assert (_text(chunks), chunks[-1].finish_reason) == ("t0 t1 t2 t3 ", "stop")
+    assert chunks[-1].usage == Usage(11, completion_tokens=9, cached_tokens=4)
+    calls = [(delta.index, delta.id, delta.arguments) for chunk in tools for delta in chunk.tool_calls]
+    assert calls == [(0, "call-1", ""), (0, "", '{"n":1}'), (1, "call-2", ""), (1, "", '{"n":2}')]
+    assert (_text(tools), tools[-1].finish_reason) == ("Look:", "tool_calls")
+    assert [exchange.body["stream"] for exchange in stub.exchanges] == [False] * 3
+
+
 @pytest.mark.parametrize(
     ("number", "reason"), list(enumerate(["stop", "stop", "length", "length", "content_filter", "other"]))
 )

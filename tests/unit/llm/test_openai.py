@@ -25,6 +25,8 @@ from server.llm.port import (
     ModelRequestRejected,
     ModelResponseInvalid,
     ModelUnavailable,
+    Tool,
+    ToolCallDelta,
     Usage,
 )
 from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
@@ -203,6 +205,55 @@ async def test_an_answer_that_ends_without_its_last_line_is_one(endpoint: HttpEn
 
 async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
     assert len(_text(await _answer(endpoint, "stub-huge-100"))) == 100 * 1024
+
+
+async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
+    endpoint: HttpEndpoint, stub: OpenAIStub
+) -> None:
+    (chunk,) = await _answer(endpoint, "stub-fast-4", streams=False)
+    tool = Tool("weather", "", {"type": "object"})
+    (called,) = await _answer(endpoint, "stub-tools-2", streams=False, tools=[tool])
+
+    assert chunk == ChatChunk("t0 t1 t2 t3 ", "stop", Usage(2, 4, 1))
+    assert list(called.tool_calls) == [ToolCallDelta(n, f"call-{n}", "weather", '{"city":"Oslo"}') for n in range(2)]
+    assert called.finish_reason == "tool_calls"
+    assert [exchange.body.keys() & {"stream", "stream_options"} for exchange in stub.exchanges] == [set(), set()]
+
+
+async def test_a_model_that_does_not_stream_is_waited_for(endpoint: HttpEndpoint) -> None:
+    assert SILENCE < 0.5
+    (chunk,) = await _answer(endpoint, "stub-late-5", streams=False)
+    with pytest.raises(ModelUnavailable):
+        await _answer(endpoint, "stub-late-5")
+
+    assert chunk.text == "t0 t1 t2 "
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("stub-fast-0", None),
+        ("stub-cut", ModelResponseInvalid),
+        ("stub-html", ModelResponseInvalid),
+        ("stub-slow", ModelResponseInvalid),
+        ("stub-embed-endless", ModelResponseInvalid),
+        ("stub-429", ModelRateLimited),
+        ("stub-hang-up", ModelUnavailable),
+    ],
+)
+async def test_an_answer_in_one_piece_that_is_none_fails_in_our_words(
+    endpoint: HttpEndpoint, model: str, kind: type[DomainError] | None
+) -> None:
+    chunks: list[ChatChunk] = []
+    if kind is None:
+        await _into(chunks, endpoint, _asking(model, streams=False))
+        assert (_text(chunks), chunks[0].finish_reason) == ("", "stop")
+        return
+    with pytest.raises(DomainError) as refusal:
+        await _into(chunks, endpoint, _asking(model, streams=False))
+
+    assert (type(refusal.value), chunks) == (kind, [])
+    assert _holds_nothing_of_the_provider(refusal.value)
 
 
 @pytest.mark.parametrize(
