@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -56,6 +56,7 @@ class OpenAIChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
+        reader = ChunkReader()
         meter = AnswerMeter(request)
         body: dict[str, Any] = {
             "model": request.model,
@@ -78,31 +79,21 @@ class OpenAIChat:
         headers = {**request.headers, **self._authorization}
         with _failures(request.name, "messages", lambda: meter.finished):
             patient = not request.streams
-            async with (
-                _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient) as content,
-                aclosing(_chunks(content) if request.streams else _whole(content)) as batches,
-            ):
-                async for chunks in batches:
-                    yield meter.counted(chunks)
+            async with _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient) as content:
+                if patient:
+                    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
+                    yield meter.counted([whole_answer(answer if whole else b"")])
+                    return
+                async for data in content.iter_any():
+                    if chunks := reader.feed(data):
+                        yield meter.counted(chunks)
+                    if reader.failure is not None:
+                        raise reader.failure
+                    if reader.done:
+                        await drained(content)
+                        break
         if not meter.finished:
             raise ModelResponseInvalid
-
-
-async def _chunks(content: aiohttp.StreamReader) -> AsyncGenerator[list[ChatChunk], None]:
-    reader = ChunkReader()
-    async for data in content.iter_any():
-        if chunks := reader.feed(data):
-            yield chunks
-        if reader.failure is not None:
-            raise reader.failure
-        if reader.done:
-            await drained(content)
-            break
-
-
-async def _whole(content: aiohttp.StreamReader) -> AsyncGenerator[list[ChatChunk], None]:
-    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
-    yield [whole_answer(answer if whole else b"")]
 
 
 # What OpenAI's reasoning models and its older embedding models refuse, and others need: by what takes its place.

@@ -77,7 +77,7 @@ def whole_answer(content: bytes) -> ChatChunk:
         chunk = _chunk({**body, "choices": [choice]})
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ModelResponseInvalid from None
-    if chunk is None:
+    if chunk is None or chunk.finish_reason is None:
         raise ModelResponseInvalid
     return chunk
 

@@ -1,21 +1,16 @@
-"""The model slice's tables."""
+"""The model slice's tables: what can be called is here, and the rest of them are named here."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    Date,
     ForeignKeyConstraint,
-    Index,
     Integer,
     LargeBinary,
-    Numeric,
     PrimaryKeyConstraint,
     String,
     Text,
@@ -35,19 +30,41 @@ from server.db.base import (
     id_,
     index,
     one_of,
-    part_of,
     revision,
     tenant_key,
     tenant_table,
     timestamps,
 )
+from server.model.kept_tables import call_contents, embedding_cache, generation_events, generations, response_cache
+from server.model.usage_tables import (
+    model_call_logs,
+    model_limits,
+    quota_ledger,
+    quota_reservations,
+    usage_rollups,
+)
+
+__all__ = [
+    "call_contents",
+    "embedding_cache",
+    "generation_events",
+    "generations",
+    "model_call_logs",
+    "model_limits",
+    "model_prices",
+    "model_routes",
+    "models",
+    "provider_credentials",
+    "quota_ledger",
+    "quota_reservations",
+    "response_cache",
+    "tenant_keys",
+    "tenant_models",
+    "usage_rollups",
+]
 
 _NO = text("false")
 _ZERO = text("0")
-
-
-def _tokens(name: str, comment: str, kind: type[Any] = Integer) -> Column[Any]:
-    return Column(name, kind, nullable=False, server_default=_ZERO, comment=comment)
 
 
 def _description() -> list[Column[Any]]:
@@ -222,263 +239,4 @@ provider_credentials = tenant_table(
     one_of("provider", "openai", "anthropic", "custom"),
     comment="Tenants' own keys to providers.",
     revised=("name", "base_url", "ciphertext"),
-)
-
-model_call_logs = tenant_table(
-    "model_call_logs",
-    id_(),
-    Column("user_id", Uuid, comment="Who called."),
-    Column("api_key_id", Uuid, comment="With which key."),
-    Column("model_id", Uuid, nullable=False, comment="What was called."),
-    Column("prompt_template_version_id", Uuid, comment="With which prompt."),
-    Column("request_kind", String(20), nullable=False, comment="chat or embedding."),
-    _tokens("prompt_tokens", "Tokens read."),
-    _tokens("completion_tokens", "Tokens written."),
-    _tokens("cached_tokens", "Tokens read from the provider's cache, among those read."),
-    _tokens("total_tokens", "Tokens read and written."),
-    Column("total_cost", USD, comment="USD, at the price in force when it ran; NULL: there was none."),
-    Column("latency_ms", Integer, comment="How long it took."),
-    Column("time_to_first_token_ms", Integer, comment="How long the first token took."),
-    Column("status", String(20), nullable=False, comment="success, error or cancelled."),
-    Column("error_code", String(100), comment="The reason of the failure, an ErrorReason."),
-    Column("finish_reason", String(50), comment="Why the model stopped."),
-    Column("workflow_execution_id", Uuid, comment="For which workflow execution."),
-    Column("task_id", Uuid, comment="For which of its tasks."),
-    Column("trace_id", String(100), comment="The trace that it was a part of."),
-    Column("request_id", String(100), comment="The request that it was made for."),
-    created_at(),
-    Column("route", String(100), comment="The alias that was called; NULL: the model itself was."),
-    Column("attempts", Integer, nullable=False, server_default=text("1"), comment="How often the model was asked."),
-    _tokens("reasoning_tokens", "Tokens of thoughts, among those written."),
-    Column("cached", Boolean, nullable=False, server_default=_NO, comment="Whether the answer was given before."),
-    tenant_key(),
-    belongs_to_tenant(),
-    one_of("request_kind", "chat", "embedding"),
-    one_of("status", "success", "error", "cancelled"),
-    *(
-        CheckConstraint(f"{name} >= 0", name=name)
-        for name in (
-            "prompt_tokens",
-            "completion_tokens",
-            "cached_tokens",
-            "total_tokens",
-            "total_cost",
-            "latency_ms",
-            "time_to_first_token_ms",
-            "attempts",
-            "reasoning_tokens",
-        )
-    ),
-    index("ix_model_call_logs_user_id", "tenant_id", "user_id", "id DESC", serves="its list, of one person"),
-    index("ix_model_call_logs_model_id", "tenant_id", "model_id", "id DESC", serves="its list, of one model"),
-    index("ix_model_call_logs_trace_id", "tenant_id", "trace_id", serves="its list, of one trace"),
-    index(
-        "ix_model_call_logs_workflow_execution_id",
-        *("tenant_id", "workflow_execution_id"),
-        where="workflow_execution_id IS NOT NULL",
-        serves="the calls of one workflow execution",
-    ),
-    comment="The record of each call to a model.",
-    postgresql_partition_by="RANGE (id)",
-)
-
-usage_rollups = tenant_table(
-    "usage_rollups",
-    id_(),
-    Column(
-        "grain",
-        String(20),
-        nullable=False,
-        server_default="model",
-        comment="By what beside day and model: model (nothing), user and so on.",
-    ),
-    Column("day", Date, nullable=False, comment="The day, in UTC."),
-    Column("model_id", Uuid, nullable=False, comment="What was called."),
-    Column("user_id", Uuid, comment="Who called."),
-    Column("api_key_id", Uuid, comment="With which key."),
-    Column("prompt_template_version_id", Uuid, comment="With which prompt."),
-    _tokens("calls", "How many calls.", BigInteger),
-    _tokens("prompt_tokens", "Tokens read.", BigInteger),
-    _tokens("completion_tokens", "Tokens written.", BigInteger),
-    _tokens("cached_tokens", "Tokens read from caches.", BigInteger),
-    _tokens("reasoning_tokens", "Tokens of thoughts, among those written.", BigInteger),
-    Column("cost", USD, nullable=False, server_default=_ZERO, comment="USD."),
-    _tokens("errors", "How many calls failed.", BigInteger),
-    _tokens("latency_ms", "How long all of them took.", BigInteger),
-    *timestamps(),
-    tenant_key(),
-    belongs_to_tenant(),
-    UniqueConstraint(
-        "tenant_id",
-        "grain",
-        "day",
-        "model_id",
-        "user_id",
-        "api_key_id",
-        "prompt_template_version_id",
-        name="uq_usage_rollups_day",
-        postgresql_nulls_not_distinct=True,
-    ),
-    one_of("grain", "model", "user", "api_key", "prompt"),
-    *(
-        CheckConstraint(f"{name} >= 0", name=name)
-        for name in (
-            *("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost", "errors"),
-            "latency_ms",
-        )
-    ),
-    comment="What was used, by day: each call counts once in every grain that it has a part in.",
-)
-
-_LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_tokens", "monthly_cost_usd", "parallel_calls")
-
-quota_ledger = tenant_table(
-    "quota_ledger",
-    Column("window_start", MOMENT, nullable=False, comment="When the window began."),
-    Column("window_kind", String(20), nullable=False, comment="minute, month, or none for what counts at any moment."),
-    Column("subject", String(100), nullable=False, comment="Whose limit: the tenant's, a key's, a user's."),
-    Column("kind", String(20), nullable=False, comment="requests, tokens, cost or parallel."),
-    Column("reserved", Numeric(24, 9), nullable=False, server_default=_ZERO, comment="Held for calls under way."),
-    Column("used", Numeric(24, 9), nullable=False, server_default=_ZERO, comment="Used by calls that are over."),
-    Column(
-        "warned",
-        ARRAY(Text),
-        nullable=False,
-        server_default=text("'{}'"),
-        comment="What was warned of: limits and parts of them, as limit:part.",
-    ),
-    *timestamps(),
-    tenant_key("window_kind", "window_start", "subject", "kind"),
-    belongs_to_tenant(),
-    one_of("window_kind", "minute", "month", "none"),
-    one_of("kind", "requests", "tokens", "cost", "parallel"),
-    CheckConstraint("reserved >= 0", name="reserved"),
-    CheckConstraint("used >= 0", name="used"),
-    comment="What is used of each limit.",
-)
-
-quota_reservations = tenant_table(
-    "quota_reservations",
-    id_(),
-    Column("window_start", MOMENT, nullable=False, comment="When the window began."),
-    Column("window_kind", String(20), nullable=False, comment="minute, month, or none for what counts at any moment."),
-    Column("subject", String(100), nullable=False, comment="Whose limit."),
-    Column("kind", String(20), nullable=False, comment="requests, tokens, cost or parallel."),
-    Column("amount", Numeric(24, 9), nullable=False, comment="How much is held."),
-    Column("expires_at", MOMENT, nullable=False, comment="When it is given up, unless its process keeps it."),
-    created_at(),
-    tenant_key(),
-    belongs_to_tenant(),
-    ForeignKeyConstraint(
-        ["tenant_id", "window_kind", "window_start", "subject", "kind"],
-        [f"quota_ledger.{name}" for name in ("tenant_id", "window_kind", "window_start", "subject", "kind")],
-        name="fk_quota_reservations_ledger",
-        ondelete="CASCADE",
-    ),
-    CheckConstraint("amount >= 0", name="amount"),
-    index(
-        "ix_quota_reservations_ledger",
-        *("tenant_id", "window_kind", "window_start", "subject", "kind"),
-        serves="what is held of a limit",
-    ),
-    index(
-        "ix_quota_reservations_expires_at",
-        *("tenant_id", "expires_at"),
-        serves="the release of what a dead process held",
-    ),
-    comment="Amounts held for calls under way.",
-)
-
-model_limits = tenant_table(
-    "model_limits",
-    id_(),
-    Column("user_id", Uuid, comment="Whose limits; NULL: a key's."),
-    Column("api_key_id", Uuid, comment="Whose limits; NULL: a user's."),
-    Column("requests_per_minute", Integer, comment="The most calls a minute; NULL: no limit."),
-    Column("tokens_per_minute", BigInteger, comment="The most tokens a minute; NULL: no limit."),
-    Column("monthly_tokens", BigInteger, comment="The most tokens a month; NULL: no limit."),
-    Column("monthly_cost_usd", USD, comment="The most USD a month; NULL: no limit."),
-    Column("parallel_calls", Integer, comment="The most calls at once; NULL: no limit."),
-    revision(),
-    *timestamps(),
-    tenant_key(),
-    belongs_to_tenant(),
-    part_of("user_id", "users"),
-    part_of("api_key_id", "api_keys"),
-    UniqueConstraint(
-        "tenant_id", "user_id", "api_key_id", name="uq_model_limits_subject", postgresql_nulls_not_distinct=True
-    ),
-    index("ix_model_limits_api_key_id", "tenant_id", "api_key_id", serves="the end of a key"),
-    CheckConstraint("(user_id IS NULL) <> (api_key_id IS NULL)", name="subject"),
-    *(CheckConstraint(f"{name} >= 0", name=name) for name in _LIMITS),
-    comment="The limits of users and API keys; the tenant's own are among its settings.",
-    revised=_LIMITS,
-)
-
-call_contents = tenant_table(
-    "call_contents",
-    Column("call_log_id", Uuid, nullable=False, comment="Whose prompt and answer: a record of a call."),
-    Column("messages", JSONB, nullable=False, comment="What was asked."),
-    Column("answer", JSONB, comment="What was answered; NULL: nothing was."),
-    created_at(),
-    tenant_key("call_log_id"),
-    belongs_to_tenant(),
-    index("ix_call_contents_created_at", "tenant_id", "created_at", serves="the end of what was kept long enough"),
-    comment="Prompts and answers, of tenants that keep them.",
-)
-
-response_cache = tenant_table(
-    "response_cache",
-    Column("question_hash", LargeBinary, nullable=False, comment="SHA-256 of all that the answer depends on."),
-    Column("answer", JSONB, nullable=False, comment="The answer."),
-    Column("expires_at", MOMENT, nullable=False, comment="Until when it may be given again."),
-    created_at(),
-    tenant_key("question_hash"),
-    belongs_to_tenant(),
-    index("ix_response_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
-    comment="Answers that may be given again.",
-)
-
-embedding_cache = tenant_table(
-    "embedding_cache",
-    Column("model_id", Uuid, nullable=False, comment="Whose vector."),
-    Column("content_hash", LargeBinary, nullable=False, comment="SHA-256 of the text and the state of its model."),
-    Column("vector", LargeBinary, nullable=False, comment="Little-endian floats of 32 bits."),
-    Column("expires_at", MOMENT, nullable=False, comment="Until when it may be given again."),
-    created_at(),
-    tenant_key("model_id", "content_hash"),
-    belongs_to_tenant(),
-    index("ix_embedding_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
-    comment="Vectors that may be given again.",
-)
-
-generations = tenant_table(
-    "generations",
-    id_(),
-    Column("user_id", Uuid, nullable=False, comment="Whose it is."),
-    Column("cancelled", Boolean, nullable=False, server_default=_NO, comment="Whether it was asked to end."),
-    Column("ended", Boolean, nullable=False, server_default=_NO, comment="Whether its last event is written."),
-    Column("kept_until", MOMENT, nullable=False, comment="When its server counts as gone, unless it says otherwise."),
-    Column("expires_at", MOMENT, nullable=False, comment="Until when it can be read."),
-    created_at(),
-    Column("called", Uuid, comment="What its user calls it; NULL: by its id."),
-    Column("asked", LargeBinary, comment="SHA-256 of all that was asked for; NULL: nobody knows any more."),
-    tenant_key(),
-    belongs_to_tenant(),
-    index("ix_generations_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
-    Index("uq_generations_called", "tenant_id", "user_id", text("COALESCE(called, id)"), unique=True),
-    comment="Streams that can be taken up again.",
-)
-
-generation_events = tenant_table(
-    "generation_events",
-    Column("generation_id", Uuid, nullable=False, comment="Whose events."),
-    Column("last_seq", BigInteger, nullable=False, comment="The last of them."),
-    Column("first_seq", BigInteger, nullable=False, comment="The first of them."),
-    Column("messages", ARRAY(LargeBinary), nullable=False, comment="The events as they are sent, one after the other."),
-    created_at(),
-    tenant_key("generation_id", "last_seq"),
-    belongs_to_tenant(),
-    part_of("generation_id", "generations"),
-    comment="The events of streams that can be taken up again, in runs of those that came together.",
 )

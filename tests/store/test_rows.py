@@ -73,12 +73,12 @@ async def test_a_revision_is_raised_by_a_change_of_each_column_named_and_by_no_o
 
 
 def _other(column: Column[Any]) -> str:
-    """A value of the column's type that no row has yet."""
+    """Another value of the column's type than the row has."""
     match column.type.compile(dialect=postgresql.dialect()).split("(")[0]:
         case "VARCHAR" | "TEXT":
             return "'other'"
         case "BOOLEAN":
-            return "true"
+            return f'NOT "{column.name}"'
         case "INTEGER" | "BIGINT":
             return "77"
         case "NUMERIC":
