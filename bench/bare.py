@@ -13,7 +13,7 @@ import grpc
 import orjson
 
 from atrium.identity.v1 import permission_pb2, session_pb2, user_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import stream_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from server.identity import convert
 from server.identity.domain import User
@@ -87,11 +87,11 @@ async def pipe(ready: Callable[[int], None], base_url: str) -> None:
                 choices = orjson.loads(line[5:])["choices"]
                 if choices and (text := choices[0]["delta"].get("content")):
                     seq += 1
-                    delta = model.StreamChatResponse.Delta(text=text)
-                    await context.write(model.StreamChatResponse(seq=seq, delta=delta))
+                    delta = stream_pb2.StreamChatResponse.Delta(text=text)
+                    await context.write(stream_pb2.StreamChatResponse(seq=seq, delta=delta))
         writer.close()
 
     handler = grpc.unary_stream_rpc_method_handler(
-        stream, model.StreamChatRequest.FromString, model.StreamChatResponse.SerializeToString
+        stream, stream_pb2.StreamChatRequest.FromString, stream_pb2.StreamChatResponse.SerializeToString
     )
     await _run({"Stream": handler}, ready)

@@ -14,8 +14,7 @@ from typing import Any
 import grpc
 from openai import AsyncOpenAI
 
-from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_service_pb2_grpc
 from bench import litellm
 from bench.figures import Figure, Side, alternate
@@ -136,10 +135,10 @@ async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
         async def ask(name: str, stream: bool) -> int:
             said = {"model": _alias(name), "messages": [_QUESTION]}
             if not stream:
-                answer = await models.Chat(model.ChatRequest(**said), metadata=metadata)
+                answer = await models.Chat(chat_pb2.ChatRequest(**said), metadata=metadata)
                 return bool(answer.message.content)
             parts = 0
-            async for event in models.StreamChat(model.StreamChatRequest(**said), metadata=metadata):
+            async for event in models.StreamChat(stream_pb2.StreamChatRequest(**said), metadata=metadata):
                 parts += event.HasField("delta")
                 assert not event.HasField("failed"), event.failed.message
             return parts

@@ -10,8 +10,7 @@ from typing import Any
 import grpc
 import psutil
 
-from atrium.model.v1 import chat_pb2, model_service_pb2_grpc
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, stream_pb2
 from bench.figures import Figure
 from bench.stage import Stage, create_model, provider, staged
 
@@ -60,7 +59,7 @@ async def _calls(stub: Any, metadata: Any, number: int) -> None:
     async def call() -> None:
         for place in numbers:
             leaves = place % _ONE_LEAVES_IN == 0
-            request = model.StreamChatRequest(model=_LEFT if leaves else _WHOLE, messages=[_QUESTION])
+            request = stream_pb2.StreamChatRequest(model=_LEFT if leaves else _WHOLE, messages=[_QUESTION])
             stream = stub.StreamChat(request, metadata=metadata)
             async for event in stream:
                 assert not event.HasField("failed"), event.failed.message

@@ -19,7 +19,6 @@ from pydantic import SecretStr
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import model_pb2, model_service_pb2_grpc
-from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
 from server.app import first_administrator
 from server.launch import loop_factory, running
@@ -63,7 +62,7 @@ async def create_model(channel: grpc.aio.Channel, platform: Any, name: str, base
     """A chat model that every tenant can call, with a price."""
     models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
     price = model_pb2.ModelPrice(input_cost_per_1k="0.01", output_cost_per_1k="0.02")
-    request = model.CreateModelRequest(
+    request = model_pb2.CreateModelRequest(
         name=name,
         provider=model_pb2.Model.PROVIDER_CUSTOM,
         type=model_pb2.Model.TYPE_CHAT,

@@ -10,8 +10,7 @@ from typing import Any
 
 import grpc
 
-from atrium.model.v1 import chat_pb2, model_service_pb2_grpc
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, stream_pb2
 from bench import bare
 from bench.figures import Figure, Side, alternate
 from bench.stage import Stage, create_model, process, provider, staged
@@ -40,7 +39,9 @@ async def _measure(stage: Stage, base_url: str, port: int, pid: int) -> list[Fig
         for tokens in (_TOKENS, 1):
             await create_model(channel, metadata, f"stub-fast-{tokens}", base_url)
         bare_stream = bare_channel.unary_stream(
-            bare.path("Stream"), model.StreamChatRequest.SerializeToString, model.StreamChatResponse.FromString
+            bare.path("Stream"),
+            stream_pb2.StreamChatRequest.SerializeToString,
+            stream_pb2.StreamChatResponse.FromString,
         )
 
         def ours(tokens: int) -> Any:
@@ -63,8 +64,8 @@ async def _measure(stage: Stage, base_url: str, port: int, pid: int) -> list[Fig
     ]
 
 
-def _request(tokens: int) -> model.StreamChatRequest:
-    return model.StreamChatRequest(model=f"stub-fast-{tokens}", messages=[_QUESTION])
+def _request(tokens: int) -> stream_pb2.StreamChatRequest:
+    return stream_pb2.StreamChatRequest(model=f"stub-fast-{tokens}", messages=[_QUESTION])
 
 
 async def _read(stream: Any) -> int:

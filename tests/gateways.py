@@ -13,8 +13,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
@@ -44,7 +43,7 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
         platform = await worlds[0].platform()
         price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="1000")
         for name in (*CHATS, *EMBEDDERS):
-            request = pb.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 type=model_pb2.Model.TYPE_CHAT,
@@ -70,35 +69,37 @@ def said(name: str, **fields: Any) -> dict[str, Any]:
     return {"model": name, "messages": [message], **fields}
 
 
-async def chat_with(world: World, person: Person, name: str, **fields: Any) -> pb.ChatResponse:
+async def chat_with(world: World, person: Person, name: str, **fields: Any) -> chat_pb2.ChatResponse:
     """A whole answer of that model."""
-    request = pb.ChatRequest(**said(name, **fields))
+    request = chat_pb2.ChatRequest(**said(name, **fields))
     return await world.models.Chat(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
 
 
 def stream_from(world: World, person: Person, name: str = "", **fields: Any) -> Any:
     """A stream of that model, or (without one) of what the fields name."""
-    request = pb.StreamChatRequest(**(said(name, **fields) if name else fields))
+    request = stream_pb2.StreamChatRequest(**(said(name, **fields) if name else fields))
     return world.models.StreamChat(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
 
 
-def kinds_of(events: Iterable[pb.StreamChatResponse]) -> list[str | None]:
+def kinds_of(events: Iterable[stream_pb2.StreamChatResponse]) -> list[str | None]:
     """What each of the events is."""
     return [event.WhichOneof("event") for event in events]
 
 
 async def logs_of(world: World, person: Person) -> list[call_log_pb2.CallLog]:
     """The records of the tenant's calls, the oldest first."""
-    reply = await world.models.ListCallLogs(pb.ListCallLogsRequest(), metadata=person.metadata)
+    reply = await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(), metadata=person.metadata)
     return list(reversed(reply.call_logs))
 
 
-async def embed_with(world: World, person: Person, name: str, inputs: list[str], **fields: Any) -> pb.EmbedResponse:
+async def embed_with(
+    world: World, person: Person, name: str, inputs: list[str], **fields: Any
+) -> embedding_pb2.EmbedResponse:
     """The vectors of that model."""
-    request = pb.EmbedRequest(model=name, inputs=inputs, **fields)
+    request = embedding_pb2.EmbedRequest(model=name, inputs=inputs, **fields)
     return await world.models.Embed(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
 
 
-def vectors_of(reply: pb.EmbedResponse) -> list[list[float]]:
+def vectors_of(reply: embedding_pb2.EmbedResponse) -> list[list[float]]:
     """The vectors, in the order of the texts; none where there is none."""
     return [list(embedding.values) for embedding in reply.embeddings]

@@ -7,8 +7,7 @@ import asyncio
 import grpc
 
 from atrium.identity.v1 import session_pb2
-from atrium.model.v1 import chat_pb2, model_pb2, route_pb2, usage_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, route_pb2, usage_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from server.demo.stage import Session, Stage, hold
@@ -56,7 +55,7 @@ class Gateway:
             self._out.print(f"  production is {newest}: [cyan]{seen[-1]}[/]")
         hold(seen[0] == seen[2] != seen[1], "a label that is moved back gives the version of before")
         named = chat_pb2.Prompt(template_id=template_id, label="production", variables={"name": "Lin"})
-        answer = await self._models.Chat(model.ChatRequest(prompt=named), **who)
+        answer = await self._models.Chat(chat_pb2.ChatRequest(prompt=named), **who)
         stats = await self._prompts.GetTemplateStats(prompt.GetTemplateStatsRequest(template_id=template_id), **who)
         (used,) = stats.versions
         latency = used.average_latency.ToMilliseconds()
@@ -66,7 +65,7 @@ class Gateway:
     async def routes(self, platform: Session, session: Session) -> None:
         self._stage.chapter("A model fails, and another answers in its place")
         free = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
-        broken = model.CreateModelRequest(
+        broken = model_pb2.CreateModelRequest(
             name="out-of-reach",
             provider=model_pb2.Model.PROVIDER_CUSTOM,
             type=model_pb2.Model.TYPE_CHAT,
@@ -78,12 +77,12 @@ class Gateway:
         route = route_pb2.CreateRouteRequest(alias="assistant", targets=targets, cooldown_after=1)
         made = (await self._models.CreateRoute(route, metadata=session.metadata)).route
         question = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Say hello.")
-        request = model.ChatRequest(model="assistant", messages=[question], max_tokens=8, temperature=0)
+        request = chat_pb2.ChatRequest(model="assistant", messages=[question], max_tokens=8, temperature=0)
         call = self._models.Chat(request, metadata=session.metadata)
         answer = await call
         hold(answer.model == "local-chat", "the other model answers")
         trace_id = dict(await call.trailing_metadata())["x-trace-id"]
-        logs = model.ListCallLogsRequest(trace_id=str(trace_id))
+        logs = call_log_pb2.ListCallLogsRequest(trace_id=str(trace_id))
         for log in reversed((await self._models.ListCallLogs(logs, metadata=session.metadata)).call_logs):
             name = "out-of-reach" if log.model_id == created.model.id else answer.model
             status = type(log).Status.Name(log.status).removeprefix("STATUS_").lower()
@@ -100,7 +99,7 @@ class Gateway:
         await self._models.SetModelLimits(limits, metadata=session.metadata)
 
         async def ask(number: int) -> str:
-            request = model.EmbedRequest(model="local-embedding", inputs=[f"sentence {number}"])
+            request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=[f"sentence {number}"])
             try:
                 await self._models.Embed(request, metadata=session.metadata)
             except grpc.aio.AioRpcError as error:

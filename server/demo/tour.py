@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2, usage_pb2
 from server.demo.gateway import Gateway
 from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
@@ -109,10 +108,10 @@ class Tour:
         made = await self._identity.CreateApiKey(request, metadata=session.metadata)
         key = (("x-api-key", made.secret),)
         self._out.print(f"  {made.secret[:12]}…{made.secret[-4:]}  shown this once, kept as a hash", highlight=False)
-        embed = model.EmbedRequest(model="local-embedding", inputs=SENTENCES[:1])
+        embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=SENTENCES[:1])
         await self._models.Embed(embed, metadata=key)
         self._out.print("  it embeds: yes")
-        chat = model.ChatRequest(
+        chat = chat_pb2.ChatRequest(
             model="local-chat", messages=[chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
         )
         for what, call in (
@@ -153,7 +152,7 @@ class Tour:
 
     async def models(self, session: Session) -> None:
         self._stage.chapter("The models it can call")
-        reply = await self._models.ListModels(model.ListModelsRequest(), metadata=session.metadata)
+        reply = await self._models.ListModels(model_pb2.ListModelsRequest(), metadata=session.metadata)
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         for column in ("  model", "provider", "kind", "USD per 1,000 tokens in / out"):
             table.add_column(column)
@@ -167,7 +166,7 @@ class Tour:
     async def embeddings(self, session: Session) -> None:
         self._stage.chapter("Sentences become vectors, and related ones lie closer")
         reply = await self._models.Embed(
-            model.EmbedRequest(model="local-embedding", inputs=SENTENCES), metadata=session.metadata
+            embedding_pb2.EmbedRequest(model="local-embedding", inputs=SENTENCES), metadata=session.metadata
         )
         vectors = [list(embedding.values) for embedding in reply.embeddings]
         related = (_cosine(vectors[0], vectors[1]), _cosine(vectors[2], vectors[3]))
@@ -180,7 +179,7 @@ class Tour:
     async def conversation(self, session: Session) -> str:
         self._stage.chapter("A model answers, token by token, as it is generated")
         self._out.print(f"  [italic]{QUESTION}[/]")
-        request = model.StreamChatRequest(
+        request = stream_pb2.StreamChatRequest(
             model="local-chat",
             messages=[chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content=QUESTION)],
             max_tokens=80,
@@ -230,7 +229,9 @@ class Tour:
         self._out.print("  and for an id that nobody has: the same, to the letter")
 
     async def _logs(self, session: Session, trace_id: str) -> Sequence[call_log_pb2.CallLog]:
-        reply = await self._models.ListCallLogs(model.ListCallLogsRequest(trace_id=trace_id), metadata=session.metadata)
+        reply = await self._models.ListCallLogs(
+            call_log_pb2.ListCallLogsRequest(trace_id=trace_id), metadata=session.metadata
+        )
         logs: Sequence[call_log_pb2.CallLog] = reply.call_logs
         return logs
 

@@ -6,8 +6,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.model.v1 import credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import (
+    call_log_pb2,
+    chat_pb2,
+    credential_pb2,
+    embedding_pb2,
+    model_pb2,
+    route_pb2,
+    stream_pb2,
+    tenant_model_pb2,
+    usage_pb2,
+)
 from server.kernel.principal import current_call
 from server.model.convert import calls, credentials, models, routes, usage
 from server.model.service.calls import CallService
@@ -48,47 +57,55 @@ class ModelServicer:
         self._credentials = credentials
         self._pages = pages
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
         page = await self._models.page(self._pages.read(request), models.model_filters(request))
-        return pb.ListModelsResponse(
+        return model_pb2.ListModelsResponse(
             models=[models.model(model, platform=_platform()) for model in page.items],
             next_page_token=self._pages.next(request, page),
         )
 
-    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+    async def GetModel(self, request: model_pb2.GetModelRequest, context: Context) -> model_pb2.GetModelResponse:
         model = await self._models.get(UUID(request.id))
-        return pb.GetModelResponse(model=models.model(model, platform=_platform()))
+        return model_pb2.GetModelResponse(model=models.model(model, platform=_platform()))
 
-    async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> pb.CreateModelResponse:
+    async def CreateModel(
+        self, request: model_pb2.CreateModelRequest, context: Context
+    ) -> model_pb2.CreateModelResponse:
         model = await self._models.create(models.new_model(request))
-        return pb.CreateModelResponse(model=models.model(model, platform=_platform()))
+        return model_pb2.CreateModelResponse(model=models.model(model, platform=_platform()))
 
-    async def UpdateModel(self, request: pb.UpdateModelRequest, context: Context) -> pb.UpdateModelResponse:
+    async def UpdateModel(
+        self, request: model_pb2.UpdateModelRequest, context: Context
+    ) -> model_pb2.UpdateModelResponse:
         model = await self._models.update(UUID(request.id), models.model_changes(request), request.etag)
-        return pb.UpdateModelResponse(model=models.model(model, platform=_platform()))
+        return model_pb2.UpdateModelResponse(model=models.model(model, platform=_platform()))
 
-    async def SetModelPrice(self, request: pb.SetModelPriceRequest, context: Context) -> pb.SetModelPriceResponse:
+    async def SetModelPrice(
+        self, request: model_pb2.SetModelPriceRequest, context: Context
+    ) -> model_pb2.SetModelPriceResponse:
         model = await self._models.set_price(
             UUID(request.model_id), models.price(request.price), moment(request, "effective_time")
         )
-        return pb.SetModelPriceResponse(model=models.model(model, platform=_platform()))
+        return model_pb2.SetModelPriceResponse(model=models.model(model, platform=_platform()))
 
-    async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:
+    async def Chat(self, request: chat_pb2.ChatRequest, context: Context) -> chat_pb2.ChatResponse:
         return calls.chat_answer(await self._calls.chat(calls.chat_call(request)))
 
-    async def StreamChat(self, request: pb.StreamChatRequest, context: Context) -> AsyncIterator[pb.StreamChatResponse]:
+    async def StreamChat(
+        self, request: stream_pb2.StreamChatRequest, context: Context
+    ) -> AsyncIterator[stream_pb2.StreamChatResponse]:
         if request.resumable or request.generation_id:
             async with aclosing(self._resumable(request)) as kept:
                 async for data in kept:
                     for message in data:
-                        yield pb.StreamChatResponse.FromString(message)
+                        yield stream_pb2.StreamChatResponse.FromString(message)
             return
         async with aclosing(self._numbered(request)) as batches:
             async for batch in batches:
                 for numbered in batch:
                     yield numbered
 
-    async def _resumable(self, request: pb.StreamChatRequest) -> AsyncGenerator[Sequence[bytes], None]:
+    async def _resumable(self, request: stream_pb2.StreamChatRequest) -> AsyncGenerator[Sequence[bytes], None]:
         beginning = None
         if request.resumable:
             beginning = Beginning(calls.asked(request), lambda generation_id: self._written(request, generation_id))
@@ -98,42 +115,46 @@ class ModelServicer:
                 yield batch
 
     async def _written(
-        self, request: pb.StreamChatRequest, generation_id: UUID
+        self, request: stream_pb2.StreamChatRequest, generation_id: UUID
     ) -> AsyncGenerator[Sequence[bytes], None]:
         async with aclosing(self._numbered(request, str(generation_id))) as batches:
             async for batch in batches:
                 yield [message.SerializeToString() for message in batch]
 
     async def _numbered(
-        self, request: pb.StreamChatRequest, generation_id: str = ""
-    ) -> AsyncGenerator[Sequence[pb.StreamChatResponse], None]:
+        self, request: stream_pb2.StreamChatRequest, generation_id: str = ""
+    ) -> AsyncGenerator[Sequence[stream_pb2.StreamChatResponse], None]:
         seq = 1
         async with aclosing(self._calls.stream_chat(calls.chat_call(request))) as batches:
             async for batch in batches:
-                messages: list[pb.StreamChatResponse] = []
+                messages: list[stream_pb2.StreamChatResponse] = []
                 for event in batch:
                     messages.extend(calls.chat_events(event, seq + len(messages), generation_id))
                 seq += len(messages)
                 yield messages
 
     async def CancelGeneration(
-        self, request: pb.CancelGenerationRequest, context: Context
-    ) -> pb.CancelGenerationResponse:
+        self, request: stream_pb2.CancelGenerationRequest, context: Context
+    ) -> stream_pb2.CancelGenerationResponse:
         await self._generations.cancel(UUID(request.generation_id))
-        return pb.CancelGenerationResponse()
+        return stream_pb2.CancelGenerationResponse()
 
-    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+    async def Embed(self, request: embedding_pb2.EmbedRequest, context: Context) -> embedding_pb2.EmbedResponse:
         found = await self._embedding.embed(request.model, request.inputs, whole_seconds(request, "cache_ttl"))
         return calls.embeddings(found)
 
-    async def GetCallLog(self, request: pb.GetCallLogRequest, context: Context) -> pb.GetCallLogResponse:
+    async def GetCallLog(
+        self, request: call_log_pb2.GetCallLogRequest, context: Context
+    ) -> call_log_pb2.GetCallLogResponse:
         return calls.kept_call(*await self._models.log(UUID(request.id)))
 
-    async def ListCallLogs(self, request: pb.ListCallLogsRequest, context: Context) -> pb.ListCallLogsResponse:
+    async def ListCallLogs(
+        self, request: call_log_pb2.ListCallLogsRequest, context: Context
+    ) -> call_log_pb2.ListCallLogsResponse:
         page = await self._models.logs(
             self._pages.read(request), calls.log_filters(request), **calls.log_window(request)
         )
-        return pb.ListCallLogsResponse(
+        return call_log_pb2.ListCallLogsResponse(
             call_logs=[calls.call_log(log) for log in page.items], next_page_token=self._pages.next(request, page)
         )
 

@@ -16,8 +16,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -60,7 +59,7 @@ async def _cut(scratch: Scratch) -> AsyncIterator[None]:
 async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
     platform = await world.platform()
     for name in names:
-        request = model.CreateModelRequest(
+        request = model_pb2.CreateModelRequest(
             name=name,
             provider=model_pb2.Model.PROVIDER_CUSTOM,
             type=model_pb2.Model.TYPE_CHAT,
@@ -78,11 +77,11 @@ async def _one_at_once(world: World, person: Person) -> None:
 
 
 def _stream(world: World, person: Person, name: str) -> Any:
-    return world.models.StreamChat(model.StreamChatRequest(model=name, messages=HELLO), metadata=person.metadata)
+    return world.models.StreamChat(stream_pb2.StreamChatRequest(model=name, messages=HELLO), metadata=person.metadata)
 
 
 def _chat(world: World, person: Person, name: str) -> Any:
-    return world.models.Chat(model.ChatRequest(model=name, messages=HELLO), metadata=person.metadata)
+    return world.models.Chat(chat_pb2.ChatRequest(model=name, messages=HELLO), metadata=person.metadata)
 
 
 async def _until_answered(world: World, person: Person, name: str) -> None:

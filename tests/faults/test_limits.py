@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -40,7 +39,7 @@ async def _world_of(scratch: Scratch, *models: str, **settings: Any) -> AsyncIte
             world = World(channel, administrator)
             platform = await world.platform()
             for name in models:
-                request = model.CreateModelRequest(
+                request = model_pb2.CreateModelRequest(
                     name=name,
                     provider=model_pb2.Model.PROVIDER_CUSTOM,
                     type=model_pb2.Model.TYPE_CHAT,
@@ -53,7 +52,7 @@ async def _world_of(scratch: Scratch, *models: str, **settings: Any) -> AsyncIte
 
 
 def _chat(world: World, person: Person, name: str) -> Any:
-    return world.models.Chat(model.ChatRequest(model=name, messages=HELLO), metadata=person.metadata)
+    return world.models.Chat(chat_pb2.ChatRequest(model=name, messages=HELLO), metadata=person.metadata)
 
 
 async def test_calls_past_the_limit_in_flight_are_told_when_to_come_again(scratch: Scratch) -> None:
@@ -134,7 +133,7 @@ async def test_the_callers_own_deadline_ends_a_call_and_what_it_waits_for(scratc
     async with _world_of(scratch, "stub-silent") as (world, stub, _):
         administrator = await world.tenant()
         call = world.models.Chat(
-            model.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata, timeout=0.5
+            chat_pb2.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata, timeout=0.5
         )
 
         assert (await refused(call)).code is CODE.DEADLINE_EXCEEDED

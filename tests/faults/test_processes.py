@@ -18,8 +18,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
-from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
 from server.db.database import Database
 from server.db.partitions import month_after, partition_name
 from server.jobs.queue import enqueue
@@ -43,7 +42,7 @@ async def _world_of(process: Process) -> AsyncIterator[World]:
 async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
     platform = await world.platform()
     for name in names:
-        request = model.CreateModelRequest(
+        request = model_pb2.CreateModelRequest(
             name=name,
             provider=model_pb2.Model.PROVIDER_CUSTOM,
             type=model_pb2.Model.TYPE_CHAT,
@@ -63,12 +62,12 @@ async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_
         administrator = await world.tenant()
         watch = world.health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        stalled = model.StreamChatRequest(model="stub-stall-2", messages=HELLO)
+        stalled = stream_pb2.StreamChatRequest(model="stub-stall-2", messages=HELLO)
         stream = world.models.StreamChat(stalled, metadata=administrator.metadata)
         while (await stream.read()).WhichOneof("event") != "delta":
             pass
         chat = world.models.Chat(
-            model.ChatRequest(model="stub-slow-60", messages=HELLO), metadata=administrator.metadata
+            chat_pb2.ChatRequest(model="stub-slow-60", messages=HELLO), metadata=administrator.metadata
         )
         while (await stub.arrival()).body["model"] != "stub-slow-60":
             pass
@@ -102,7 +101,7 @@ async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the
         await _register(world, stub, "stub-silent")
         administrator = await world.tenant()
         chat = world.models.Chat(
-            model.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata
+            chat_pb2.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata
         )
         await stub.arrival()
         async with _stuck(scratch, database, admin):
@@ -125,7 +124,7 @@ async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grac
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-stall-2")
         administrator = await world.tenant()
-        asked = model.StreamChatRequest(model="stub-stall-2", messages=HELLO, resumable=True)
+        asked = stream_pb2.StreamChatRequest(model="stub-stall-2", messages=HELLO, resumable=True)
         stream = world.models.StreamChat(asked, metadata=administrator.metadata)
         while (await stream.read()).WhichOneof("event") != "delta":
             pass
@@ -240,7 +239,7 @@ from atrium.model.v1 import chat_pb2, model_service_pb2 as model, model_service_
 
 port, token, name = sys.argv[1:]
 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-    request = model.StreamChatRequest(model=name, messages=[chat_pb2.ChatMessage(role=1, content="Hello")])
+    request = stream_pb2.StreamChatRequest(model=name, messages=[chat_pb2.ChatMessage(role=1, content="Hello")])
     stub = model_service_pb2_grpc.ModelServiceStub(channel)
     for event in stub.StreamChat(request, metadata=[("authorization", f"Bearer {token}")]):
         print(event.seq, flush=True)

@@ -11,8 +11,7 @@ from uuid import uuid4
 import grpc
 
 from atrium.identity.v1 import api_key_pb2, password_pb2, session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, credential_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
@@ -38,7 +37,7 @@ async def _models(world: World, stub: OpenAIStub) -> None:
     platform = await world.platform()
     price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
     for name in ("stub-fast-3", "stub-401", "stub-400", "stub-500", "stub-html", "stub-error-event-2", "stub-embed-8"):
-        request = model.CreateModelRequest(
+        request = model_pb2.CreateModelRequest(
             name=name,
             provider=model_pb2.Model.PROVIDER_CUSTOM,
             type=CHAT,
@@ -72,28 +71,30 @@ async def _keys(world: World, ann: Person) -> list[str]:
     """Made, used, rotated and wrong."""
     request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:read"], idempotency_key=str(uuid4()))
     key = await world.identity.CreateApiKey(request, metadata=ann.metadata)
-    await world.models.ListModels(model.ListModelsRequest(), metadata=(("x-api-key", key.secret),))
+    await world.models.ListModels(model_pb2.ListModelsRequest(), metadata=(("x-api-key", key.secret),))
     rotate = api_key_pb2.RotateApiKeyRequest(id=key.api_key.id)
     rotated = await world.identity.RotateApiKey(rotate, metadata=ann.metadata)
     bad = f"{rotated.secret[:-4]}0000"
-    await refused(world.models.ListModels(model.ListModelsRequest(), metadata=(("x-api-key", bad),)))
+    await refused(world.models.ListModels(model_pb2.ListModelsRequest(), metadata=(("x-api-key", bad),)))
     return [key.secret, rotated.secret, bad]
 
 
 async def _calls(world: World, ann: Person) -> None:
     """Of models that answer, refuse and break off, with what was said kept and not."""
     for name in ("stub-401", "stub-400", "stub-500", "stub-html", "stub-error-event-2"):
-        await refused(world.models.Chat(model.ChatRequest(**_asked(name)), metadata=ann.metadata))
-        async for _ in world.models.StreamChat(model.StreamChatRequest(**_asked(name)), metadata=ann.metadata):
+        await refused(world.models.Chat(chat_pb2.ChatRequest(**_asked(name)), metadata=ann.metadata))
+        async for _ in world.models.StreamChat(stream_pb2.StreamChatRequest(**_asked(name)), metadata=ann.metadata):
             pass
     asked = _asked("stub-fast-3", cache_ttl=timedelta(hours=1))
-    await world.models.Chat(model.ChatRequest(**asked, idempotency_key="k"), metadata=ann.metadata)
-    resumable = model.StreamChatRequest(**asked, resumable=True, generation_id=str(uuid4()))
+    await world.models.Chat(chat_pb2.ChatRequest(**asked, idempotency_key="k"), metadata=ann.metadata)
+    resumable = stream_pb2.StreamChatRequest(**asked, resumable=True, generation_id=str(uuid4()))
     async for _ in world.models.StreamChat(resumable, metadata=ann.metadata):
         pass
-    await refused(world.models.Chat(model.ChatRequest(**_asked(SAID)), metadata=ann.metadata))
-    await refused(world.models.Chat(model.ChatRequest(**_asked("stub-fast-3", temperature=9)), metadata=ann.metadata))
-    embed = model.EmbedRequest(model="stub-embed-8", inputs=[EMBEDDED], cache_ttl=timedelta(hours=1))
+    await refused(world.models.Chat(chat_pb2.ChatRequest(**_asked(SAID)), metadata=ann.metadata))
+    await refused(
+        world.models.Chat(chat_pb2.ChatRequest(**_asked("stub-fast-3", temperature=9)), metadata=ann.metadata)
+    )
+    embed = embedding_pb2.EmbedRequest(model="stub-embed-8", inputs=[EMBEDDED], cache_ttl=timedelta(hours=1))
     await world.models.Embed(embed, metadata=ann.metadata)
 
 
@@ -118,7 +119,7 @@ async def _prompts(world: World, ann: Person) -> None:
     render.variables.update({"name": VALUE})
     await refused(world.prompts.RenderPrompt(render, metadata=ann.metadata))
     named = chat_pb2.Prompt(template_id=template_id, variables=render.variables)
-    await refused(world.models.Chat(model.ChatRequest(model="stub-fast-3", prompt=named), metadata=ann.metadata))
+    await refused(world.models.Chat(chat_pb2.ChatRequest(model="stub-fast-3", prompt=named), metadata=ann.metadata))
 
 
 async def test_nothing_secret_is_in_the_log_of_a_server_and_nothing_that_was_said(

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from atrium.identity.v1 import session_pb2, user_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
@@ -131,7 +131,7 @@ async def test_nul_is_refused_with_every_field_named(world: World) -> None:
         ),
         (
             world.models.Embed(
-                model.EmbedRequest(model="local-embedding", inputs=["a", "\0"]), metadata=administrator.metadata
+                embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a", "\0"]), metadata=administrator.metadata
             ),
             ["inputs[1]"],
         ),
@@ -151,7 +151,9 @@ async def test_a_message_over_the_limit_is_refused_and_the_channel_lives_on(worl
     administrator = await world.tenant()
     inputs = ["x" * 1_000_000] * 5
 
-    refusal = await refused(world.models.Embed(model.EmbedRequest(inputs=inputs), metadata=administrator.metadata))
+    refusal = await refused(
+        world.models.Embed(embedding_pb2.EmbedRequest(inputs=inputs), metadata=administrator.metadata)
+    )
 
     assert refusal.code is CODE.RESOURCE_EXHAUSTED
     _assert_tells_nothing_of_the_cause(refusal)

@@ -18,8 +18,7 @@ from pydantic import SecretStr
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import session_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from tests.databases import Cluster, Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
@@ -63,7 +62,7 @@ class Upstream:
             price = model_pb2.ModelPrice(
                 input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
             )
-            request = pb.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 price=price,
@@ -83,7 +82,7 @@ class Upstream:
 
     async def logs(self, trace_id: str) -> list[call_log_pb2.CallLog]:
         reply = await self.world.models.ListCallLogs(
-            pb.ListCallLogsRequest(trace_id=trace_id), metadata=self.person.metadata
+            call_log_pb2.ListCallLogsRequest(trace_id=trace_id), metadata=self.person.metadata
         )
         return list(reply.call_logs)
 
@@ -112,12 +111,12 @@ async def upstream(postgres: Cluster) -> AsyncIterator[Upstream]:
                 yield Upstream(world, stub, await world.tenant(), port, scratch)
 
 
-def _chat(model: str, **fields: Any) -> pb.ChatRequest:
-    return pb.ChatRequest(**_fields(model, **fields))
+def _chat(model: str, **fields: Any) -> chat_pb2.ChatRequest:
+    return chat_pb2.ChatRequest(**_fields(model, **fields))
 
 
-def _stream(model: str, **fields: Any) -> pb.StreamChatRequest:
-    return pb.StreamChatRequest(**_fields(model, **fields))
+def _stream(model: str, **fields: Any) -> stream_pb2.StreamChatRequest:
+    return stream_pb2.StreamChatRequest(**_fields(model, **fields))
 
 
 def _fields(model: str, **fields: Any) -> dict[str, Any]:
@@ -125,11 +124,11 @@ def _fields(model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [message], **fields}
 
 
-def _kinds(events: Iterable[pb.StreamChatResponse]) -> list[str]:
+def _kinds(events: Iterable[stream_pb2.StreamChatResponse]) -> list[str]:
     return [event.WhichOneof("event") for event in events]
 
 
-def _text(events: Iterable[pb.StreamChatResponse]) -> str:
+def _text(events: Iterable[stream_pb2.StreamChatResponse]) -> str:
     return "".join(event.delta.text for event in events)
 
 
@@ -203,7 +202,7 @@ async def test_a_streamed_answer_is_billed_the_same_before_its_last_event(
 
 async def _read_to_the_end(
     upstream: Upstream, stream: Any, trace_id: str
-) -> tuple[list[pb.StreamChatResponse], call_log_pb2.CallLog]:
+) -> tuple[list[stream_pb2.StreamChatResponse], call_log_pb2.CallLog]:
     """The events, and the record as it was there with the last of them; what every stream must keep to is checked."""
     events = []
     async with asyncio.timeout(NOT_FOR_EVER):
@@ -334,7 +333,7 @@ async def test_vectors_come_in_the_order_of_the_inputs_and_are_billed(upstream: 
     inputs = ["one", "two words"]
     name = await upstream.model(model)
 
-    reply = await upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=inputs), metadata=metadata)
+    reply = await upstream.world.models.Embed(embedding_pb2.EmbedRequest(model=name, inputs=inputs), metadata=metadata)
 
     (log,) = await upstream.logs(trace_id)
     assert [list(embedding.values) for embedding in reply.embeddings] == [vector(text, 8) for text in inputs]
@@ -351,7 +350,7 @@ async def test_a_provider_without_the_right_vectors_is_a_status_and_on_record(
 
     refusal = await refused(
         upstream.world.models.Embed(
-            pb.EmbedRequest(model=name, inputs=["a", "b"]), metadata=metadata, timeout=NOT_FOR_EVER
+            embedding_pb2.EmbedRequest(model=name, inputs=["a", "b"]), metadata=metadata, timeout=NOT_FOR_EVER
         )
     )
 
@@ -450,7 +449,9 @@ async def test_an_embedding_that_is_not_waited_for_is_on_record(upstream: Upstre
     name = await upstream.model("stub-silent-2")
 
     refusal = await refused(
-        upstream.world.models.Embed(pb.EmbedRequest(model=name, inputs=["a"]), metadata=metadata, timeout=0.4)
+        upstream.world.models.Embed(
+            embedding_pb2.EmbedRequest(model=name, inputs=["a"]), metadata=metadata, timeout=0.4
+        )
     )
 
     assert refusal.code is Code.DEADLINE_EXCEEDED
@@ -496,11 +497,11 @@ async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:
 
 async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
     platform = await upstream.world.platform()
-    found = (await upstream.world.models.ListModels(pb.ListModelsRequest(), metadata=platform.metadata)).models
+    found = (await upstream.world.models.ListModels(model_pb2.ListModelsRequest(), metadata=platform.metadata)).models
     price = dict(
         zip(("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k"), map(str, usd), strict=True)
     )
-    request = pb.SetModelPriceRequest(
+    request = model_pb2.SetModelPriceRequest(
         model_id=next(one.id for one in found if one.name == model), price=model_pb2.ModelPrice(**price)
     )
     await upstream.world.models.SetModelPrice(request, metadata=platform.metadata)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
-from atrium.model.v1 import call_log_pb2, route_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, route_pb2
 from atrium.prompt.v1 import label_pb2, prompt_service_pb2, template_pb2, version_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Cluster
@@ -63,7 +62,7 @@ class Tenants(RuleBasedStateMachine):
         world, who = self.server.world, {"metadata": administrator.metadata}
         users = (await world.identity.ListUsers(user_pb2.ListUsersRequest(page_size=1000), **who)).users
         roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(page_size=1000), **who)).roles
-        logs = (await world.models.ListCallLogs(model.ListCallLogsRequest(page_size=1000), **who)).call_logs
+        logs = (await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(page_size=1000), **who)).call_logs
         config = (await world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), **who)).config
         own = (await world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), **who)).tenant
         templates = (await world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who)).templates
@@ -91,7 +90,7 @@ class Tenants(RuleBasedStateMachine):
     def _refused_calls(self, side: int) -> list[str]:
         """The records of calls that were refused since: a call with another's prompt is on the caller's own record."""
         logs = self._call(
-            side, self.server.world.models.ListCallLogs, model.ListCallLogsRequest(page_size=1000)
+            side, self.server.world.models.ListCallLogs, call_log_pb2.ListCallLogsRequest(page_size=1000)
         ).call_logs
         new = [log for log in reversed(logs) if log.id not in self.tenants[side].calls]
         assert {log.status for log in new} <= {call_log_pb2.CallLog.STATUS_ERROR}
@@ -207,7 +206,7 @@ class Tenants(RuleBasedStateMachine):
 
     @rule(side=SIDES, text=NAMES)
     def embed(self, side: int, text: str) -> None:
-        request = model.EmbedRequest(model="local-embedding", inputs=[text])
+        request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=[text])
         reply = self._call(side, self.server.world.models.Embed, request)
         self.tenants[side].calls.append(reply.call_log_id)
 
@@ -294,7 +293,7 @@ class Tenants(RuleBasedStateMachine):
                     (prompts.ListVersions, version_pb2.ListVersionsRequest(template_id=template_id)),
                     (prompts.ListLabels, label_pb2.ListLabelsRequest(template_id=template_id)),
                     (prompts.RenderPrompt, prompt_service_pb2.RenderPromptRequest(template_id=template_id)),
-                    (models.Chat, model.ChatRequest(model="local-chat", prompt={"template_id": template_id})),
+                    (models.Chat, chat_pb2.ChatRequest(model="local-chat", prompt={"template_id": template_id})),
                 )
             ),
             *((models.GetRoute, route_pb2.GetRouteRequest(id=route_id)) for route_id in sorted(other.routes)[-1:]),
@@ -314,7 +313,9 @@ class Tenants(RuleBasedStateMachine):
             refusal = self._refused(side, method, request)
             assert refusal.code is grpc.StatusCode.NOT_FOUND, request
         own.calls += self._refused_calls(side)
-        logs = self._call(side, self.server.world.models.ListCallLogs, model.ListCallLogsRequest(user_id=user_id))
+        logs = self._call(
+            side, self.server.world.models.ListCallLogs, call_log_pb2.ListCallLogsRequest(user_id=user_id)
+        )
         assert not logs.call_logs
 
     @rule(side=SIDES)

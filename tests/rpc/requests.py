@@ -17,8 +17,17 @@ from atrium.identity.v1 import (
     session_pb2,
     user_pb2,
 )
-from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2, usage_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import (
+    call_log_pb2,
+    chat_pb2,
+    credential_pb2,
+    embedding_pb2,
+    model_pb2,
+    route_pb2,
+    stream_pb2,
+    tenant_model_pb2,
+    usage_pb2,
+)
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
@@ -131,14 +140,15 @@ MALFORMED: dict[str, Malformed] = {
         tenant_config_pb2.UpdateTenantConfigRequest(temperature=2.5, max_tokens_per_request=0),
         ("max_tokens_per_request", "temperature"),
     ),
-    MODEL + "ListModels": Malformed(model.ListModelsRequest(page_size=-1, type=9), ("page_size", "type")),
-    MODEL + "GetModel": Malformed(model.GetModelRequest(id="1"), ("id",)),
-    MODEL + "CreateModel": Malformed(model.CreateModelRequest(name="?"), ("name", "provider", "type", "price")),
+    MODEL + "ListModels": Malformed(model_pb2.ListModelsRequest(page_size=-1, type=9), ("page_size", "type")),
+    MODEL + "GetModel": Malformed(model_pb2.GetModelRequest(id="1"), ("id",)),
+    MODEL + "CreateModel": Malformed(model_pb2.CreateModelRequest(name="?"), ("name", "provider", "type", "price")),
     MODEL + "UpdateModel": Malformed(
-        model.UpdateModelRequest(id="1", max_tokens=0, etag="x" * 65), ("id", "etag", "max_tokens")
+        model_pb2.UpdateModelRequest(id="1", max_tokens=0, etag="x" * 65), ("id", "etag", "max_tokens")
     ),
     MODEL + "SetModelPrice": Malformed(
-        model.SetModelPriceRequest(model_id="1", idempotency_key="x" * 129), ("model_id", "price", "idempotency_key")
+        model_pb2.SetModelPriceRequest(model_id="1", idempotency_key="x" * 129),
+        ("model_id", "price", "idempotency_key"),
     ),
     MODEL + "CreateTenantModel": Malformed(
         tenant_model_pb2.CreateTenantModelRequest(name="?"), ("name", "provider", "type", "price")
@@ -161,8 +171,8 @@ MALFORMED: dict[str, Malformed] = {
         route_pb2.UpdateRouteRequest(id="1", targets=[{"model": ""}]), ("id", "targets[0].model")
     ),
     MODEL + "DeleteRoute": Malformed(route_pb2.DeleteRouteRequest(id="1", etag="x" * 65), ("id", "etag")),
-    MODEL + "CancelGeneration": Malformed(model.CancelGenerationRequest(generation_id="1"), ("generation_id",)),
-    MODEL + "GetCallLog": Malformed(model.GetCallLogRequest(id="1"), ("id",)),
+    MODEL + "CancelGeneration": Malformed(stream_pb2.CancelGenerationRequest(generation_id="1"), ("generation_id",)),
+    MODEL + "GetCallLog": Malformed(call_log_pb2.GetCallLogRequest(id="1"), ("id",)),
     MODEL + "SetModelLimits": Malformed(
         usage_pb2.SetModelLimitsRequest(user_id="1", parallel_calls=-1), ("user_id", "parallel_calls")
     ),
@@ -172,10 +182,12 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "GetModelUsage": Malformed(
         usage_pb2.GetModelUsageRequest(model_id="1", limit=10_001), ("model_id", "limit")
     ),
-    MODEL + "Chat": Malformed(model.ChatRequest(temperature=float("nan")), ("messages", "temperature")),
-    MODEL + "StreamChat": Malformed(model.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
-    MODEL + "Embed": Malformed(model.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
-    MODEL + "ListCallLogs": Malformed(model.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")),
+    MODEL + "Chat": Malformed(chat_pb2.ChatRequest(temperature=float("nan")), ("messages", "temperature")),
+    MODEL + "StreamChat": Malformed(stream_pb2.StreamChatRequest(max_tokens=0), ("messages", "max_tokens")),
+    MODEL + "Embed": Malformed(embedding_pb2.EmbedRequest(inputs=["a", ""]), ("inputs[1]",)),
+    MODEL + "ListCallLogs": Malformed(
+        call_log_pb2.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")
+    ),
     PROMPT + "CreateTemplate": Malformed(
         template_pb2.CreateTemplateRequest(name=" ", visibility=9, idempotency_key="x" * 129),
         ("name", "visibility", "idempotency_key"),
@@ -267,7 +279,7 @@ BY_ROUTE: dict[str, Callable[[str], Message]] = {
     MODEL + "DeleteRoute": lambda it: route_pb2.DeleteRouteRequest(id=it),
 }
 BY_CALL_LOG: dict[str, Callable[[str], Message]] = {
-    MODEL + "GetCallLog": lambda it: model.GetCallLogRequest(id=it),
+    MODEL + "GetCallLog": lambda it: call_log_pb2.GetCallLogRequest(id=it),
 }
 BY_LIMITS: dict[str, Callable[[str], Message]] = {
     MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
@@ -290,12 +302,12 @@ BY_TEMPLATE: dict[str, Callable[[str], Message]] = {
     PROMPT + "ListLabels": lambda it: label_pb2.ListLabelsRequest(template_id=it),
     PROMPT + "RenderPrompt": lambda it: prompt.RenderPromptRequest(template_id=it),
     PROMPT + "GetTemplateStats": lambda it: prompt.GetTemplateStatsRequest(template_id=it),
-    MODEL + "Chat": lambda it: model.ChatRequest(model="local-chat", prompt={"template_id": it}),
-    MODEL + "StreamChat": lambda it: model.StreamChatRequest(model="local-chat", prompt={"template_id": it}),
+    MODEL + "Chat": lambda it: chat_pb2.ChatRequest(model="local-chat", prompt={"template_id": it}),
+    MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(model="local-chat", prompt={"template_id": it}),
 }
 BY_GENERATION: dict[str, Callable[[str], Message]] = {
-    MODEL + "StreamChat": lambda it: model.StreamChatRequest(generation_id=it),
-    MODEL + "CancelGeneration": lambda it: model.CancelGenerationRequest(generation_id=it),
+    MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(generation_id=it),
+    MODEL + "CancelGeneration": lambda it: stream_pb2.CancelGenerationRequest(generation_id=it),
 }
 BY_TENANT: dict[str, Callable[[str], Message]] = {
     TENANT + "GetTenant": lambda it: tenant_pb2.GetTenantRequest(id=it),
@@ -379,16 +391,16 @@ GOOD: dict[str, Message] = {
         ),
     ),
     TENANT + "ListTenants": tenant_pb2.ListTenantsRequest(),
-    MODEL + "ListModels": model.ListModelsRequest(),
-    MODEL + "GetModel": model.GetModelRequest(id=SOME_ID),
-    MODEL + "CreateModel": model.CreateModelRequest(
+    MODEL + "ListModels": model_pb2.ListModelsRequest(),
+    MODEL + "GetModel": model_pb2.GetModelRequest(id=SOME_ID),
+    MODEL + "CreateModel": model_pb2.CreateModelRequest(
         name="new",
         provider=model_pb2.Model.PROVIDER_OPENAI,
         type=model_pb2.Model.TYPE_CHAT,
         price=FREE,
     ),
-    MODEL + "UpdateModel": model.UpdateModelRequest(id=SOME_ID, description="New"),
-    MODEL + "SetModelPrice": model.SetModelPriceRequest(model_id=SOME_ID, price=FREE),
+    MODEL + "UpdateModel": model_pb2.UpdateModelRequest(id=SOME_ID, description="New"),
+    MODEL + "SetModelPrice": model_pb2.SetModelPriceRequest(model_id=SOME_ID, price=FREE),
     MODEL + "ListTenantModels": tenant_model_pb2.ListTenantModelsRequest(),
     MODEL + "CreateTenantModel": tenant_model_pb2.CreateTenantModelRequest(
         name="new", provider=model_pb2.Model.PROVIDER_OPENAI, type=model_pb2.Model.TYPE_CHAT, price=FREE
@@ -397,8 +409,8 @@ GOOD: dict[str, Message] = {
     MODEL + "CreateRoute": route_pb2.CreateRouteRequest(alias="new", targets=[{"model": "gpt-4"}]),
     MODEL + "ListModelLimits": usage_pb2.ListModelLimitsRequest(),
     MODEL + "GetModelUsage": usage_pb2.GetModelUsageRequest(),
-    MODEL + "Embed": model.EmbedRequest(model="none", inputs=["a"]),
-    MODEL + "ListCallLogs": model.ListCallLogsRequest(),
+    MODEL + "Embed": embedding_pb2.EmbedRequest(model="none", inputs=["a"]),
+    MODEL + "ListCallLogs": call_log_pb2.ListCallLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),

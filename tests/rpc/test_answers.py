@@ -10,7 +10,6 @@ from google.protobuf.struct_pb2 import Struct
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
-from atrium.model.v1 import model_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_config_pb2
@@ -63,7 +62,7 @@ async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
 
 async def test_a_call_that_names_no_limit_leaves_room_for_what_is_read(gateway: World, stub: OpenAIStub) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    request = pb.CreateModelRequest(
+    request = model_pb2.CreateModelRequest(
         name="stub-context-4096",
         provider=model_pb2.Model.PROVIDER_CUSTOM,
         type=model_pb2.Model.TYPE_CHAT,
@@ -185,8 +184,10 @@ async def test_a_route_keeps_answers_and_forgets_them_with_a_change_of_its_model
     await gateway.models.CreateRoute(route, metadata=ann.metadata)
 
     asked = [(await chat_with(gateway, ann, "kept")).cached for _ in range(2)]
-    found = (await gateway.models.ListModels(pb.ListModelsRequest(), metadata=ann.metadata)).models
-    change = pb.UpdateModelRequest(id=next(one.id for one in found if one.name == "stub-fast-3"), description="newer")
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    change = model_pb2.UpdateModelRequest(
+        id=next(one.id for one in found if one.name == "stub-fast-3"), description="newer"
+    )
     await gateway.models.UpdateModel(change, metadata=platform.metadata)
     asked.append((await chat_with(gateway, ann, "kept")).cached)
     await admin.execute("UPDATE response_cache SET expires_at = now()")
@@ -237,8 +238,10 @@ async def test_prompts_are_kept_where_the_tenant_wants_it_and_nowhere_else(gatew
 
     mine = await chat_with(gateway, ann, "stub-fast-3")
     theirs = await chat_with(gateway, other, "stub-fast-3")
-    kept = await gateway.models.GetCallLog(pb.GetCallLogRequest(id=mine.call_log_id), metadata=ann.metadata)
-    bare = await gateway.models.GetCallLog(pb.GetCallLogRequest(id=theirs.call_log_id), metadata=other.metadata)
+    kept = await gateway.models.GetCallLog(call_log_pb2.GetCallLogRequest(id=mine.call_log_id), metadata=ann.metadata)
+    bare = await gateway.models.GetCallLog(
+        call_log_pb2.GetCallLogRequest(id=theirs.call_log_id), metadata=other.metadata
+    )
 
     assert (config.store_prompts, config.prompt_retention_days) == (True, 7)
     assert [message.content for message in kept.messages] == ["four words of prompt"]
@@ -281,9 +284,9 @@ async def test_a_model_that_does_not_stream_is_asked_for_a_whole_answer_which_is
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    found = (await gateway.models.ListModels(pb.ListModelsRequest(), metadata=ann.metadata)).models
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
     fast = next(one for one in found if one.name == "stub-fast-3")
-    change = pb.UpdateModelRequest(id=fast.id, supports_streaming=False)
+    change = model_pb2.UpdateModelRequest(id=fast.id, supports_streaming=False)
     changed = (await gateway.models.UpdateModel(change, metadata=platform.metadata)).model
 
     events = [event async for event in stream_from(gateway, ann, "stub-fast-3")]

@@ -12,8 +12,7 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
 from atrium.identity.v1 import password_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, embedding_pb2
 from tests.factories.api_keys import make_account, make_key, with_key
 from tests.factories.world import World, refused
 
@@ -170,8 +169,8 @@ async def test_what_is_for_people_is_not_for_keys(world: World) -> None:
 
 async def test_a_key_is_for_the_models_it_is_limited_to(world: World) -> None:
     made = await make_key(world, await world.tenant(), "models:execute", allowed_models=["local-embedding"])
-    embed = model.EmbedRequest(model="local-embedding", inputs=["a"])
-    chat = model.ChatRequest(model="gpt-4", messages=[{"role": chat_pb2.ChatMessage.ROLE_USER, "content": "Hi"}])
+    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"])
+    chat = chat_pb2.ChatRequest(model="gpt-4", messages=[{"role": chat_pb2.ChatMessage.ROLE_USER, "content": "Hi"}])
 
     await world.models.Embed(embed, metadata=with_key(made.secret))
     refusal = await refused(world.models.Chat(chat, metadata=with_key(made.secret)))

@@ -10,7 +10,6 @@ from grpc import StatusCode
 
 from atrium.identity.v1 import api_key_pb2, password_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import model_pb2
-from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.ids import PLATFORM_TENANT_ID
 from tests.factories.prompts import PERSONAL, TENANT, make_template
@@ -65,7 +64,7 @@ async def test_every_change_has_its_entry(world: World, admin: Any) -> None:
     await world.identity.ChangePassword(password, metadata=metadata)
     await world.identity.Logout(session_pb2.LogoutRequest(), metadata=metadata)
     price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="2")
-    new = model.CreateModelRequest(name="m", provider=1, type=1, price=price)
+    new = model_pb2.CreateModelRequest(name="m", provider=1, type=1, price=price)
     await world.models.CreateModel(new, metadata=platform.metadata)
 
     rows = await admin.fetch("SELECT DISTINCT tenant_id, action FROM audit_logs WHERE status = 'success'")

@@ -11,9 +11,8 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2
 from atrium.model.v1 import credential_pb2 as pb
-from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -45,7 +44,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         platform = await world.platform()
         price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
         for name, kind in (("stub-fast", model_pb2.Model.TYPE_CHAT), ("stub-embed", model_pb2.Model.TYPE_EMBEDDING)):
-            request = model.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name, provider=CUSTOM, type=kind, price=price, base_url=stub.base_url, supports_streaming=True
             )
             if kind == model_pb2.Model.TYPE_EMBEDDING:
@@ -65,8 +64,8 @@ async def _used(world: World, person: Person, stub: OpenAIStub) -> set[str]:
     """The keys that a chat and an embedding go out with."""
     seen = len(stub.exchanges)
     messages = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
-    await world.models.Chat(model.ChatRequest(model="stub-fast", messages=messages), metadata=person.metadata)
-    await world.models.Embed(model.EmbedRequest(model="stub-embed", inputs=["a"]), metadata=person.metadata)
+    await world.models.Chat(chat_pb2.ChatRequest(model="stub-fast", messages=messages), metadata=person.metadata)
+    await world.models.Embed(embedding_pb2.EmbedRequest(model="stub-embed", inputs=["a"]), metadata=person.metadata)
     return {exchange.headers["authorization"].removeprefix("Bearer ") for exchange in stub.exchanges[seen:]}
 
 
@@ -130,7 +129,7 @@ async def test_a_ciphertext_opens_in_its_own_row_alone(gateway: World, stub: Ope
     second = await _bring(gateway, ann, stub, NEXT, name="second")
     foreign = await _bring(gateway, other, stub, "sk-another-tenants")
     messages = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
-    chat = model.ChatRequest(model="stub-fast", messages=messages)
+    chat = chat_pb2.ChatRequest(model="stub-fast", messages=messages)
     moved = (
         "UPDATE provider_credentials AS it SET ciphertext = f.ciphertext, nonce = f.nonce FROM provider_credentials f "
         "WHERE it.id = $1 AND f.id = $2"
@@ -172,7 +171,7 @@ async def test_a_wrong_key_is_said_to_be_and_logged(gateway: World, stub: OpenAI
     ann = await gateway.tenant()
     platform = await gateway.platform()
     price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
-    request = model.CreateModelRequest(
+    request = model_pb2.CreateModelRequest(
         name="stub-status-401",
         provider=CUSTOM,
         type=model_pb2.Model.TYPE_CHAT,
@@ -185,11 +184,11 @@ async def test_a_wrong_key_is_said_to_be_and_logged(gateway: World, stub: OpenAI
     messages = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
 
     refusal = await refused(
-        gateway.models.Chat(model.ChatRequest(model="stub-status-401", messages=messages), metadata=ann.metadata)
+        gateway.models.Chat(chat_pb2.ChatRequest(model="stub-status-401", messages=messages), metadata=ann.metadata)
     )
 
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "MODEL_CREDENTIAL_REFUSED")
-    (log,) = (await gateway.models.ListCallLogs(model.ListCallLogsRequest(), metadata=ann.metadata)).call_logs
+    (log,) = (await gateway.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(), metadata=ann.metadata)).call_logs
     assert log.status == call_log_pb2.CallLog.STATUS_ERROR
 
 

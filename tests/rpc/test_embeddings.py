@@ -9,8 +9,7 @@ from typing import Any
 import grpc
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import call_log_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, embedding_pb2
 from tests.factories.world import World, refused
 from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
@@ -161,7 +160,7 @@ async def test_vectors_that_came_before_the_deadline_are_given_to_the_next_call(
     gateway: World, stub: OpenAIStub, admin: Any
 ) -> None:
     ann = await gateway.tenant()
-    request = pb.EmbedRequest(model="stub-embed-stall", inputs=TEXTS, cache_ttl=HOUR)
+    request = embedding_pb2.EmbedRequest(model="stub-embed-stall", inputs=TEXTS, cache_ttl=HOUR)
     call = gateway.models.Embed(request, metadata=ann.metadata)
     async with asyncio.timeout(NOT_FOR_EVER):
         while not await admin.fetchval("SELECT count(*) FROM embedding_cache"):

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
-from atrium.model.v1 import model_service_pb2, usage_pb2
+from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
 from tests.factories.world import Person, Refusal, World, read_refusal, refused
@@ -119,7 +119,7 @@ async def _route(world: World, owner: Person) -> str:
 
 
 async def _call_log(world: World, owner: Person) -> str:
-    request = model_service_pb2.EmbedRequest(model="local-embedding", inputs=["a"])
+    request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"])
     return str((await world.models.Embed(request, metadata=owner.metadata)).call_log_id)
 
 
@@ -142,7 +142,7 @@ async def _tenant(world: World, owner: Person) -> str:
 
 
 async def _generation(world: World, owner: Person) -> str:
-    request = model_service_pb2.StreamChatRequest(model="local-chat", messages=[HELLO], max_tokens=1, resumable=True)
+    request = stream_pb2.StreamChatRequest(model="local-chat", messages=[HELLO], max_tokens=1, resumable=True)
     event = await world.models.StreamChat(request, metadata=owner.metadata).read()
     return str(event.started.generation_id)
 

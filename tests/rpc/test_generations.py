@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from server.model.store import generations as store
 from tests.databases import Scratch
@@ -56,7 +56,7 @@ async def test_a_stream_that_nobody_wants_any_more_is_ended_from_any_server(
     stream = stream_from(gateways[0], ann, "stub-stall-2", resumable=True)
     events = aiter(stream)
     generation = (await anext(events)).started.generation_id
-    request = pb.CancelGenerationRequest(generation_id=generation)
+    request = stream_pb2.CancelGenerationRequest(generation_id=generation)
 
     foreign = await refused(gateways[0].models.CancelGeneration(request, metadata=colleague.metadata))
     hidden = await refused(stream_from(gateways[0], colleague, generation_id=generation))
@@ -124,7 +124,7 @@ async def test_twins_on_two_servers_read_one_stream(gateways: tuple[World, World
     ann = await gateways[0].tenant()
     asked = {"resumable": True, "generation_id": str(uuid4())}
 
-    async def read(world: World) -> list[pb.StreamChatResponse]:
+    async def read(world: World) -> list[stream_pb2.StreamChatResponse]:
         return [event async for event in stream_from(world, ann, "stub-slow-30", **asked)]
 
     first, *others = await asyncio.gather(*(read(world) for world in gateways * 3))
@@ -193,7 +193,7 @@ async def test_a_server_ends_a_stream_as_soon_as_another_tells_it_to(
     events = aiter(stream_from(gateways[0], ann, "stub-stall-2", resumable=True, generation_id=generation))
     await anext(events)
 
-    request = pb.CancelGenerationRequest(generation_id=generation)
+    request = stream_pb2.CancelGenerationRequest(generation_id=generation)
     await gateways[1].models.CancelGeneration(request, metadata=ann.metadata)
 
     async with asyncio.timeout(NOT_FOR_EVER):

@@ -10,8 +10,7 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2 as pb
 from atrium.identity.v1 import session_pb2
-from atrium.model.v1 import model_service_pb2 as model
-from atrium.model.v1 import route_pb2
+from atrium.model.v1 import chat_pb2, route_pb2, stream_pb2
 from tests.factories.world import Person, World, refused
 from tests.rpc.requests import HELLO
 
@@ -35,8 +34,10 @@ async def test_a_key_is_for_its_models_alone_in_streams_and_by_routes(world: Wor
     key = await _limited(world, administrator, "local-embedding")
 
     refusals = [
-        await refused(world.models.Chat(model.ChatRequest(model=name, messages=[HELLO]), metadata=key)),
-        await refused(world.models.StreamChat(model.StreamChatRequest(model=name, messages=[HELLO]), metadata=key)),
+        await refused(world.models.Chat(chat_pb2.ChatRequest(model=name, messages=[HELLO]), metadata=key)),
+        await refused(
+            world.models.StreamChat(stream_pb2.StreamChatRequest(model=name, messages=[HELLO]), metadata=key)
+        ),
     ]
 
     assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "MODEL_NOT_ALLOWED")] * 2

@@ -12,7 +12,6 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
-from atrium.model.v1 import model_service_pb2 as model
 from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -31,7 +30,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
         platform = await world.platform()
-        request = model.CreateModelRequest(
+        request = model_pb2.CreateModelRequest(
             name="shared",
             upstream_name="stub-fast",
             provider=CUSTOM,
@@ -53,7 +52,7 @@ async def _pays(world: World, person: Person, days: float) -> None:
 
 def _chat(world: World, person: Person, name: str) -> Any:
     message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
-    return world.models.Chat(model.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
+    return world.models.Chat(chat_pb2.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
 
 
 async def _bring(world: World, person: Person, stub: OpenAIStub) -> str:

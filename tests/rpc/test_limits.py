@@ -17,8 +17,7 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
 from atrium.identity.v1 import api_key_pb2
-from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
 from atrium.model.v1 import usage_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
@@ -55,7 +54,7 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
         platform = await world.platform()
         price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="1000")
         for name in MODELS:
-            request = model.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 type=model_pb2.Model.TYPE_CHAT,
@@ -85,7 +84,7 @@ def _said(name: str = "stub-fast-3") -> dict[str, Any]:
 
 
 def _chat(world: World, metadata: Any, name: str = "stub-fast-3") -> Any:
-    return world.models.Chat(model.ChatRequest(**_said(name)), metadata=metadata, timeout=NOT_FOR_EVER)
+    return world.models.Chat(chat_pb2.ChatRequest(**_said(name)), metadata=metadata, timeout=NOT_FOR_EVER)
 
 
 async def _use(world: World, person: Person, **of: str) -> dict[Any, tuple[str, str, str]]:
@@ -149,7 +148,7 @@ async def test_a_refusal_says_whose_limit_it_is_what_is_used_and_when_to_come_ba
         await _chat(gateway, ann.metadata)
 
     refusal = await refused(_chat(gateway, ann.metadata))
-    stream = gateway.models.StreamChat(model.StreamChatRequest(**_said()), metadata=ann.metadata)
+    stream = gateway.models.StreamChat(stream_pb2.StreamChatRequest(**_said()), metadata=ann.metadata)
     streamed = await refused(stream)
 
     wait = refusal.detail(error_details_pb2.RetryInfo).retry_delay
@@ -231,7 +230,7 @@ async def test_calls_at_once_are_counted_while_they_run_and_given_back_however_t
     ann = await gateway.tenant()
     await _limit(gateway, ann, max_parallel_calls=1, monthly_token_quota=10**9)
 
-    running = gateway.models.StreamChat(model.StreamChatRequest(**_said("stub-silent")), metadata=ann.metadata)
+    running = gateway.models.StreamChat(stream_pb2.StreamChatRequest(**_said("stub-silent")), metadata=ann.metadata)
     waiting = asyncio.ensure_future(running.read())
     await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
     second = await refused(_chat(gateway, ann.metadata))
@@ -362,7 +361,7 @@ async def test_what_is_used_while_there_is_no_limit_counts_when_there_is_one_aga
 
 async def test_a_call_that_runs_while_a_limit_is_set_counts_in_it(gateway: World) -> None:
     ann = await gateway.tenant()
-    running = gateway.models.StreamChat(model.StreamChatRequest(**_said("stub-slow-20")), metadata=ann.metadata)
+    running = gateway.models.StreamChat(stream_pb2.StreamChatRequest(**_said("stub-slow-20")), metadata=ann.metadata)
     assert (await running.read()).HasField("started")
     await _limit(gateway, ann, monthly_token_quota=10**6)
     await _chat(gateway, ann.metadata)
@@ -452,7 +451,7 @@ async def test_usage_is_told_apart_by_key_and_by_the_version_of_a_prompt(gateway
     template_id = (await gateway.prompts.CreateTemplate(new, metadata=ann.metadata)).template.id
     text = versions.CreateVersionRequest(template_id=template_id, text="Say hello")
     version = (await gateway.prompts.CreateVersion(text, metadata=ann.metadata)).version
-    prompted = model.ChatRequest(**_said(), prompt=chat_pb2.Prompt(template_id=template_id))
+    prompted = chat_pb2.ChatRequest(**_said(), prompt=chat_pb2.Prompt(template_id=template_id))
 
     await _chat(gateway, ann.metadata)
     await _chat(gateway, (("x-api-key", key.secret),))

@@ -9,8 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.world import Person, World, refused
 
@@ -23,22 +22,22 @@ def _say(text: str) -> chat_pb2.ChatMessage:
     return chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content=text)
 
 
-def _model(name: str, **fields: Any) -> pb.CreateModelRequest:
+def _model(name: str, **fields: Any) -> model_pb2.CreateModelRequest:
     price = model_pb2.ModelPrice(input_cost_per_1k="0.5", output_cost_per_1k="1.25", cached_input_cost_per_1k="0")
-    return pb.CreateModelRequest(
+    return model_pb2.CreateModelRequest(
         name=name, provider=model_pb2.Model.PROVIDER_OPENAI, type=model_pb2.Model.TYPE_CHAT, price=price, **fields
     )
 
 
 async def _logs(world: World, person: Person, **filters: Any) -> list[call_log_pb2.CallLog]:
-    reply = await world.models.ListCallLogs(pb.ListCallLogsRequest(**filters), metadata=person.metadata)
+    reply = await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(**filters), metadata=person.metadata)
     return list(reply.call_logs)
 
 
 async def test_the_models_that_come_with_it_are_listed_with_their_prices(world: World) -> None:
     administrator = await world.tenant()
 
-    reply = await world.models.ListModels(pb.ListModelsRequest(), metadata=administrator.metadata)
+    reply = await world.models.ListModels(model_pb2.ListModelsRequest(), metadata=administrator.metadata)
 
     prices = {found.name: (found.price.input_cost_per_1k, found.price.output_cost_per_1k) for found in reply.models}
     assert prices == {
@@ -56,13 +55,13 @@ async def test_models_are_chosen_by_kind_and_provider_and_come_in_pages(world: W
     embedding, custom = model_pb2.Model.TYPE_EMBEDDING, model_pb2.Model.PROVIDER_CUSTOM
 
     async def names(**filters: Any) -> set[str]:
-        reply = await world.models.ListModels(pb.ListModelsRequest(**filters), metadata=administrator.metadata)
+        reply = await world.models.ListModels(model_pb2.ListModelsRequest(**filters), metadata=administrator.metadata)
         return {found.name for found in reply.models}
 
     assert await names(type=embedding) == {"text-embedding-3-large", "local-embedding"}
     assert await names(type=embedding, provider=custom) == {"local-embedding"}
-    first = await world.models.ListModels(pb.ListModelsRequest(page_size=4), metadata=administrator.metadata)
-    rest = pb.ListModelsRequest(page_size=4, page_token=first.next_page_token)
+    first = await world.models.ListModels(model_pb2.ListModelsRequest(page_size=4), metadata=administrator.metadata)
+    rest = model_pb2.ListModelsRequest(page_size=4, page_token=first.next_page_token)
     second = await world.models.ListModels(rest, metadata=administrator.metadata)
     assert (len(first.models), len(second.models), second.next_page_token) == (4, 2, "")
 
@@ -73,7 +72,7 @@ async def test_a_model_is_created_for_every_tenant(world: World) -> None:
 
     made = (await world.models.CreateModel(request, metadata=platform.metadata)).model
 
-    seen = (await world.models.GetModel(pb.GetModelRequest(id=made.id), metadata=administrator.metadata)).model
+    seen = (await world.models.GetModel(model_pb2.GetModelRequest(id=made.id), metadata=administrator.metadata)).model
     assert (seen.name, seen.price) == ("house-model", request.price)
     assert (made.base_url, seen.HasField("base_url")) == ("http://127.0.0.1:9/v1", False)
     twin = await refused(world.models.CreateModel(request, metadata=platform.metadata))
@@ -82,7 +81,9 @@ async def test_a_model_is_created_for_every_tenant(world: World) -> None:
 
 async def test_an_answer_is_streamed_as_it_is_generated_and_its_record_is_there_with_its_end(world: World) -> None:
     administrator = await world.tenant()
-    request = pb.StreamChatRequest(model="local-chat", messages=[_say("Count from one to ten.")], max_tokens=24, seed=1)
+    request = stream_pb2.StreamChatRequest(
+        model="local-chat", messages=[_say("Count from one to ten.")], max_tokens=24, seed=1
+    )
 
     events = [event async for event in world.models.StreamChat(request, metadata=administrator.metadata)]
 
@@ -112,8 +113,8 @@ async def test_a_whole_answer_is_the_streamed_one_in_one_piece(world: World) -> 
         "seed": 3,
     }
 
-    answer = await world.models.Chat(pb.ChatRequest(**fields), metadata=administrator.metadata)
-    stream = world.models.StreamChat(pb.StreamChatRequest(**fields), metadata=administrator.metadata)
+    answer = await world.models.Chat(chat_pb2.ChatRequest(**fields), metadata=administrator.metadata)
+    stream = world.models.StreamChat(stream_pb2.StreamChatRequest(**fields), metadata=administrator.metadata)
     text = "".join([event.delta.text async for event in stream if event.HasField("delta")])
 
     (_, log) = await _logs(world, administrator)
@@ -127,10 +128,10 @@ async def test_a_call_that_leaves_things_open_takes_the_tenants_settings(world: 
         default_model="local-chat", default_embedding_model="local-embedding", max_tokens_per_request=5
     )
     await world.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)
-    chat = pb.ChatRequest(messages=[_say("Tell me a long story.")], max_tokens=500)
+    chat = chat_pb2.ChatRequest(messages=[_say("Tell me a long story.")], max_tokens=500)
 
     answer = await world.models.Chat(chat, metadata=administrator.metadata)
-    embedded = await world.models.Embed(pb.EmbedRequest(inputs=["a"]), metadata=administrator.metadata)
+    embedded = await world.models.Embed(embedding_pb2.EmbedRequest(inputs=["a"]), metadata=administrator.metadata)
 
     assert (answer.model, answer.usage.completion_tokens) == ("local-chat", 5)
     assert embedded.model == "local-embedding"
@@ -140,9 +141,9 @@ async def test_a_call_without_a_model_and_without_a_default_is_refused(world: Wo
     administrator = await world.tenant()
 
     for call in (
-        world.models.Chat(pb.ChatRequest(messages=[_say("Hi")]), metadata=administrator.metadata),
-        world.models.StreamChat(pb.StreamChatRequest(messages=[_say("Hi")]), metadata=administrator.metadata),
-        world.models.Embed(pb.EmbedRequest(inputs=["a"]), metadata=administrator.metadata),
+        world.models.Chat(chat_pb2.ChatRequest(messages=[_say("Hi")]), metadata=administrator.metadata),
+        world.models.StreamChat(stream_pb2.StreamChatRequest(messages=[_say("Hi")]), metadata=administrator.metadata),
+        world.models.Embed(embedding_pb2.EmbedRequest(inputs=["a"]), metadata=administrator.metadata),
     ):
         refusal = await refused(call)
 
@@ -170,9 +171,9 @@ async def test_a_model_that_cannot_be_called_says_why(
     await admin.execute("UPDATE models SET status = 'disabled' WHERE name = 'retired'")
 
     for call in (
-        world.models.Chat(pb.ChatRequest(model=name, messages=[_say("Hi")]), metadata=administrator.metadata),
+        world.models.Chat(chat_pb2.ChatRequest(model=name, messages=[_say("Hi")]), metadata=administrator.metadata),
         world.models.StreamChat(
-            pb.StreamChatRequest(model=name, messages=[_say("Hi")]), metadata=administrator.metadata
+            stream_pb2.StreamChatRequest(model=name, messages=[_say("Hi")]), metadata=administrator.metadata
         ),
     ):
         refusal = await refused(call)
@@ -184,10 +185,12 @@ async def test_a_model_that_cannot_be_called_says_why(
 
 async def test_a_model_is_named_by_its_id_too(world: World) -> None:
     administrator = await world.tenant()
-    listed = await world.models.ListModels(pb.ListModelsRequest(), metadata=administrator.metadata)
+    listed = await world.models.ListModels(model_pb2.ListModelsRequest(), metadata=administrator.metadata)
     model_id = next(found.id for found in listed.models if found.name == "local-embedding")
 
-    reply = await world.models.Embed(pb.EmbedRequest(model=model_id, inputs=["a"]), metadata=administrator.metadata)
+    reply = await world.models.Embed(
+        embedding_pb2.EmbedRequest(model=model_id, inputs=["a"]), metadata=administrator.metadata
+    )
 
     assert reply.model == "local-embedding"
 
@@ -197,7 +200,7 @@ async def test_related_texts_lie_closer_than_unrelated_ones(world: World) -> Non
     inputs = ["A cat sleeps by the window.", "A kitten naps in the sun.", "The quarterly revenue grew."]
 
     reply = await world.models.Embed(
-        pb.EmbedRequest(model="local-embedding", inputs=inputs), metadata=administrator.metadata
+        embedding_pb2.EmbedRequest(model="local-embedding", inputs=inputs), metadata=administrator.metadata
     )
 
     cat, kitten, revenue = [list(embedding.values) for embedding in reply.embeddings]
@@ -213,7 +216,7 @@ async def test_call_logs_are_found_by_who_what_when_and_trace(world: World) -> N
     administrator = await world.tenant()
     person = await world.user(administrator, "models:execute")
     trace = "ab" * 16
-    embed = pb.EmbedRequest(model="local-embedding", inputs=["a"])
+    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"])
     await world.models.Embed(embed, metadata=administrator.metadata)
     await world.models.Embed(embed, metadata=(*person.metadata, ("traceparent", f"00-{trace}-{'cd' * 8}-01")))
     newest, oldest = await _logs(world, administrator)
@@ -231,15 +234,19 @@ async def test_call_logs_are_found_by_who_what_when_and_trace(world: World) -> N
         ({"create_time_until": datetime.now(UTC) - hour}, []),
     ):
         assert await _logs(world, administrator, **filters) == expected, filters
-    page = await world.models.ListCallLogs(pb.ListCallLogsRequest(page_size=1), metadata=administrator.metadata)
-    rest = pb.ListCallLogsRequest(page_size=1, page_token=page.next_page_token)
+    page = await world.models.ListCallLogs(
+        call_log_pb2.ListCallLogsRequest(page_size=1), metadata=administrator.metadata
+    )
+    rest = call_log_pb2.ListCallLogsRequest(page_size=1, page_token=page.next_page_token)
     following = await world.models.ListCallLogs(rest, metadata=administrator.metadata)
     assert [*page.call_logs, *following.call_logs] == [newest, oldest]
 
 
 async def test_another_tenant_sees_no_call(world: World) -> None:
     administrator, other = await world.tenant(), await world.tenant()
-    await world.models.Embed(pb.EmbedRequest(model="local-embedding", inputs=["a"]), metadata=administrator.metadata)
+    await world.models.Embed(
+        embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"]), metadata=administrator.metadata
+    )
     (log,) = await _logs(world, administrator)
 
     assert await _logs(world, other) == []

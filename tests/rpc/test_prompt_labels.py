@@ -12,8 +12,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, stream_pb2
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
@@ -155,12 +154,12 @@ async def test_a_call_begins_with_the_prompt_and_its_settings_and_is_counted_to_
     await set_label(world, owner, template_id, "production", "v1.0")
     prompt = chat_pb2.Prompt(template_id=template_id, label="production", variables={"name": "hello"})
 
-    answer = await world.models.Chat(model.ChatRequest(prompt=prompt), metadata=owner.metadata)
+    answer = await world.models.Chat(chat_pb2.ChatRequest(prompt=prompt), metadata=owner.metadata)
     assert (answer.model, answer.usage.completion_tokens) == ("local-chat", 3)
-    stream = world.models.StreamChat(model.StreamChatRequest(prompt=prompt, max_tokens=2), metadata=owner.metadata)
+    stream = world.models.StreamChat(stream_pb2.StreamChatRequest(prompt=prompt, max_tokens=2), metadata=owner.metadata)
     events = [event async for event in stream]
     assert events[-1].HasField("completed")
-    logs = (await world.models.ListCallLogs(model.ListCallLogsRequest(), metadata=owner.metadata)).call_logs
+    logs = (await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(), metadata=owner.metadata)).call_logs
     assert [log.prompt_version_id for log in logs] == [version.id] * 2
     stats = await world.prompts.GetTemplateStats(
         pb.GetTemplateStatsRequest(template_id=template_id), metadata=owner.metadata
@@ -180,11 +179,11 @@ async def test_a_prompt_in_a_call_is_refused_as_when_it_is_rendered(world: World
 
     prompt = chat_pb2.Prompt(template_id=template_id)
     refusal = await refused(
-        world.models.Chat(model.ChatRequest(model="local-chat", prompt=prompt), metadata=owner.metadata)
+        world.models.Chat(chat_pb2.ChatRequest(model="local-chat", prompt=prompt), metadata=owner.metadata)
     )
     assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables.name"])
     refusal = await refused(
-        world.models.Chat(model.ChatRequest(model="local-chat", prompt=prompt), metadata=stranger.metadata)
+        world.models.Chat(chat_pb2.ChatRequest(model="local-chat", prompt=prompt), metadata=stranger.metadata)
     )
     assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
 
@@ -197,7 +196,7 @@ async def priced(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
         platform = await world.platform()
         for name in (FAST, FAILING):
-            request = model.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 type=model_pb2.Model.TYPE_CHAT,
@@ -233,8 +232,8 @@ async def test_who_names_no_key_gets_their_own_version_of_a_split_label_in_calls
         own = await render(priced, person, template_id, label="production")
         named = await render(priced, owner, template_id, label="production", user_key=person.id)
         for _ in range(2):
-            await priced.models.Chat(model.ChatRequest(model=FAST, prompt=prompt), metadata=person.metadata)
-        request = model.ListCallLogsRequest(user_id=person.id)
+            await priced.models.Chat(chat_pb2.ChatRequest(model=FAST, prompt=prompt), metadata=person.metadata)
+        request = call_log_pb2.ListCallLogsRequest(user_id=person.id)
         logs = (await priced.models.ListCallLogs(request, metadata=owner.metadata)).call_logs
 
         assert own.version_id == named.version_id
@@ -247,9 +246,9 @@ async def test_statistics_count_what_failed_and_what_it_cost(priced: World) -> N
     version = await make_version(priced, owner, template_id, "three words here")
     prompt = chat_pb2.Prompt(template_id=template_id)
     for _ in range(2):
-        await priced.models.Chat(model.ChatRequest(model=FAST, prompt=prompt), metadata=owner.metadata)
+        await priced.models.Chat(chat_pb2.ChatRequest(model=FAST, prompt=prompt), metadata=owner.metadata)
     refusal = await refused(
-        priced.models.Chat(model.ChatRequest(model=FAILING, prompt=prompt), metadata=owner.metadata)
+        priced.models.Chat(chat_pb2.ChatRequest(model=FAILING, prompt=prompt), metadata=owner.metadata)
     )
 
     request = pb.GetTemplateStatsRequest(template_id=template_id)

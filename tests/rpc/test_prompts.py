@@ -6,7 +6,7 @@ import grpc
 
 from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import user_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as pb
 from atrium.prompt.v1 import template_pb2 as templates
@@ -212,7 +212,7 @@ async def test_a_deleted_template_is_hidden_refused_and_brought_back_with_all_it
         make_version(world, owner, template_id, "second"),
         set_label(world, owner, template_id, "production", "v1.0"),
         world.models.Chat(
-            model.ChatRequest(model="local-chat", prompt={"template_id": template_id}), metadata=owner.metadata
+            chat_pb2.ChatRequest(model="local-chat", prompt={"template_id": template_id}), metadata=owner.metadata
         ),
     ):
         refusal = await refused(use)

@@ -8,8 +8,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2, stream_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -32,7 +31,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
             (model_pb2.Model.PROVIDER_CUSTOM, ("stub-fast-2",)),
         ):
             for name in names:
-                request = pb.CreateModelRequest(
+                request = model_pb2.CreateModelRequest(
                     name=name,
                     provider=provider,
                     type=model_pb2.Model.TYPE_CHAT,
@@ -48,13 +47,13 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
 
 
 async def _last_log(world: World, person: Person) -> call_log_pb2.CallLog:
-    reply = await world.models.ListCallLogs(pb.ListCallLogsRequest(page_size=1), metadata=person.metadata)
+    reply = await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(page_size=1), metadata=person.metadata)
     return reply.call_logs[0]
 
 
 async def test_claude_streams_and_is_on_record_with_what_it_cost(gateway: World) -> None:
     person = await gateway.tenant()
-    request = pb.StreamChatRequest(model="stub-fast-7", messages=[HELLO])
+    request = stream_pb2.StreamChatRequest(model="stub-fast-7", messages=[HELLO])
     stream = gateway.models.StreamChat(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
     events = [event async for event in stream]
 
@@ -70,7 +69,7 @@ async def test_claude_streams_and_is_on_record_with_what_it_cost(gateway: World)
 
 async def test_claude_calls_tools(gateway: World) -> None:
     person = await gateway.tenant()
-    request = pb.ChatRequest(model="stub-tools", messages=[HELLO], tools=[{"name": "first"}, {"name": "second"}])
+    request = chat_pb2.ChatRequest(model="stub-tools", messages=[HELLO], tools=[{"name": "first"}, {"name": "second"}])
 
     answer = await gateway.models.Chat(request, metadata=person.metadata, timeout=NOT_FOR_EVER)
 
@@ -88,7 +87,7 @@ async def test_a_model_of_one_provider_takes_the_place_of_anothers(gateway: Worl
     await gateway.models.CreateRoute(route, metadata=person.metadata)
 
     answer = await gateway.models.Chat(
-        pb.ChatRequest(model="any", messages=[HELLO]), metadata=person.metadata, timeout=NOT_FOR_EVER
+        chat_pb2.ChatRequest(model="any", messages=[HELLO]), metadata=person.metadata, timeout=NOT_FOR_EVER
     )
 
     assert (answer.model, answer.message.content) == ("stub-fast-2", "t0 t1 ")
@@ -97,7 +96,7 @@ async def test_a_model_of_one_provider_takes_the_place_of_anothers(gateway: Worl
 async def test_claude_that_breaks_off_is_refused_and_paid_for(gateway: World) -> None:
     person = await gateway.tenant()
     call = gateway.models.Chat(
-        pb.ChatRequest(model="stub-overloaded", messages=[HELLO]), metadata=person.metadata, timeout=NOT_FOR_EVER
+        chat_pb2.ChatRequest(model="stub-overloaded", messages=[HELLO]), metadata=person.metadata, timeout=NOT_FOR_EVER
     )
 
     assert (await refused(call)).reason == "MODEL_UNAVAILABLE"

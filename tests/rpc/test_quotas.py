@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import user_pb2
-from atrium.model.v1 import model_service_pb2
+from atrium.model.v1 import embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
 from tests.factories.world import Person, World, refused
 
@@ -205,7 +205,7 @@ async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: Wo
         max_parallel_calls=10,
     )
     await world.tenants.UpdateTenantConfig(limits, metadata=platform.metadata)
-    embed = model_service_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
+    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
     tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
 
     for by, request in (

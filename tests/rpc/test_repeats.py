@@ -12,7 +12,7 @@ from grpc import StatusCode as Code
 from grpc.aio import AioRpcError
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
@@ -176,15 +176,15 @@ async def test_a_tenant_is_founded_once(world: World, admin: Any) -> None:
 
 async def test_a_call_of_a_model_is_made_and_paid_for_once(world: World) -> None:
     administrator = await world.tenant()
-    chat = model.ChatRequest(model="local-chat", messages=[HELLO], max_tokens=2, idempotency_key="key")
-    embed = model.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
+    chat = chat_pb2.ChatRequest(model="local-chat", messages=[HELLO], max_tokens=2, idempotency_key="key")
+    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
 
     answers = await asyncio.gather(*(world.models.Chat(chat, metadata=administrator.metadata) for _ in range(4)))
     vectors = [await world.models.Embed(embed, metadata=administrator.metadata) for _ in range(2)]
 
     assert len({answer.SerializeToString() for answer in answers}) == 1
     assert vectors[0] == vectors[1]
-    logs = await world.models.ListCallLogs(model.ListCallLogsRequest(), metadata=administrator.metadata)
+    logs = await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(), metadata=administrator.metadata)
     assert sorted(log.kind for log in logs.call_logs) == [1, 2]
     chat.max_tokens = 3
     refusal = await refused(world.models.Chat(chat, metadata=administrator.metadata))
@@ -193,7 +193,7 @@ async def test_a_call_of_a_model_is_made_and_paid_for_once(world: World) -> None
 
 async def test_a_call_of_a_model_that_failed_is_made_again(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    request = model.ChatRequest(model="none", messages=[HELLO], idempotency_key="key")
+    request = chat_pb2.ChatRequest(model="none", messages=[HELLO], idempotency_key="key")
     assert (await refused(world.models.Chat(request, metadata=administrator.metadata))).reason == "MODEL_NOT_FOUND"
 
     assert (await refused(world.models.Chat(request, metadata=administrator.metadata))).reason == "MODEL_NOT_FOUND"
@@ -201,7 +201,7 @@ async def test_a_call_of_a_model_that_failed_is_made_again(world: World, admin: 
 
 async def test_a_call_whose_server_died_is_made_again_when_it_has_surely_ended(world: World, admin: Any) -> None:
     administrator = await world.tenant()
-    request = model.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
+    request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
     await world.models.Embed(request, metadata=administrator.metadata)
     await admin.execute("UPDATE idempotency_keys SET status = 'running', response = NULL")
     with pytest.raises(AioRpcError) as waiting:

@@ -17,8 +17,7 @@ from pydantic import SecretStr
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import api_key_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, stream_pb2
 from atrium.model.v1 import route_pb2 as pb
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -50,7 +49,7 @@ async def _gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         platform = await world.platform()
         price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1")
         for name in MODELS:
-            request = model.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=name,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 type=model_pb2.Model.TYPE_CHAT,
@@ -81,17 +80,19 @@ def _said(**fields: Any) -> dict[str, Any]:
     return {"model": "fast", "messages": [message], **fields}
 
 
-async def _chat(world: World, person: Person, **fields: Any) -> model.ChatResponse:
-    return await world.models.Chat(model.ChatRequest(**_said(**fields)), metadata=person.metadata, timeout=20)
+async def _chat(world: World, person: Person, **fields: Any) -> chat_pb2.ChatResponse:
+    return await world.models.Chat(chat_pb2.ChatRequest(**_said(**fields)), metadata=person.metadata, timeout=20)
 
 
-async def _stream(world: World, person: Person, **fields: Any) -> list[model.StreamChatResponse]:
-    stream = world.models.StreamChat(model.StreamChatRequest(**_said(**fields)), metadata=person.metadata, timeout=20)
+async def _stream(world: World, person: Person, **fields: Any) -> list[stream_pb2.StreamChatResponse]:
+    stream = world.models.StreamChat(
+        stream_pb2.StreamChatRequest(**_said(**fields)), metadata=person.metadata, timeout=20
+    )
     return [event async for event in stream]
 
 
 async def _logs(world: World, person: Person) -> list[call_log_pb2.CallLog]:
-    reply = await world.models.ListCallLogs(model.ListCallLogsRequest(), metadata=person.metadata)
+    reply = await world.models.ListCallLogs(call_log_pb2.ListCallLogsRequest(), metadata=person.metadata)
     return list(reversed(reply.call_logs))
 
 
@@ -263,7 +264,7 @@ async def test_half_a_call_of_a_tool_is_not_gone_on_with(gateway: World, stub: O
 async def test_one_model_is_had_at_two_places(gateway: World, stub: OpenAIStub) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
     for name, upstream in (("here", "stub-500"), ("there", "stub-fast-2")):
-        request = model.CreateModelRequest(
+        request = model_pb2.CreateModelRequest(
             name=name,
             upstream_name=upstream,
             provider=model_pb2.Model.PROVIDER_CUSTOM,
@@ -276,7 +277,7 @@ async def test_one_model_is_had_at_two_places(gateway: World, stub: OpenAIStub) 
     await _route(gateway, ann, "here", "there")
 
     answer = await _chat(gateway, ann)
-    shown = await gateway.models.GetModel(model.GetModelRequest(id=made.model.id), metadata=ann.metadata)
+    shown = await gateway.models.GetModel(model_pb2.GetModelRequest(id=made.model.id), metadata=ann.metadata)
 
     assert (answer.model, made.model.upstream_name) == ("there", "stub-fast-2")
     assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-500", "stub-fast-2"]
@@ -375,11 +376,11 @@ async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for
 
 async def test_a_deprecated_model_names_its_replacement_and_a_disabled_one_is_passed_over(gateway: World) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    found = (await gateway.models.ListModels(model.ListModelsRequest(), metadata=ann.metadata)).models
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
     by_name = {one.name: one for one in found}
 
     async def update(name: str, **fields: Any) -> model_pb2.Model:
-        request = model.UpdateModelRequest(id=by_name[name].id, etag=by_name[name].etag, **fields)
+        request = model_pb2.UpdateModelRequest(id=by_name[name].id, etag=by_name[name].etag, **fields)
         return (await gateway.models.UpdateModel(request, metadata=platform.metadata)).model
 
     old = await update("stub-fast-1", deprecate_time={"seconds": 1}, replacement="stub-fast-2")
@@ -408,8 +409,8 @@ async def test_a_key_for_an_alias_is_for_the_route_and_not_for_its_models(gatewa
     secret = (await gateway.identity.CreateApiKey(asked, metadata=ann.metadata)).secret
     key = (("x-api-key", secret),)
 
-    answer = await gateway.models.Chat(model.ChatRequest(**_said()), metadata=key)
-    refusal = await refused(gateway.models.Chat(model.ChatRequest(**_said(model="stub-fast-1")), metadata=key))
+    answer = await gateway.models.Chat(chat_pb2.ChatRequest(**_said()), metadata=key)
+    refusal = await refused(gateway.models.Chat(chat_pb2.ChatRequest(**_said(model="stub-fast-1")), metadata=key))
 
     (log,) = await _logs(gateway, ann)
     assert answer.model == "stub-fast-1"
@@ -428,12 +429,12 @@ async def test_another_tenants_route_is_not_there(gateway: World) -> None:
 
 async def test_a_price_is_set_for_now_or_later(gateway: World) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    found = (await gateway.models.ListModels(model.ListModelsRequest(), metadata=ann.metadata)).models
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
     model_id = next(one.id for one in found if one.name == "stub-fast-1")
     price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="0")
 
     async def set_price(**fields: Any) -> model_pb2.Model:
-        request = model.SetModelPriceRequest(model_id=model_id, price=price, **fields)
+        request = model_pb2.SetModelPriceRequest(model_id=model_id, price=price, **fields)
         return (await gateway.models.SetModelPrice(request, metadata=platform.metadata)).model
 
     later = await set_price(effective_time={"seconds": 4_102_444_800})
@@ -451,12 +452,12 @@ async def test_a_price_is_set_for_now_or_later(gateway: World) -> None:
 
 async def test_a_price_that_was_set_for_later_comes_into_force_by_itself(gateway: World) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    found = (await gateway.models.ListModels(model.ListModelsRequest(), metadata=ann.metadata)).models
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
     model_id = next(one.id for one in found if one.name == "stub-fast-1")
     price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="0")
     soon = timestamp_pb2.Timestamp()
     soon.FromDatetime(datetime.now(UTC) + timedelta(seconds=2))
-    request = model.SetModelPriceRequest(model_id=model_id, price=price, effective_time=soon)
+    request = model_pb2.SetModelPriceRequest(model_id=model_id, price=price, effective_time=soon)
     await gateway.models.SetModelPrice(request, metadata=platform.metadata)
 
     costs = {(await _chat(gateway, ann, model="stub-fast-1")).usage.cost_usd}

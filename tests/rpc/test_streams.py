@@ -13,8 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2
 from server.model.service.calls import CallService
 from tests.databases import Scratch
@@ -36,7 +35,7 @@ async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         assert administrator is not None
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             world = World(channel, administrator)
-            request = pb.CreateModelRequest(
+            request = model_pb2.CreateModelRequest(
                 name=MODEL,
                 provider=model_pb2.Model.PROVIDER_CUSTOM,
                 type=model_pb2.Model.TYPE_CHAT,
@@ -51,7 +50,7 @@ async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
 async def _talk(world: World, metadata: Any) -> Any:
     """A stream that has begun to answer."""
     message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
-    stream = world.models.StreamChat(pb.StreamChatRequest(model=MODEL, messages=[message]), metadata=metadata)
+    stream = world.models.StreamChat(stream_pb2.StreamChatRequest(model=MODEL, messages=[message]), metadata=metadata)
     async for event in stream:
         if event.HasField("delta"):
             return stream
@@ -137,7 +136,7 @@ async def test_a_stream_that_goes_on_without_its_reader_ends_with_their_right_to
     request = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["models:execute"])
     key = await world.identity.CreateApiKey(request, metadata=user.metadata)
     message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Go on")
-    asked = pb.StreamChatRequest(model=MODEL, messages=[message], resumable=True)
+    asked = stream_pb2.StreamChatRequest(model=MODEL, messages=[message], resumable=True)
     stream = world.models.StreamChat(asked, metadata=(("x-api-key", key.secret),) if how == "key" else user.metadata)
     assert (await stream.read()).HasField("started")
     stream.cancel()
@@ -168,14 +167,14 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_stream_whose_model_says_nothing_says_that_it_is_alive(restless: None, gateway: World) -> None:
     ann = await gateway.tenant()
 
-    async def beginning(count: int, name: str, **fields: Any) -> list[pb.StreamChatResponse]:
+    async def beginning(count: int, name: str, **fields: Any) -> list[stream_pb2.StreamChatResponse]:
         stream = stream_from(gateway, ann, name, **fields)
         events = [await stream.read() for _ in range(count)]
         stream.cancel()
         return events
 
     before = await beginning(3, "stub-silent")
-    after: list[pb.StreamChatResponse] = []
+    after: list[stream_pb2.StreamChatResponse] = []
     stream = stream_from(gateway, ann, "stub-stall-2")
     while kinds_of(after).count("delta") < 2 or kinds_of(after)[-2:] != ["heartbeat"] * 2:
         after.append(await stream.read())

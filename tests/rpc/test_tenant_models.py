@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
-from atrium.model.v1 import model_service_pb2 as model
 from atrium.model.v1 import tenant_model_pb2 as pb
 from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
@@ -50,9 +49,9 @@ async def _create(world: World, person: Person, base_url: str | None, **fields: 
     return (await world.models.CreateTenantModel(request, metadata=person.metadata)).model
 
 
-async def _chat(world: World, person: Person, name: str = "stub-fast") -> model.ChatResponse:
+async def _chat(world: World, person: Person, name: str = "stub-fast") -> chat_pb2.ChatResponse:
     message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello there")
-    return await world.models.Chat(model.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
+    return await world.models.Chat(chat_pb2.ChatRequest(model=name, messages=[message]), metadata=person.metadata)
 
 
 async def test_an_own_model_is_read_as_it_was_made(gateway: World, stub: OpenAIStub) -> None:
@@ -69,7 +68,7 @@ async def test_an_own_model_hides_the_platforms_and_costs_what_the_tenant_says(
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann, other, platform = await gateway.tenant(), await gateway.tenant(), await gateway.platform()
-    shared = model.CreateModelRequest(
+    shared = model_pb2.CreateModelRequest(
         name="stub-fast",
         provider=CUSTOM,
         type=CHAT,

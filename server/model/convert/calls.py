@@ -10,8 +10,7 @@ from uuid import UUID
 from google.protobuf import json_format, struct_pb2
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import call_log_pb2, chat_pb2
-from atrium.model.v1 import model_service_pb2 as pb
+from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
 from server.kernel.errors import DomainError, InvalidRequest
 from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, PromptNamed, Started, Switched
@@ -120,7 +119,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
+def chat_call(request: chat_pb2.ChatRequest | stream_pb2.StreamChatRequest) -> ChatCall:
     return ChatCall(
         model=request.model,
         messages=[message(one) for one in request.messages],
@@ -130,14 +129,14 @@ def chat_call(request: pb.ChatRequest | pb.StreamChatRequest) -> ChatCall:
         response_format=_response_format(request.response_format) if request.HasField("response_format") else None,
         cache_ttl=whole_seconds(request, "cache_ttl"),
         prompt=_prompt(request.prompt) if request.HasField("prompt") else None,
-        continue_on_failure=isinstance(request, pb.StreamChatRequest) and request.continue_on_failure,
+        continue_on_failure=isinstance(request, stream_pb2.StreamChatRequest) and request.continue_on_failure,
         **present(request, "temperature", "max_tokens", "seed"),
     )
 
 
-def asked(request: pb.StreamChatRequest) -> bytes:
+def asked(request: stream_pb2.StreamChatRequest) -> bytes:
     """A hash of all that the stream is asked for, whatever it is called and wherever it is read from."""
-    plain = pb.StreamChatRequest()
+    plain = stream_pb2.StreamChatRequest()
     plain.CopyFrom(request)
     plain.ClearField("generation_id")
     plain.ClearField("after_seq")
@@ -171,8 +170,8 @@ def finish_reason(log: CallLog) -> Any:
     return _FINISH.get(log.finish_reason, chat_pb2.FINISH_REASON_OTHER)
 
 
-def chat_answer(value: ChatAnswer) -> pb.ChatResponse:
-    return pb.ChatResponse(
+def chat_answer(value: ChatAnswer) -> chat_pb2.ChatResponse:
+    return chat_pb2.ChatResponse(
         message=chat_message(Message("assistant", value.text, value.tool_calls)),
         finish_reason=finish_reason(value.log),
         usage=usage(value.log),
@@ -185,25 +184,25 @@ def chat_answer(value: ChatAnswer) -> pb.ChatResponse:
     )
 
 
-def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence[pb.StreamChatResponse]:
+def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence[stream_pb2.StreamChatResponse]:
     """The event's messages, numbered from `seq`: the end is two, what was used and how it ended.
 
     `generation_id`: of a stream that can be taken up again.
     """
     match event:
         case Delta(text, ()):
-            return (pb.StreamChatResponse(seq=seq, delta=pb.StreamChatResponse.Delta(text=text)),)
+            return (stream_pb2.StreamChatResponse(seq=seq, delta=stream_pb2.StreamChatResponse.Delta(text=text)),)
         case Delta(text, calls):
             parts = [
-                pb.StreamChatResponse.ToolCallDelta(
+                stream_pb2.StreamChatResponse.ToolCallDelta(
                     index=part.index, id=part.id, name=part.name, arguments=part.arguments
                 )
                 for part in calls
             ]
-            delta = pb.StreamChatResponse.Delta(text=text, tool_calls=parts)
-            return (pb.StreamChatResponse(seq=seq, delta=delta),)
+            delta = stream_pb2.StreamChatResponse.Delta(text=text, tool_calls=parts)
+            return (stream_pb2.StreamChatResponse(seq=seq, delta=delta),)
         case Started(name, log_id, route, deprecated, cached):
-            started = pb.StreamChatResponse.Started(
+            started = stream_pb2.StreamChatResponse.Started(
                 model=name,
                 call_log_id=str(log_id),
                 route=route or "",
@@ -211,28 +210,30 @@ def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence
                 cached=cached,
                 generation_id=generation_id,
             )
-            return (pb.StreamChatResponse(seq=seq, started=started),)
+            return (stream_pb2.StreamChatResponse(seq=seq, started=started),)
         case Switched(name, log_id, error):
-            switched = pb.StreamChatResponse.Switched(model=name, call_log_id=str(log_id), reason=reason(error.reason))
-            return (pb.StreamChatResponse(seq=seq, switched=switched),)
+            switched = stream_pb2.StreamChatResponse.Switched(
+                model=name, call_log_id=str(log_id), reason=reason(error.reason)
+            )
+            return (stream_pb2.StreamChatResponse(seq=seq, switched=switched),)
         case Heartbeat():
-            return (pb.StreamChatResponse(seq=seq, heartbeat=pb.StreamChatResponse.Heartbeat()),)
+            return (stream_pb2.StreamChatResponse(seq=seq, heartbeat=stream_pb2.StreamChatResponse.Heartbeat()),)
         case Ended(log, error):
-            used = pb.StreamChatResponse(seq=seq, usage=usage(log))
+            used = stream_pb2.StreamChatResponse(seq=seq, usage=usage(log))
             if error is None:
-                completed = pb.StreamChatResponse.Completed(
+                completed = stream_pb2.StreamChatResponse.Completed(
                     finish_reason=finish_reason(log),
                     latency=duration_ms(log.latency_ms),
                     time_to_first_token=duration_ms(log.time_to_first_token_ms),
                 )
-                return used, pb.StreamChatResponse(seq=seq + 1, completed=completed)
+                return used, stream_pb2.StreamChatResponse(seq=seq + 1, completed=completed)
             return used, failed(seq + 1, error)
 
 
-def failed(seq: int, error: DomainError) -> pb.StreamChatResponse:
+def failed(seq: int, error: DomainError) -> stream_pb2.StreamChatResponse:
     """The last event of a stream that failed."""
-    said = pb.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
-    return pb.StreamChatResponse(seq=seq, failed=said)
+    said = stream_pb2.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
+    return stream_pb2.StreamChatResponse(seq=seq, failed=said)
 
 
 def reason(name: str | None) -> Any:
@@ -242,8 +243,8 @@ def reason(name: str | None) -> Any:
     return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
 
 
-def embeddings(value: Embeddings) -> pb.EmbedResponse:
-    return pb.EmbedResponse(
+def embeddings(value: Embeddings) -> embedding_pb2.EmbedResponse:
+    return embedding_pb2.EmbedResponse(
         embeddings=[_embedding(vector) for vector in value.vectors],
         usage=usage(value.log),
         model=value.model,
@@ -253,14 +254,16 @@ def embeddings(value: Embeddings) -> pb.EmbedResponse:
     )
 
 
-def _embedding(value: Vector | DomainError) -> pb.EmbedResponse.Embedding:
+def _embedding(value: Vector | DomainError) -> embedding_pb2.EmbedResponse.Embedding:
     if isinstance(value, DomainError):
-        return pb.EmbedResponse.Embedding(error_reason=reason(value.reason))
-    return pb.EmbedResponse.Embedding(values=value)
+        return embedding_pb2.EmbedResponse.Embedding(error_reason=reason(value.reason))
+    return embedding_pb2.EmbedResponse.Embedding(values=value)
 
 
-def kept_call(log: CallLog, content: tuple[Sequence[Message], Message | None] | None) -> pb.GetCallLogResponse:
-    made = pb.GetCallLogResponse(call_log=call_log(log))
+def kept_call(
+    log: CallLog, content: tuple[Sequence[Message], Message | None] | None
+) -> call_log_pb2.GetCallLogResponse:
+    made = call_log_pb2.GetCallLogResponse(call_log=call_log(log))
     if content is not None:
         asked, answer = content
         made.messages.extend(chat_message(one) for one in asked)
@@ -292,7 +295,7 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
     )
 
 
-def log_filters(request: pb.ListCallLogsRequest) -> dict[str, Any]:
+def log_filters(request: call_log_pb2.ListCallLogsRequest) -> dict[str, Any]:
     wanted = {
         "user_id": uuid_or_none(request.user_id),
         "api_key_id": uuid_or_none(request.api_key_id),
@@ -303,5 +306,5 @@ def log_filters(request: pb.ListCallLogsRequest) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def log_window(request: pb.ListCallLogsRequest) -> dict[str, Any]:
+def log_window(request: call_log_pb2.ListCallLogsRequest) -> dict[str, Any]:
     return {"since": moment(request, "create_time_from"), "until": moment(request, "create_time_until")}

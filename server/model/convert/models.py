@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from atrium.model.v1 import model_pb2, tenant_model_pb2
-from atrium.model.v1 import model_service_pb2 as pb
 from server.kernel.errors import etag_of
 from server.model.domain import Deprecated, Model, NewModel, Price
 from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
@@ -65,7 +64,7 @@ def price(value: model_pb2.ModelPrice) -> Price:
     return Price(Decimal(value.input_cost_per_1k), Decimal(value.output_cost_per_1k), cached)
 
 
-def new_model(request: pb.CreateModelRequest | tenant_model_pb2.CreateTenantModelRequest) -> NewModel:
+def new_model(request: model_pb2.CreateModelRequest | tenant_model_pb2.CreateTenantModelRequest) -> NewModel:
     return NewModel(
         name=request.name,
         provider=PROVIDERS.word[request.provider],
@@ -90,7 +89,7 @@ _CHANGEABLE = (
 )
 
 
-def model_changes(request: pb.UpdateModelRequest) -> dict[str, Any]:
+def model_changes(request: model_pb2.UpdateModelRequest) -> dict[str, Any]:
     return _columns(request, changes(request, *_CHANGEABLE))
 
 
@@ -110,7 +109,7 @@ def _columns(request: Any, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def model_filters(request: pb.ListModelsRequest) -> dict[str, Any]:
+def model_filters(request: model_pb2.ListModelsRequest) -> dict[str, Any]:
     wanted = {
         "provider": PROVIDERS.word.get(request.provider),
         "model_type": TYPES.word.get(request.type),

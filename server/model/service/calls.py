@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
+from time import monotonic
 
 from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError
@@ -88,8 +89,14 @@ class CallService:
         source = attempts.stream(prepared.request)
         try:
             async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size) as read:
+                said_at = monotonic()
                 async for items in read:
-                    events = tuple(_events(items, prepared.route)) if items else (Heartbeat(),)
+                    events = tuple(_events(items, prepared.route))
+                    # What a model used so far is nothing that its caller hears.
+                    if events:
+                        said_at = monotonic()
+                    elif not items or monotonic() - said_at >= self._heartbeat:
+                        events, said_at = (Heartbeat(),), monotonic()
                     if keeps:
                         for event in events:
                             if isinstance(event, Delta):

@@ -64,6 +64,8 @@ class Script:
                     raise step
                 case asyncio.Event():
                     await step.wait()
+                case float():
+                    await asyncio.sleep(step)
                 case _:
                     yield (step,)
 
@@ -217,6 +219,19 @@ async def test_a_model_that_says_nothing_for_a_while_is_told_to_be_alive(
                 answers.set()
 
     assert kinds == [Started, Delta, Heartbeat, Heartbeat, Heartbeat, Delta, Ended]
+
+
+async def test_a_model_that_counts_and_says_nothing_is_told_to_be_alive(
+    calls: CallService, script: Script, caller: Call
+) -> None:
+    begin_call(caller)
+    counting = [step for number in range(60) for step in (AT_ONCE / 5, ChatChunk(usage=Usage(1, number)))]
+    script.steps = [ChatChunk("Hello"), *counting, ChatChunk(finish_reason="stop")]
+
+    events = [event async for batch in calls.stream_chat(_asked()) for event in batch]
+
+    assert sum(isinstance(event, Heartbeat) for event in events) > 1
+    assert [type(event) for event in events if not isinstance(event, Heartbeat)] == [Started, Delta, Ended]
 
 
 async def test_a_provider_that_counts_without_end_is_held_back_while_nobody_reads(

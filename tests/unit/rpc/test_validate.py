@@ -7,7 +7,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, st
 from google.protobuf.message import Message
 
 from atrium.identity.v1 import session_pb2, user_pb2
-from atrium.model.v1 import model_service_pb2 as model
+from atrium.model.v1 import chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.errors import InvalidRequest
 from server.rpc.steps.validate import Undecodable, Validate, tolerant
@@ -50,7 +50,7 @@ def test_every_broken_field_is_named_with_what_is_wrong() -> None:
 
 
 def test_an_element_is_named_by_its_index_and_a_nested_field_by_its_path() -> None:
-    assert _violations(model.EmbedRequest(inputs=["a", "", "b", ""])) == ["inputs[1]", "inputs[3]"]
+    assert _violations(embedding_pb2.EmbedRequest(inputs=["a", "", "b", ""])) == ["inputs[1]", "inputs[3]"]
     request = tenant_pb2.CreateTenantRequest(
         slug="acme", name="Acme", administrator={"username": "a", "password": "long enough"}
     )
@@ -102,11 +102,11 @@ def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:
 
 
 def test_nul_is_found_in_what_a_list_holds() -> None:
-    assert _nul_fields(model.EmbedRequest(inputs=["a", "b\0", "\0c"])) == ["inputs[1]", "inputs[2]"]
+    assert _nul_fields(embedding_pb2.EmbedRequest(inputs=["a", "b\0", "\0c"])) == ["inputs[1]", "inputs[2]"]
 
 
 def test_nul_is_found_in_nested_and_repeated_messages() -> None:
-    request = model.ChatRequest(messages=[{"role": 1, "content": "a"}, {"role": 1, "content": "a\0b"}])
+    request = chat_pb2.ChatRequest(messages=[{"role": 1, "content": "a"}, {"role": 1, "content": "a\0b"}])
 
     assert _nul_fields(request) == ["messages[1].content"]
     assert _nul_fields(tenant_pb2.CreateTenantRequest(administrator={"email": "a\0"})) == ["administrator.email"]
@@ -137,7 +137,7 @@ def test_nul_is_found_in_maps_of_text_and_numbers_are_no_text() -> None:
 
 
 def test_zero_bytes_outside_of_text_are_no_nul() -> None:
-    request = model.ChatRequest(
+    request = chat_pb2.ChatRequest(
         model="m", messages=[{"role": 1, "content": "a"}], temperature=0.5, seed=256, max_tokens=1
     )
 

@@ -24,21 +24,50 @@ _sym_db = _symbol_database.Default()
 
 from atrium.errors.v1 import error_reason_pb2 as atrium_dot_errors_dot_v1_dot_error__reason__pb2
 from atrium.model.v1 import chat_pb2 as atrium_dot_model_dot_v1_dot_chat__pb2
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/model/v1/call_log.proto\x12\x0f\x61trium.model.v1\x1a#atrium/errors/v1/error_reason.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x05\n\x07\x43\x61llLog\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12+\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.atrium.model.v1.CallLog.Kind\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.Status\x12\x33\n\x0c\x65rror_reason\x18\x07 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x34\n\rfinish_reason\x18\x08 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12*\n\x07latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\r\n\x05route\x18\x0e \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\x05\x12\x12\n\napi_key_id\x18\x10 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x11 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x12 \x01(\x08\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_CHAT\x10\x01\x12\x12\n\x0eKIND_EMBEDDING\x10\x02\"\\\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_SUCCESS\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x14\n\x10STATUS_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/model/v1/call_log.proto\x12\x0f\x61trium.model.v1\x1a#atrium/errors/v1/error_reason.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x05\n\x07\x43\x61llLog\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12+\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.atrium.model.v1.CallLog.Kind\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.Status\x12\x33\n\x0c\x65rror_reason\x18\x07 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x34\n\rfinish_reason\x18\x08 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12*\n\x07latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\r\n\x05route\x18\x0e \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\x05\x12\x12\n\napi_key_id\x18\x10 \x01(\t\x12\x19\n\x11prompt_version_id\x18\x11 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x12 \x01(\x08\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_CHAT\x10\x01\x12\x12\n\x0eKIND_EMBEDDING\x10\x02\"\\\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_SUCCESS\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x14\n\x10STATUS_CANCELLED\x10\x03\")\n\x11GetCallLogRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x9e\x01\n\x12GetCallLogResponse\x12*\n\x08\x63\x61ll_log\x18\x01 \x01(\x0b\x32\x18.atrium.model.v1.CallLog\x12.\n\x08messages\x18\x02 \x03(\x0b\x32\x1c.atrium.model.v1.ChatMessage\x12,\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1c.atrium.model.v1.ChatMessage\"\xa7\x03\n\x13ListCallLogsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x08model_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12*\n\x08trace_id\x18\x05 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{32}$\xd8\x01\x01\x12\x39\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.StatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12H\n\x11\x63reate_time_until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1f\n\napi_key_id\x18\t \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\\\n\x14ListCallLogsResponse\x12+\n\tcall_logs\x18\x01 \x03(\x0b\x32\x18.atrium.model.v1.CallLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.model.v1.call_log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLLOG']._serialized_start=182
-  _globals['_CALLLOG']._serialized_end=920
-  _globals['_CALLLOG_KIND']._serialized_start=763
-  _globals['_CALLLOG_KIND']._serialized_end=826
-  _globals['_CALLLOG_STATUS']._serialized_start=828
-  _globals['_CALLLOG_STATUS']._serialized_end=920
+  _globals['_GETCALLLOGREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETCALLLOGREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['model_id']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['model_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['trace_id']._serialized_options = b'\272H\025r\0202\016^[0-9a-f]{32}$\330\001\001'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_until']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['api_key_id']._loaded_options = None
+  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['api_key_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CALLLOG']._serialized_start=211
+  _globals['_CALLLOG']._serialized_end=949
+  _globals['_CALLLOG_KIND']._serialized_start=792
+  _globals['_CALLLOG_KIND']._serialized_end=855
+  _globals['_CALLLOG_STATUS']._serialized_start=857
+  _globals['_CALLLOG_STATUS']._serialized_end=949
+  _globals['_GETCALLLOGREQUEST']._serialized_start=951
+  _globals['_GETCALLLOGREQUEST']._serialized_end=992
+  _globals['_GETCALLLOGRESPONSE']._serialized_start=995
+  _globals['_GETCALLLOGRESPONSE']._serialized_end=1153
+  _globals['_LISTCALLLOGSREQUEST']._serialized_start=1156
+  _globals['_LISTCALLLOGSREQUEST']._serialized_end=1579
+  _globals['_LISTCALLLOGSRESPONSE']._serialized_start=1581
+  _globals['_LISTCALLLOGSRESPONSE']._serialized_end=1673
 # @@protoc_insertion_point(module_scope)

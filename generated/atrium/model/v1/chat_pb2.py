@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atrium.model.v1 import model_pb2 as atrium_dot_model_dot_v1_dot_model__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61trium/model/v1/chat.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"Y\n\x08ToolCall\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\targuments\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\"\xbf\x01\n\x04Tool\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12l\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB?\xbaH<\xba\x01\x39\n\x0fparameters.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\"\x9d\x01\n\nToolChoice\x12\x38\n\x04mode\x18\x01 \x01(\x0e\x32 .atrium.model.v1.ToolChoice.ModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04tool\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\">\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\x11\n\rMODE_REQUIRED\x10\x02\"\xc2\x01\n\x0eResponseFormat\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{0,64}$\x12\x64\n\x06schema\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB;\xbaH8\xba\x01\x35\n\x0bschema.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\xf1\x04\n\x0b\x43hatMessage\x12;\n\x04role\x18\x01 \x01(\x0e\x32!.atrium.model.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12\x38\n\ntool_calls\x18\x03 \x03(\x0b\x32\x19.atrium.model.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04:\xcd\x02\xbaH\xc9\x02\x1aV\n\x10\x63ontent.required\x12\x10\x63ontent is empty\x1a\x30this.content != \'\' || this.tool_calls.size() > 0\x1a\x86\x01\n\x11tool_call_id.tool\x12\x42\x61 tool\'s message names the call that it answers, and no other does\x1a-(this.role == 4) == (this.tool_call_id != \'\')\x1a\x66\n\x14tool_calls.assistant\x12\x1fonly the model has tools called\x1a-this.role == 3 || this.tool_calls.size() == 0\"\xa4\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x04 \x01(\x05\x12\x15\n\x08\x63ost_usd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x05\x42\x0b\n\t_cost_usd\"\xae\x01\n\x06Prompt\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12\x18\n\x05label\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12*\n\tvariables\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x08user_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x42\x07\n\x05which*\xb8\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x04\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61trium/model/v1/chat.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"Y\n\x08ToolCall\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\targuments\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\"\xbf\x01\n\x04Tool\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12l\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB?\xbaH<\xba\x01\x39\n\x0fparameters.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\"\x9d\x01\n\nToolChoice\x12\x38\n\x04mode\x18\x01 \x01(\x0e\x32 .atrium.model.v1.ToolChoice.ModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04tool\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\">\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\x11\n\rMODE_REQUIRED\x10\x02\"\xc2\x01\n\x0eResponseFormat\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{0,64}$\x12\x64\n\x06schema\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB;\xbaH8\xba\x01\x35\n\x0bschema.size\x12\x13\x61t most 100 entries\x1a\x11size(this) <= 100\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\xf1\x04\n\x0b\x43hatMessage\x12;\n\x04role\x18\x01 \x01(\x0e\x32!.atrium.model.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12\x38\n\ntool_calls\x18\x03 \x03(\x0b\x32\x19.atrium.model.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04:\xcd\x02\xbaH\xc9\x02\x1aV\n\x10\x63ontent.required\x12\x10\x63ontent is empty\x1a\x30this.content != \'\' || this.tool_calls.size() > 0\x1a\x86\x01\n\x11tool_call_id.tool\x12\x42\x61 tool\'s message names the call that it answers, and no other does\x1a-(this.role == 4) == (this.tool_call_id != \'\')\x1a\x66\n\x14tool_calls.assistant\x12\x1fonly the model has tools called\x1a-this.role == 3 || this.tool_calls.size() == 0\"\xa4\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x04 \x01(\x05\x12\x15\n\x08\x63ost_usd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x05\x42\x0b\n\t_cost_usd\"\xae\x01\n\x06Prompt\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12\x18\n\x05label\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12*\n\tvariables\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x08user_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x42\x07\n\x05which\"\xa8\x05\n\x0b\x43hatRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\x08messages\x18\x02 \x03(\x0b\x32\x1c.atrium.model.v1.ChatMessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x33\n\x0btemperature\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x1f\n\x04stop\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07r\x05\x10\x01\x18\x80\x02\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12/\n\x05tools\x18\x07 \x03(\x0b\x32\x15.atrium.model.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x30\n\x0btool_choice\x18\x08 \x01(\x0b\x32\x1b.atrium.model.v1.ToolChoice\x12\x38\n\x0fresponse_format\x18\t \x01(\x0b\x32\x1f.atrium.model.v1.ResponseFormat\x12?\n\tcache_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x9a\x9e\x01\x32\x02\x08\x01\x12\'\n\x06prompt\x18\x0b \x01(\x0b\x32\x17.atrium.model.v1.Prompt\x12!\n\x0fidempotency_key\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:i\xbaHf\x1a\x64\n\x11messages.required\x12!at least one message, or a prompt\x1a,this.messages.size() > 0 || has(this.prompt)B\x0e\n\x0c_temperatureB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xbc\x02\n\x0c\x43hatResponse\x12-\n\x07message\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ChatMessage\x12\x34\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\x03 \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12\r\n\x05model\x18\x04 \x01(\t\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61ll_log_id\x18\x06 \x01(\t\x12\x31\n\x0b\x64\x65precation\x18\x07 \x01(\x0b\x32\x1c.atrium.model.v1.Deprecation\x12\r\n\x05route\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08*\xb8\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x17\n\x13\x46INISH_REASON_OTHER\x10\x04\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,24 +73,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMPT'].fields_by_name['label']._serialized_options = b'\272H\004r\002\0302'
   _globals['_PROMPT'].fields_by_name['user_key']._loaded_options = None
   _globals['_PROMPT'].fields_by_name['user_key']._serialized_options = b'\272H\005r\003\030\377\001'
-  _globals['_FINISHREASON']._serialized_start=1721
-  _globals['_FINISHREASON']._serialized_end=1905
-  _globals['_TOOLCALL']._serialized_start=106
-  _globals['_TOOLCALL']._serialized_end=195
-  _globals['_TOOL']._serialized_start=198
-  _globals['_TOOL']._serialized_end=389
-  _globals['_TOOLCHOICE']._serialized_start=392
-  _globals['_TOOLCHOICE']._serialized_end=549
-  _globals['_TOOLCHOICE_MODE']._serialized_start=487
-  _globals['_TOOLCHOICE_MODE']._serialized_end=549
-  _globals['_RESPONSEFORMAT']._serialized_start=552
-  _globals['_RESPONSEFORMAT']._serialized_end=746
-  _globals['_CHATMESSAGE']._serialized_start=749
-  _globals['_CHATMESSAGE']._serialized_end=1374
-  _globals['_CHATMESSAGE_ROLE']._serialized_start=943
-  _globals['_CHATMESSAGE_ROLE']._serialized_end=1038
-  _globals['_USAGE']._serialized_start=1377
-  _globals['_USAGE']._serialized_end=1541
-  _globals['_PROMPT']._serialized_start=1544
-  _globals['_PROMPT']._serialized_end=1718
+  _globals['_CHATREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_CHATREQUEST'].fields_by_name['messages']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['messages']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_CHATREQUEST'].fields_by_name['temperature']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['temperature']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\000\000@)\000\000\000\000\000\000\000\000@\001'
+  _globals['_CHATREQUEST'].fields_by_name['max_tokens']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_CHATREQUEST'].fields_by_name['stop']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['stop']._serialized_options = b'\272H\016\222\001\013\020\004\"\007r\005\020\001\030\200\002'
+  _globals['_CHATREQUEST'].fields_by_name['tools']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\200\001'
+  _globals['_CHATREQUEST'].fields_by_name['cache_ttl']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['cache_ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\232\236\0012\002\010\001'
+  _globals['_CHATREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CHATREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CHATREQUEST']._loaded_options = None
+  _globals['_CHATREQUEST']._serialized_options = b'\272Hf\032d\n\021messages.required\022!at least one message, or a prompt\032,this.messages.size() > 0 || has(this.prompt)'
+  _globals['_FINISHREASON']._serialized_start=2784
+  _globals['_FINISHREASON']._serialized_end=2968
+  _globals['_TOOLCALL']._serialized_start=167
+  _globals['_TOOLCALL']._serialized_end=256
+  _globals['_TOOL']._serialized_start=259
+  _globals['_TOOL']._serialized_end=450
+  _globals['_TOOLCHOICE']._serialized_start=453
+  _globals['_TOOLCHOICE']._serialized_end=610
+  _globals['_TOOLCHOICE_MODE']._serialized_start=548
+  _globals['_TOOLCHOICE_MODE']._serialized_end=610
+  _globals['_RESPONSEFORMAT']._serialized_start=613
+  _globals['_RESPONSEFORMAT']._serialized_end=807
+  _globals['_CHATMESSAGE']._serialized_start=810
+  _globals['_CHATMESSAGE']._serialized_end=1435
+  _globals['_CHATMESSAGE_ROLE']._serialized_start=1004
+  _globals['_CHATMESSAGE_ROLE']._serialized_end=1099
+  _globals['_USAGE']._serialized_start=1438
+  _globals['_USAGE']._serialized_end=1602
+  _globals['_PROMPT']._serialized_start=1605
+  _globals['_PROMPT']._serialized_end=1779
+  _globals['_CHATREQUEST']._serialized_start=1782
+  _globals['_CHATREQUEST']._serialized_end=2462
+  _globals['_CHATRESPONSE']._serialized_start=2465
+  _globals['_CHATRESPONSE']._serialized_end=2781
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n\nModelPrice\x12\x46\n\x11input_cost_per_1k\x18\x01 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12G\n\x12output_cost_per_1k\x18\x02 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12R\n\x18\x63\x61\x63hed_input_cost_per_1k\x18\x03 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x00\x88\x01\x01\x42\x1b\n\x19_cached_input_cost_per_1k\"\xb6\x07\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12)\n\x04type\x18\x06 \x01(\x0e\x32\x1b.atrium.model.v1.Model.Type\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.atrium.model.v1.Model.State\x12\x18\n\x0b\x64\x65scription\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x17\n\ndimensions\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x0b \x01(\x08\x12!\n\x19supports_function_calling\x18\x0c \x01(\x08\x12\x15\n\x08\x62\x61se_url\x18\r \x01(\tH\x03\x88\x01\x01\x12*\n\x05price\x18\x0e \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x32\n\x0e\x64\x65precate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0breplacement\x18\x11 \x01(\tH\x04\x88\x01\x01\x12\x1a\n\rupstream_name\x18\x12 \x01(\tH\x05\x88\x01\x01\"f\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x02\x12\x13\n\x0fPROVIDER_CUSTOM\x10\x03\"?\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_CHAT\x10\x01\x12\x12\n\x0eTYPE_EMBEDDING\x10\x02\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x12\n\x0eSTATE_DISABLED\x10\x03\x42\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x0e\n\x0c_replacementB\x10\n\x0e_upstream_name\"F\n\x0b\x44\x65precation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0breplacement\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_replacementb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61trium/model/v1/model.proto\x12\x0f\x61trium.model.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n\nModelPrice\x12\x46\n\x11input_cost_per_1k\x18\x01 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12G\n\x12output_cost_per_1k\x18\x02 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$\x12R\n\x18\x63\x61\x63hed_input_cost_per_1k\x18\x03 \x01(\tB+\xbaH(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$H\x00\x88\x01\x01\x42\x1b\n\x19_cached_input_cost_per_1k\"\xb6\x07\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x31\n\x08provider\x18\x05 \x01(\x0e\x32\x1f.atrium.model.v1.Model.Provider\x12)\n\x04type\x18\x06 \x01(\x0e\x32\x1b.atrium.model.v1.Model.Type\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.atrium.model.v1.Model.State\x12\x18\n\x0b\x64\x65scription\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x17\n\ndimensions\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x0b \x01(\x08\x12!\n\x19supports_function_calling\x18\x0c \x01(\x08\x12\x15\n\x08\x62\x61se_url\x18\r \x01(\tH\x03\x88\x01\x01\x12*\n\x05price\x18\x0e \x01(\x0b\x32\x1b.atrium.model.v1.ModelPrice\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x32\n\x0e\x64\x65precate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0breplacement\x18\x11 \x01(\tH\x04\x88\x01\x01\x12\x1a\n\rupstream_name\x18\x12 \x01(\tH\x05\x88\x01\x01\"f\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x02\x12\x13\n\x0fPROVIDER_CUSTOM\x10\x03\"?\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_CHAT\x10\x01\x12\x12\n\x0eTYPE_EMBEDDING\x10\x02\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x12\n\x0eSTATE_DISABLED\x10\x03\x42\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x0e\n\x0c_replacementB\x10\n\x0e_upstream_name\"F\n\x0b\x44\x65precation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0breplacement\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_replacement\"\xf6\x01\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12;\n\x08provider\x18\x03 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\x04type\x18\x04 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x12ListModelsResponse\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.atrium.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x0fGetModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"9\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xe8\x06\n\x12\x43reateModelRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$\x12=\n\x08provider\x18\x02 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04type\x18\x03 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12#\n\ndimensions\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x1f(\x01H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x07 \x01(\x08\x12!\n\x19supports_function_calling\x18\x08 \x01(\x08\x12.\n\x08\x62\x61se_url\x18\t \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12\x32\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x45\n\rupstream_name\x18\x0c \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x04\x88\x01\x01:\xdc\x01\xbaH\xd8\x01\x1ax\n\x19\x64imensions.embedding_only\x12\x31\x64imensions is for embedding models, which need it\x1a(has(this.dimensions) == (this.type == 2)\x1a\\\n\x0f\x62\x61se_url.custom\x12\x1f\x61 custom model needs a base_url\x1a(has(this.base_url) || this.provider != 3B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x10\n\x0e_upstream_name\"<\n\x13\x43reateModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xe8\t\n\x12UpdateModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\xbf\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8d\x01\xbaH\x89\x01\xe2\x01\x85\x01\x12\x0b\x64\x65scription\x12\nmax_tokens\x12\x19supports_function_calling\x12\x08\x62\x61se_url\x12\x05state\x12\x0e\x64\x65precate_time\x12\x0breplacement\x12\rupstream_name\x12\x12supports_streaming\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12&\n\x19supports_function_calling\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12.\n\x08\x62\x61se_url\x18\x07 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12<\n\x05state\x18\x08 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x04\x88\x01\x01\x12\x32\n\x0e\x64\x65precate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0breplacement\x18\n \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12\x45\n\rupstream_name\x18\x0b \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x06\x88\x01\x01\x12\x1f\n\x12supports_streaming\x18\x0c \x01(\x08H\x07\x88\x01\x01:\xb6\x03\xbaH\xb2\x03\x1a\x96\x01\n\x1bsupports_streaming.required\x12$supports_streaming cannot be cleared\x1aQhas(this.supports_streaming) || !(\'supports_streaming\' in this.update_mask.paths)\x1a\xb2\x01\n\"supports_function_calling.required\x12+supports_function_calling cannot be cleared\x1a_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\x1c\n\x1a_supports_function_callingB\x0b\n\t_base_urlB\x08\n\x06_stateB\x0e\n\x0c_replacementB\x10\n\x0e_upstream_nameB\x15\n\x13_supports_streaming\"<\n\x13UpdateModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xbd\x01\n\x14SetModelPriceRequest\x12\x1a\n\x08model_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x32\n\x05price\x18\x02 \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x0fidempotency_key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\">\n\x15SetModelPriceResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +40,96 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELPRICE'].fields_by_name['output_cost_per_1k']._serialized_options = b'\272H(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$'
   _globals['_MODELPRICE'].fields_by_name['cached_input_cost_per_1k']._loaded_options = None
   _globals['_MODELPRICE'].fields_by_name['cached_input_cost_per_1k']._serialized_options = b'\272H(r&2$^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?$'
-  _globals['_MODELPRICE']._serialized_start=111
-  _globals['_MODELPRICE']._serialized_end=381
-  _globals['_MODEL']._serialized_start=384
-  _globals['_MODEL']._serialized_end=1334
-  _globals['_MODEL_PROVIDER']._serialized_start=982
-  _globals['_MODEL_PROVIDER']._serialized_end=1084
-  _globals['_MODEL_TYPE']._serialized_start=1086
-  _globals['_MODEL_TYPE']._serialized_end=1149
-  _globals['_MODEL_STATE']._serialized_start=1151
-  _globals['_MODEL_STATE']._serialized_end=1241
-  _globals['_DEPRECATION']._serialized_start=1336
-  _globals['_DEPRECATION']._serialized_end=1406
+  _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['type']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['type']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETMODELREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETMODELREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['name']._serialized_options = b'\272H%r#\030d2\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['type']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['max_tokens']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['dimensions']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['dimensions']._serialized_options = b'\272H\007\032\005\030\240\037(\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['base_url']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['price']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['price']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
+  _globals['_CREATEMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
+  _globals['_CREATEMODELREQUEST']._loaded_options = None
+  _globals['_CREATEMODELREQUEST']._serialized_options = b'\272H\330\001\032x\n\031dimensions.embedding_only\0221dimensions is for embedding models, which need it\032(has(this.dimensions) == (this.type == 2)\032\\\n\017base_url.custom\022\037a custom model needs a base_url\032(has(this.base_url) || this.provider != 3'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\211\001\342\001\205\001\022\013description\022\nmax_tokens\022\031supports_function_calling\022\010base_url\022\005state\022\016deprecate_time\022\013replacement\022\rupstream_name\022\022supports_streaming'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['max_tokens']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['base_url']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['state']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['replacement']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['replacement']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
+  _globals['_UPDATEMODELREQUEST']._loaded_options = None
+  _globals['_UPDATEMODELREQUEST']._serialized_options = b'\272H\262\003\032\226\001\n\033supports_streaming.required\022$supports_streaming cannot be cleared\032Qhas(this.supports_streaming) || !(\'supports_streaming\' in this.update_mask.paths)\032\262\001\n\"supports_function_calling.required\022+supports_function_calling cannot be cleared\032_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\032b\n\016state.required\022\027state cannot be cleared\0327has(this.state) || !(\'state\' in this.update_mask.paths)'
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['model_id']._loaded_options = None
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['model_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['price']._loaded_options = None
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['price']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_SETMODELPRICEREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_MODELPRICE']._serialized_start=145
+  _globals['_MODELPRICE']._serialized_end=415
+  _globals['_MODEL']._serialized_start=418
+  _globals['_MODEL']._serialized_end=1368
+  _globals['_MODEL_PROVIDER']._serialized_start=1016
+  _globals['_MODEL_PROVIDER']._serialized_end=1118
+  _globals['_MODEL_TYPE']._serialized_start=1120
+  _globals['_MODEL_TYPE']._serialized_end=1183
+  _globals['_MODEL_STATE']._serialized_start=1185
+  _globals['_MODEL_STATE']._serialized_end=1275
+  _globals['_DEPRECATION']._serialized_start=1370
+  _globals['_DEPRECATION']._serialized_end=1440
+  _globals['_LISTMODELSREQUEST']._serialized_start=1443
+  _globals['_LISTMODELSREQUEST']._serialized_end=1689
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1691
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1776
+  _globals['_GETMODELREQUEST']._serialized_start=1778
+  _globals['_GETMODELREQUEST']._serialized_end=1817
+  _globals['_GETMODELRESPONSE']._serialized_start=1819
+  _globals['_GETMODELRESPONSE']._serialized_end=1876
+  _globals['_CREATEMODELREQUEST']._serialized_start=1879
+  _globals['_CREATEMODELREQUEST']._serialized_end=2751
+  _globals['_CREATEMODELRESPONSE']._serialized_start=2753
+  _globals['_CREATEMODELRESPONSE']._serialized_end=2813
+  _globals['_UPDATEMODELREQUEST']._serialized_start=2816
+  _globals['_UPDATEMODELREQUEST']._serialized_end=4072
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=4074
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=4134
+  _globals['_SETMODELPRICEREQUEST']._serialized_start=4137
+  _globals['_SETMODELPRICEREQUEST']._serialized_end=4326
+  _globals['_SETMODELPRICERESPONSE']._serialized_start=4328
+  _globals['_SETMODELPRICERESPONSE']._serialized_end=4390
 # @@protoc_insertion_point(module_scope)

@@ -22,156 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from atrium.errors.v1 import error_reason_pb2 as atrium_dot_errors_dot_v1_dot_error__reason__pb2
 from atrium.model.v1 import call_log_pb2 as atrium_dot_model_dot_v1_dot_call__log__pb2
 from atrium.model.v1 import chat_pb2 as atrium_dot_model_dot_v1_dot_chat__pb2
 from atrium.model.v1 import credential_pb2 as atrium_dot_model_dot_v1_dot_credential__pb2
+from atrium.model.v1 import embedding_pb2 as atrium_dot_model_dot_v1_dot_embedding__pb2
 from atrium.model.v1 import model_pb2 as atrium_dot_model_dot_v1_dot_model__pb2
 from atrium.model.v1 import route_pb2 as atrium_dot_model_dot_v1_dot_route__pb2
+from atrium.model.v1 import stream_pb2 as atrium_dot_model_dot_v1_dot_stream__pb2
 from atrium.model.v1 import tenant_model_pb2 as atrium_dot_model_dot_v1_dot_tenant__model__pb2
 from atrium.model.v1 import usage_pb2 as atrium_dot_model_dot_v1_dot_usage__pb2
 from atrium.options.v1 import options_pb2 as atrium_dot_options_dot_v1_dot_options__pb2
-from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
-from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/model/v1/model_service.proto\x12\x0f\x61trium.model.v1\x1a#atrium/errors/v1/error_reason.proto\x1a\x1e\x61trium/model/v1/call_log.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a atrium/model/v1/credential.proto\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x61trium/model/v1/route.proto\x1a\"atrium/model/v1/tenant_model.proto\x1a\x1b\x61trium/model/v1/usage.proto\x1a\x1f\x61trium/options/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12;\n\x08provider\x18\x03 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\x04type\x18\x04 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\x05state\x18\x05 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x12ListModelsResponse\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.atrium.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x0fGetModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"9\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xe8\x06\n\x12\x43reateModelRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x18\x64\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$\x12=\n\x08provider\x18\x02 \x01(\x0e\x32\x1f.atrium.model.v1.Model.ProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04type\x18\x03 \x01(\x0e\x32\x1b.atrium.model.v1.Model.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12#\n\ndimensions\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x1f(\x01H\x02\x88\x01\x01\x12\x1a\n\x12supports_streaming\x18\x07 \x01(\x08\x12!\n\x19supports_function_calling\x18\x08 \x01(\x08\x12.\n\x08\x62\x61se_url\x18\t \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12\x32\n\x05price\x18\n \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x0fidempotency_key\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x45\n\rupstream_name\x18\x0c \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x04\x88\x01\x01:\xdc\x01\xbaH\xd8\x01\x1ax\n\x19\x64imensions.embedding_only\x12\x31\x64imensions is for embedding models, which need it\x1a(has(this.dimensions) == (this.type == 2)\x1a\\\n\x0f\x62\x61se_url.custom\x12\x1f\x61 custom model needs a base_url\x1a(has(this.base_url) || this.provider != 3B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\r\n\x0b_dimensionsB\x0b\n\t_base_urlB\x10\n\x0e_upstream_name\"<\n\x13\x43reateModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xe8\t\n\x12UpdateModelRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\xbf\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8d\x01\xbaH\x89\x01\xe2\x01\x85\x01\x12\x0b\x64\x65scription\x12\nmax_tokens\x12\x12supports_streaming\x12\x19supports_function_calling\x12\x08\x62\x61se_url\x12\x05state\x12\x0e\x64\x65precate_time\x12\x0breplacement\x12\rupstream_name\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x0b\x64\x65scription\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12&\n\x19supports_function_calling\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12.\n\x08\x62\x61se_url\x18\x07 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x03\x88\x01\x01\x12<\n\x05state\x18\x08 \x01(\x0e\x32\x1c.atrium.model.v1.Model.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x04\x88\x01\x01\x12\x32\n\x0e\x64\x65precate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0breplacement\x18\n \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x05\x88\x01\x01\x12\x45\n\rupstream_name\x18\x0b \x01(\tB)\xbaH&r$\x18\xc8\x01\x32\x1f^[A-Za-z0-9][A-Za-z0-9._:/@-]*$H\x06\x88\x01\x01\x12\x1f\n\x12supports_streaming\x18\x0c \x01(\x08H\x07\x88\x01\x01:\xb6\x03\xbaH\xb2\x03\x1a\x96\x01\n\x1bsupports_streaming.required\x12$supports_streaming cannot be cleared\x1aQhas(this.supports_streaming) || !(\'supports_streaming\' in this.update_mask.paths)\x1a\xb2\x01\n\"supports_function_calling.required\x12+supports_function_calling cannot be cleared\x1a_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)B\x0e\n\x0c_descriptionB\r\n\x0b_max_tokensB\x1c\n\x1a_supports_function_callingB\x0b\n\t_base_urlB\x08\n\x06_stateB\x0e\n\x0c_replacementB\x10\n\x0e_upstream_nameB\x15\n\x13_supports_streaming\"<\n\x13UpdateModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xbd\x01\n\x14SetModelPriceRequest\x12\x1a\n\x08model_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x32\n\x05price\x18\x02 \x01(\x0b\x32\x1b.atrium.model.v1.ModelPriceB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x0fidempotency_key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\">\n\x15SetModelPriceResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.atrium.model.v1.Model\"\xa8\x05\n\x0b\x43hatRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\x08messages\x18\x02 \x03(\x0b\x32\x1c.atrium.model.v1.ChatMessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x33\n\x0btemperature\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x1f\n\x04stop\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07r\x05\x10\x01\x18\x80\x02\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12/\n\x05tools\x18\x07 \x03(\x0b\x32\x15.atrium.model.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x30\n\x0btool_choice\x18\x08 \x01(\x0b\x32\x1b.atrium.model.v1.ToolChoice\x12\x38\n\x0fresponse_format\x18\t \x01(\x0b\x32\x1f.atrium.model.v1.ResponseFormat\x12?\n\tcache_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x9a\x9e\x01\x32\x02\x08\x01\x12\'\n\x06prompt\x18\x0b \x01(\x0b\x32\x17.atrium.model.v1.Prompt\x12!\n\x0fidempotency_key\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:i\xbaHf\x1a\x64\n\x11messages.required\x12!at least one message, or a prompt\x1a,this.messages.size() > 0 || has(this.prompt)B\x0e\n\x0c_temperatureB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xbc\x02\n\x0c\x43hatResponse\x12-\n\x07message\x18\x01 \x01(\x0b\x32\x1c.atrium.model.v1.ChatMessage\x12\x34\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12%\n\x05usage\x18\x03 \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12\r\n\x05model\x18\x04 \x01(\t\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61ll_log_id\x18\x06 \x01(\t\x12\x31\n\x0b\x64\x65precation\x18\x07 \x01(\x0b\x32\x1c.atrium.model.v1.Deprecation\x12\r\n\x05route\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\"\x9a\x06\n\x11StreamChatRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\x08messages\x18\x02 \x03(\x0b\x32\x1c.atrium.model.v1.ChatMessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x33\n\x0btemperature\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x1f\n\x04stop\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07r\x05\x10\x01\x18\x80\x02\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x1b\n\x13\x63ontinue_on_failure\x18\x07 \x01(\x08\x12/\n\x05tools\x18\x08 \x03(\x0b\x32\x15.atrium.model.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x30\n\x0btool_choice\x18\t \x01(\x0b\x32\x1b.atrium.model.v1.ToolChoice\x12\x38\n\x0fresponse_format\x18\n \x01(\x0b\x32\x1f.atrium.model.v1.ResponseFormat\x12?\n\tcache_ttl\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x9a\x9e\x01\x32\x02\x08\x01\x12\x11\n\tresumable\x18\x0c \x01(\x08\x12\"\n\rgeneration_id\x18\r \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\tafter_seq\x18\x0e \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\'\n\x06prompt\x18\x0f \x01(\x0b\x32\x17.atrium.model.v1.Prompt:\x87\x01\xbaH\x83\x01\x1a\x80\x01\n\x11messages.required\x12!at least one message, or a prompt\x1aHthis.messages.size() > 0 || has(this.prompt) || this.generation_id != \'\'B\x0e\n\x0c_temperatureB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xf9\x08\n\x12StreamChatResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12>\n\x07started\x18\x02 \x01(\x0b\x32+.atrium.model.v1.StreamChatResponse.StartedH\x00\x12:\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32).atrium.model.v1.StreamChatResponse.DeltaH\x00\x12\x42\n\theartbeat\x18\x04 \x01(\x0b\x32-.atrium.model.v1.StreamChatResponse.HeartbeatH\x00\x12\'\n\x05usage\x18\x05 \x01(\x0b\x32\x16.atrium.model.v1.UsageH\x00\x12\x42\n\tcompleted\x18\x06 \x01(\x0b\x32-.atrium.model.v1.StreamChatResponse.CompletedH\x00\x12<\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32*.atrium.model.v1.StreamChatResponse.FailedH\x00\x12@\n\x08switched\x18\x08 \x01(\x0b\x32,.atrium.model.v1.StreamChatResponse.SwitchedH\x00\x1a\x96\x01\n\x07Started\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ll_log_id\x18\x02 \x01(\t\x12\r\n\x05route\x18\x03 \x01(\t\x12\x31\n\x0b\x64\x65precation\x18\x04 \x01(\x0b\x32\x1c.atrium.model.v1.Deprecation\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08\x12\x15\n\rgeneration_id\x18\x06 \x01(\t\x1a]\n\x08Switched\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ll_log_id\x18\x02 \x01(\t\x12-\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x1a\\\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x45\n\ntool_calls\x18\x02 \x03(\x0b\x32\x31.atrium.model.v1.StreamChatResponse.ToolCallDelta\x1aK\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\x1a\x0b\n\tHeartbeat\x1a\xa5\x01\n\tCompleted\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.atrium.model.v1.FinishReason\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x1aH\n\x06\x46\x61iled\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\tB\x07\n\x05\x65vent\":\n\x17\x43\x61ncelGenerationRequest\x12\x1f\n\rgeneration_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x1a\n\x18\x43\x61ncelGenerationResponse\"\xb1\x01\n\x0c\x45mbedRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12%\n\x06inputs\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x80\x10\"\x08r\x06\x10\x01(\x80\x80\x04\x12?\n\tcache_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x9a\x9e\x01\x32\x02\x08\x01\x12!\n\x0fidempotency_key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\xc9\x02\n\rEmbedResponse\x12<\n\nembeddings\x18\x01 \x03(\x0b\x32(.atrium.model.v1.EmbedResponse.Embedding\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.atrium.model.v1.Usage\x12\r\n\x05model\x18\x03 \x01(\t\x12*\n\x07latency\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61ll_log_id\x18\x05 \x01(\t\x12\x31\n\x0b\x64\x65precation\x18\x06 \x01(\x0b\x32\x1c.atrium.model.v1.Deprecation\x1aP\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x33\n\x0c\x65rror_reason\x18\x02 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\")\n\x11GetCallLogRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x9e\x01\n\x12GetCallLogResponse\x12*\n\x08\x63\x61ll_log\x18\x01 \x01(\x0b\x32\x18.atrium.model.v1.CallLog\x12.\n\x08messages\x18\x02 \x03(\x0b\x32\x1c.atrium.model.v1.ChatMessage\x12,\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1c.atrium.model.v1.ChatMessage\"\xa7\x03\n\x13ListCallLogsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\x07user_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x08model_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12*\n\x08trace_id\x18\x05 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{32}$\xd8\x01\x01\x12\x39\n\x06status\x18\x06 \x01(\x0e\x32\x1f.atrium.model.v1.CallLog.StatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12H\n\x11\x63reate_time_until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x1f\n\napi_key_id\x18\t \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\\\n\x14ListCallLogsResponse\x12+\n\tcall_logs\x18\x01 \x03(\x0b\x32\x18.atrium.model.v1.CallLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa3\x1c\n\x0cModelService\x12h\n\nListModels\x12\".atrium.model.v1.ListModelsRequest\x1a#.atrium.model.v1.ListModelsResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12\x62\n\x08GetModel\x12 .atrium.model.v1.GetModelRequest\x1a!.atrium.model.v1.GetModelResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12o\n\x0b\x43reateModel\x12#.atrium.model.v1.CreateModelRequest\x1a$.atrium.model.v1.CreateModelResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12o\n\x0bUpdateModel\x12#.atrium.model.v1.UpdateModelRequest\x1a$.atrium.model.v1.UpdateModelResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12u\n\rSetModelPrice\x12%.atrium.model.v1.SetModelPriceRequest\x1a&.atrium.model.v1.SetModelPriceResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12_\n\x04\x43hat\x12\x1c.atrium.model.v1.ChatRequest\x1a\x1d.atrium.model.v1.ChatResponse\"\x1a\xc2\xf3\x18\x16\n\x0emodels:execute*\x02\x08x@\x01\x12r\n\nStreamChat\x12\".atrium.model.v1.StreamChatRequest\x1a#.atrium.model.v1.StreamChatResponse\"\x19\xc2\xf3\x18\x15\n\x0emodels:execute*\x03\x08\xd8\x04\x30\x01\x12}\n\x10\x43\x61ncelGeneration\x12(.atrium.model.v1.CancelGenerationRequest\x1a).atrium.model.v1.CancelGenerationResponse\"\x14\xc2\xf3\x18\x10\n\x0emodels:execute\x12\x62\n\x05\x45mbed\x12\x1d.atrium.model.v1.EmbedRequest\x1a\x1e.atrium.model.v1.EmbedResponse\"\x1a\xc2\xf3\x18\x16\n\x0emodels:execute*\x02\x08<@\x01\x12k\n\nGetCallLog\x12\".atrium.model.v1.GetCallLogRequest\x1a#.atrium.model.v1.GetCallLogResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:read\x12q\n\x0cListCallLogs\x12$.atrium.model.v1.ListCallLogsRequest\x1a%.atrium.model.v1.ListCallLogsResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:read\x12\x92\x01\n\x10\x43reateCredential\x12(.atrium.model.v1.CreateCredentialRequest\x1a).atrium.model.v1.CreateCredentialResponse\")\xc2\xf3\x18%\n\x12\x63redentials:manage:\x0fown_credentials\x12~\n\x0fListCredentials\x12\'.atrium.model.v1.ListCredentialsRequest\x1a(.atrium.model.v1.ListCredentialsResponse\"\x18\xc2\xf3\x18\x14\n\x12\x63redentials:manage\x12\x92\x01\n\x10RotateCredential\x12(.atrium.model.v1.RotateCredentialRequest\x1a).atrium.model.v1.RotateCredentialResponse\")\xc2\xf3\x18%\n\x12\x63redentials:manage:\x0fown_credentials\x12\x81\x01\n\x10\x44\x65leteCredential\x12(.atrium.model.v1.DeleteCredentialRequest\x1a).atrium.model.v1.DeleteCredentialResponse\"\x18\xc2\xf3\x18\x14\n\x12\x63redentials:manage\x12\x95\x01\n\x11\x43reateTenantModel\x12).atrium.model.v1.CreateTenantModelRequest\x1a*.atrium.model.v1.CreateTenantModelResponse\")\xc2\xf3\x18%\n\x14tenant_models:manage:\rcustom_models\x12t\n\x0eGetTenantModel\x12&.atrium.model.v1.GetTenantModelRequest\x1a\'.atrium.model.v1.GetTenantModelResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12z\n\x10ListTenantModels\x12(.atrium.model.v1.ListTenantModelsRequest\x1a).atrium.model.v1.ListTenantModelsResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12\x95\x01\n\x11UpdateTenantModel\x12).atrium.model.v1.UpdateTenantModelRequest\x1a*.atrium.model.v1.UpdateTenantModelResponse\")\xc2\xf3\x18%\n\x14tenant_models:manage:\rcustom_models\x12\x86\x01\n\x11\x44\x65leteTenantModel\x12).atrium.model.v1.DeleteTenantModelRequest\x1a*.atrium.model.v1.DeleteTenantModelResponse\"\x1a\xc2\xf3\x18\x16\n\x14tenant_models:manage\x12m\n\x0b\x43reateRoute\x12#.atrium.model.v1.CreateRouteRequest\x1a$.atrium.model.v1.CreateRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12\x62\n\x08GetRoute\x12 .atrium.model.v1.GetRouteRequest\x1a!.atrium.model.v1.GetRouteResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12h\n\nListRoutes\x12\".atrium.model.v1.ListRoutesRequest\x1a#.atrium.model.v1.ListRoutesResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12m\n\x0bUpdateRoute\x12#.atrium.model.v1.UpdateRouteRequest\x1a$.atrium.model.v1.UpdateRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12m\n\x0b\x44\x65leteRoute\x12#.atrium.model.v1.DeleteRouteRequest\x1a$.atrium.model.v1.DeleteRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12v\n\x0eSetModelLimits\x12&.atrium.model.v1.SetModelLimitsRequest\x1a\'.atrium.model.v1.SetModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12v\n\x0eGetModelLimits\x12&.atrium.model.v1.GetModelLimitsRequest\x1a\'.atrium.model.v1.GetModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12y\n\x0fListModelLimits\x12\'.atrium.model.v1.ListModelLimitsRequest\x1a(.atrium.model.v1.ListModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12\x7f\n\x11\x44\x65leteModelLimits\x12).atrium.model.v1.DeleteModelLimitsRequest\x1a*.atrium.model.v1.DeleteModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12t\n\rGetModelUsage\x12%.atrium.model.v1.GetModelUsageRequest\x1a&.atrium.model.v1.GetModelUsageResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/model/v1/model_service.proto\x12\x0f\x61trium.model.v1\x1a\x1e\x61trium/model/v1/call_log.proto\x1a\x1a\x61trium/model/v1/chat.proto\x1a atrium/model/v1/credential.proto\x1a\x1f\x61trium/model/v1/embedding.proto\x1a\x1b\x61trium/model/v1/model.proto\x1a\x1b\x61trium/model/v1/route.proto\x1a\x1c\x61trium/model/v1/stream.proto\x1a\"atrium/model/v1/tenant_model.proto\x1a\x1b\x61trium/model/v1/usage.proto\x1a\x1f\x61trium/options/v1/options.proto2\xa3\x1c\n\x0cModelService\x12h\n\nListModels\x12\".atrium.model.v1.ListModelsRequest\x1a#.atrium.model.v1.ListModelsResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12\x62\n\x08GetModel\x12 .atrium.model.v1.GetModelRequest\x1a!.atrium.model.v1.GetModelResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12o\n\x0b\x43reateModel\x12#.atrium.model.v1.CreateModelRequest\x1a$.atrium.model.v1.CreateModelResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12o\n\x0bUpdateModel\x12#.atrium.model.v1.UpdateModelRequest\x1a$.atrium.model.v1.UpdateModelResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12u\n\rSetModelPrice\x12%.atrium.model.v1.SetModelPriceRequest\x1a&.atrium.model.v1.SetModelPriceResponse\"\x15\xc2\xf3\x18\x11\n\rmodels:manage \x01\x12_\n\x04\x43hat\x12\x1c.atrium.model.v1.ChatRequest\x1a\x1d.atrium.model.v1.ChatResponse\"\x1a\xc2\xf3\x18\x16\n\x0emodels:execute*\x02\x08x@\x01\x12r\n\nStreamChat\x12\".atrium.model.v1.StreamChatRequest\x1a#.atrium.model.v1.StreamChatResponse\"\x19\xc2\xf3\x18\x15\n\x0emodels:execute*\x03\x08\xd8\x04\x30\x01\x12}\n\x10\x43\x61ncelGeneration\x12(.atrium.model.v1.CancelGenerationRequest\x1a).atrium.model.v1.CancelGenerationResponse\"\x14\xc2\xf3\x18\x10\n\x0emodels:execute\x12\x62\n\x05\x45mbed\x12\x1d.atrium.model.v1.EmbedRequest\x1a\x1e.atrium.model.v1.EmbedResponse\"\x1a\xc2\xf3\x18\x16\n\x0emodels:execute*\x02\x08<@\x01\x12k\n\nGetCallLog\x12\".atrium.model.v1.GetCallLogRequest\x1a#.atrium.model.v1.GetCallLogResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:read\x12q\n\x0cListCallLogs\x12$.atrium.model.v1.ListCallLogsRequest\x1a%.atrium.model.v1.ListCallLogsResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:read\x12\x92\x01\n\x10\x43reateCredential\x12(.atrium.model.v1.CreateCredentialRequest\x1a).atrium.model.v1.CreateCredentialResponse\")\xc2\xf3\x18%\n\x12\x63redentials:manage:\x0fown_credentials\x12~\n\x0fListCredentials\x12\'.atrium.model.v1.ListCredentialsRequest\x1a(.atrium.model.v1.ListCredentialsResponse\"\x18\xc2\xf3\x18\x14\n\x12\x63redentials:manage\x12\x92\x01\n\x10RotateCredential\x12(.atrium.model.v1.RotateCredentialRequest\x1a).atrium.model.v1.RotateCredentialResponse\")\xc2\xf3\x18%\n\x12\x63redentials:manage:\x0fown_credentials\x12\x81\x01\n\x10\x44\x65leteCredential\x12(.atrium.model.v1.DeleteCredentialRequest\x1a).atrium.model.v1.DeleteCredentialResponse\"\x18\xc2\xf3\x18\x14\n\x12\x63redentials:manage\x12\x95\x01\n\x11\x43reateTenantModel\x12).atrium.model.v1.CreateTenantModelRequest\x1a*.atrium.model.v1.CreateTenantModelResponse\")\xc2\xf3\x18%\n\x14tenant_models:manage:\rcustom_models\x12t\n\x0eGetTenantModel\x12&.atrium.model.v1.GetTenantModelRequest\x1a\'.atrium.model.v1.GetTenantModelResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12z\n\x10ListTenantModels\x12(.atrium.model.v1.ListTenantModelsRequest\x1a).atrium.model.v1.ListTenantModelsResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12\x95\x01\n\x11UpdateTenantModel\x12).atrium.model.v1.UpdateTenantModelRequest\x1a*.atrium.model.v1.UpdateTenantModelResponse\")\xc2\xf3\x18%\n\x14tenant_models:manage:\rcustom_models\x12\x86\x01\n\x11\x44\x65leteTenantModel\x12).atrium.model.v1.DeleteTenantModelRequest\x1a*.atrium.model.v1.DeleteTenantModelResponse\"\x1a\xc2\xf3\x18\x16\n\x14tenant_models:manage\x12m\n\x0b\x43reateRoute\x12#.atrium.model.v1.CreateRouteRequest\x1a$.atrium.model.v1.CreateRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12\x62\n\x08GetRoute\x12 .atrium.model.v1.GetRouteRequest\x1a!.atrium.model.v1.GetRouteResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12h\n\nListRoutes\x12\".atrium.model.v1.ListRoutesRequest\x1a#.atrium.model.v1.ListRoutesResponse\"\x11\xc2\xf3\x18\r\n\x0bmodels:read\x12m\n\x0bUpdateRoute\x12#.atrium.model.v1.UpdateRouteRequest\x1a$.atrium.model.v1.UpdateRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12m\n\x0b\x44\x65leteRoute\x12#.atrium.model.v1.DeleteRouteRequest\x1a$.atrium.model.v1.DeleteRouteResponse\"\x13\xc2\xf3\x18\x0f\n\rroutes:manage\x12v\n\x0eSetModelLimits\x12&.atrium.model.v1.SetModelLimitsRequest\x1a\'.atrium.model.v1.SetModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12v\n\x0eGetModelLimits\x12&.atrium.model.v1.GetModelLimitsRequest\x1a\'.atrium.model.v1.GetModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12y\n\x0fListModelLimits\x12\'.atrium.model.v1.ListModelLimitsRequest\x1a(.atrium.model.v1.ListModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12\x7f\n\x11\x44\x65leteModelLimits\x12).atrium.model.v1.DeleteModelLimitsRequest\x1a*.atrium.model.v1.DeleteModelLimitsResponse\"\x13\xc2\xf3\x18\x0f\n\rlimits:manage\x12t\n\rGetModelUsage\x12%.atrium.model.v1.GetModelUsageRequest\x1a&.atrium.model.v1.GetModelUsageResponse\"\x14\xc2\xf3\x18\x10\n\x0e\x63\x61ll_logs:readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.model.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTMODELSREQUEST'].fields_by_name['type']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['type']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTMODELSREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_GETMODELREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETMODELREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['name']._serialized_options = b'\272H%r#\030d2\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['provider']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['type']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['max_tokens']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['dimensions']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['dimensions']._serialized_options = b'\272H\007\032\005\030\240\037(\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['base_url']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['price']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['price']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_CREATEMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
-  _globals['_CREATEMODELREQUEST']._loaded_options = None
-  _globals['_CREATEMODELREQUEST']._serialized_options = b'\272H\330\001\032x\n\031dimensions.embedding_only\0221dimensions is for embedding models, which need it\032(has(this.dimensions) == (this.type == 2)\032\\\n\017base_url.custom\022\037a custom model needs a base_url\032(has(this.base_url) || this.provider != 3'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\211\001\342\001\205\001\022\013description\022\nmax_tokens\022\022supports_streaming\022\031supports_function_calling\022\010base_url\022\005state\022\016deprecate_time\022\013replacement\022\rupstream_name'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['description']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['max_tokens']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['base_url']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['base_url']._serialized_options = b'\272H\024r\022\030\200\0202\n^https?://\210\001\001'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['state']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['replacement']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['replacement']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['upstream_name']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST'].fields_by_name['upstream_name']._serialized_options = b'\272H&r$\030\310\0012\037^[A-Za-z0-9][A-Za-z0-9._:/@-]*$'
-  _globals['_UPDATEMODELREQUEST']._loaded_options = None
-  _globals['_UPDATEMODELREQUEST']._serialized_options = b'\272H\262\003\032\226\001\n\033supports_streaming.required\022$supports_streaming cannot be cleared\032Qhas(this.supports_streaming) || !(\'supports_streaming\' in this.update_mask.paths)\032\262\001\n\"supports_function_calling.required\022+supports_function_calling cannot be cleared\032_has(this.supports_function_calling) || !(\'supports_function_calling\' in this.update_mask.paths)\032b\n\016state.required\022\027state cannot be cleared\0327has(this.state) || !(\'state\' in this.update_mask.paths)'
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['model_id']._loaded_options = None
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['model_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['price']._loaded_options = None
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['price']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_SETMODELPRICEREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_CHATREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030d'
-  _globals['_CHATREQUEST'].fields_by_name['messages']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['messages']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_CHATREQUEST'].fields_by_name['temperature']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['temperature']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\000\000@)\000\000\000\000\000\000\000\000@\001'
-  _globals['_CHATREQUEST'].fields_by_name['max_tokens']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
-  _globals['_CHATREQUEST'].fields_by_name['stop']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['stop']._serialized_options = b'\272H\016\222\001\013\020\004\"\007r\005\020\001\030\200\002'
-  _globals['_CHATREQUEST'].fields_by_name['tools']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\200\001'
-  _globals['_CHATREQUEST'].fields_by_name['cache_ttl']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['cache_ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\232\236\0012\002\010\001'
-  _globals['_CHATREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CHATREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_CHATREQUEST']._loaded_options = None
-  _globals['_CHATREQUEST']._serialized_options = b'\272Hf\032d\n\021messages.required\022!at least one message, or a prompt\032,this.messages.size() > 0 || has(this.prompt)'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030d'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['messages']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['messages']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['temperature']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['temperature']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\000\000@)\000\000\000\000\000\000\000\000@\001'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['max_tokens']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['stop']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['stop']._serialized_options = b'\272H\016\222\001\013\020\004\"\007r\005\020\001\030\200\002'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['tools']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\200\001'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['cache_ttl']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['cache_ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\232\236\0012\002\010\001'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['generation_id']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['generation_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_STREAMCHATREQUEST'].fields_by_name['after_seq']._loaded_options = None
-  _globals['_STREAMCHATREQUEST'].fields_by_name['after_seq']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_STREAMCHATREQUEST']._loaded_options = None
-  _globals['_STREAMCHATREQUEST']._serialized_options = b'\272H\203\001\032\200\001\n\021messages.required\022!at least one message, or a prompt\032Hthis.messages.size() > 0 || has(this.prompt) || this.generation_id != \'\''
-  _globals['_CANCELGENERATIONREQUEST'].fields_by_name['generation_id']._loaded_options = None
-  _globals['_CANCELGENERATIONREQUEST'].fields_by_name['generation_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_EMBEDREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_EMBEDREQUEST'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030d'
-  _globals['_EMBEDREQUEST'].fields_by_name['inputs']._loaded_options = None
-  _globals['_EMBEDREQUEST'].fields_by_name['inputs']._serialized_options = b'\272H\022\222\001\017\010\001\020\200\020\"\010r\006\020\001(\200\200\004'
-  _globals['_EMBEDREQUEST'].fields_by_name['cache_ttl']._loaded_options = None
-  _globals['_EMBEDREQUEST'].fields_by_name['cache_ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\232\236\0012\002\010\001'
-  _globals['_EMBEDREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_EMBEDREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_GETCALLLOGREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETCALLLOGREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['model_id']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['model_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['trace_id']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['trace_id']._serialized_options = b'\272H\025r\0202\016^[0-9a-f]{32}$\330\001\001'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['status']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_until']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['create_time_until']._serialized_options = b'\272H\016\262\001\013\"\007\010\377\202\321\377\257\0072\000'
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['api_key_id']._loaded_options = None
-  _globals['_LISTCALLLOGSREQUEST'].fields_by_name['api_key_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\302\363\030\r\n\013models:read'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
@@ -232,66 +101,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['DeleteModelLimits']._serialized_options = b'\302\363\030\017\n\rlimits:manage'
   _globals['_MODELSERVICE'].methods_by_name['GetModelUsage']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['GetModelUsage']._serialized_options = b'\302\363\030\020\n\016call_logs:read'
-  _globals['_LISTMODELSREQUEST']._serialized_start=472
-  _globals['_LISTMODELSREQUEST']._serialized_end=718
-  _globals['_LISTMODELSRESPONSE']._serialized_start=720
-  _globals['_LISTMODELSRESPONSE']._serialized_end=805
-  _globals['_GETMODELREQUEST']._serialized_start=807
-  _globals['_GETMODELREQUEST']._serialized_end=846
-  _globals['_GETMODELRESPONSE']._serialized_start=848
-  _globals['_GETMODELRESPONSE']._serialized_end=905
-  _globals['_CREATEMODELREQUEST']._serialized_start=908
-  _globals['_CREATEMODELREQUEST']._serialized_end=1780
-  _globals['_CREATEMODELRESPONSE']._serialized_start=1782
-  _globals['_CREATEMODELRESPONSE']._serialized_end=1842
-  _globals['_UPDATEMODELREQUEST']._serialized_start=1845
-  _globals['_UPDATEMODELREQUEST']._serialized_end=3101
-  _globals['_UPDATEMODELRESPONSE']._serialized_start=3103
-  _globals['_UPDATEMODELRESPONSE']._serialized_end=3163
-  _globals['_SETMODELPRICEREQUEST']._serialized_start=3166
-  _globals['_SETMODELPRICEREQUEST']._serialized_end=3355
-  _globals['_SETMODELPRICERESPONSE']._serialized_start=3357
-  _globals['_SETMODELPRICERESPONSE']._serialized_end=3419
-  _globals['_CHATREQUEST']._serialized_start=3422
-  _globals['_CHATREQUEST']._serialized_end=4102
-  _globals['_CHATRESPONSE']._serialized_start=4105
-  _globals['_CHATRESPONSE']._serialized_end=4421
-  _globals['_STREAMCHATREQUEST']._serialized_start=4424
-  _globals['_STREAMCHATREQUEST']._serialized_end=5218
-  _globals['_STREAMCHATRESPONSE']._serialized_start=5221
-  _globals['_STREAMCHATRESPONSE']._serialized_end=6366
-  _globals['_STREAMCHATRESPONSE_STARTED']._serialized_start=5686
-  _globals['_STREAMCHATRESPONSE_STARTED']._serialized_end=5836
-  _globals['_STREAMCHATRESPONSE_SWITCHED']._serialized_start=5838
-  _globals['_STREAMCHATRESPONSE_SWITCHED']._serialized_end=5931
-  _globals['_STREAMCHATRESPONSE_DELTA']._serialized_start=5933
-  _globals['_STREAMCHATRESPONSE_DELTA']._serialized_end=6025
-  _globals['_STREAMCHATRESPONSE_TOOLCALLDELTA']._serialized_start=6027
-  _globals['_STREAMCHATRESPONSE_TOOLCALLDELTA']._serialized_end=6102
-  _globals['_STREAMCHATRESPONSE_HEARTBEAT']._serialized_start=6104
-  _globals['_STREAMCHATRESPONSE_HEARTBEAT']._serialized_end=6115
-  _globals['_STREAMCHATRESPONSE_COMPLETED']._serialized_start=6118
-  _globals['_STREAMCHATRESPONSE_COMPLETED']._serialized_end=6283
-  _globals['_STREAMCHATRESPONSE_FAILED']._serialized_start=6285
-  _globals['_STREAMCHATRESPONSE_FAILED']._serialized_end=6357
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=6368
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=6426
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=6428
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=6454
-  _globals['_EMBEDREQUEST']._serialized_start=6457
-  _globals['_EMBEDREQUEST']._serialized_end=6634
-  _globals['_EMBEDRESPONSE']._serialized_start=6637
-  _globals['_EMBEDRESPONSE']._serialized_end=6966
-  _globals['_EMBEDRESPONSE_EMBEDDING']._serialized_start=6886
-  _globals['_EMBEDRESPONSE_EMBEDDING']._serialized_end=6966
-  _globals['_GETCALLLOGREQUEST']._serialized_start=6968
-  _globals['_GETCALLLOGREQUEST']._serialized_end=7009
-  _globals['_GETCALLLOGRESPONSE']._serialized_start=7012
-  _globals['_GETCALLLOGRESPONSE']._serialized_end=7170
-  _globals['_LISTCALLLOGSREQUEST']._serialized_start=7173
-  _globals['_LISTCALLLOGSREQUEST']._serialized_end=7596
-  _globals['_LISTCALLLOGSRESPONSE']._serialized_start=7598
-  _globals['_LISTCALLLOGSRESPONSE']._serialized_end=7690
-  _globals['_MODELSERVICE']._serialized_start=7693
-  _globals['_MODELSERVICE']._serialized_end=11312
+  _globals['_MODELSERVICE']._serialized_start=370
+  _globals['_MODELSERVICE']._serialized_end=3989
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,13 @@
 import grpc
 import warnings
 
+from atrium.model.v1 import call_log_pb2 as atrium_dot_model_dot_v1_dot_call__log__pb2
+from atrium.model.v1 import chat_pb2 as atrium_dot_model_dot_v1_dot_chat__pb2
 from atrium.model.v1 import credential_pb2 as atrium_dot_model_dot_v1_dot_credential__pb2
-from atrium.model.v1 import model_service_pb2 as atrium_dot_model_dot_v1_dot_model__service__pb2
+from atrium.model.v1 import embedding_pb2 as atrium_dot_model_dot_v1_dot_embedding__pb2
+from atrium.model.v1 import model_pb2 as atrium_dot_model_dot_v1_dot_model__pb2
 from atrium.model.v1 import route_pb2 as atrium_dot_model_dot_v1_dot_route__pb2
+from atrium.model.v1 import stream_pb2 as atrium_dot_model_dot_v1_dot_stream__pb2
 from atrium.model.v1 import tenant_model_pb2 as atrium_dot_model_dot_v1_dot_tenant__model__pb2
 from atrium.model.v1 import usage_pb2 as atrium_dot_model_dot_v1_dot_usage__pb2
 
@@ -41,58 +45,58 @@ class ModelServiceStub:
         """
         self.ListModels = channel.unary_unary(
                 '/atrium.model.v1.ModelService/ListModels',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/atrium.model.v1.ModelService/GetModel',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_model__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.GetModelResponse.FromString,
                 _registered_method=True)
         self.CreateModel = channel.unary_unary(
                 '/atrium.model.v1.ModelService/CreateModel',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_model__pb2.CreateModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.CreateModelResponse.FromString,
                 _registered_method=True)
         self.UpdateModel = channel.unary_unary(
                 '/atrium.model.v1.ModelService/UpdateModel',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelResponse.FromString,
                 _registered_method=True)
         self.SetModelPrice = channel.unary_unary(
                 '/atrium.model.v1.ModelService/SetModelPrice',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceResponse.FromString,
                 _registered_method=True)
         self.Chat = channel.unary_unary(
                 '/atrium.model.v1.ModelService/Chat',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ChatRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ChatResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_chat__pb2.ChatRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_chat__pb2.ChatResponse.FromString,
                 _registered_method=True)
         self.StreamChat = channel.unary_stream(
                 '/atrium.model.v1.ModelService/StreamChat',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatResponse.FromString,
                 _registered_method=True)
         self.CancelGeneration = channel.unary_unary(
                 '/atrium.model.v1.ModelService/CancelGeneration',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationResponse.FromString,
                 _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/atrium.model.v1.ModelService/Embed',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
                 _registered_method=True)
         self.GetCallLog = channel.unary_unary(
                 '/atrium.model.v1.ModelService/GetCallLog',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogResponse.FromString,
                 _registered_method=True)
         self.ListCallLogs = channel.unary_unary(
                 '/atrium.model.v1.ModelService/ListCallLogs',
-                request_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.SerializeToString,
-                response_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.FromString,
+                request_serializer=atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsResponse.FromString,
                 _registered_method=True)
         self.CreateCredential = channel.unary_unary(
                 '/atrium.model.v1.ModelService/CreateCredential',
@@ -694,58 +698,58 @@ def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.ListModelsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__pb2.ListModelsResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.GetModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__pb2.GetModelResponse.SerializeToString,
             ),
             'CreateModel': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateModel,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.CreateModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__pb2.CreateModelResponse.SerializeToString,
             ),
             'UpdateModel': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateModel,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelResponse.SerializeToString,
             ),
             'SetModelPrice': grpc.unary_unary_rpc_method_handler(
                     servicer.SetModelPrice,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceResponse.SerializeToString,
             ),
             'Chat': grpc.unary_unary_rpc_method_handler(
                     servicer.Chat,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ChatRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ChatResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_chat__pb2.ChatRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_chat__pb2.ChatResponse.SerializeToString,
             ),
             'StreamChat': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamChat,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatResponse.SerializeToString,
             ),
             'CancelGeneration': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelGeneration,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationResponse.SerializeToString,
             ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedResponse.SerializeToString,
             ),
             'GetCallLog': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCallLog,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogResponse.SerializeToString,
             ),
             'ListCallLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCallLogs,
-                    request_deserializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.FromString,
-                    response_serializer=atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.SerializeToString,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsResponse.SerializeToString,
             ),
             'CreateCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCredential,
@@ -869,8 +873,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/ListModels',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ListModelsResponse.FromString,
+            atrium_dot_model_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -896,8 +900,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/GetModel',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
+            atrium_dot_model_dot_v1_dot_model__pb2.GetModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__pb2.GetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -923,8 +927,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/CreateModel',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.CreateModelResponse.FromString,
+            atrium_dot_model_dot_v1_dot_model__pb2.CreateModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__pb2.CreateModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -950,8 +954,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/UpdateModel',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.UpdateModelResponse.FromString,
+            atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__pb2.UpdateModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -977,8 +981,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/SetModelPrice',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.SetModelPriceResponse.FromString,
+            atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_model__pb2.SetModelPriceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1004,8 +1008,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/Chat',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ChatRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ChatResponse.FromString,
+            atrium_dot_model_dot_v1_dot_chat__pb2.ChatRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_chat__pb2.ChatResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1031,8 +1035,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/StreamChat',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.StreamChatResponse.FromString,
+            atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_stream__pb2.StreamChatResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1058,8 +1062,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/CancelGeneration',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.CancelGenerationResponse.FromString,
+            atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_stream__pb2.CancelGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1085,8 +1089,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/Embed',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
+            atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1112,8 +1116,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/GetCallLog',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.GetCallLogResponse.FromString,
+            atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_call__log__pb2.GetCallLogResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1139,8 +1143,8 @@ class ModelService:
             request,
             target,
             '/atrium.model.v1.ModelService/ListCallLogs',
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsRequest.SerializeToString,
-            atrium_dot_model_dot_v1_dot_model__service__pb2.ListCallLogsResponse.FromString,
+            atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_call__log__pb2.ListCallLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,
