@@ -235,7 +235,7 @@ async def test_server_processes_end_with_the_one_that_watches_them(pair: tuple[P
 _CLIENT = """
 import sys
 import grpc
-from atrium.model.v1 import chat_pb2, model_service_pb2 as model, model_service_pb2_grpc
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, stream_pb2
 
 port, token, name = sys.argv[1:]
 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
