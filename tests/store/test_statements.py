@@ -116,16 +116,17 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
 async def test_what_is_kept_of_answers_is_read_in_its_tenant_alone(
     times: int, scratch: Scratch, database: Database, person: UUID
 ) -> None:
+    key = generations.Key(PLATFORM_TENANT_ID, person, person)
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
         await caches.keep_answer(tx, b"question", {"text": "yes"}, 60)
-        await generations.create(tx, person, person, 60)
+        await generations.create(tx, key, person, b"asked", 60)
 
     async with Database.open(scratch.settings(pool_size=1)) as fresh:
         for _ in range(times):
             assert await caches.answer(fresh, PLATFORM_TENANT_ID, b"question", 60) == {"text": "yes"}
             assert await caches.answer(fresh, OTHER, b"question", 60) is None
-            assert await generations.state(fresh, PLATFORM_TENANT_ID, person) == (person, False, False)
-            assert await generations.state(fresh, OTHER, person) is None
+            assert await generations.state(fresh, key) == (person, b"asked", False, False)
+            assert await generations.state(fresh, key._replace(tenant_id=OTHER)) is None
 
 
 @pytest.mark.parametrize("times", [1, MANY])
