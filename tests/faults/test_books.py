@@ -96,10 +96,10 @@ async def test_a_call_that_ends_while_the_database_is_away_is_written_down_and_f
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        await _register(world, stub, "stub-slow-20", "stub-fast-3")
+        await _register(world, stub, "stub-slow-100", "stub-fast-3")
         ann = await world.tenant()
         await _one_at_once(world, ann)
-        stream = _stream(world, ann, "stub-slow-20")
+        stream = _stream(world, ann, "stub-slow-100")
         assert (await stream.read()).HasField("started")
 
         async with _cut(scratch):
@@ -111,7 +111,7 @@ async def test_a_call_that_ends_while_the_database_is_away_is_written_down_and_f
         await _until_answered(world, ann, "stub-fast-3")
     assert code is grpc.StatusCode.UNAVAILABLE
     rows = await admin.fetch("SELECT status, completion_tokens FROM model_call_logs ORDER BY id")
-    assert [tuple(row) for row in rows] == [("success", 20), ("success", 3)]
+    assert [tuple(row) for row in rows] == [("success", 100), ("success", 3)]
     assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
 
 

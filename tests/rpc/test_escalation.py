@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -126,3 +127,85 @@ async def test_a_tenants_own_role_of_that_name_makes_nobody_a_super_administrato
     refusal = await refused(world.identity.PurgeUser(purge, metadata=administrator.metadata))
 
     assert refusal.reason == "PLATFORM_ONLY"
+
+
+async def test_a_key_is_another_than_whose_it_is(world: World) -> None:
+    """With another address the code that sets a new password would come to whoever has the key."""
+    administrator = await world.tenant()
+    key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:manage"])
+    metadata = (("x-api-key", (await world.identity.CreateApiKey(key, metadata=administrator.metadata)).secret),)
+
+    calls = (
+        world.identity.UpdateUser(
+            user_pb2.UpdateUserRequest(id=administrator.id, email="other@example.com"), metadata=metadata
+        ),
+        world.identity.LockUser(user_pb2.LockUserRequest(id=administrator.id), metadata=metadata),
+        world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=administrator.id), metadata=metadata),
+    )
+
+    assert [(await refused(call)).reason for call in calls] == ["ESCALATION_REFUSED"] * len(calls)
+
+
+async def test_what_is_denied_for_a_time_or_deleted_with_a_role_is_held_nevertheless(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    clerk = await world.user(administrator, "users:manage")
+    denied, stripped = await world.user(administrator, "roles:manage"), await world.user(administrator)
+    denial = await world.role(administrator, "roles:manage", priority=1_000, allow=False)
+    await _assign(world, administrator, denied, denial)
+    lost = await world.role(administrator, "roles:manage")
+    await _assign(world, administrator, stripped, lost)
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=lost.id), metadata=administrator.metadata)
+
+    changes = [
+        user_pb2.UpdateUserRequest(id=person.id, email=f"{person.username}@other.example")
+        for person in (denied, stripped)
+    ]
+    refusals = [await refused(world.identity.UpdateUser(change, metadata=clerk.metadata)) for change in changes]
+
+    assert [refusal.reason for refusal in refusals] == ["ESCALATION_REFUSED"] * 2
+
+
+async def test_nobody_takes_with_a_denial_from_those_who_hold_more_whichever_way_it_comes_about(world: World) -> None:
+    administrator = await world.tenant()
+    clerk = await world.user(administrator, "roles:manage")
+    strong = await world.user(administrator, "roles:manage", "users:manage")
+    empty = await world.role(clerk)
+    await _assign(world, clerk, strong, empty)
+    low = await world.role(administrator, "roles:manage", allow=False)
+    await _assign(world, administrator, strong, low)
+    gone = await world.role(administrator, "roles:manage", allow=False)
+    await _assign(world, administrator, strong, gone)
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=gone.id), metadata=administrator.metadata)
+    deny = role_pb2.RolePermission(permission="roles:manage", effect=role_pb2.EFFECT_DENY)
+    denying = role_pb2.SetRolePermissionsRequest(role_id=empty.id, permissions=[deny])
+    raising = role_pb2.UpdateRoleRequest(id=low.id, priority=1_000)
+    restoring = role_pb2.RestoreRoleRequest(id=gone.id)
+
+    def calls(by: Person) -> list[Any]:
+        return [
+            world.identity.SetRolePermissions(denying, metadata=by.metadata),
+            world.identity.UpdateRole(raising, metadata=by.metadata),
+            world.identity.RestoreRole(restoring, metadata=by.metadata),
+        ]
+
+    assert [(await refused(call)).reason for call in calls(clerk)] == ["ESCALATION_REFUSED"] * 3
+    for call in calls(administrator):
+        await call
+
+
+async def test_two_who_change_each_other_do_not_wait_for_one_another(world: World) -> None:
+    founder = await world.tenant()
+    roles = await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=founder.metadata)
+    (administrators,) = [role for role in roles.roles if role.code == "admin"]
+    others = [await world.user(founder) for _ in range(2)]
+    for other in others:
+        await _assign(world, founder, other, administrators)
+
+    for _ in range(10):
+        role = await world.role(founder, "models:read", allow=False)
+        await asyncio.gather(_assign(world, founder, others[0], role), _assign(world, others[0], founder, role))
+
+
+async def _assign(world: World, by: Person, person: Person, role: Any) -> None:
+    request = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role.id)
+    await world.identity.AssignRole(request, metadata=by.metadata)

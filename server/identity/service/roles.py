@@ -27,6 +27,7 @@ from server.identity.service.standing import (
     administrators,
     hold,
     hold_all_of,
+    hold_all_of_holders,
     keep_administered,
 )
 from server.identity.service.values import entry_values, grant_values, role_values
@@ -89,10 +90,12 @@ class RoleService:
             check_etag(etag, old.revision, "role")
             # A higher priority can turn another role's denial into an allowance, so it counts as giving.
             # So does to give it to everybody who comes.
-            if values.get("priority", old.priority) != old.priority or (
-                values.get("is_default") and not old.is_default
-            ):
-                hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            priority = values.get("priority", old.priority)
+            if priority != old.priority or (values.get("is_default") and not old.is_default):
+                entries = (await role_store.entries(tx, [role_id]))[role_id]
+                hold(caller, entries)
+                if priority > old.priority and _denials(entries):
+                    await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)
             new = await role_store.change(tx, role_id, values) if values else old
             await keep_administered(tx, before)
@@ -118,7 +121,9 @@ class RoleService:
             check_etag(etag, role.revision, "role")
             old = (await role_store.entries(tx, [role_id]))[role_id]
             # Taking a denial away gives too.
-            hold(caller, [entry for entry in old if not entry.allow])
+            hold(caller, _denials(old))
+            if set(_denials(entries)) - set(old):
+                await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)
             await role_store.set_entries(tx, caller.tenant_id, role_id, entries)
             role = await role_store.revise(tx, role_id)
@@ -142,7 +147,7 @@ class RoleService:
                 raise RoleNotAssignable(role.code)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             hold(caller, entries)
-            if not all(entry.allow for entry in entries):  # which takes from the user, as a change of theirs does
+            if _denials(entries):  # which takes from the user, as a change of theirs does
                 await hold_all_of(tx, caller, user_id)
             before = await administrators(tx)
             old, new = await role_store.lock_grant(tx, user_id, role_id), RoleGrant(caller.member_id, expires_at)
@@ -181,7 +186,7 @@ class RoleService:
             check_etag(etag, old.revision, "role")
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             # A denial goes with it.
-            hold(caller, [entry for entry in entries if not entry.allow])
+            hold(caller, _denials(entries))
             before = await administrators(tx)
             new = await role_store.mark_deleted(tx, role_id, caller.user_id)
             await keep_administered(tx, before)
@@ -196,7 +201,10 @@ class RoleService:
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await self._require_deleted(tx, role_id)
-            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            entries = (await role_store.entries(tx, [role_id]))[role_id]
+            hold(caller, entries)
+            if _denials(entries):
+                await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)
             new = await role_store.restore(tx, role_id)
             await keep_administered(tx, before)
@@ -256,6 +264,10 @@ def _decision(permission: Permission, decided: Decided, held: frozenset[Permissi
     if grant is None or (grant.allow and held is not None and permission not in held):
         return Decision(permission, allowed=False, role_code=None)
     return Decision(permission, grant.allow, grant.role_code)
+
+
+def _denials(entries: Sequence[RoleEntry]) -> list[RoleEntry]:
+    return [entry for entry in entries if not entry.allow]
 
 
 def _mutable(role: Role) -> None:

@@ -230,7 +230,8 @@ class SessionService:
                 raise SessionNotFound(session_id)
             if not await user_store.is_there(tx, session.user_id):  # a deleted user's are hidden with them
                 raise SessionNotFound(session_id)
-            await hold_all_of(tx, caller, session.user_id)
+            if session.user_id != caller.user_id:
+                await hold_all_of(tx, caller, session.user_id)
             ended = await session_store.revoke(tx, session_id, "revoked")
             if ended is not None:
                 await session_store.tell_changed(tx, caller.tenant_id, session.user_id)

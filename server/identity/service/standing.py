@@ -41,9 +41,22 @@ def hold_what_new_users_get(caller: Principal, entries: Iterable[RoleEntry], *, 
 
 
 async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
-    """Raises EscalationRefused where the user holds what the caller does not: who changes another can become them."""
-    if user_id != caller.user_id:
-        _hold(caller.permissions, allowed(decide(await role_store.grants(tx, user_id))))
+    """Raises EscalationRefused where the user holds what the caller does not: who changes another can become them.
+
+    What they hold is what their roles may come to give: a denial can end, and a deleted role be restored. A key is
+    another than whose it is.
+    """
+    if user_id != _self(caller):
+        _hold(caller.permissions, await role_store.given(tx, user_id))
+
+
+async def hold_all_of_holders(tx: Tx, caller: Principal, role_id: UUID) -> None:
+    """The same of everybody who holds the role: a denial that it comes to have takes from them."""
+    _hold(caller.permissions, await role_store.given_to_holders(tx, role_id, _self(caller)))
+
+
+def _self(caller: Principal) -> UUID | None:
+    return None if caller.api_key_id is not None else caller.user_id
 
 
 def within_scope(caller: Principal, permission: Permission) -> None:

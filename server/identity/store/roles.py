@@ -59,7 +59,7 @@ _GET = {
     deleted: Statement(select(*_COLUMNS).where(_THIS, *among(roles.c.deleted_at, deleted)))
     for deleted in get_args(Deleted)
 }
-_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update(key_share=True))
 _DEFAULTS = Statement(select(*_COLUMNS).where(roles.c.is_default, _LIVE))
 _BY_CODE = Statement(select(*_COLUMNS).where(roles.c.code == bindparam("code"), _LIVE))
 _ENTRIES = Statement(
@@ -96,13 +96,18 @@ _HELD = Statement(
     .order_by(roles.c.code)
 )
 _NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
-_GRANTS = Statement(
-    select(_CODE, _ALLOWS, roles.c.code, roles.c.priority)
-    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
-    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
+# What roles may give those who hold them: deleted ones, which can be restored, and what a denial stands against now.
+_GIVEN = (
+    select(_CODE)
+    .join_from(user_roles, role_permissions, role_permissions.c.role_id == user_roles.c.role_id)
     .join(permissions, permissions.c.id == role_permissions.c.permission_id)
-    .where(user_roles.c.user_id == bindparam("user_id"), _NOT_EXPIRED, _LIVE)
+    .where(_ALLOWS, _NOT_EXPIRED)
+    .distinct()
 )
+_GIVEN_TO_USER = Statement(_GIVEN.where(user_roles.c.user_id == bindparam("user_id")))
+_holders = select(user_roles.c.user_id).where(user_roles.c.role_id == bindparam("role_id"), _NOT_EXPIRED)
+_not_this_one = user_roles.c.user_id.is_distinct_from(bindparam("but", type_=Uuid))
+_GIVEN_TO_HOLDERS = Statement(_GIVEN.where(user_roles.c.user_id.in_(_holders), _not_this_one))
 _STANDING = HotStatement(
     select(users.c.status, GRANTS.label("grants"), NEXT_EXPIRY.label("good_until")).where(
         users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None)
@@ -129,7 +134,9 @@ _DELETE = Statement(
 _RESTORE = Statement(update(roles).where(_THIS).values(deleted_at=None, deleted_by=None).returning(*_COLUMNS))
 _PURGE = Statement(delete(roles).where(_THIS))
 
-_HOLD_CODE = Statement(select(roles.c.id).where(roles.c.code == bindparam("code"), _LIVE).with_for_update())
+_HOLD_CODE = Statement(
+    select(roles.c.id).where(roles.c.code == bindparam("code"), _LIVE).with_for_update(key_share=True)
+)
 _held, _holding = roles.alias("held"), user_roles.alias("holding")
 # Who holds the role for good and can sign in, with every entry of every role of theirs. A service account cannot.
 _HOLDERS = Statement(
@@ -314,9 +321,18 @@ async def held(tx: Tx, user_id: UUID) -> list[str]:
     return [row["code"] for row in await tx.fetch(_HELD, user_id=user_id)]
 
 
-async def grants(tx: Tx, user_id: UUID) -> list[Grant]:
-    """Every entry of every role that the user holds now."""
-    return list(known(await tx.fetch(_GRANTS, user_id=user_id)))
+async def given(tx: Tx, user_id: UUID) -> set[Permission]:
+    """What the user's roles allow, or would if nothing denied it and none of them were deleted."""
+    return _implied(await tx.fetch(_GIVEN_TO_USER, user_id=user_id))
+
+
+async def given_to_holders(tx: Tx, role_id: UUID, but: UUID | None) -> set[Permission]:
+    """The same of everybody who holds the role, but this one."""
+    return _implied(await tx.fetch(_GIVEN_TO_HOLDERS, role_id=role_id, but=but))
+
+
+def _implied(rows: Iterable[Any]) -> set[Permission]:
+    return {implied for (code,) in rows if code in KNOWN for implied in Permission(code).implied}
 
 
 async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standing | None:

@@ -54,7 +54,9 @@ _GET = {
     deleted: HotStatement(select(*COLUMNS).where(THIS, *among(users.c.deleted_at, deleted)))
     for deleted in get_args(Deleted)
 }
-_LOCK = Statement(select(*COLUMNS).where(THIS).with_for_update())
+# Not against those who refer to the row: whoever changes another refers to themselves in the audit log, and two who
+# change each other would wait for one another.
+_LOCK = Statement(select(*COLUMNS).where(THIS).with_for_update(key_share=True))
 _LOGIN_KEY = func.lower(bindparam("login"))
 _SECRETS = (users.c.password_hash, users.c.token_epoch, users.c.login_attempts, users.c.locked_until)
 _FAMILIAR = exists().where(
@@ -70,7 +72,9 @@ _FIND = Statement(
     .limit(1)
 )
 _CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, _FAMILIAR.label("familiar")).where(THIS, LIVE))
-_LOCK_CANDIDATE = Statement(select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE).with_for_update())
+_LOCK_CANDIDATE = Statement(
+    select(*COLUMNS, *_SECRETS, false().label("familiar")).where(THIS, LIVE).with_for_update(key_share=True)
+)
 # Whether they are still who the password was checked for is asked again: the hash took its time.
 _STILL_CHECKED = (THIS, LIVE, users.c.status == "active", users.c.password_hash == bindparam("checked_hash"))
 _SIGNED_IN = Statement(

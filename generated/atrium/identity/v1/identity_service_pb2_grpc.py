@@ -432,7 +432,8 @@ class IdentityServiceServicer:
     def UpdateRole(self, request, context):
         """Changes what a role is called and how it weighs.
 
-        Permission: `roles:manage`.
+        Permission: `roles:manage`; to change the priority or make it a default one, every permission that the role speaks of,
+        and to raise the priority of one that denies any, all that others who have the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders, or as a default role all
@@ -461,7 +462,8 @@ class IdentityServiceServicer:
     def SetRolePermissions(self, request, context):
         """Replaces what a role says of permissions. It holds for the role's users at once.
 
-        Permission: `roles:manage`, and every permission that the role speaks of.
+        Permission: `roles:manage`, and every permission that the role speaks of; where it comes to deny one, all that others who
+        have the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role speaks of
@@ -480,7 +482,7 @@ class IdentityServiceServicer:
         """Gives a role to a user, or changes until when they have it.
 
         Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that the user
-        holds too.
+        holds too, now or once a denial has ended or a deleted role is restored.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold what is needed
@@ -624,7 +626,8 @@ class IdentityServiceServicer:
     def RestoreRole(self, request, context):
         """Brings a deleted role back; whoever held it holds it again.
 
-        Permission: `roles:manage`.
+        Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that others who have
+        the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or the role speaks of more than they hold (`ESCALATION_REFUSED`).
