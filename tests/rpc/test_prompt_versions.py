@@ -132,6 +132,7 @@ async def test_a_chat_prompt_is_rendered_turn_by_turn_with_its_settings(world: W
         ("{{ nobody }}", {}, "PROMPT_VARIABLES_INVALID", "text"),
         ("{% import 'os' as os %}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{{ 'x'|center(300000000) }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
+        ("{{ '\\x00' }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{% include 'nothing' %}", {}, "PROMPT_INCLUDE_UNKNOWN", "text"),
         ("{% include 'greeting' %}", {}, "PROMPT_INCLUDE_CYCLE", "text"),
     ],
