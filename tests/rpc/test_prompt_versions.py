@@ -202,6 +202,23 @@ async def test_a_cycle_that_comes_later_is_named(world: World) -> None:
     assert violation.description == "includes itself: one -> other"
 
 
+async def test_includes_go_no_deeper_than_can_be_rendered(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner, "part0")
+    await make_version(world, owner, template_id, "leaf")
+    for deep in range(1, 9):
+        template_id = await make_template(world, owner, f"part{deep}")
+        await make_version(world, owner, template_id, f"{{% include 'part0' %}} {{% include 'part{deep - 1}' %}}")
+    assert (await render(world, owner, template_id)).text == " ".join(["leaf"] * 9)
+
+    whole = await make_template(world, owner, "whole")
+    refusal = await refused(make_version(world, owner, whole, "{% include 'part0' %}{% include 'part8' %}"))
+
+    assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, "PROMPT_SYNTAX_INVALID", ["text"])
+    violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
+    assert violation.description == "includes more than 8 deep: part8"
+
+
 async def test_nothing_is_included_that_not_everyone_sees(world: World) -> None:
     owner = await world.tenant()
     secret = await make_template(world, owner, "secret", PERSONAL)

@@ -15,6 +15,7 @@ from server.kernel.errors import EtagMismatch, PermissionMissing
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
+from server.prompt.budget import MAX_INCLUDE_DEPTH
 from server.prompt.domain import (
     LATEST,
     MOST_BYTES,
@@ -171,26 +172,32 @@ class VersionService:
         await self._work.check(new.sources, new.variables)
 
     async def _check_includes(self, template: Template, new: NewVersion) -> Collection[str]:
-        """The names or ids of what it includes itself. Raises PromptIncludeUnknown, PromptIncludeCycle."""
+        """The names or ids of what it includes itself.
+
+        Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply.
+        """
         includes, _ = await includes_of(self._sight, self._work, template, new.sources, "")
         references = await self._work.references([*new.sources.values(), *includes.values()])
-        free: set[str] = set()
+        depths: dict[str, int] = {}
 
-        def check(chain: list[str], field: str) -> None:
-            """Raises where the chain comes back to itself, or to the template's newest version, which this will be."""
+        def depth(chain: list[str], field: str) -> int:
+            """Of the last of the chain: 1 where it includes nothing. Raises where the chain comes back to itself, or to
+            the template's newest version, which this will be.
+            """
             *before, reference = chain
             name, version, label = parts(reference)
             own = name in (template.name, str(template.id)) and not version and label == LATEST
             if own or reference in before:
                 raise PromptIncludeCycle(chain, field)
-            if reference not in free:
-                for other in references.get(includes.get(reference, ""), ()):
-                    check([*chain, other], field)
-                free.add(reference)
+            if reference not in depths:
+                others = references.get(includes.get(reference, ""), ())
+                depths[reference] = 1 + max((depth([*chain, other], field) for other in others), default=0)
+            return depths[reference]
 
         for field, source in new.sources.items():
             for reference in references[source]:
-                check([reference], field)
+                if depth([reference], field) > MAX_INCLUDE_DEPTH:
+                    raise PromptSyntaxInvalid(f"includes more than {MAX_INCLUDE_DEPTH} deep: {reference}", field)
         return {parts(reference)[0] for source in new.sources.values() for reference in references[source]}
 
     async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:
