@@ -11,8 +11,10 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import version_pb2 as versions
+from tests.databases import Scratch
 from tests.factories.prompts import (
     NAME,
+    NOT_FOR_EVER,
     PERSONAL,
     PUBLIC,
     TENANT,
@@ -22,9 +24,10 @@ from tests.factories.prompts import (
     render,
     set_label,
 )
-from tests.factories.world import World, refused
+from tests.factories.world import World, read_refusal, refused
 
 Code = grpc.StatusCode
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def test_versions_are_numbered_given_and_never_the_same(world: World) -> None:
@@ -200,6 +203,33 @@ async def test_a_cycle_that_comes_later_is_named(world: World) -> None:
     assert refusal.reason == "PROMPT_INCLUDE_CYCLE"
     violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
     assert violation.description == "includes itself: one -> other"
+
+
+@pytest.mark.parametrize("keys", [("", ""), ("a", "b")])
+async def test_of_two_that_come_to_include_each_other_at_once_one_is_refused(
+    world: World, scratch: Scratch, admin: Any, keys: tuple[str, str]
+) -> None:
+    owner = await world.tenant()
+    names = ("one", "other")
+    ids = [await make_template(world, owner, name) for name in names]
+    for template_id in ids:
+        await make_version(world, owner, template_id, "leaf")
+
+    async with scratch.connect() as holder, holder.transaction():
+        await holder.execute("LOCK TABLE prompt_template_versions IN SHARE MODE")
+        calls = [
+            asyncio.create_task(make_version(world, owner, own, f"{{% include '{other}' %}}", idempotency_key=key))
+            for own, other, key in zip(ids, reversed(names), keys, strict=True)
+        ]
+        # Until both have looked at what they include, where neither includes anything yet.
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - what it waits for is in the database
+                await asyncio.sleep(0.01)
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+
+    (error,) = [one for one in ended if isinstance(one, BaseException)]
+    assert isinstance(error, grpc.aio.AioRpcError)
+    assert read_refusal(error).reason == "PROMPT_INCLUDE_CYCLE"
 
 
 async def test_includes_go_no_deeper_than_can_be_rendered(world: World) -> None:

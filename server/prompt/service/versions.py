@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -62,9 +64,14 @@ class VersionService:
             await _parent(tx, template_id)
         # It may take a part of a second, for which no transaction and no other call waits.
         await self._check(new)
-        includes = await self._check_includes(await self._sight.template(template_id), new)
+        template = await self._sight.template(template_id)
+        includes = await self._check_includes(partial(self._sight.reading, template), template, new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = await _parent(tx, template_id)
+            if includes:
+                # Anew, one after another: what it includes may have come to include it meanwhile.
+                await store.hold_includes(tx)
+                includes = await self._check_includes(lambda: nullcontext(tx), template, new)
             check_public(caller, public=template.visibility == "public")
             named = replace(new, version=new.version or await store.next_name(tx, template_id))
             version = await store.create(tx, template_id, named, includes, caller.member_id)
@@ -171,12 +178,14 @@ class VersionService:
             raise PromptSyntaxInvalid(f"are longer than {MOST_BYTES // 1024} KiB together", "messages")
         await self._work.check(new.sources, new.variables)
 
-    async def _check_includes(self, template: Template, new: NewVersion) -> Collection[str]:
+    async def _check_includes(
+        self, reading: Callable[[], AbstractAsyncContextManager[Tx]], template: Template, new: NewVersion
+    ) -> Collection[str]:
         """The names or ids of what it includes itself.
 
         Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply.
         """
-        includes, _ = await includes_of(self._sight, self._work, template, new.sources, "")
+        includes, _ = await includes_of(reading, self._work, template, new.sources, "")
         references = await self._work.references([*new.sources.values(), *includes.values()])
         depths: dict[str, int] = {}
 
