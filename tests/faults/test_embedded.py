@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
-from tests.processes import atrium, command, sentence_of
+from tests.processes import BOUND_SECONDS, atrium, command, sentence_of
 
 RUNNING = "postgres/postmaster.pid"
 
@@ -33,10 +35,11 @@ async def test_an_operators_commands_reach_the_embedded_database(folder: Path) -
         (rewrapped,) = await _printed(variables, "master-key", "rewrap")
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             identity = identity_service_pb2_grpc.IdentityServiceStub(channel)
-            keys = [key.kid for key in (await identity.GetJwks(session_pb2.GetJwksRequest())).keys]
+            async with asyncio.timeout(BOUND_SECONDS):  # the server is there yet, and hears of the new key
+                while rotated.split()[2] not in await _keys(identity):  # noqa: ASYNC110 - nothing here is told of it
+                    await asyncio.sleep(0.01)
         server.send(signal.SIGTERM)
         assert await server.end() == 0
-    assert rotated.split()[2] in keys, "the server is there yet, and has heard of it"
     assert rewrapped.startswith("Every key, 2 in all, is kept under the master key ")
     assert not _holds(folder, RUNNING)
 
@@ -61,6 +64,10 @@ async def test_a_worker_needs_a_database_of_ones_own(folder: Path) -> None:
 
     assert ended.exit_code == 1
     assert sentence_of(ended.stderr.splitlines()).startswith("ATRIUM_DATABASE_URL: is needed for this")
+
+
+async def _keys(identity: Any) -> list[str]:
+    return [key.kid for key in (await identity.GetJwks(session_pb2.GetJwksRequest())).keys]
 
 
 def _holds(folder: Path, pattern: str) -> bool:
