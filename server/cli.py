@@ -25,7 +25,7 @@ from server.health import local_address, names, serving
 from server.jobs.aside import Aside, put_aside, retry
 from server.kernel.sealing import MasterKeyUnknown
 from server.launch import serve as serve_until_stopped
-from server.prepare import prepared
+from server.prepare import existing, prepared
 from server.rpc.policy import PolicyError
 from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError, load_settings
@@ -86,7 +86,9 @@ def serve(
 def worker() -> None:
     """Do jobs until SIGTERM or Ctrl-C, and serve nothing: for machines of their own beside the servers."""
     with _explained() as settings:
-        asyncio.run(work(_own_database(settings)))
+        if settings.database_url is None:
+            raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: `atrium serve` works on the embedded one")
+        asyncio.run(work(settings))
 
 
 def _announce(settings: Settings, port: int, administrator: tuple[str, str] | None) -> None:
@@ -163,13 +165,6 @@ def _show_status(settings: Settings) -> None:
     _out.print(f"The database has {found or 'nothing'}; this version needs {needed}.")
 
 
-def _own_database(settings: Settings) -> Settings:
-    """The settings, where they name a database. Raises SettingsError."""
-    if settings.database_url is None:
-        raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: the embedded database is the server's own")
-    return settings
-
-
 def _owner(settings: Settings) -> str:
     if settings.admin_database_url is None:
         raise SettingsError("ATRIUM_ADMIN_DATABASE_URL: is needed for this: the database as its owner")
@@ -192,20 +187,20 @@ def rotate(
     *, compromised: Annotated[bool, typer.Option(help="refuse every token of the old keys from now on")] = False
 ) -> None:
     """Replace the key before its time: the old one's tokens stay good until they expire."""
-    with _explained() as settings:
-        key = asyncio.run(rotated(_own_database(settings), compromised=compromised))
+    with _explained() as settings, existing(settings) as ready:
+        key = asyncio.run(rotated(ready, compromised=compromised))
         _out.print(f"The key {key.kid} signs from {key.not_before:%Y-%m-%d %H:%M:%S} UTC on.")
 
 
 @master_key.command()
 def rewrap() -> None:
     """Keep every key in the database under ATRIUM_MASTER_KEY, those too that are under one of the others."""
-    with _explained() as settings:
+    with _explained() as settings, existing(settings) as ready:
         try:
-            count = asyncio.run(rewrapped(_own_database(settings)))
+            count = asyncio.run(rewrapped(ready))
         except MasterKeyUnknown:
             raise SettingsError("ATRIUM_OTHER_MASTER_KEYS: lacks a master key that something is kept under") from None
-        _out.print(f"Every key, {count} in all, is kept under the master key {settings.master_keys.key_id}.")
+        _out.print(f"Every key, {count} in all, is kept under the master key {ready.master_keys.key_id}.")
 
 
 @jobs.command(name="failed")
@@ -216,8 +211,8 @@ def failed_jobs() -> None:
         async with Database.open(settings) as database:
             return await put_aside(database)
 
-    with _explained() as settings:
-        for job in asyncio.run(listed(_own_database(settings))):
+    with _explained() as settings, existing(settings) as ready:
+        for job in asyncio.run(listed(ready)):
             about = f" ({job.key})" if job.key else ""
             _say(f"{job.id}  {job.at:%Y-%m-%d %H:%M:%S} UTC  {job.entrypoint}{about}  {job.error or 'no end'}")
 
@@ -232,8 +227,8 @@ def retry_jobs(
         async with Database.open(settings) as database:
             return await retry(database, ids or None)
 
-    with _explained() as settings:
-        count = len(asyncio.run(again(_own_database(settings))))
+    with _explained() as settings, existing(settings) as ready:
+        count = len(asyncio.run(again(ready)))
         _out.print(f"{count} {'job is' if count == 1 else 'jobs are'} done anew.")
 
 

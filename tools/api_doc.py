@@ -41,9 +41,14 @@ the platform who hold `tenants:manage` there, act inside another one, which they
 `x-trace-id`.
 
 A failed call has one of the status codes listed with its method, and a `google.rpc.Status` in its details whose
-`google.rpc.ErrorInfo` names the [reason](#errorreason). Any method may also fail with:
+`google.rpc.ErrorInfo` names the [reason](#errorreason). No details come with what the transport itself answers, to more
+metadata than `ATRIUM_MAX_METADATA_BYTES` or a message longer than `ATRIUM_MAX_MESSAGE_BYTES` (`RESOURCE_EXHAUSTED`) and
+to a method that is not there (`UNIMPLEMENTED`), nor with what a client finds by itself, such as a lost connection.
 
-- `RESOURCE_EXHAUSTED`: the server is busy (`SERVER_BUSY`), or the request is too large.
+Any method may also fail with:
+
+- `INVALID_ARGUMENT`: the request is no well-formed message (`INVALID_REQUEST`): its one violation has an empty `field`.
+- `RESOURCE_EXHAUSTED`: the server is busy (`SERVER_BUSY`).
 - `UNAVAILABLE`: the database is out of reach (`DATABASE_UNAVAILABLE`), or the server is going down
   (`SERVER_SHUTTING_DOWN`).
 - `DEADLINE_EXCEEDED`: the caller's deadline has passed, or the server's own ceiling is reached (`CEILING_REACHED`).

@@ -316,6 +316,8 @@ def _check_constant(node: nodes.Const) -> None:
             _refuse(node, "holds a number that is out of range")
         case float() if not math.isfinite(node.value):
             _refuse(node, "holds a number that is out of range")
+        case str() if "\0" in node.value:  # written as an escape: as a character no request has it
+            _refuse(node, "holds a NUL character")
 
 
 def _refuse(node: nodes.Node, problem: str) -> NoReturn:

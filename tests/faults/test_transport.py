@@ -82,6 +82,7 @@ async def test_bytes_that_are_no_message_are_a_malformed_request_for_those_who_m
         ):
             refusal = await refused(call)
             assert (refusal.code, refusal.reason) == (CODE.INVALID_ARGUMENT, "INVALID_REQUEST"), what
+            assert refusal.fields == [""], what
             _assert_tells_nothing_of_the_cause(refusal)
         for call in (_raw(world, GET_USER)(data), streaming(data)):
             unknown = await refused(call)
@@ -155,7 +156,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_channel_lives_on(worl
         world.models.Embed(embedding_pb2.EmbedRequest(inputs=inputs), metadata=administrator.metadata)
     )
 
-    assert refusal.code is CODE.RESOURCE_EXHAUSTED
+    assert (refusal.code, refusal.details) == (CODE.RESOURCE_EXHAUSTED, [])
     _assert_tells_nothing_of_the_cause(refusal)
     await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
@@ -170,7 +171,7 @@ async def test_too_much_metadata_has_a_clean_answer_and_the_channel_lives_on(wor
         (("authorization", "Bearer " + "n" * 20_480),),
     ):
         refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
-        assert refusal.code is CODE.RESOURCE_EXHAUSTED
+        assert (refusal.code, refusal.details) == (CODE.RESOURCE_EXHAUSTED, [])
         _assert_tells_nothing_of_the_cause(refusal)
         await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=administrator.metadata)
 
@@ -184,7 +185,8 @@ async def test_as_much_metadata_as_is_allowed_is_let_pass(world: World) -> None:
 
 async def test_a_method_that_is_not_there_is_unimplemented(world: World) -> None:
     for path in ("/atrium.identity.v1.IdentityService/Nothing", "/no.Such/Service", "/", "/a"):
-        assert (await refused(_raw(world, path)(b""))).code is CODE.UNIMPLEMENTED, path
+        refusal = await refused(_raw(world, path)(b""))
+        assert (refusal.code, refusal.details) == (CODE.UNIMPLEMENTED, []), path
 
 
 async def test_anything_but_one_bearer_token_is_unauthenticated(world: World) -> None:

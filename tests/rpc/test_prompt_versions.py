@@ -11,8 +11,10 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import version_pb2 as versions
+from tests.databases import Scratch
 from tests.factories.prompts import (
     NAME,
+    NOT_FOR_EVER,
     PERSONAL,
     PUBLIC,
     TENANT,
@@ -22,9 +24,10 @@ from tests.factories.prompts import (
     render,
     set_label,
 )
-from tests.factories.world import World, refused
+from tests.factories.world import World, read_refusal, refused
 
 Code = grpc.StatusCode
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def test_versions_are_numbered_given_and_never_the_same(world: World) -> None:
@@ -132,6 +135,7 @@ async def test_a_chat_prompt_is_rendered_turn_by_turn_with_its_settings(world: W
         ("{{ nobody }}", {}, "PROMPT_VARIABLES_INVALID", "text"),
         ("{% import 'os' as os %}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{{ 'x'|center(300000000) }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
+        ("{{ '\\x00' }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{% include 'nothing' %}", {}, "PROMPT_INCLUDE_UNKNOWN", "text"),
         ("{% include 'greeting' %}", {}, "PROMPT_INCLUDE_CYCLE", "text"),
     ],
@@ -199,6 +203,50 @@ async def test_a_cycle_that_comes_later_is_named(world: World) -> None:
     assert refusal.reason == "PROMPT_INCLUDE_CYCLE"
     violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
     assert violation.description == "includes itself: one -> other"
+
+
+@pytest.mark.parametrize("keys", [("", ""), ("a", "b")])
+async def test_of_two_that_come_to_include_each_other_at_once_one_is_refused(
+    world: World, scratch: Scratch, admin: Any, keys: tuple[str, str]
+) -> None:
+    owner = await world.tenant()
+    names = ("one", "other")
+    ids = [await make_template(world, owner, name) for name in names]
+    for template_id in ids:
+        await make_version(world, owner, template_id, "leaf")
+
+    async with scratch.connect() as holder, holder.transaction():
+        await holder.execute("LOCK TABLE prompt_template_versions IN SHARE MODE")
+        calls = [
+            asyncio.create_task(make_version(world, owner, own, f"{{% include '{other}' %}}", idempotency_key=key))
+            for own, other, key in zip(ids, reversed(names), keys, strict=True)
+        ]
+        # Until both have looked at what they include, where neither includes anything yet.
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - what it waits for is in the database
+                await asyncio.sleep(0.01)
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+
+    (error,) = [one for one in ended if isinstance(one, BaseException)]
+    assert isinstance(error, grpc.aio.AioRpcError)
+    assert read_refusal(error).reason == "PROMPT_INCLUDE_CYCLE"
+
+
+async def test_includes_go_no_deeper_than_can_be_rendered(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner, "part0")
+    await make_version(world, owner, template_id, "leaf")
+    for deep in range(1, 9):
+        template_id = await make_template(world, owner, f"part{deep}")
+        await make_version(world, owner, template_id, f"{{% include 'part0' %}} {{% include 'part{deep - 1}' %}}")
+    assert (await render(world, owner, template_id)).text == " ".join(["leaf"] * 9)
+
+    whole = await make_template(world, owner, "whole")
+    refusal = await refused(make_version(world, owner, whole, "{% include 'part0' %}{% include 'part8' %}"))
+
+    assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, "PROMPT_SYNTAX_INVALID", ["text"])
+    violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
+    assert violation.description == "includes more than 8 deep: part8"
 
 
 async def test_nothing_is_included_that_not_everyone_sees(world: World) -> None:

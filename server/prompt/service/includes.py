@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from uuid import UUID
 
 from server.db.database import Tx
@@ -15,18 +15,21 @@ from server.prompt.domain import (
     VersionNotFound,
 )
 from server.prompt.errors import PromptIncludeUnknown
-from server.prompt.service.sight import Sight
 from server.prompt.service.work import PromptWork
 from server.prompt.store import templates, versions
 
 
 async def includes_of(
-    sight: Sight, work: PromptWork, template: Template, sources: Mapping[str, str], key: str
+    reading: Callable[[], AbstractAsyncContextManager[Tx]],
+    work: PromptWork,
+    template: Template,
+    sources: Mapping[str, str],
+    key: str,
 ) -> tuple[dict[str, str], bool]:
     """The sources of all that these include, by their references, and whether they depend on the key.
 
-    `sources`: by the fields that they stand in. `key`: whom it is for, where an included label is split. Raises
-    PromptIncludeUnknown, PromptSyntaxInvalid, PromptsBusy.
+    `reading`: a transaction that sees the template. `sources`: by the fields that they stand in. `key`: whom it is for,
+    where an included label is split. Raises PromptIncludeUnknown, PromptSyntaxInvalid, PromptsBusy.
     """
     found: dict[str, str] = {}
     split = False
@@ -36,7 +39,7 @@ async def includes_of(
         references = await work.references([source for source, _ in level])
         named = {reference: field for source, field in level for reference in references[source]}
         level = []
-        async with sight.reading(template) as tx:
+        async with reading() as tx:
             for reference, field in named.items():
                 if reference in found or len(found) == MAX_INCLUDES:  # a rendering would not make more
                     continue

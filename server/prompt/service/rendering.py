@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -141,7 +142,7 @@ class PromptRendering:
         async with self._sight.reading(template) as tx:
             found = await versions.get(tx, template.id, version)
         sources = sources_of(found.content)
-        includes, split = await includes_of(self._sight, self._work, template, sources, key)
+        includes, split = await includes_of(partial(self._sight.reading, template), self._work, template, sources, key)
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE
         return _Resolved(template.tenant_id, found, includes, good_until)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -15,6 +17,7 @@ from server.kernel.errors import EtagMismatch, PermissionMissing
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
+from server.prompt.budget import MAX_INCLUDE_DEPTH
 from server.prompt.domain import (
     LATEST,
     MOST_BYTES,
@@ -61,9 +64,14 @@ class VersionService:
             await _parent(tx, template_id)
         # It may take a part of a second, for which no transaction and no other call waits.
         await self._check(new)
-        includes = await self._check_includes(await self._sight.template(template_id), new)
+        template = await self._sight.template(template_id)
+        includes = await self._check_includes(partial(self._sight.reading, template), template, new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = await _parent(tx, template_id)
+            if includes:
+                # Anew, one after another: what it includes may have come to include it meanwhile.
+                await store.hold_includes(tx)
+                includes = await self._check_includes(lambda: nullcontext(tx), template, new)
             check_public(caller, public=template.visibility == "public")
             named = replace(new, version=new.version or await store.next_name(tx, template_id))
             version = await store.create(tx, template_id, named, includes, caller.member_id)
@@ -170,27 +178,35 @@ class VersionService:
             raise PromptSyntaxInvalid(f"are longer than {MOST_BYTES // 1024} KiB together", "messages")
         await self._work.check(new.sources, new.variables)
 
-    async def _check_includes(self, template: Template, new: NewVersion) -> Collection[str]:
-        """The names or ids of what it includes itself. Raises PromptIncludeUnknown, PromptIncludeCycle."""
-        includes, _ = await includes_of(self._sight, self._work, template, new.sources, "")
-        references = await self._work.references([*new.sources.values(), *includes.values()])
-        free: set[str] = set()
+    async def _check_includes(
+        self, reading: Callable[[], AbstractAsyncContextManager[Tx]], template: Template, new: NewVersion
+    ) -> Collection[str]:
+        """The names or ids of what it includes itself.
 
-        def check(chain: list[str], field: str) -> None:
-            """Raises where the chain comes back to itself, or to the template's newest version, which this will be."""
+        Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply.
+        """
+        includes, _ = await includes_of(reading, self._work, template, new.sources, "")
+        references = await self._work.references([*new.sources.values(), *includes.values()])
+        depths: dict[str, int] = {}
+
+        def depth(chain: list[str], field: str) -> int:
+            """Of the last of the chain: 1 where it includes nothing. Raises where the chain comes back to itself, or to
+            the template's newest version, which this will be.
+            """
             *before, reference = chain
             name, version, label = parts(reference)
             own = name in (template.name, str(template.id)) and not version and label == LATEST
             if own or reference in before:
                 raise PromptIncludeCycle(chain, field)
-            if reference not in free:
-                for other in references.get(includes.get(reference, ""), ()):
-                    check([*chain, other], field)
-                free.add(reference)
+            if reference not in depths:
+                others = references.get(includes.get(reference, ""), ())
+                depths[reference] = 1 + max((depth([*chain, other], field) for other in others), default=0)
+            return depths[reference]
 
         for field, source in new.sources.items():
             for reference in references[source]:
-                check([reference], field)
+                if depth([reference], field) > MAX_INCLUDE_DEPTH:
+                    raise PromptSyntaxInvalid(f"includes more than {MAX_INCLUDE_DEPTH} deep: {reference}", field)
         return {parts(reference)[0] for source in new.sources.values() for reference in references[source]}
 
     async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Text, Uuid, any_, bindparam, cast, column, delete, func, insert, select
+from sqlalchemy import ARRAY, Integer, Text, Uuid, any_, bindparam, cast, column, delete, func, insert, literal, select
 
 from server.db.database import Tx
 from server.db.errors import constraint_errors
@@ -68,6 +68,9 @@ _NAMES = Statement(
     )
 )
 _ALL_NAMES = Statement(select(versions.c.id, versions.c.version).where(_OF_TEMPLATE))
+_HOLD_INCLUDES = Statement(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0))))
+)
 _SAID = ("tenant_id", "id", "includes", *(one.name for one in _COLUMNS if one.name not in ("id", "created_at")))
 _CREATE = Statement(insert(versions).values({name: bindparam(name) for name in _SAID}).returning(*_COLUMNS))
 
@@ -148,6 +151,11 @@ async def ids(tx: Tx, template_id: UUID, names: Sequence[str]) -> dict[str, UUID
 async def names(tx: Tx, template_id: UUID) -> dict[UUID, str]:
     """What all of its versions are called, by their ids."""
     return {row["id"]: row["version"] for row in await tx.fetch(_ALL_NAMES, template_id=template_id)}
+
+
+async def hold_includes(tx: Tx) -> None:
+    """Whoever else would add a version of the tenant's that includes something waits until the transaction ends."""
+    await tx.execute(_HOLD_INCLUDES, name=f"includes of {tx.tenant_id}")
 
 
 async def create(tx: Tx, template_id: UUID, new: NewVersion, includes: Collection[str], by: UUID | None) -> Version:

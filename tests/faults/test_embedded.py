@@ -1,0 +1,81 @@
+"""What an operator does to the embedded database, beside the server that runs on it and without one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
+from tests.processes import BOUND_SECONDS, atrium, command, sentence_of
+
+RUNNING = "postgres/postmaster.pid"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: the socket of the database lies in it."""
+    with tempfile.TemporaryDirectory(prefix="atrium-own-") as name:
+        yield Path(name)
+
+
+async def test_an_operators_commands_reach_the_embedded_database(folder: Path) -> None:
+    variables = {"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0", "ATRIUM_POOL_SIZE": "2"}
+    async with atrium(variables) as server:
+        port = await server.port()
+        assert await _printed(variables, "jobs", "failed") == []
+        assert await _printed(variables, "jobs", "retry") == ["0 jobs are done anew."]
+        (rotated,) = await _printed(variables, "signing-key", "rotate")
+        (rewrapped,) = await _printed(variables, "master-key", "rewrap")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            identity = identity_service_pb2_grpc.IdentityServiceStub(channel)
+            async with asyncio.timeout(BOUND_SECONDS):  # the server is there yet, and hears of the new key
+                while rotated.split()[2] not in await _keys(identity):  # noqa: ASYNC110 - nothing here is told of it
+                    await asyncio.sleep(0.01)
+        server.send(signal.SIGTERM)
+        assert await server.end() == 0
+    assert rewrapped.startswith("Every key, 2 in all, is kept under the master key ")
+    assert not _holds(folder, RUNNING)
+
+    (rewrapped,) = await _printed(variables, "master-key", "rewrap")
+    assert rewrapped.startswith("Every key, 2 in all, ")
+    assert not _holds(folder, RUNNING), "the command has left none behind"
+
+
+@pytest.mark.parametrize(
+    "words", [("jobs", "failed"), ("jobs", "retry"), ("signing-key", "rotate"), ("master-key", "rewrap")]
+)
+async def test_a_command_makes_no_database_of_its_own(folder: Path, words: tuple[str, ...]) -> None:
+    ended = await command({"ATRIUM_DATA_DIR": str(folder)}, *words)
+
+    assert ended.exit_code == 1
+    assert sentence_of(ended.stderr.splitlines()).startswith(f"ATRIUM_DATA_DIR: {folder} holds no database yet")
+    assert not _holds(folder, "*")
+
+
+async def test_a_worker_needs_a_database_of_ones_own(folder: Path) -> None:
+    ended = await command({"ATRIUM_DATA_DIR": str(folder)}, "worker")
+
+    assert ended.exit_code == 1
+    assert sentence_of(ended.stderr.splitlines()).startswith("ATRIUM_DATABASE_URL: is needed for this")
+
+
+async def _keys(identity: Any) -> list[str]:
+    return [key.kid for key in (await identity.GetJwks(session_pb2.GetJwksRequest())).keys]
+
+
+def _holds(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))
+
+
+async def _printed(variables: dict[str, str], *words: str) -> list[str]:
+    """What a command prints that ends well, in a process of its own."""
+    async with atrium(variables, *words) as process:
+        assert await process.end() == 0, process.errors
+    return process.lines
