@@ -160,6 +160,7 @@ BREAKS = [
     ("stub-unfinished-5", "MODEL_RESPONSE_INVALID"),
     ("stub-broken-sse-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-json-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-wrong-index-5", "MODEL_RESPONSE_INVALID"),
     ("stub-error-event-5", "MODEL_RESPONSE_INVALID"),
 ]
 """Behaviours that bring five tokens and then a failure."""
