@@ -25,7 +25,7 @@ CHATS = (
 )
 EMBEDDERS = (
     *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
-    *("stub-embed-down-3", "stub-embed-stall", "stub-no-credit"),
+    *("stub-embed-down-3", "stub-embed-stall", "stub-embed-costly-600", "stub-no-credit"),
 )
 NOT_FOR_EVER = 20.0
 
