@@ -21,7 +21,7 @@ from tests.servers import serving
 
 CHATS = (
     *("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent"),
-    *("stub-no-usage", "stub-endless-9", "stub-401"),
+    *("stub-no-usage", "stub-endless-9", "stub-401", "stub-wrong-index-2"),
 )
 EMBEDDERS = (
     *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
