@@ -21,11 +21,11 @@ from tests.servers import serving
 
 CHATS = (
     *("stub-tools-2", "stub-fast-3", "stub-slow-30", "stub-stall-2", "stub-cut-2", "stub-silent"),
-    *("stub-no-usage", "stub-endless-9", "stub-401"),
+    *("stub-no-usage", "stub-endless-9", "stub-401", "stub-wrong-index-2"),
 )
 EMBEDDERS = (
     *("stub-embed-8", "stub-embed-most-4", "stub-embed-most-0", "stub-embed-most-1", "stub-500"),
-    *("stub-embed-down-3", "stub-embed-stall", "stub-no-credit"),
+    *("stub-embed-down-3", "stub-embed-stall", "stub-embed-costly-600", "stub-no-credit"),
 )
 NOT_FOR_EVER = 20.0
 

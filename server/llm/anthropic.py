@@ -261,6 +261,8 @@ class MessageReader(EventReader):
     def _begun(self, index: int, block: dict[str, Any]) -> ChatChunk | None:
         if block["type"] != "tool_use":
             return None
+        if index in self._calls:  # what is written of the two could not be told apart
+            raise ModelResponseInvalid
         self._calls[index] = len(self._calls)
         call = ToolCallDelta(self._calls[index], _text(block["id"]), _text(block["name"]))
         return self._wrote_more(ChatChunk(tool_calls=(call,)))

@@ -32,7 +32,7 @@ from server.llm.port import (
     ToolChoice,
     Usage,
 )
-from server.llm.sse import ChunkReader, whole_answer
+from server.llm.sse import ChunkReader, whole_answer, whole_number
 
 _MOST_VECTOR_BYTES = 262_144
 """8,192 dimensions in plain JSON are about 180,000."""
@@ -193,18 +193,17 @@ class OpenAIEmbedding:
                 content, whole = await read(answer.iter_any(), _MOST_VECTOR_BYTES * len(texts))
         try:
             body = orjson.loads(content if whole else b"")
-            rows = sorted(body["data"], key=lambda row: int(row["index"]))
-            vectors = [_vector(row["embedding"]) for row in rows]
+            rows = {whole_number(row["index"]): row["embedding"] for row in body["data"]}
+            # One for each text: with an index twice, or of no text, nobody knows whose they are.
+            if len(body["data"]) != len(texts):
+                raise ModelResponseInvalid
+            vectors = [_vector(rows[index]) for index in range(len(texts))]
             told = body.get("usage")
             usage = Usage(int(told["prompt_tokens"])) if told else estimated(texts)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
         lengths = {len(vector) for vector in vectors}
-        if (
-            len(vectors) != len(texts)
-            or len(lengths) != 1
-            or not lengths <= {self._dimensions or len(vectors[0])} - {0}
-        ):
+        if len(lengths) != 1 or not lengths <= {self._dimensions or len(vectors[0])} - {0}:
             raise ModelResponseInvalid
         return EmbeddingResult(vectors, usage)
 

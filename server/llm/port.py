@@ -14,6 +14,8 @@ ToolChoice = Literal["auto", "none", "required"]
 MOST_TOKENS = 1_000_000_000
 """More than any call can use: a larger count is a provider's mistake."""
 
+_MOST_INDEX = 2**31 - 1
+"""What callers are given a tool call's index in holds no more."""
 
 _RETRY_SECONDS = 1.0
 """What callers are told where the provider does not say when to come back."""
@@ -77,13 +79,18 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """A part of a tool call. `index`: which of the answer's calls; the first part names `id` and `name`, and the
-    `arguments` of all parts make up the whole.
+    `arguments` of all parts make up the whole. Raises ValueError for an index that cannot be.
     """
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
+
+    def __post_init__(self) -> None:
+        # A provider's number goes to callers in 32 bits, so what does not fit is stopped here.
+        if not 0 <= self.index <= _MOST_INDEX:
+            raise ValueError("impossible index of a tool call")
 
 
 @dataclass(frozen=True, slots=True)

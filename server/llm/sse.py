@@ -110,7 +110,17 @@ def _tool_call(call: dict[str, Any]) -> ToolCallDelta:
     parts = (call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
     if not all(isinstance(part, str) for part in parts):
         raise ModelResponseInvalid
-    return ToolCallDelta(int(call.get("index") or 0), *parts)
+    return ToolCallDelta(whole_number(call.get("index") or 0), *parts)
+
+
+def whole_number(value: Any) -> int:
+    """A number that says which: one that is rounded would be another's. 1.0 is one, as some write it; 1.5, "1" and true
+    are not. Raises ValueError, TypeError.
+    """
+    number = int(value)
+    if isinstance(value, bool) or number != value:
+        raise ValueError("not a whole number")
+    return number
 
 
 def usage_of(event: dict[str, Any]) -> Usage | None:

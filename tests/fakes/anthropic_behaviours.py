@@ -104,6 +104,15 @@ async def tools(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def twice(exchange: Exchange, count: int) -> None:
+    """Two tools in blocks of one number."""
+    await _begin(exchange)
+    for name in ("first", "second"):
+        await _block(exchange, 0, {"type": "tool_use", "id": "call", "name": name, "input": {}})
+    await _end(exchange, "tool_use")
+
+
+@behaviour
 async def ending(exchange: Exchange, count: int) -> None:
     """A token, and then an end for the reason of that number."""
     reasons = ("end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "refusal", "pause_turn")

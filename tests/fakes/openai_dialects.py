@@ -52,3 +52,13 @@ async def cut_tools(exchange: Exchange, count: int) -> None:
     call = {"index": 0, "id": "call-1", "type": "function", "function": function}
     await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
     exchange.connection.hang_up()
+
+
+@behaviour
+async def wrong_index(exchange: Exchange, count: int) -> None:
+    """So many tokens, and then a tool's call of an index that nothing of 32 bits holds."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    call = {"index": 2**31, "id": "call-1", "function": {"name": SECRET, "arguments": "{}"}}
+    await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
+    await exchange.part(b"")

@@ -18,9 +18,13 @@ def vector(text: str, dimensions: int) -> list[float]:
     return [(seed[index % 32] - 128) / 128 for index in range(dimensions)]
 
 
-async def _embeddings(exchange: Exchange, values: list[Any], *, order: int = 1) -> None:
-    rows = [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]
-    tokens = sum(len(text.split()) for text in exchange.body["input"])
+async def _embeddings(
+    exchange: Exchange, values: list[Any], *, order: int = 1, first: int = 0, step: int = 1, tokens: int | None = None
+) -> None:
+    rows = [
+        {"object": "embedding", "index": first + step * place, "embedding": value} for place, value in enumerate(values)
+    ]
+    tokens = sum(len(text.split()) for text in exchange.body["input"]) if tokens is None else tokens
     answer = {"object": "list", "data": rows[::order], "model": "stub", "usage": {"prompt_tokens": tokens}}
     await exchange.respond("200 OK", json.dumps(answer).encode())
 
@@ -54,6 +58,18 @@ async def embed_reversed(exchange: Exchange, count: int) -> None:
 async def embed_short(exchange: Exchange, count: int) -> None:
     """One vector too few."""
     await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"][1:]])
+
+
+@behaviour
+async def embed_twice(exchange: Exchange, count: int) -> None:
+    """Vectors that are all said to be the first text's."""
+    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]], step=0)
+
+
+@behaviour
+async def embed_beyond(exchange: Exchange, count: int) -> None:
+    """Vectors of which the last is said to be of a text that there is not."""
+    await _embeddings(exchange, [vector(text, count) for text in exchange.body["input"]], first=1)
 
 
 @behaviour
@@ -100,3 +116,9 @@ async def embed_stall(exchange: Exchange, count: int) -> None:
     if "down" in exchange.body["input"]:
         await asyncio.Event().wait()
     await embed(exchange, 8)
+
+
+@behaviour
+async def embed_costly(exchange: Exchange, count: int) -> None:
+    """Vectors, for so many millions of tokens, whatever the texts."""
+    await _embeddings(exchange, [vector(text, 8) for text in exchange.body["input"]], tokens=count * 1_000_000)

@@ -160,6 +160,7 @@ BREAKS = [
     ("stub-unfinished-5", "MODEL_RESPONSE_INVALID"),
     ("stub-broken-sse-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-json-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-wrong-index-5", "MODEL_RESPONSE_INVALID"),
     ("stub-error-event-5", "MODEL_RESPONSE_INVALID"),
 ]
 """Behaviours that bring five tokens and then a failure."""
@@ -321,6 +322,8 @@ async def test_the_caller_s_trace_and_request_go_on_to_the_provider_and_its_toke
 EMBEDS = [
     ("stub-embed-short-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-embed-ragged-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-twice-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
+    ("stub-embed-beyond-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-embed-nan-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-embed-endless-8", Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID"),
     ("stub-422", Code.INVALID_ARGUMENT, "MODEL_REQUEST_REJECTED"),

@@ -17,6 +17,7 @@ from tests.gateways import NOT_FOR_EVER, embed_with, logs_of, vectors_of
 
 Code = grpc.StatusCode
 HOUR = timedelta(hours=1)
+INVALID = error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
 UNAVAILABLE = error_reason_pb2.ERROR_REASON_MODEL_UNAVAILABLE
 TEXTS = [*(str(number) for number in range(512)), "down", "out"]
 """Two batches, the second of which says that it is down."""
@@ -171,6 +172,18 @@ async def test_vectors_that_came_before_the_deadline_are_given_to_the_next_call(
 
     assert vectors_of(reply) == [vector(text, 8) for text in TEXTS[:512]]
     assert len(stub.exchanges) == 2
+
+
+async def test_batches_that_cannot_have_used_together_what_they_say_are_an_invalid_answer(gateway: World) -> None:
+    ann = await gateway.tenant()
+
+    reply = await embed_with(gateway, ann, "stub-embed-costly-600", TEXTS)
+
+    (log,) = await logs_of(gateway, ann)
+    assert sorted(map(len, vectors_of(reply)))[:2] == [0, 0]
+    assert {one.error_reason for one in reply.embeddings} == {0, INVALID}
+    assert (log.status, log.error_reason) == (log.STATUS_SUCCESS, INVALID)
+    assert log.usage.prompt_tokens == 600_000_000
 
 
 async def test_an_empty_account_is_not_asked_again(gateway: World, stub: OpenAIStub) -> None:

@@ -89,6 +89,17 @@ async def test_a_stream_whose_server_is_gone_says_so(gateway: World, scratch: Sc
     ]
 
 
+async def test_a_resumable_stream_ends_with_what_its_provider_answered_wrong(gateway: World) -> None:
+    ann = await gateway.tenant()
+
+    events = [event async for event in stream_from(gateway, ann, "stub-wrong-index-2", resumable=True)]
+
+    (log,) = await logs_of(gateway, ann)
+    invalid = error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    assert kinds_of(events) == ["started", "delta", "delta", "usage", "failed"]
+    assert (events[-1].failed.reason, log.error_reason, log.status) == (invalid, invalid, log.STATUS_ERROR)
+
+
 async def test_what_is_wrong_with_a_resumable_call_is_a_status(gateway: World) -> None:
     ann = await gateway.tenant()
 

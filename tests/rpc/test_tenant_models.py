@@ -140,6 +140,7 @@ async def test_own_models_are_what_the_tier_gives(gateway: World, stub: OpenAISt
 INSIDE = (
     *("http://127.0.0.1:9/v1", "http://localhost/v1", "http://a.localhost:80/v1", "http://169.254.169.254/latest"),
     *("http://10.1.2.3/v1", "http://192.168.0.1/v1", "http://[::1]/v1", "http://[::ffff:10.0.0.1]/v1"),
+    *("http://[::127.0.0.1]/v1", "http://[::ffff:0:127.0.0.1]/v1", "http://192.0.0.9/v1"),
     *("http://0.0.0.0/v1", "http://[fd00::1]/v1", "http://224.0.0.1/v1", "http://[64:ff9b::7f00:1]/v1"),
 )
 

@@ -17,6 +17,7 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
 from server.model.ledger import Hold, Ledger, Settlement
 from server.model.limits import Claim, LimitReached, Limits, Window, claims, due
+from server.model.store import ledger as store
 from tests.databases import Cluster, Scratch
 
 MONTH = Window("month", datetime(2030, 1, 1, tzinfo=UTC), "tenant", "tokens")
@@ -145,6 +146,23 @@ async def test_the_sweep_gives_up_what_the_dead_held_and_forgets_old_minutes(
     rows = await admin.fetch("SELECT window_kind, reserved FROM quota_ledger")
     assert [(row["window_kind"], row["reserved"]) for row in rows] == [("month", 0)]
     assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+
+
+async def test_what_the_dead_held_is_not_shown_as_reserved(ledger: Ledger, database: Database, admin: Any) -> None:
+    at_once = Window("none", datetime(1970, 1, 1, tzinfo=UTC), "tenant", "parallel")
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(5, 1, at_once)])
+    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+    living = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 7)])
+
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        shown = await store.read(tx, [MONTH, at_once])
+    await _settle(ledger, living, 3)
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        later = await store.read(tx, [MONTH])
+
+    assert await _row(admin) == (60, 3)
+    assert {window: balance.reserved for window, balance in shown.items()} == {MONTH: 7, at_once: 0}
+    assert (later[MONTH].reserved, later[MONTH].used) == (0, 3)
 
 
 @pytest.mark.parametrize(

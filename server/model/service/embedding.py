@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError, InvalidArgument, Unavailable
 from server.kernel.principal import current_call
-from server.llm.port import EmbeddingModel, ModelNotConfigured, ModelRateLimited, Usage
+from server.llm.port import (
+    MOST_TOKENS,
+    EmbeddingModel,
+    ModelNotConfigured,
+    ModelRateLimited,
+    ModelResponseInvalid,
+    Usage,
+)
 from server.model.domain import CallLog, Deprecated
 from server.model.ledger import NO_HOLD, Ledger
 from server.model.meter import Meter
@@ -135,6 +142,9 @@ class _Fetching:
             meter.attempts += 1
             try:
                 result = await self._embedder.embed(texts, carried(meter.call))
+                used = meter.usage.prompt_tokens + result.usage.prompt_tokens
+                if used > MOST_TOKENS:  # each may be possible, and all of one call are not
+                    raise ModelResponseInvalid
             except (Unavailable, ModelRateLimited) as error:
                 helps = error.retry_after is not None
                 pause = RETRY.wait(attempt, error.retry_after, RANDOM) if helps else None
@@ -153,7 +163,7 @@ class _Fetching:
                 return dict.fromkeys(texts, error)
             else:
                 self._taken += 1
-                meter.usage = Usage(meter.usage.prompt_tokens + result.usage.prompt_tokens)
+                meter.usage = Usage(used)
                 return dict(zip(texts, result.vectors, strict=True))
 
 

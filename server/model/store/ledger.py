@@ -42,7 +42,7 @@ async def open_rows(tx: Tx, windows: Iterable[Window]) -> None:
 
 
 async def read(tx: Tx, windows: Iterable[Window]) -> dict[Window, Balance]:
-    """What the limits stand at, without holding them."""
+    """What the limits stand at, without holding them; what dead processes left on them does not count."""
     found = await _read(tx, "read", sorted(set(windows)))
     return {window: found.get(window, NOTHING) for window in windows}
 

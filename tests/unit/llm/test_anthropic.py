@@ -241,6 +241,7 @@ async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monk
         ("stub-unended", ModelResponseInvalid),
         ("stub-broken-sse", ModelResponseInvalid),
         ("stub-wrong-json", ModelResponseInvalid),
+        ("stub-twice", ModelResponseInvalid),
         ("stub-endless", ModelResponseInvalid),
         ("stub-overloaded", ModelUnavailable),
         ("stub-limited", ModelRateLimited),

@@ -491,6 +491,8 @@ async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub
         ("stub-html", ModelResponseInvalid),
         ("stub-embed-short", ModelResponseInvalid),
         ("stub-embed-ragged", ModelResponseInvalid),
+        ("stub-embed-twice", ModelResponseInvalid),
+        ("stub-embed-beyond", ModelResponseInvalid),
         ("stub-embed-nan", ModelResponseInvalid),
         ("stub-embed-0", ModelResponseInvalid),
         ("stub-embed-endless", ModelResponseInvalid),

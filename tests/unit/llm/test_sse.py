@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.llm.port import ChatChunk, ModelResponseInvalid, Usage
+from server.llm.port import ChatChunk, ModelResponseInvalid, ToolCallDelta, Usage
 from server.llm.sse import MOST_BYTES, ChunkReader
 
 
@@ -83,6 +83,14 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
         b'{"choices": [{"delta": {"content": "\xff"}}]}',
         b'{"choices": [{"delta": {}, "finish_reason": 7}]}',
         b'{"choices": [{"delta": {}, "finish_reason": ["stop"]}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": -1}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": 2147483648}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": 99999999999}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": 1e300}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": 1.5}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": true}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": "1"}]}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": [1]}]}}]}',
         b'{"choices": [], "usage": 7}',
         b'{"choices": [], "usage": {"prompt_tokens": "many"}}',
         b'{"choices": [], "usage": {"prompt_tokens": null}}',
@@ -90,6 +98,8 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
         b'{"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": -1}}',
         b'{"choices": [], "usage": {"prompt_tokens": 3000000000}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1e300}}',
+        b'{"choices": [], "usage": {"prompt_tokens": 1e999}}',
+        b'{"choices": [], "usage": {"prompt_tokens": [1]}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": -2}}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": 3}}',
         b'{"choices": [], "timings": {"prompt_n": 1}}',
@@ -105,6 +115,13 @@ def test_rubbish_is_an_error_of_ours_without_a_word_of_it(payload: bytes) -> Non
     assert isinstance(reader.failure, ModelResponseInvalid)
     assert reader.failure.message == "The model's provider broke off, or answered what cannot be understood."
     assert reader.failure.__cause__ is None
+
+
+@pytest.mark.parametrize(("told", "index"), [(None, 0), (0, 0), (1.0, 1), (2**31 - 1, 2**31 - 1)])
+def test_which_of_the_calls_a_part_belongs_to_is_read(told: Any, index: int) -> None:
+    (chunk,) = _read(_event(choices=[{"delta": {"tool_calls": [{"index": told, "id": "a"}]}}]))
+
+    assert chunk.tool_calls == (ToolCallDelta(index, "a"),)
 
 
 @pytest.mark.parametrize("reason", ["x" * 51, "a\0b", "Upstream secret text"])
