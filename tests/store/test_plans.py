@@ -17,7 +17,7 @@ from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
-from server.model.store import generations, logs
+from server.model.store import generations, ledger, logs
 from server.prompt.store import templates, versions
 from tests.databases import Scratch
 
@@ -89,7 +89,9 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         """,
         [],
     ),
-    "ix_quota_reservations_expires_at": ("SELECT id FROM quota_reservations WHERE expires_at < now()", []),
+    "ix_quota_reservations_expires_at": _store(
+        ledger._QUERIES["read"], window_kinds=[], window_starts=[], subjects=[], kinds=[]
+    ),
     "ix_model_limits_api_key_id": ("SELECT id FROM model_limits WHERE api_key_id = $1", [TENANT]),
     "ix_call_contents_created_at": (
         "SELECT call_log_id FROM call_contents WHERE created_at < now() - interval '2000 hours'",
