@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -132,6 +133,21 @@ async def test_what_was_given_up_is_counted_and_not_given_back_twice(
     await _settle(ledger, late, 40)
 
     assert await _row(admin) == (90, 40)
+
+
+async def test_to_give_back_reads_no_reservation_of_others(ledger: Ledger, database: Database, admin: Any) -> None:
+    await admin.execute("ANALYZE quota_reservations")  # it is known to be small
+    holds = [await ledger.reserve(PLATFORM_TENANT_ID, [_claim(10_000, 1)]) for _ in range(200)]
+    read: list[int] = []
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        for hold in holds[:8]:  # the first five of them are planned each by itself
+            use = {MONTH: store.Wanted(None, Decimal(0), Decimal(0))}
+            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, use, (), hold.ids, ())
+            rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
+            read.append((await tx.run(rows, "quota_reservations"))[0][0])
+
+    assert [after - before for before, after in pairwise([0, *read])] == [1] * 8
+    assert await _row(admin) == (192, 0)
 
 
 async def test_the_sweep_gives_up_what_the_dead_held_and_forgets_old_minutes(

@@ -82,13 +82,6 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_audit_logs_action": ("SELECT * FROM audit_logs WHERE action = 'things.7' ORDER BY id DESC LIMIT 51", []),
     "ix_audit_logs_request_id": ("SELECT * FROM audit_logs WHERE request_id = 'request-7'", []),
     "ix_audit_logs_session_id": ("SELECT * FROM audit_logs WHERE session_id = 'session-7'", []),
-    "ix_quota_reservations_ledger": (
-        """
-        SELECT sum(amount) FROM quota_reservations
-        WHERE window_kind = 'minute' AND window_start = '2030-01-01' AND subject = 'nobody' AND kind = 'tokens'
-        """,
-        [],
-    ),
     "ix_quota_reservations_expires_at": _store(
         ledger._QUERIES["read"], window_kinds=[], window_starts=[], subjects=[], kinds=[]
     ),

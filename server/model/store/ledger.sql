@@ -2,6 +2,9 @@
 --
 -- Whoever changes rows locks them first, always in the order of their key, so that two who need the same rows wait for
 -- each other and never in a circle. `reserved` is the sum of the reservations that refer to the row.
+--
+-- What has expired is looked for by an index over all with an amount, by the moment of the statement: it serves no volatile
+-- one.
 
 -- name: lock
 -- The rows of these limits that there are, held until the transaction ends, as they are now.
@@ -41,7 +44,7 @@ WITH gone AS (
     USING unnest(:window_kinds::text[], :window_starts::timestamptz[], :subjects::text[], :kinds::text[])
         AS w (window_kind, window_start, subject, kind)
     WHERE (r.window_kind, r.window_start, r.subject, r.kind) = (w.window_kind, w.window_start, w.subject, w.kind)
-        AND r.expires_at < clock_timestamp()
+        AND r.expires_at < statement_timestamp() AND r.amount >= 0
     RETURNING r.window_kind, r.window_start, r.subject, r.kind, r.amount
 )
 SELECT window_kind, window_start, subject, kind, sum(amount) AS amount
@@ -49,7 +52,8 @@ FROM gone GROUP BY window_kind, window_start, subject, kind
 
 -- name: expired
 -- The limits on which a dead process has left reservations.
-SELECT DISTINCT window_kind, window_start, subject, kind FROM quota_reservations WHERE expires_at < clock_timestamp()
+SELECT DISTINCT window_kind, window_start, subject, kind FROM quota_reservations
+WHERE expires_at < statement_timestamp() AND amount >= 0
 
 -- name: give_back
 -- Takes from what is reserved of these limits, whose rows the transaction holds.
@@ -95,10 +99,10 @@ WHERE window_kind = 'minute' AND window_start < now() - interval '1 hour' AND re
 
 -- name: read
 -- What the limits stand at, without holding them. What a dead process has left on them stands in nobody's way, and does
--- not count, though it is held until somebody needs it. By now(): the index on expires_at serves no volatile moment.
+-- not count, though it is held until somebody needs it.
 WITH gone AS (
     SELECT window_kind, window_start, subject, kind, sum(amount) AS amount
-    FROM quota_reservations WHERE expires_at < now()
+    FROM quota_reservations WHERE expires_at < statement_timestamp() AND amount >= 0
     GROUP BY window_kind, window_start, subject, kind
 )
 SELECT q.window_kind, q.window_start, q.subject, q.kind, q.reserved - coalesce(g.amount, 0) AS reserved, q.used, q.warned
