@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import psutil
 from fasteners import InterProcessLock
 
 with warnings.catch_warnings():
@@ -32,6 +33,7 @@ def embedded_postgres(directory: Path, version: int = VERSION) -> Iterator[str]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     _ensure_user()
+    _forget_the_dead(directory)
     server = get_server(directory, cleanup_mode="stop", postgres_version=version)
     with server:
         asyncio.run(_create_database(server.get_uri()))
@@ -53,6 +55,15 @@ def _ensure_user() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         with InterProcessLock(PostgresServer.lock_path):
             utils.ensure_user_exists("pgserver")
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Takes processes that were killed off the list of those who use the server: the last one would not stop it."""
+    with InterProcessLock(PostgresServer.lock_path):
+        users = utils.DiskList(directory / ".handle_pids.json")
+        for pid in users._get():
+            if not psutil.pid_exists(pid):
+                users.get_and_remove(pid)
 
 
 async def _create_database(dsn: str) -> None:

@@ -66,6 +66,17 @@ async def test_a_worker_needs_a_database_of_ones_own(folder: Path) -> None:
     assert sentence_of(ended.stderr.splitlines()).startswith("ATRIUM_DATABASE_URL: is needed for this")
 
 
+async def test_the_database_of_a_server_that_was_killed_is_stopped_by_the_next(folder: Path) -> None:
+    variables = {"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0", "ATRIUM_POOL_SIZE": "2"}
+    async with atrium(variables) as killed:
+        await killed.port()
+        killed.send(signal.SIGKILL)
+        await killed.end()
+    left = (folder / RUNNING).read_text()
+    assert await _printed(variables, "jobs", "failed") == []
+    assert not _holds(folder, RUNNING), f"the command has left it running: {left.split()[0]}"
+
+
 async def _keys(identity: Any) -> list[str]:
     return [key.kid for key in (await identity.GetJwks(session_pb2.GetJwksRequest())).keys]
 
