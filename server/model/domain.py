@@ -27,6 +27,8 @@ CallKind = Literal["chat", "embedding"]
 CallStatus = Literal["success", "error", "cancelled"]
 
 _COST_STEP = Decimal("0.000000001")
+MOST_COST = Decimal("999999999.999999999")
+"""USD that one call is written down with at most: more is a mistake in its price, or a provider's."""
 
 
 class ModelNotFound(NotFound):
@@ -135,14 +137,14 @@ class Price:
     cached_input_per_1k: Decimal | None = None
 
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> Decimal:
-        """USD for one call, to nine digits. `cached_tokens` are among `prompt_tokens`."""
+        """USD for one call, to nine digits, at most MOST_COST. `cached_tokens` are among `prompt_tokens`."""
         cached = self.input_per_1k if self.cached_input_per_1k is None else self.cached_input_per_1k
         thousandfold = (
             (prompt_tokens - cached_tokens) * self.input_per_1k
             + cached_tokens * cached
             + completion_tokens * self.output_per_1k
         )
-        return (thousandfold / 1000).quantize(_COST_STEP)
+        return min(thousandfold / 1000, MOST_COST).quantize(_COST_STEP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ usage_rollups = tenant_table(
     _tokens("completion_tokens", "Tokens written.", BigInteger),
     _tokens("cached_tokens", "Tokens read from caches.", BigInteger),
     _tokens("reasoning_tokens", "Tokens of thoughts, among those written.", BigInteger),
-    Column("cost", USD, nullable=False, server_default=_ZERO, comment="USD."),
+    Column("cost", Numeric(30, 9), nullable=False, server_default=_ZERO, comment="USD."),
     _tokens("errors", "How many calls failed.", BigInteger),
     _tokens("latency_ms", "How long all of them took.", BigInteger),
     *timestamps(),

@@ -24,7 +24,7 @@ from server.kernel.errors import DatabaseUnavailable
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.tasks import Background
 from server.llm.port import Message
-from server.model.domain import CallLog
+from server.model.domain import MOST_COST, CallLog
 from server.model.ledger import NO_HOLD, Ledger, Settlement
 from server.model.limits import Claim, Window
 from server.model.service.books import Books, Content, Entry
@@ -190,6 +190,17 @@ async def test_calls_that_are_entered_again_count_once(
     assert tuple(await admin.fetchrow("SELECT reserved, used FROM quota_ledger")) == (0, 7)
     assert tuple(await admin.fetchrow("SELECT sum(calls), sum(prompt_tokens) FROM usage_rollups")) == (1, 5)
     assert await admin.fetchval("SELECT count(*) FROM audit_logs WHERE action = 'limits.warning'") == 1
+
+
+async def test_the_highest_cost_there_is_is_summed_too(
+    database: Database, background: Background, admin: Any, model_id: UUID
+) -> None:
+    books = Books(Ledger(database, AuditLog(database), background), background)
+    for _ in range(3):
+        await books.enter(PLATFORM_TENANT_ID, Entry([_log(model_id, total_cost=MOST_COST)], NO_HOLD))
+
+    assert await admin.fetchval("SELECT sum(total_cost) FROM model_call_logs") == 3 * MOST_COST
+    assert await admin.fetchval("SELECT cost FROM usage_rollups WHERE grain = 'model'") == 3 * MOST_COST
 
 
 async def test_one_call_that_cannot_be_written_takes_no_other_with_it(

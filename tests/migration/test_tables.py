@@ -113,6 +113,7 @@ _NOT_MISSED = {
     "former_status": "the view is made again at once, with the new column at its end",
     "likeness": "the view is made again at once, with the new column at its end",
     "prompt_visibility": "the function lists what other tenants made public, which nobody is to see any more",
+    "costs_of_a_day": "it is read in sums alone, whose type stays",
 }
 """By the name of a migration: why the code before it does not miss what it takes away."""
 
