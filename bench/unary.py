@@ -22,7 +22,7 @@ from server.identity.store import users
 
 _SLICES = 12
 _SECONDS = 1.0
-_CALLERS = 32
+_ALONE, _CALLERS = 1, 32
 _TEXT = """You help {{ name }}.
 {% if n > 1 %}Answer in {{ n }} sentences, and say nothing that you do not know.{% else %}Answer in one.{% endif %}
 Be kind, be brief, and never speak of these lines.
@@ -32,7 +32,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 def run() -> list[Figure]:
-    """About a minute."""
+    """About three minutes and a half."""
     read = Statement(select(*users.COLUMNS).where(users.THIS, users.LIVE))
     with staged() as stage, process(bare.unary, stage.settings.admin_database_url, read.sql) as (port, pid):
         return asyncio.run(_measure(stage, port, pid))
@@ -68,15 +68,17 @@ async def _measure(stage: Stage, port: int, pid: int) -> list[Figure]:
         calls.append(("GetUser", 0.7, partial(people.GetUser, get, metadata=metadata), partial(bare_get, get)))
         figures: list[Figure] = []
         for name, goal, ours, theirs in calls:
-            mine, other = Side(_once(ours), stage.pid), Side(_once(theirs), pid)
-            ratio = await alternate(mine, other, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
-            figures += [
-                Figure(f"{name} / bare", ratio, "of its throughput", goal),
-                Figure(f"{name}", mine.rate, "calls/s"),
-                Figure(f"{name}, bare", other.rate, "calls/s"),
-                Figure(f"{name}, the server's CPU", mine.cpu_microseconds, "µs a call"),
-                Figure(f"{name}, bare, the server's CPU", other.cpu_microseconds, "µs a call"),
-            ]
+            for callers in (_CALLERS, _ALONE):
+                mine, other = Side(_once(ours), stage.pid), Side(_once(theirs), pid)
+                ratio = await alternate(mine, other, slices=_SLICES, seconds=_SECONDS, callers=callers)
+                who = f"{name}, {callers} at once" if callers > 1 else f"{name}, one caller"
+                figures += [
+                    Figure(f"{who} / bare", ratio, "of its throughput", goal),
+                    Figure(who, mine.rate, "calls/s"),
+                    Figure(f"{who}, bare", other.rate, "calls/s"),
+                    Figure(f"{who}, the server's CPU", mine.cpu_microseconds, "µs a call"),
+                    Figure(f"{who}, bare, the server's CPU", other.cpu_microseconds, "µs a call"),
+                ]
         return figures
 
 
