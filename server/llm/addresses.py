@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 # What is not for the public internet, beside what `ipaddress` knows of it, which differs from one Python to the next.
 # From IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890): the blocks that are not globally reachable,
 # or of which that cannot be said. 192.0.0.0/24 and 2001::/23 are whole, since what is reachable in them is a protocol's
-# and nobody's server.
+# and nobody's server. 168.63.129.16 is public by its number and inside every machine on Azure, whose platform answers
+# there (https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
 _SPECIAL_V4 = [
     IPv4Network(block)
     for block in (
@@ -17,6 +18,7 @@ _SPECIAL_V4 = [
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
