@@ -166,7 +166,7 @@ class LastAdministrator(FailedPrecondition):
 
 
 class RoleNotAssignable(FailedPrecondition):
-    """The role {subject} belongs to the platform's administrators alone."""
+    """The role {subject} belongs to the platform's administrators alone, who are people."""
 
 
 @dataclass(frozen=True, slots=True)

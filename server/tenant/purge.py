@@ -8,13 +8,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from asyncpg import ForeignKeyViolationError
 from sqlalchemy import Table
 
 from server.db.base import metadata
 from server.db.database import Database, Tx
+from server.db.errors import DatabaseRefused, reachable
 from server.db.owner import connect_as_owner
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
+from server.kernel.errors import DatabaseUnavailable
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.tenant import store
 from server.tenant.domain import OwnerUnknown, Tenant
@@ -22,6 +25,9 @@ from server.tenant.ports import AuditLog
 from server.tenant.tables import tenant_configs
 
 _BATCH = 10_000
+
+# What the platform's people were answered of it, to be given again.
+_FORGET_ANSWERS = "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND response LIKE $2"
 
 
 class TenantPurge:
@@ -87,15 +93,20 @@ async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
     """Removes the tenant and every row of it, in batches; how many there were, by table.
 
     What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
-    DatabaseRefused.
+    DatabaseUnavailable.
     """
     removed: dict[str, int] = {}
     tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
-    async with connect_as_owner(owner_url, "atrium purge") as connection:
-        for table in sorted(tables, key=lambda table: table is tenant_configs):
-            if count := await _empty(connection, table, tenant_id):
-                removed[str(table.name)] = count
-        await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+    try:
+        with reachable():
+            async with connect_as_owner(owner_url, "atrium purge") as connection:
+                for table in sorted(tables, key=lambda table: table is tenant_configs):
+                    if count := await _empty(connection, table, tenant_id):
+                        removed[str(table.name)] = count
+                await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+                await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
+    except (DatabaseRefused, ForeignKeyViolationError) as error:  # or what was still under way has left a row
+        raise DatabaseUnavailable from error
     return removed
 
 

@@ -114,6 +114,16 @@ async def test_a_super_administrator_goes_when_there_is_another(world: World) ->
     assert "super_admin" not in [role.code for role in held.roles]
 
 
+async def test_a_program_is_no_super_administrator(world: World) -> None:
+    platform = await world.platform()
+    new = user_pb2.CreateUserRequest(username="robot", email="robot@example.com", kind=user_pb2.User.KIND_SERVICE)
+    robot = (await world.identity.CreateUser(new, metadata=platform.metadata)).user
+
+    refusal = await refused(_assign(world, platform, robot.id, await _role_id(world, platform, "super_admin")))
+
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "ROLE_NOT_ASSIGNABLE")
+
+
 async def test_where_nobody_administers_a_tenant_it_can_be_mended(world: World, admin: Any) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     denies = await world.role(administrator, "users:manage", priority=500, allow=False)

@@ -274,3 +274,10 @@ async def test_whoever_is_made_inactive_is_out_at_once(world: World) -> None:
     refresh = session_pb2.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
     assert refusal.reason == "SESSION_REVOKED"
     assert (await refused(world.identity.RefreshToken(refresh))).reason == "REFRESH_TOKEN_INVALID"
+
+    change.state = user_pb2.User.STATE_ACTIVE
+    await world.identity.UpdateUser(change, metadata=administrator.metadata)
+
+    refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=person.metadata))
+    assert refusal.reason == "SESSION_REVOKED", "signed out, and not for the time being"
+    assert (await refused(world.identity.RefreshToken(refresh))).reason == "REFRESH_TOKEN_INVALID"

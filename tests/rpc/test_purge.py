@@ -86,7 +86,7 @@ async def test_an_interrupted_purge_is_not_undone_and_the_next_one_goes_on(
     rewraps = await rewrapped(scratch.settings())
     await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
 
-    assert interrupted is grpc.StatusCode.INTERNAL
+    assert interrupted is grpc.StatusCode.UNAVAILABLE
     assert restore.reason == "TENANT_PURGE_BEGUN"
     assert rewraps >= 1
     assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", administrator.tenant_id) == 0

@@ -174,6 +174,25 @@ async def test_a_tenant_is_founded_once(world: World, admin: Any) -> None:
     await world.sign_in("twin", "a")
 
 
+async def test_nothing_is_answered_of_what_was_purged(world: World, admin: Any) -> None:
+    platform = await world.platform()
+    made = (await world.identity.CreateUser(_user("gone"), metadata=platform.metadata)).user
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=made.id), metadata=platform.metadata)
+    await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=made.id), metadata=platform.metadata)
+    who = tenant_pb2.CreateTenantRequest.Administrator(username="a", email="a@b.example", password=PASSWORD)
+    request = tenant_pb2.CreateTenantRequest(slug="gone", name="Gone", administrator=who, idempotency_key="key")
+    tenant = (await world.tenants.CreateTenant(request, metadata=platform.metadata)).tenant
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=tenant.id), metadata=platform.metadata)
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(id=tenant.id), metadata=platform.metadata)
+    assert await admin.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+
+    again = (await world.identity.CreateUser(_user("gone"), metadata=platform.metadata)).user
+    another = (await world.tenants.CreateTenant(request, metadata=platform.metadata)).tenant
+
+    assert again.id != made.id
+    assert another.id != tenant.id
+
+
 async def test_a_call_of_a_model_is_made_and_paid_for_once(world: World) -> None:
     administrator = await world.tenant()
     chat = chat_pb2.ChatRequest(model="local-chat", messages=[HELLO], max_tokens=2, idempotency_key="key")

@@ -12,11 +12,14 @@ from server.identity.domain import IdempotencyKeyReused
 from server.identity.store import idempotency as store
 from server.identity.store.idempotency import Remembered
 from server.kernel.principal import current_call
-from server.kernel.tasks import Background
+from server.kernel.tasks import Background, persistently
 
 # Twins of a call that is under way ask again so often, each time without holding a connection meanwhile.
 _AGAIN_SECONDS = 0.02
 _AGAIN_DETACHED_SECONDS = 0.2
+
+_PATIENCE_SECONDS = 60.0
+"""For how long it is tried to note what became of a call, where the database does not answer."""
 
 
 class _Overtaken(Exception):
@@ -83,15 +86,20 @@ class Repeats:
         try:
             response = await act()
         except BaseException:
-            self._background.start(self._release(tenant_id, *place), "idempotency key")
+            self._start(tenant_id, lambda tx: store.release(tx, *place))
             raise
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await store.keep(tx, *place, hashes[0], response)
+        # The call is made and paid for: its answer is kept even if the caller leaves now.
+        await asyncio.shield(self._start(tenant_id, lambda tx: store.keep(tx, *place, hashes[0], response)))
         return None
 
-    async def _release(self, tenant_id: UUID, caller: UUID, method: str, key: str) -> None:
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await store.release(tx, caller, method, key)
+    def _start(self, tenant_id: UUID, note: Callable[[Tx], Awaitable[None]]) -> asyncio.Task[None]:
+        """Notes what became of a call, again where the database does not answer."""
+
+        async def noted() -> None:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await note(tx)
+
+        return self._background.start(persistently(noted, _PATIENCE_SECONDS), "idempotency key")
 
 
 def _answer(found: Remembered, hashes: Sequence[str]) -> bytes:

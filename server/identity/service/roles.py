@@ -141,9 +141,9 @@ class RoleService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await user_store.lock_referred(tx, user_id)
+            user = await user_store.lock_referred(tx, user_id)
             role = await role_store.lock_referred(tx, role_id)
-            if role.code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_platform:
+            if role.code == PLATFORM_ADMINISTRATOR_ROLE and (not caller.is_platform or user.kind == "service"):
                 raise RoleNotAssignable(role.code)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             hold(caller, entries)

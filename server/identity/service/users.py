@@ -14,6 +14,7 @@ from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
 from server.identity.service.standing import hold_all_of, hold_what_new_users_get, keep_an_administrator
 from server.identity.service.values import user_values
+from server.identity.store import idempotency, one_time_tokens
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -99,6 +100,10 @@ class UserService:
             if values.get("status", "active") != "active":
                 await keep_an_administrator(tx, old)
             new = await user_store.change(tx, user_id, values) if values else old
+            if new.email != old.email:  # what was sent to the old one does not come to life with it again
+                await one_time_tokens.void(tx, user_id)
+            if new.status == "inactive":
+                await session_store.revoke_all(tx, user_id, "made inactive")
             # Before the reply: whoever is made inactive is signed out everywhere, and a new address has to be verified.
             if new.status != old.status or new.email_verified != old.email_verified:
                 await session_store.tell_changed(tx, caller.tenant_id, user_id)
@@ -185,4 +190,5 @@ async def purge_user(tx: Tx, audit: AuditLog, belongings: Belongings, user: User
     old = {**user_values(user), "roles": await role_store.held(tx, user.id)}
     removed = await belongings.remove(tx, user.id)
     await user_store.purge(tx, user.id)
+    await idempotency.forget_about(tx, user.id)
     await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))

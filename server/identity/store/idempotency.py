@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Text, bindparam, delete, func, literal, select
+from sqlalchemy import Interval, LargeBinary, Text, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -43,6 +43,7 @@ _RELEASE = Statement(
         keys.c.status == "running",
     )
 )
+_FORGET_ABOUT = Statement(delete(keys).where(keys.c.response.op("LIKE")(bindparam("text", type_=LargeBinary))))
 _KEEP = Statement(
     upsert(keys)
     .values(
@@ -94,6 +95,11 @@ async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str) 
     """Remembers that the call is being made, until it is over or has surely been lost."""
     values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LONGEST}
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
+
+
+async def forget_about(tx: Tx, purged: UUID) -> None:
+    """Forgets every answer that names what is purged."""
+    await tx.execute(_FORGET_ABOUT, text=f"%{purged}%".encode())
 
 
 async def release(tx: Tx, caller: UUID, method: str, key: str) -> None:

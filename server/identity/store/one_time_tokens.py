@@ -25,6 +25,7 @@ _COUNT = Statement(
 )
 # Not to now(): a transaction that began before this one would still find it good.
 _VOID = Statement(update(tokens).where(_OF_USER, _OF_PURPOSE, *_GOOD).values(expires_at=tokens.c.created_at))
+_VOID_ALL = Statement(update(tokens).where(_OF_USER, *_GOOD).values(expires_at=tokens.c.created_at))
 _CREATE = Statement(
     insert(tokens).values(
         tenant_id=bindparam("tenant_id"),
@@ -44,6 +45,11 @@ _USE = Statement(update(tokens).where(*_THIS).values(used_at=func.now()).returni
 async def forget(tx: Tx, user_id: UUID, age: timedelta) -> None:
     """Removes the user's tokens that are older."""
     await tx.execute(_FORGET, user_id=user_id, age=age)
+
+
+async def void(tx: Tx, user_id: UUID) -> None:
+    """Ends all that the user was sent, whatever for."""
+    await tx.execute(_VOID_ALL, user_id=user_id)
 
 
 async def count(tx: Tx, user_id: UUID, purpose: TokenPurpose, window: timedelta) -> int:

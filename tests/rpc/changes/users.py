@@ -28,7 +28,14 @@ async def _(stage: Stage) -> Attempt:
     fields = {"id": user.id, "full_name": "Lin", "email": f"of-{user.username}@example.com", "state": 2}
     taken = {"id": user.id, "username": "admin"}
     return stage.attempt(
-        IDENTITY + "UpdateUser", "users.update", "user", fields, taken, target=user.id, tables=("users",)
+        IDENTITY + "UpdateUser",
+        "users.update",
+        "user",
+        fields,
+        taken,
+        target=user.id,
+        tables=("users",),
+        beside=("sessions",),
     )
 
 

@@ -99,6 +99,8 @@ async def test_another_address_or_password_makes_a_token_void(world: World, box:
     for mover in movers:
         change = user_pb2.UpdateUserRequest(id=mover.id, email=f"moved-{mover.username}@example.com")
         await world.identity.UpdateUser(change, metadata=administrator.metadata)
+        change.email = f"{mover.username}@example.com"  # which it was: back again, it does not bring the token back
+        await world.identity.UpdateUser(change, metadata=administrator.metadata)
     person = await world.user(administrator)
     reset = await reset_token(world, box, person)
     password = password_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password=NEW)
