@@ -79,14 +79,17 @@ async def drop_months(connection: Any, table: str, before: date) -> list[str]:
     """Drops the months of the table that ended by that day, with all that is in them; their names.
 
     `connection`: the owner's. It gives up soon where somebody holds the table, since everybody else would wait behind
-    it. Raises asyncpg's LockNotAvailableError.
+    it, and leaves that month and those after it to the next time.
     """
     dropped = []
     for name in sorted((await present_months(connection))[table]):
         month = datetime.strptime(name.removeprefix(f"{table}_"), "%Y_%m").replace(tzinfo=UTC).date()
         if month_after(month) <= before:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; DROP TABLE public.{name}")
+            try:
+                async with connection.transaction():
+                    await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; DROP TABLE public.{name}")
+            except asyncpg.LockNotAvailableError:
+                break
             dropped.append(name)
     return dropped
 

@@ -95,6 +95,30 @@ async def test_a_month_that_nobody_keeps_goes_as_a_whole_and_one_that_somebody_d
     ), "the audit log is left alone"
 
 
+async def test_who_keeps_them_longest_loses_them_to_the_day_too(
+    retention: CallLogRetention, database: Database, admin: Any
+) -> None:
+    moment = now() - timedelta(days=max(_DAYS.values()) + 1)
+    await admin.execute(_CALL, PLATFORM_TENANT_ID, uuid7_floor(moment), moment)
+
+    await _run(retention, database)
+
+    assert await _left(admin, PLATFORM_TENANT_ID) == [10, 50, 150]
+
+
+async def test_a_month_that_somebody_holds_and_a_half_purged_tenant_keep_nothing_of_the_others(
+    retention: CallLogRetention, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    oldest = partition_name("model_call_logs", now().date() - timedelta(days=300))
+    await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", GRACE)
+    async with scratch.connect() as holder, holder.transaction():
+        await holder.execute(f"LOCK TABLE {oldest} IN ACCESS SHARE MODE")
+        await _run(retention, database)
+
+    assert await admin.fetchval("SELECT to_regclass($1)::text", oldest) == oldest
+    assert await _left(admin, ADA) == [10]
+
+
 async def test_the_sums_of_what_was_used_stay(retention: CallLogRetention, database: Database, admin: Any) -> None:
     await _run(retention, database)
 

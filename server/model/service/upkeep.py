@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
 
 from server.db.database import Database
 from server.db.removal import remove_all
+from server.kernel.errors import NotFound
 from server.model.ledger import Ledger
 from server.model.ports import TenantSettings
 from server.model.store import caches, contents, generations, logs
@@ -49,8 +51,9 @@ class CallLogRetention:
         if self._owner_url is None:
             _log.warning("records of calls are kept for ever: set ATRIUM_ADMIN_DATABASE_URL")
             return
-        kept = {
-            tenant: (await self._settings.model_settings(tenant)).call_log_retention_days async for tenant in tenants
-        }
+        kept = {}
+        async for tenant in tenants:
+            with suppress(NotFound):  # half purged by now, or gone
+                kept[tenant] = (await self._settings.model_settings(tenant)).call_log_retention_days
         removed = await logs.expire(self._owner_url, kept)
         _log.info("records of calls removed", months=removed.months, rows=removed.rows)

@@ -98,15 +98,14 @@ async def expire(owner_url: str, kept: Mapping[UUID, int]) -> Removed:
     """Removes what tenants do not keep any more. `kept`: for how many days each does; every tenant there is.
 
     The role that serves only adds records, so this goes over the owner's connection, for which there is no row
-    security: each statement names its tenant. A month goes as a whole once nobody keeps it; before that, tenants that
-    keep less lose their rows in batches. Raises DatabaseRefused.
+    security: each statement names its tenant. A month goes as a whole once nobody keeps it; what else is older than its
+    tenant keeps goes in batches. Raises DatabaseRefused.
     """
     longest, moment, count = max(kept.values()), now(), 0
     async with connect_as_owner(owner_url, "atrium retention") as connection:
         months = await drop_months(connection, model_call_logs.name, (moment - timedelta(days=longest)).date())
         for tenant_id, days in kept.items():
-            if days < longest:
-                count += await _expire(connection, tenant_id, uuid7_floor(moment - timedelta(days=days)))
+            count += await _expire(connection, tenant_id, uuid7_floor(moment - timedelta(days=days)))
     return Removed(months, count)
 
 
