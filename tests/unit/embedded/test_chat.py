@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from time import perf_counter
@@ -11,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from server.embedded.chat import CONTEXT_TOKENS, NAME, PARALLEL, LocalChat
 from server.kernel.errors import DomainError
-from server.llm.port import ChatChunk, ChatRequest, Message, ModelContextExceeded
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelContextExceeded, ModelNotConfigured
 
 pytestmark = [pytest.mark.xdist_group("local-model"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -151,6 +153,17 @@ async def test_closed_in_the_middle_of_an_answer_it_is_gone_with_its_threads() -
             async for _ in batches:
                 pass
     assert _listening() == listening
+
+
+async def test_a_machine_without_what_it_needs_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    made = LocalChat()
+
+    with capture_logs() as logs, pytest.raises(ModelNotConfigured):
+        await _chunks(made, _asking())
+
+    assert [line["event"].partition(":")[0] for line in logs] == ["the local chat model cannot be loaded"]
+    await made.close()
 
 
 async def test_closed_before_its_first_call_nothing_happens() -> None:
