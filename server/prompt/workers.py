@@ -103,7 +103,7 @@ class Workers:
         """Has a process do the work. It is used again only where it has answered."""
         process = None
         try:
-            process = self._idle.pop() if self._idle else await _started()
+            process = self._free() or await _started()
             async with asyncio.timeout(self._seconds):
                 answer = await _asked(process, job.request)
         except BaseException as error:
@@ -115,6 +115,13 @@ class Workers:
         else:
             self._idle.append(process)
             _give(job.answer, answer)
+
+    def _free(self) -> Process | None:
+        """One that has worked before, and has not ended since."""
+        while self._idle:
+            if (process := self._idle.pop()).returncode is None:
+                return process
+        return None
 
 
 def _give(future: asyncio.Future[bytes], outcome: bytes | BaseException) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 
 from server.prompt import worker
@@ -91,6 +93,15 @@ async def test_a_process_that_dies_is_replaced(workers: Workers) -> None:
         await workers.run(ADA, os._exit, 1)
 
     assert await workers.run(ADA, worker.differences, [("a", "a")], "old", "new") == [""]
+
+
+async def test_one_that_died_meanwhile_fails_nobody(workers: Workers) -> None:
+    pid = await workers.run(ADA, os.getpid)
+    os.kill(pid, signal.SIGKILL)
+    while psutil.pid_exists(pid):  # noqa: ASYNC110 - the event loop takes note of its end, and tells nobody
+        await asyncio.sleep(0.01)
+
+    assert await workers.run(ADA, os.getpid) != pid
 
 
 async def test_one_process_does_one_work_after_another(workers: Workers) -> None:
