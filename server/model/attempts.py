@@ -34,10 +34,12 @@ _RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Whom a call may ask, in order. `fallbacks`: by how the one before failed. `continues`: whether another goes on in
-    the middle of an answer. Times in seconds; without a `cooldown`, nobody is left alone.
+    the middle of an answer. `route_id`: None for a model by itself. Times in seconds; without a `cooldown`, nobody is
+    left alone.
     """
 
     tenant_id: UUID
+    route_id: UUID | None
     targets: Sequence[Model]
     fallbacks: Mapping[Failure, Sequence[Model]]
     retry: Retry
@@ -110,7 +112,7 @@ class Attempts:
                 except DomainError as error:
                     failed = error
                 else:
-                    self._breakers.succeeded(self._plan.tenant_id, model.id)
+                    self._breakers.succeeded(self._plan.route_id, model.id)
                     self._chosen = None
                     return
                 failure = failure_of(failed)
@@ -138,7 +140,7 @@ class Attempts:
     def leave(self) -> None:
         """Says that nothing more will be heard of how the model is doing that was chosen last."""
         if self._chosen is not None:
-            self._breakers.left(self._plan.tenant_id, self._chosen)
+            self._breakers.left(self._plan.route_id, self._chosen)
             self._chosen = None
 
     def _noted(self, model: Model, error: DomainError, failure: Failure | None) -> float | None:
@@ -147,7 +149,7 @@ class Attempts:
             return None
         asked = error.asked if isinstance(error, ModelUnavailable | ModelRateLimited) else None
         self._breakers.failed(
-            self._plan.tenant_id,
+            self._plan.route_id,
             model.id,
             failure,
             after=self._plan.cooldown_after,
@@ -173,13 +175,13 @@ class Attempts:
 
         A target that is left alone counts as one that failed as it did then.
         """
-        tenant_id, unset = self._plan.tenant_id, None
+        unset = None
         failures = [] if failure is None else [failure]
         cooling = []
         targets = self._plan.targets if failure is None or failure in PASSING else ()
         for model in self._not_asked(targets):
-            if not self._breakers.allows(tenant_id, model.id):
-                health = self._breakers.health(tenant_id, model.id)
+            if not self._allows(model):
+                health = self._breakers.health(self._plan.route_id, model.id)
                 cooling.append(health.cooling)
                 failures.append(health.last)
                 continue
@@ -191,8 +193,8 @@ class Attempts:
                 failures.append("outage")
         fallbacks = (model for kind in dict.fromkeys(failures) for model in self._plan.fallbacks.get(kind, ()))
         for model in self._not_asked(fallbacks):
-            if not self._breakers.allows(tenant_id, model.id):
-                cooling.append(self._breakers.health(tenant_id, model.id).cooling)
+            if not self._allows(model):
+                cooling.append(self._breakers.health(self._plan.route_id, model.id).cooling)
                 continue
             try:
                 return self._taken(model)
@@ -200,6 +202,9 @@ class Attempts:
                 self.leave()
                 unset = unset or error
         raise unset or ModelUnavailable(min(cooling, default=None))
+
+    def _allows(self, model: Model) -> bool:
+        return not self._plan.cooldown or self._breakers.allows(self._plan.route_id, model.id)
 
     def _taken(self, model: Model) -> tuple[Model, ChatModel]:
         self._asked.add(model.id)

@@ -37,7 +37,8 @@ class Health:
 
 
 class Breakers:
-    """One circuit for each tenant's model: a tenant's own credential may fail where another's does not.
+    """One circuit for each route's model: what a route says of cooldowns is for those who call it, and its tenant's own
+    credential may fail where another's does not.
 
     Closed, every call goes through. After a number of failures in a row it opens, and the target is left alone for its
     cooldown; then one call tries it, and closes the circuit or opens it again.
@@ -47,11 +48,11 @@ class Breakers:
         """`clock`: seconds. `most`: how many circuits are remembered, those that failed last."""
         self._clock = clock
         self._most = most
-        self._circuits: dict[tuple[UUID, UUID], _Circuit] = {}
+        self._circuits: dict[tuple[UUID | None, UUID], _Circuit] = {}
 
-    def allows(self, tenant_id: UUID, model_id: UUID) -> bool:
+    def allows(self, route_id: UUID | None, model_id: UUID) -> bool:
         """Whether a call may ask the target now; a call that may ask one whose cooldown is over is its trial."""
-        circuit = self._circuits.get((tenant_id, model_id))
+        circuit = self._circuits.get((route_id, model_id))
         if circuit is None or not circuit.cooling_until:
             return True
         now = self._clock()
@@ -60,18 +61,18 @@ class Breakers:
         circuit.trial_until = now + _TRIAL_SECONDS
         return True
 
-    def succeeded(self, tenant_id: UUID, model_id: UUID) -> None:
+    def succeeded(self, route_id: UUID | None, model_id: UUID) -> None:
         """It answers again: what it did before is forgotten."""
-        self._circuits.pop((tenant_id, model_id), None)
+        self._circuits.pop((route_id, model_id), None)
 
-    def left(self, tenant_id: UUID, model_id: UUID) -> None:
+    def left(self, route_id: UUID | None, model_id: UUID) -> None:
         """A call has ended that says nothing of how the target is doing: was it its trial, the next call is."""
-        if (circuit := self._circuits.get((tenant_id, model_id))) is not None:
+        if (circuit := self._circuits.get((route_id, model_id))) is not None:
             circuit.trial_until = 0.0
 
     def failed(
         self,
-        tenant_id: UUID,
+        route_id: UUID | None,
         model_id: UUID,
         failure: Failure,
         *,
@@ -86,8 +87,8 @@ class Breakers:
         """
         if not cooldown:
             return
-        circuit = self._circuits.pop((tenant_id, model_id), None) or _Circuit()
-        self._circuits[tenant_id, model_id] = circuit
+        circuit = self._circuits.pop((route_id, model_id), None) or _Circuit()
+        self._circuits[route_id, model_id] = circuit
         if len(self._circuits) > self._most:
             del self._circuits[next(iter(self._circuits))]
         circuit.failures += 1
@@ -98,9 +99,9 @@ class Breakers:
             circuit.cooling_until = self._clock() + seconds
             circuit.trial_until = 0.0
 
-    def health(self, tenant_id: UUID, model_id: UUID) -> Health:
+    def health(self, route_id: UUID | None, model_id: UUID) -> Health:
         """How the target is doing."""
-        circuit = self._circuits.get((tenant_id, model_id))
+        circuit = self._circuits.get((route_id, model_id))
         if circuit is None:
             return Health("healthy", 0, 0.0)
         left = circuit.cooling_until - self._clock()

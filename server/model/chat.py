@@ -104,9 +104,11 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The call is over and its record written. `error`: what the provider failed with, None where it did not."""
+    """The call is over and its records written: of each model that was asked, the last one's in the end. `error`: what
+    the provider failed with, None where it did not.
+    """
 
-    log: CallLog
+    logs: Sequence[CallLog]
     error: DomainError | None
 
 
@@ -115,12 +117,12 @@ ChatEvent = Started | Switched | Delta | Heartbeat | Ended
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """A whole answer. `log`: its record."""
+    """A whole answer. `logs`: the records of it, as those of Ended."""
 
     text: str
     tool_calls: Sequence[ToolCall]
     started: Started
-    log: CallLog
+    logs: Sequence[CallLog]
 
 
 class Writing:

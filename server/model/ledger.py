@@ -154,6 +154,7 @@ class Ledger:
             async with self._database.tenant_tx(tenant_id) as tx:
                 if beside is not None:
                     await beside(tx)
+                await store.share_months(tx)
                 balances = await store.lock(tx, used)
                 if await enter(tx.fetchval, warnings=()) == "entered":
                     for window, balance in balances.items():

@@ -46,6 +46,8 @@ SPEECH: list[tuple[dict[str, Any], str]] = [
     ({**CHAT, "tools": [{"name": "a b"}]}, "tools[0].name"),
     ({**CHAT, "tools": [{"name": "t"}] * 129}, "tools"),
     ({**CHAT, "tool_choice": {"mode": 9}}, "tool_choice.mode"),
+    ({**CHAT, "tool_choice": {"mode": 2}}, "tool_choice"),
+    ({**CHAT, "tools": [{"name": "t"}, {"name": "t"}]}, "tools"),
     ({**CHAT, "response_format": {"name": "a b"}}, "response_format.name"),
     ({**CHAT, "cache_ttl": Duration()}, "cache_ttl"),
     ({"prompt": {"template_id": "7"}}, "prompt.template_id"),

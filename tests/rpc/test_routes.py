@@ -144,6 +144,16 @@ async def test_what_is_no_chat_model_is_no_target(gateway: World) -> None:
     assert refusal.fields == ["targets[1].model", "targets[2].model", "fallbacks.context_length[0]"]
 
 
+async def test_a_model_is_a_target_once_by_whichever_name(gateway: World) -> None:
+    ann = await gateway.tenant()
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    (model_id,) = [model.id for model in found if model.name == "stub-fast-1"]
+
+    refusal = await refused(_route(gateway, ann, "stub-fast-1", "stub-fast-2", model_id))
+
+    assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ["targets[2].model"])
+
+
 async def test_targets_are_chosen_by_weight_and_the_first_priority_first(gateway: World) -> None:
     ann = await gateway.tenant()
     targets = [
@@ -349,6 +359,37 @@ async def test_where_all_cool_down_the_caller_is_told_for_how_long(gateway: Worl
     assert (second.code, second.reason, len(stub.exchanges)) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE", 1)
 
 
+async def test_a_target_is_left_alone_by_those_alone_who_call_its_route(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    route = await _route(gateway, ann, "stub-500", cooldown={"seconds": 60}, cooldown_after=1)
+    await _route(gateway, ann, "stub-500", alias="at-once", cooldown={})
+    await refused(_chat(gateway, ann))
+    asked = len(stub.exchanges)
+
+    await refused(_chat(gateway, ann))
+    assert len(stub.exchanges) == asked, "it is left alone"
+    await refused(_chat(gateway, ann, model="at-once"))
+    await refused(_chat(gateway, ann, model="stub-500"))
+    change = pb.UpdateRouteRequest(id=route.id, etag=route.etag, cooldown={})
+    await gateway.models.UpdateRoute(change, metadata=ann.metadata)
+    await refused(_chat(gateway, ann))
+
+    assert len(stub.exchanges) >= asked + 3, "each of them was asked"
+
+
+async def test_an_answer_that_several_wrote_is_counted_whole_and_kept_for_nobody(gateway: World) -> None:
+    ann = await gateway.tenant()
+    await _route(gateway, ann, "stub-cut-2", "stub-fast-3", cache_ttl={"seconds": 60})
+
+    events = await _stream(gateway, ann, continue_on_failure=True)
+    await refused(_chat(gateway, ann))
+
+    logs = (await _logs(gateway, ann))[:2]
+    (used,) = [event.usage for event in events if event.HasField("usage")]
+    assert used.total_tokens == sum(log.usage.total_tokens for log in logs)
+    assert used.completion_tokens == 5
+
+
 async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for_it(
     gateway: World, stub: OpenAIStub
 ) -> None:
@@ -411,8 +452,15 @@ async def test_a_key_for_an_alias_is_for_the_route_and_not_for_its_models(gatewa
 
     answer = await gateway.models.Chat(chat_pb2.ChatRequest(**_said()), metadata=key)
     refusal = await refused(gateway.models.Chat(chat_pb2.ChatRequest(**_said(model="stub-fast-1")), metadata=key))
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    ids = {model.name: model.id for model in found}
+    by_id = await refused(gateway.models.Chat(chat_pb2.ChatRequest(**_said(model=ids["stub-fast-1"])), metadata=key))
+    asked.allowed_models[:] = ["stub-fast-1"]
+    other = (("x-api-key", (await gateway.identity.CreateApiKey(asked, metadata=ann.metadata)).secret),)
+    await gateway.models.Chat(chat_pb2.ChatRequest(**_said(model=ids["stub-fast-1"])), metadata=other)
+    assert by_id.reason == "MODEL_NOT_ALLOWED"
 
-    (log,) = await _logs(gateway, ann)
+    (log, _) = await _logs(gateway, ann)
     assert answer.model == "stub-fast-1"
     assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "MODEL_NOT_ALLOWED")
     assert log.api_key_id

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from server.audit.service import AuditLog
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
 from server.model.ledger import Hold, Ledger, Settlement
@@ -148,6 +148,27 @@ async def test_to_give_back_reads_no_reservation_of_others(ledger: Ledger, datab
 
     assert [after - before for before, after in pairwise([0, *read])] == [1] * 8
     assert await _row(admin) == (192, 0)
+
+
+async def test_both_ways_of_entering_a_call_wait_for_the_same_first(
+    scratch: Scratch, database: Database, ledger: Ledger, admin: Any
+) -> None:
+    hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
+
+    async def beside(tx: Tx) -> None:
+        pass
+
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await tx.execute(store._QUERIES["hold_months"], tenant_id=PLATFORM_TENANT_ID)  # as whoever makes rows of months
+        settlements = [Settlement(hold, 20, Decimal(0))]
+        entering = asyncio.create_task(ledger.enter(PLATFORM_TENANT_ID, settlements, beside))
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await admin.fetch("SELECT * FROM quota_ledger FOR UPDATE NOWAIT")  # it holds none of the rows meanwhile
+    await entering
+
+    assert await _row(admin) == (0, 20)
 
 
 async def test_the_sweep_gives_up_what_the_dead_held_and_forgets_old_minutes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -155,14 +156,16 @@ def _prompt(value: chat_pb2.Prompt) -> PromptNamed:
     )
 
 
-def usage(log: CallLog) -> chat_pb2.Usage:
+def usage(*logs: CallLog) -> chat_pb2.Usage:
+    """What these used together."""
+    costs = [log.total_cost for log in logs if log.total_cost is not None]
     return chat_pb2.Usage(
-        prompt_tokens=log.prompt_tokens,
-        completion_tokens=log.completion_tokens,
-        cached_tokens=log.cached_tokens,
-        reasoning_tokens=log.reasoning_tokens,
-        total_tokens=log.total_tokens,
-        cost_usd=money(log.total_cost),
+        prompt_tokens=sum(log.prompt_tokens for log in logs),
+        completion_tokens=sum(log.completion_tokens for log in logs),
+        cached_tokens=sum(log.cached_tokens for log in logs),
+        reasoning_tokens=sum(log.reasoning_tokens for log in logs),
+        total_tokens=sum(log.total_tokens for log in logs),
+        cost_usd=money(sum(costs, Decimal(0))) if costs else None,
     )
 
 
@@ -171,15 +174,16 @@ def finish_reason(log: CallLog) -> Any:
 
 
 def chat_answer(value: ChatAnswer) -> chat_pb2.ChatResponse:
+    log = value.logs[-1]
     return chat_pb2.ChatResponse(
         message=chat_message(Message("assistant", value.text, value.tool_calls)),
-        finish_reason=finish_reason(value.log),
-        usage=usage(value.log),
+        finish_reason=finish_reason(log),
+        usage=usage(*value.logs),
         model=value.started.model,
-        latency=duration_ms(value.log.latency_ms),
-        call_log_id=str(value.log.id),
+        latency=duration_ms(log.latency_ms),
+        call_log_id=str(log.id),
         deprecation=deprecation(value.started.deprecated),
-        route=value.log.route,
+        route=log.route,
         cached=value.started.cached,
     )
 
@@ -218,8 +222,9 @@ def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence
             return (stream_pb2.StreamChatResponse(seq=seq, switched=switched),)
         case Heartbeat():
             return (stream_pb2.StreamChatResponse(seq=seq, heartbeat=stream_pb2.StreamChatResponse.Heartbeat()),)
-        case Ended(log, error):
-            used = stream_pb2.StreamChatResponse(seq=seq, usage=usage(log))
+        case Ended(logs, error):
+            log = logs[-1]
+            used = stream_pb2.StreamChatResponse(seq=seq, usage=usage(*logs))
             if error is None:
                 completed = stream_pb2.StreamChatResponse.Completed(
                     finish_reason=finish_reason(log),

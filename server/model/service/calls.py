@@ -112,11 +112,14 @@ class CallService:
             self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "error", INTERNAL))
             raise
         # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
-        await self._books.enter(tenant_id, _entry(asked, prepared, hold, writing, log.status))
-        if failure is None and prepared.question is not None and prepared.cache_ttl is not None:
+        entry = _entry(asked, prepared, hold, writing, log.status)
+        await self._books.enter(tenant_id, entry)
+        # What several wrote is for those alone who want others to go on.
+        whole = failure is None and sum(meter.begun for meter in attempts.meters) == 1
+        if whole and prepared.question is not None and prepared.cache_ttl is not None:
             answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)
-        yield (Ended(log, failure),)
+        yield (Ended(entry.records, failure),)
 
     async def chat(self, asked: ChatCall) -> ChatAnswer:
         """The whole answer. Raises what is wrong with the call, and what the provider fails with."""
@@ -129,10 +132,10 @@ class CallService:
                             started = event
                         case Delta():
                             writing.add(event)
-                        case Ended(log, error):
+                        case Ended(logs, error):
                             if error is not None:
                                 raise error
-                            return ChatAnswer(writing.text, writing.tool_calls, started, log)
+                            return ChatAnswer(writing.text, writing.tool_calls, started, logs)
         raise AssertionError("a chat ends with Ended")
 
     async def _note_unmade(self, asked: ChatCall, error: DomainError) -> None:
@@ -157,7 +160,7 @@ class CallService:
         content = Content.of(asked, found.text, found.tool_calls, log.id) if _stores(prepared) else None
         await self._books.enter(prepared.plan.tenant_id, Entry([log], NO_HOLD, content))
         yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
-        yield (Ended(log, None),)
+        yield (Ended([log], None),)
 
 
 def _events(batch: Sequence[ChatChunk | Began], route: str | None) -> Iterator[ChatEvent]:

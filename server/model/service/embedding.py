@@ -68,7 +68,7 @@ class EmbedService:
         """
         catalogue = await self._planner.catalogue()
         tenant_id = catalogue.tenant_id
-        model = catalogue.model(named(name or catalogue.settings.default_embedding_model), "embedding")
+        model = catalogue.model(named(catalogue, name or catalogue.settings.default_embedding_model), "embedding")
         try:
             embedder = self._reach.embedding(catalogue, model)
         except ModelNotConfigured as error:

@@ -84,7 +84,7 @@ class Planner:
         call = current_call()
         catalogue = await self.catalogue()
         settings = catalogue.settings
-        name = named(asked.model or settings.default_model)
+        name = named(catalogue, asked.model or settings.default_model)
         route = catalogue.route(name)
         plan = _planned(catalogue, name, asked) if route is None else _routed(catalogue, route, asked)
         alias = None if route is None else route.alias
@@ -137,13 +137,15 @@ class Planner:
         )
 
 
-def named(name: str | None) -> str:
+def named(catalogue: Catalogue, name: str | None) -> str:
     """What the call goes to. Raises ModelNotNamed, and ModelNotAllowed where its key is for others."""
     if not name:
         raise ModelNotNamed
     allowed = current_call().caller.allowed_models
     if allowed is not None and name not in allowed:
-        raise ModelNotAllowed(model=name)
+        model = catalogue.find(name)  # by its id it is the one that its name means, or another
+        if model is None or model.name not in allowed or catalogue.find(model.name) is not model:
+            raise ModelNotAllowed(model=name)
     return name
 
 
@@ -181,7 +183,7 @@ def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:
     model = catalogue.model(name, "chat")
     if asked.tools and not model.supports_function_calling:
         raise ModelWithoutTools(model.name)
-    return Plan(catalogue.tenant_id, [model], {}, RETRY, cooldown=0, cooldown_after=1)
+    return Plan(catalogue.tenant_id, None, [model], {}, RETRY, cooldown=0, cooldown_after=1)
 
 
 def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
@@ -203,6 +205,7 @@ def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
         raise ModelWithoutTools(catalogue.model(order[0], "chat").name)
     return Plan(
         catalogue.tenant_id,
+        route.id,
         targets,
         fallbacks,
         route.retry,

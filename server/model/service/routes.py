@@ -9,7 +9,7 @@ from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
-from server.kernel.errors import check_etag
+from server.kernel.errors import InvalidRequest, check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.model.breakers import Breakers, Health
@@ -79,7 +79,9 @@ class RouteService:
             await self._record(tx, "routes.delete", route_id, old=old)
 
     async def _check(self, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-        """Raises RouteTargetUnknown, which names each model that is none or does not chat."""
+        """Raises RouteTargetUnknown, which names each model that is none or does not chat, and InvalidRequest for one
+        that is a target twice, by its name and by its id.
+        """
         catalogue = await self._catalogues.of(tenant_id)
         named = [
             (f"targets[{place}].model", target["model"] if isinstance(target, dict) else target.model)
@@ -94,12 +96,15 @@ class RouteService:
         ]
         if unknown:
             raise RouteTargetUnknown(unknown)
+        targets = [catalogue.find(name) for field, name in named if field.startswith("targets")]
+        if twice := [place for place, model in enumerate(targets) if model in targets[:place]]:
+            raise InvalidRequest([(f"targets[{place}].model", "is a target already") for place in twice])
 
     async def _with_health(self, tenant_id: UUID, route: Route) -> RouteWithHealth:
         catalogue = await self._catalogues.of(tenant_id)
         found = {name: catalogue.find(name) for name in route.models}
         return route, {
-            name: self._breakers.health(tenant_id, model.id) for name, model in found.items() if model is not None
+            name: self._breakers.health(route.id, model.id) for name, model in found.items() if model is not None
         }
 
     async def _record(

@@ -35,6 +35,11 @@ async def lock(tx: Tx, windows: Iterable[Window]) -> dict[Window, Balance]:
     return await _read(tx, "lock", sorted(set(windows)))
 
 
+async def share_months(tx: Tx) -> None:
+    """Holds off whoever makes rows of limits, until the transaction ends: before `lock` where `enter` follows."""
+    await tx.execute(_QUERIES["share_months"], tenant_id=tx.tenant_id)
+
+
 async def open_rows(tx: Tx, windows: Iterable[Window]) -> None:
     """Makes the rows of limits that have none yet, in a transaction that holds no other."""
     await tx.execute(_QUERIES["hold_months"], tenant_id=tx.tenant_id)

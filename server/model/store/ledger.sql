@@ -19,6 +19,10 @@ FOR UPDATE OF q
 -- Waits for the calls that are being entered, and lets none be until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended('atrium months of ' || :tenant_id::uuid, 0))
 
+-- name: share_months
+-- Holds off whoever makes rows of months. Before rows are locked: `enter` does so first of all.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('atrium months of ' || :tenant_id::uuid, 0))
+
 -- name: open
 -- Makes the rows that are missing. A month begins with what was used in it before its limit was set.
 INSERT INTO quota_ledger (tenant_id, window_kind, window_start, subject, kind, used)

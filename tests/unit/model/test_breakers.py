@@ -17,11 +17,11 @@ from server.model.breakers import Breakers
 from server.model.meter import Meter
 from server.model.routes import Retry
 
-TENANT, MODEL = uuid4(), uuid4()
+TENANT, ROUTE, MODEL = uuid4(), uuid4(), uuid4()
 
 
 def _open(breakers: Breakers, model: UUID = MODEL) -> None:
-    breakers.failed(TENANT, model, "outage", after=1, cooldown=10)
+    breakers.failed(ROUTE, model, "outage", after=1, cooldown=10)
 
 
 def test_a_trial_that_says_nothing_of_the_target_leaves_the_next_call_to_try() -> None:
@@ -29,12 +29,12 @@ def test_a_trial_that_says_nothing_of_the_target_leaves_the_next_call_to_try() -
     breakers = Breakers(lambda: moment[0])
     _open(breakers)
     moment[0] = 10.0
-    tried = [breakers.allows(TENANT, MODEL), breakers.allows(TENANT, MODEL)]
+    tried = [breakers.allows(ROUTE, MODEL), breakers.allows(ROUTE, MODEL)]
 
-    breakers.left(TENANT, MODEL)
+    breakers.left(ROUTE, MODEL)
 
     assert tried == [True, False]
-    assert breakers.allows(TENANT, MODEL)
+    assert breakers.allows(ROUTE, MODEL)
 
 
 def test_the_circuits_of_targets_that_failed_longest_ago_are_forgotten() -> None:
@@ -43,7 +43,7 @@ def test_the_circuits_of_targets_that_failed_longest_ago_are_forgotten() -> None
     for model in (first, second, first, third):
         _open(breakers, model)
 
-    assert [breakers.allows(TENANT, model) for model in (first, second, third)] == [False, True, False]
+    assert [breakers.allows(ROUTE, model) for model in (first, second, third)] == [False, True, False]
 
 
 class Refusing:
@@ -68,7 +68,7 @@ def _attempts(breakers: Breakers, chat: Any) -> Attempts:
             raise chat
         return chat
 
-    plan = Plan(TENANT, [model], {}, Retry(1), cooldown=10, cooldown_after=1)
+    plan = Plan(TENANT, ROUTE, [model], {}, Retry(1), cooldown=10, cooldown_after=1)
     return Attempts(plan, reach, lambda model: Meter(call, model, "chat"), breakers)
 
 
@@ -96,4 +96,4 @@ async def test_a_trial_that_ends_in_what_says_nothing_of_the_target_is_the_next_
             async for _ in attempts.stream(lambda _: SimpleNamespace()):  # type: ignore[arg-type, return-value]
                 pass
 
-    assert breakers.allows(TENANT, MODEL)
+    assert breakers.allows(ROUTE, MODEL)

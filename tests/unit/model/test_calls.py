@@ -171,7 +171,7 @@ async def test_a_finished_call_is_on_record_with_all_that_is_known_of_it(
     assert isinstance(started, Started)
     assert isinstance(ended, Ended)
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == "Hello"
-    assert started.call_log_id == ended.log.id == record["id"]
+    assert started.call_log_id == ended.logs[-1].id == record["id"]
     expected = {
         "tenant_id": PLATFORM_TENANT_ID,
         "user_id": caller.caller.user_id,

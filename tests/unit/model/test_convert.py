@@ -57,7 +57,7 @@ def test_an_event_is_one_message_with_its_number(event: ChatEvent, kind: str) ->
 
 @pytest.mark.parametrize(("error", "kind"), [(None, "completed"), (ModelUnavailable(), "failed")])
 def test_the_end_is_what_was_used_and_then_how_it_ended(error: DomainError | None, kind: str) -> None:
-    used, last = convert.chat_events(Ended(LOG, error), 4)
+    used, last = convert.chat_events(Ended([LOG], error), 4)
 
     assert (used.seq, last.seq, last.WhichOneof("event")) == (4, 5, kind)
     assert (used.usage.prompt_tokens, used.usage.cached_tokens, used.usage.total_tokens) == (7, 3, 9)
@@ -65,7 +65,7 @@ def test_the_end_is_what_was_used_and_then_how_it_ended(error: DomainError | Non
 
 
 def test_a_failure_gives_its_reason_as_a_number_of_the_enum_and_for_people() -> None:
-    _, last = convert.chat_events(Ended(LOG, ModelUnavailable()), 1)
+    _, last = convert.chat_events(Ended([LOG], ModelUnavailable()), 1)
 
     assert last.failed.reason == error_reason_pb2.ERROR_REASON_MODEL_UNAVAILABLE
     assert last.failed.message == ModelUnavailable().message

@@ -302,7 +302,7 @@ class ModelServiceServicer:
         """Has a model answer a conversation, and streams the answer as it is written.
 
         The stream begins with `started`, and ends with `completed` or `failed`, of which there is exactly one; `usage`
-        comes before either. What is wrong before a model is asked is a status code and no event; a failure of the
+        comes before either, but in a stream that `CancelGeneration` ends, or that is lost with its server. What is wrong before a model is asked is a status code and no event; a failure of the
         provider is the event `failed`, and the status is then `OK`. A model that fails before its first token is asked again,
         and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
         who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`.

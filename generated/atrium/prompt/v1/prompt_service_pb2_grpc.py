@@ -252,7 +252,7 @@ class PromptServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, the prompt is no template that can be rendered or includes more than 8
         deep (`PROMPT_SYNTAX_INVALID`), its variables do not fit (`PROMPT_VARIABLES_INVALID`), or it includes what is not
-        there for everyone who sees it (`PROMPT_INCLUDE_UNKNOWN`) or itself (`PROMPT_INCLUDE_CYCLE`).
+        its tenant's or not there for everyone who sees it (`PROMPT_INCLUDE_UNKNOWN`), or itself (`PROMPT_INCLUDE_CYCLE`).
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`).
         - `ALREADY_EXISTS`: there is a version of that name (`VERSION_TAKEN`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`).
@@ -371,7 +371,7 @@ class PromptServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, the values do not fit the prompt's variables
         (`PROMPT_VARIABLES_INVALID`), it cannot be rendered with them (`PROMPT_RENDER_FAILED`), or it includes itself
-        (`PROMPT_INCLUDE_CYCLE`).
+        (`PROMPT_INCLUDE_CYCLE`) or what is not there any more (`PROMPT_INCLUDE_UNKNOWN`).
         - `NOT_FOUND`: the caller sees no such template (`TEMPLATE_NOT_FOUND`), or it has no such version
         (`VERSION_NOT_FOUND`) or label (`LABEL_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`), or has no version yet
