@@ -130,15 +130,17 @@ class Pool:
         self._give(None)
 
     async def _clean(self, connection: Connection) -> None:
+        clean = False  # until it has answered: one that is silent may say that it is open and in no transaction
         try:
             async with asyncio.timeout(_CLEAN_SECONDS):
                 # Either waits for the cancellation of what was running. asyncpg stumbles over a query that is empty.
                 await connection.execute("ROLLBACK" if connection.is_in_transaction() else "SELECT")
+            clean = not (connection.is_closed() or connection.is_in_transaction())
         except _BROKEN as error:
             _log.warning("a connection was thrown away", error=type(error).__name__)
         finally:
-            if connection.is_closed() or connection.is_in_transaction():
+            if clean:
+                self._give(connection)
+            else:
                 connection.terminate()
                 self._forget(connection)
-            else:
-                self._give(connection)
