@@ -17,7 +17,10 @@ class DatabaseRefused(Exception):
     """The server does not start on this database; the message says what to do about it."""
 
 
-CONNECT_ERRORS = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a connection raises that is of no use any more, or cannot be made."""
+
+CONNECT_ERRORS = (*LOST, ValueError)
 """What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
 
 # A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy;

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
 import asyncpg
-import structlog
 
-from server.kernel.tasks import Background
+from server.db.errors import LOST
+from server.kernel.tasks import going_on
 from server.settings import Settings
-
-_log = structlog.get_logger("atrium.listener")
 
 _CONNECT_SECONDS = 10.0
 # Together shorter than what is remembered lives past the last answer: one that comes late costs nothing.
 _ASK_SECONDS = 0.2
 _ANSWER_SECONDS = 0.4
-_RETRY_SECONDS = 0.1
-_MOST_RETRY_SECONDS = 5.0
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Callback = Callable[[str], None]
 
@@ -42,12 +37,9 @@ async def listening(
     nothing was told that has not been heard. The address is ATRIUM_LISTEN_DATABASE_URL where it is set: LISTEN does
     not work through a pooler of transactions.
     """
-    background = Background()
-    background.start(_listen(settings, channels, connected, heard), "listener")
-    try:
+    listen = partial(_listen, settings, channels, connected, heard)
+    async with going_on(listen, "listening", every=0, outages=LOST):
         yield
-    finally:
-        await background.close(seconds=0)
 
 
 async def _listen(
@@ -56,25 +48,18 @@ async def _listen(
     connected: Callable[[bool], None],
     heard: Callable[[float], None],
 ) -> None:
-    wait = _RETRY_SECONDS
-    while True:
-        try:
-            connection: Any = await asyncpg.connect(
-                settings.listen_database_url or settings.database_url,
-                timeout=_CONNECT_SECONDS,
-                command_timeout=_CONNECT_SECONDS,
-                server_settings={"application_name": "atrium listener"},
-            )
-            wait = _RETRY_SECONDS
-            try:
-                await _until_lost(connection, channels, connected, heard)
-            finally:
-                connection.terminate()
-            _log.warning("listening interrupted", error="the connection was closed")
-        except _LOST as error:
-            _log.warning("listening interrupted", error=type(error).__name__)
-        await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - apart from one another, not secret
-        wait = min(2 * wait, _MOST_RETRY_SECONDS)
+    """Until its connection is lost, which it raises."""
+    connection: Any = await asyncpg.connect(
+        settings.listen_database_url or settings.database_url,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=_CONNECT_SECONDS,
+        server_settings={"application_name": "atrium listener"},
+    )
+    try:
+        await _until_lost(connection, channels, connected, heard)
+    finally:
+        connection.terminate()
+    raise ConnectionResetError
 
 
 async def _until_lost(

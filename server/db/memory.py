@@ -15,6 +15,8 @@ _LIFE_SECONDS = 30.0
 # As long as nobody can say that nothing was missed.
 _LIFE_SECONDS_UNSURE = 0.7
 _MOST = 50_000
+# Of so many tenants it is noted, while something is read, that they changed; of more, everything did.
+_MOST_CHANGED = 1_000
 
 
 class Perishable(Protocol):
@@ -50,8 +52,14 @@ class Memory(Generic[T]):
         """`most`: how many names are remembered."""
         self._most = most
         self._known: dict[Hashable, _Known[T]] = {}
+        # Of what is known, by whom it is of: a change touches no others.
+        self._names: dict[UUID, dict[UUID | None, set[Hashable]]] = {}
         self._heard_at = -inf
+        self._reading = 0
+        # Changes are counted: of whom the last one was matters to what is being read, and to nothing else.
         self._changes = 0
+        self._changed: dict[UUID, int] = {}
+        self._forgotten = 0
 
     def recall(self, name: Hashable) -> T | None:
         """What is remembered under that name and still good."""
@@ -67,25 +75,32 @@ class Memory(Generic[T]):
         """What is read now, to be remembered under that name. Raises what `read` raises."""
         # What changes while it is read may or may not be in it: it is used for this call and not remembered.
         changes, read_at = self._changes, monotonic()
-        what = await read()
-        if what is not None and changes == self._changes:
-            if len(self._known) >= self._most:
-                self._known.clear()
-            self._known[name] = _Known(what, read_at, what.good_until.timestamp())
+        self._reading += 1
+        try:
+            what = await read()
+            if what is not None and self._same(what.user[0], changes):
+                self._keep(name, _Known(what, read_at, what.good_until.timestamp()))
+        finally:
+            self._reading -= 1
+            if not self._reading:
+                self._changed.clear()
         return what
 
     def changed(self, tenant_id: UUID, user_id: UUID | None = None) -> None:
         """Something about this user changed, or (None) about the tenant and everyone in it."""
         self._changes += 1
-        for name, known in list(self._known.items()):
-            tenant, user = known.what.user
-            if tenant == tenant_id and user_id in (None, user):
-                del self._known[name]
+        if self._reading:
+            self._changed[tenant_id] = self._changes
+            if len(self._changed) > _MOST_CHANGED:
+                self._changed.clear()
+                self._forgotten = self._changes
+        self._drop(tenant_id, user_id)
 
     def forget(self) -> None:
         """Something about everything changed."""
         self._changes += 1
-        self._known.clear()
+        self._forgotten = self._changes
+        self._clear()
 
     def listening(self, connected: bool) -> None:
         """Changes are told from now on, or not any more; what may have been missed in between is forgotten."""
@@ -95,3 +110,28 @@ class Memory(Generic[T]):
     def heard(self, until: float) -> None:
         """Whatever was told before then, which is a reading of `monotonic()`, has been heard."""
         self._heard_at = until
+
+    def _same(self, tenant_id: UUID, since: int) -> bool:
+        """Whether nothing of this tenant has changed since so many changes."""
+        return max(self._forgotten, self._changed.get(tenant_id, 0)) <= since
+
+    def _keep(self, name: Hashable, known: _Known[T]) -> None:
+        if len(self._known) >= self._most:
+            self._clear()
+        elif (before := self._known.get(name)) is not None and before.what.user != known.what.user:
+            self._drop(*before.what.user)
+        self._known[name] = known
+        tenant, user = known.what.user
+        self._names.setdefault(tenant, {}).setdefault(user, set()).add(name)
+
+    def _drop(self, tenant_id: UUID, user_id: UUID | None) -> None:
+        users = self._names.get(tenant_id, {})
+        for user in list(users) if user_id is None else [user_id]:
+            for name in users.pop(user, ()):
+                del self._known[name]
+        if not users:
+            self._names.pop(tenant_id, None)
+
+    def _clear(self) -> None:
+        self._known.clear()
+        self._names.clear()

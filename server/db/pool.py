@@ -11,6 +11,7 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
+from server.db.errors import LOST
 from server.kernel.tasks import Background
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -20,7 +21,6 @@ ACQUIRE_SECONDS = 5.0
 
 _CLEAN_SECONDS = 5.0
 _CLOSE_SECONDS = 1.0
-_BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _log = structlog.get_logger("atrium.db")
 
@@ -81,7 +81,7 @@ class Pool:
         # Those that are gone already, or do not answer, are dropped by asyncpg itself.
         closing = (connection.close(timeout=_CLOSE_SECONDS) for connection in self._idle)
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, _BROKEN):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, LOST):
                 raise outcome
         self._idle.clear()
         self._open.clear()
@@ -130,15 +130,17 @@ class Pool:
         self._give(None)
 
     async def _clean(self, connection: Connection) -> None:
+        clean = False  # until it has answered: one that is silent may say that it is open and in no transaction
         try:
             async with asyncio.timeout(_CLEAN_SECONDS):
                 # Either waits for the cancellation of what was running. asyncpg stumbles over a query that is empty.
                 await connection.execute("ROLLBACK" if connection.is_in_transaction() else "SELECT")
-        except _BROKEN as error:
+            clean = not (connection.is_closed() or connection.is_in_transaction())
+        except LOST as error:
             _log.warning("a connection was thrown away", error=type(error).__name__)
         finally:
-            if connection.is_closed() or connection.is_in_transaction():
+            if clean:
+                self._give(connection)
+            else:
                 connection.terminate()
                 self._forget(connection)
-            else:
-                self._give(connection)

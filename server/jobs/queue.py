@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import asyncpg
 import orjson
-import structlog
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.tm import TaskManager
@@ -21,11 +20,10 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
+from server.db.errors import LOST
 from server.db.removal import BATCH
 from server.kernel.tasks import going_on
 from server.settings import Settings
-
-_log = structlog.get_logger("atrium.jobs")
 
 CHANNEL = Channel("atrium_jobs")
 _ENQUEUED = "atrium_jobs_enqueued"
@@ -34,8 +32,6 @@ _ENQUEUED = "atrium_jobs_enqueued"
 _GATHER_SECONDS = 0.01
 _CONNECT_SECONDS = 10.0
 _NOTIFY_SECONDS = 3.0
-_RETRY_SECONDS = 0.1
-_MOST_RETRY_SECONDS = 5.0
 
 # By table: its key, and which of its rows are forgotten.
 _OLD = (
@@ -134,22 +130,19 @@ async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Wakes the workers, in whichever process they are, for what this process enqueues."""
     enqueued = asyncio.Event()
     database.hear(_ENQUEUED, lambda _: enqueued.set())
-    async with going_on(partial(_wake, settings, enqueued), "waking", every=_RETRY_SECONDS):
+    async with going_on(partial(_wake, settings, enqueued), "waking", every=0, outages=LOST):
         yield
 
 
 async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
-    """Until its connection is lost. A worker that is not woken finds its jobs by itself, a few seconds later: what is
-    lost here costs no more.
+    """Until its connection is lost, which it raises. A worker that is not woken finds its jobs by itself, a few seconds
+    later: what is lost here costs no more.
     """
+    connection = await _connected(settings, enqueued)
     try:
-        connection = await _connected(settings, enqueued)
-        try:
-            await _tell(connection, enqueued)
-        finally:
-            connection.terminate()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _log.warning("waking interrupted", error=type(error).__name__)
+        await _tell(connection, enqueued)
+    finally:
+        connection.terminate()
 
 
 async def _connected(settings: Settings, enqueued: asyncio.Event) -> Any:

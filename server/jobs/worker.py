@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.core.sm import SchedulerManager
@@ -21,10 +21,12 @@ from pgqueuer.domain.models import Job, Schedule
 from prometheus_client import CollectorRegistry, Counter
 
 from server.db.database import Database
+from server.db.errors import LOST
 from server.db.together import Together
 from server.jobs.line import Line, connect
 from server.jobs.queue import CHANNEL, engine, enqueue
 from server.jobs.runs import FencedQueries, Overtaken, Run, begin
+from server.kernel.tasks import Pauses
 from server.settings import Settings
 
 _log = structlog.get_logger("atrium.jobs")
@@ -42,11 +44,6 @@ HEARTBEAT = timedelta(seconds=12)
 _DEQUEUE = timedelta(seconds=5)
 _BATCH = 10
 _AT_ONCE = 40
-
-_RETRY_SECONDS = 0.2
-_MOST_RETRY_SECONDS = 5.0
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +103,22 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is stopped, however often the database goes away. Cancelled, it leaves its jobs to others."""
-        wait = _RETRY_SECONDS
+        pauses = Pauses()
         while not self._stopping.is_set():
+            began = monotonic()
             try:
                 connection = await connect(self._settings)
-                wait = _RETRY_SECONDS
                 try:
                     await self._work(connection)
                 finally:
                     connection.terminate()
-            except _LOST as error:
+            except (*LOST, FailingListenerError) as error:
                 _log.warning("working interrupted", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - whatever it is, jobs go on being done
                 _log.error("working interrupted", exc_info=error)
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait * random.uniform(0.5, 1)):  # noqa: S311 - apart, not secret
+                async with asyncio.timeout(pauses.after(monotonic() - began)):
                     await self._stopping.wait()
-            wait = min(2 * wait, _MOST_RETRY_SECONDS)
 
     async def _work(self, connection: Any) -> None:
         """Until it is stopped and what runs has ended, or until the connection is of no use any more, or cancelled."""

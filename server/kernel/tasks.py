@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any, TypeVar
 
+import structlog
+
 from server.kernel.errors import Unavailable
+
+_log = structlog.get_logger("atrium.tasks")
 
 T = TypeVar("T")
 
@@ -50,13 +54,15 @@ class Background:
 
 
 @asynccontextmanager
-async def going_on(act: Callable[[], Awaitable[None]], name: str, *, every: float) -> AsyncIterator[None]:
+async def going_on(
+    act: Callable[[], Awaitable[None]], name: str, *, every: float, outages: tuple[type[Exception], ...] = ()
+) -> AsyncIterator[None]:
     """Acts again and again, `every` so many seconds after it has come to its end, as long as the context is open.
 
     A failure ends nothing: it reaches the event loop's exception handler, which logs it, and the next try comes soon,
-    and later each time that it fails too.
+    and later each time that it fails too. `outages`: failures that are no fault of ours, and a short warning.
     """
-    task = asyncio.create_task(_go_on(act, name, every), name=name)
+    task = asyncio.create_task(_go_on(act, name, every, outages), name=name)
     try:
         yield
     finally:
@@ -64,39 +70,55 @@ async def going_on(act: Callable[[], Awaitable[None]], name: str, *, every: floa
         await asyncio.wait([task])
 
 
-async def _go_on(act: Callable[[], Awaitable[None]], name: str, every: float) -> None:
-    pauses = _pauses()
+async def _go_on(
+    act: Callable[[], Awaitable[None]], name: str, every: float, outages: tuple[type[Exception], ...]
+) -> None:
+    pauses = Pauses()
     while True:
+        began = monotonic()
         try:
             await act()
+        except outages as error:
+            _log.warning(f"{name} interrupted", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - whatever it is, the work goes on being done
             context = {"message": f"{name} failed, and is tried again", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-            await asyncio.sleep(next(pauses))
         else:
-            pauses = _pauses()
+            pauses = Pauses()
             await asyncio.sleep(every)
+            continue
+        await asyncio.sleep(pauses.after(monotonic() - began))
 
 
 async def persistently(act: Callable[[], Awaitable[T]], seconds: float) -> T:
     """What `act` gives, tried again where it raises Unavailable, later each time, and for so many seconds at most."""
-    pauses, until = _pauses(), monotonic() + seconds
+    pauses, until = Pauses(), monotonic() + seconds
     while True:
         try:
             return await act()
         except Unavailable:
-            pause = next(pauses)
+            pause = pauses.after()
             if monotonic() + pause > until:
                 raise
         await asyncio.sleep(pause)
 
 
-def _pauses() -> Iterator[float]:
-    """How long to wait before each further try: apart from what others wait, who failed at the same moment."""
-    pause = _RETRY_SECONDS
-    while True:
-        yield pause * random.uniform(0.5, 1)  # noqa: S311 - apart from one another, not secret
-        pause = min(2 * pause, _MOST_RETRY_SECONDS)
+class Pauses:
+    """How long to wait before each further try: longer each time, and as short as at first after a try that lasted."""
+
+    def __init__(self) -> None:
+        self._next = _RETRY_SECONDS
+
+    def after(self, seconds: float = 0.0) -> float:
+        """The pause in seconds after a try that failed, which had lasted so many.
+
+        What works for a moment and fails again has not recovered: only what lasted longer than the longest pause, and
+        so is not tried more often by it, begins anew.
+        """
+        if seconds > _MOST_RETRY_SECONDS:
+            self._next = _RETRY_SECONDS
+        pause, self._next = self._next, min(2 * self._next, _MOST_RETRY_SECONDS)
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - apart from what others wait, who failed together
 
 
 async def beating(source: AsyncGenerator[T, None], seconds: float) -> AsyncGenerator[T | None, None]:

@@ -8,10 +8,14 @@ import signal
 from time import monotonic
 from typing import Any
 
+import pytest
+from structlog.testing import capture_logs
+
 from server.db.database import Database
-from server.jobs.queue import CHANNEL
+from server.jobs.queue import CHANNEL, waking
 from tests.databases import Scratch
 from tests.jobs.working import NOT_FOR_EVER, Done, ask, until, working
+from tests.pauses import noted_pauses
 
 _WAKING = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'atrium waking' AND datname = current_database() "
@@ -80,3 +84,19 @@ async def test_who_was_not_told_over_a_silent_connection_is_told_over_the_next(a
         assert await _waking(admin, silent) != silent
     finally:
         os.kill(silent, signal.SIGCONT)
+
+
+async def test_a_database_that_is_away_is_tried_less_and_less_often(
+    scratch: Scratch, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = noted_pauses(monkeypatch)
+    nowhere = scratch.settings(database_url="postgresql://127.0.0.1:1/nowhere")
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(NOT_FOR_EVER), waking(nowhere, database):
+            while len(pauses) < 8:  # noqa: ASYNC110 - its tries are what is waited for
+                await asyncio.sleep(0)
+
+    assert pauses[0] <= 0.1
+    assert pauses[7] >= 2.5
+    assert {(entry["event"], entry["error"]) for entry in logs} == {("waking interrupted", "ConnectionRefusedError")}

@@ -13,17 +13,20 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from server.db.bootstrap import bootstrap
 from server.db.database import Database
 from server.db.migrate import up
 from server.embedded.postgres import embedded_postgres
+from server.jobs import worker as module
 from server.jobs.queue import waking
 from server.jobs.runs import Run
 from server.jobs.worker import MOST_LOST, Worker
 from server.kernel.errors import DatabaseUnavailable
 from tests.databases import Scratch
 from tests.jobs.working import NOT_FOR_EVER, STATUS, TAKEN_OVER_SECONDS, Done, ask, crew, until, working
+from tests.pauses import noted_pauses
 
 _BACKENDS = "FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
 
@@ -140,6 +143,43 @@ async def test_a_worker_that_is_stopped_finishes_what_runs(scratch: Scratch, ask
         long.end.set()
 
     assert await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer") == 0
+
+
+class Refusing:
+    """A connection that was let in, and may do nothing."""
+
+    def add_termination_listener(self, _: object) -> None:
+        pass
+
+    def terminate(self) -> None:
+        pass
+
+    async def add_listener(self, *_: object) -> None:
+        raise asyncpg.InsufficientPrivilegeError
+
+    fetch = execute = add_listener
+
+
+async def test_a_server_that_lets_a_worker_in_and_no_further_is_tried_less_and_less_often(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses, tries, often = noted_pauses(monkeypatch), 0, asyncio.Event()
+
+    async def connect(_: object) -> Refusing:
+        nonlocal tries
+        tries += 1
+        if tries > 8:
+            often.set()
+        return Refusing()
+
+    monkeypatch.setattr(module, "connect", connect)
+    with capture_logs() as logs:
+        async with working(scratch, {"wait": Done()}), asyncio.timeout(NOT_FOR_EVER):
+            await often.wait()
+
+    assert pauses[0] <= 0.1
+    assert pauses[7] >= 2.5
+    assert {entry["event"] for entry in logs} == {"working interrupted"}
 
 
 async def test_a_worker_listens_over_the_address_for_listening(scratch: Scratch, admin: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.db import pool as module
 from server.db.pool import Pool
 
 BOUND = 5.0
@@ -17,6 +18,7 @@ class Line:
 
     def __init__(self) -> None:
         self.closed = False
+        self.terminated = False
         self.busy = False
         self.ran: list[str] = []
         self.fails = False
@@ -40,7 +42,7 @@ class Line:
         self.closed = True
 
     def terminate(self) -> None:
-        self.closed = True
+        self.closed = self.terminated = True
 
 
 class Server:
@@ -123,16 +125,47 @@ async def test_a_connection_given_back_in_a_transaction_is_rolled_back(backend: 
     assert (held.ran, held.busy) == (["ROLLBACK"], False)
 
 
-async def test_one_that_cannot_be_cleaned_is_thrown_away(backend: Server) -> None:
+@pytest.mark.parametrize("busy", [True, False])
+async def test_one_that_cannot_be_cleaned_is_thrown_away(busy: bool, backend: Server) -> None:
     pool = Pool(backend.connect, 1)
     held: Any = await pool.acquire()
-    held.busy = held.fails = True
+    held.busy, held.fails = busy, True
 
     pool.release(held, failed=True)
 
     async with asyncio.timeout(BOUND):
         assert await pool.acquire() is not held
-    assert held.closed
+    assert held.terminated
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_one_that_does_not_answer_is_thrown_away(
+    busy: bool, backend: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLEAN_SECONDS", 0)
+    pool = Pool(backend.connect, 1)
+    held: Any = await pool.acquire()
+    held.busy = busy
+    held.clean.clear()
+
+    pool.release(held, failed=True)
+
+    async with asyncio.timeout(BOUND):
+        assert await pool.acquire() is not held
+    assert held.terminated
+
+
+async def test_closing_ends_what_is_being_cleaned(backend: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLOSE_SECONDS", 0)
+    pool = Pool(backend.connect, 1)
+    held: Any = await pool.acquire()
+    held.clean.clear()
+    pool.release(held, failed=True)
+    await asyncio.sleep(0)  # it has begun: what never did would be ended as what is lent is
+
+    await pool.close()
+
+    assert held.terminated
 
 
 async def test_a_lost_connection_makes_place_for_whoever_waits(backend: Server) -> None:

@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.kernel.errors import Unavailable
-from server.kernel.tasks import going_on, persistently
+from server.kernel.tasks import Pauses, going_on, persistently
+from tests.pauses import noted_pauses
 
 NOT_FOR_EVER = 10.0
 
@@ -43,6 +45,45 @@ async def test_what_goes_on_does_after_any_error_and_each_is_told() -> None:
     assert work.begun == 3
     assert [type(context["exception"]) for context in told] == [LookupError, ZeroDivisionError]
     assert {context["message"] for context in told} == {"the work failed, and is tried again"}
+
+
+async def test_an_outage_is_a_short_warning_and_what_goes_on_is_tried_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, pauses = Work(*(ConnectionRefusedError() for _ in range(8))), noted_pauses(monkeypatch)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    with capture_logs() as logs:
+        async with (
+            asyncio.timeout(NOT_FOR_EVER),
+            going_on(work, "the work", every=3600, outages=(OSError,)),
+        ):
+            await work.done.wait()
+
+    assert told == []
+    warning = {"event": "the work interrupted", "error": "ConnectionRefusedError", "log_level": "warning"}
+    assert logs == [warning] * 8
+    assert pauses[0] <= 0.1
+    assert pauses[-1] >= 2.5
+
+
+def test_pauses_grow_up_to_the_longest() -> None:
+    pauses = Pauses()
+
+    each = [pauses.after() for _ in range(20)]
+
+    assert all(least <= pause <= 2 * least for least, pause in zip([0.05, 0.1, 0.2, 0.4, 0.8, 1.6], each, strict=False))
+    assert all(2.5 <= pause <= 5 for pause in each[6:])
+
+
+@pytest.mark.parametrize(("lasted", "most"), [(0.0, 5.0), (5.0, 5.0), (5.1, 0.1)])
+def test_pauses_begin_anew_only_after_what_lasted(lasted: float, most: float) -> None:
+    pauses = Pauses()
+    for _ in range(20):
+        pauses.after()
+
+    assert most / 2 <= pauses.after(lasted) <= most
 
 
 async def test_what_goes_on_ends_with_its_context_in_the_midst_of_its_work() -> None:
