@@ -48,6 +48,7 @@ class Event:
 class _Watch:
     """What somebody watches, and what they were told; `stream`: who reads it at present."""
 
+    # As they were when it was last looked at what they see.
     caller: Principal
     wanted: frozenset[UUID]
     id: UUID = field(default_factory=uuid4)
@@ -145,6 +146,7 @@ class PromptWatching:
         watch = self._taken_up(frozenset(wanted), watch_id, after_seq)
         watch.stream = stream = object()
         watch.woken.set()  # whoever read it before
+        current_call().renewed = watch.woken.set
         last = after_seq
         try:
             async for news in self._told(watch, stream):
@@ -165,7 +167,11 @@ class PromptWatching:
             if watch.afresh:
                 async for news in self._all(watch):
                     yield news
-            while watch.changed and not watch.afresh:
+            while not watch.afresh:
+                if watch.caller.permissions != current_call().caller.permissions:
+                    await self._look_anew(watch, stream)
+                if not watch.changed:
+                    break
                 found = await self._news(watch, stream)
                 if watch.stream is not stream:
                     return
@@ -200,6 +206,7 @@ class PromptWatching:
     async def _all(self, watch: _Watch) -> AsyncGenerator[News, None]:
         """All there is, between `reset`, where something was told before, and `synced`."""
         watch.afresh = watch.synced = False
+        watch.caller = current_call().caller
         begun, watch.begun = watch.begun, True
         if begun:
             yield "reset"
@@ -209,6 +216,18 @@ class PromptWatching:
             yield state
         watch.synced = True
         yield "synced"
+
+    async def _look_anew(self, watch: _Watch, stream: object) -> None:
+        """The caller may do other things than before: has them told what they see now and did not, and the other way
+        round.
+        """
+        caller = current_call().caller
+        seen = {template.id async for template, _ in self._present(watch)}
+        if watch.stream is not stream:
+            return
+        for template_id in seen ^ watch.told.keys():
+            watch.changed.setdefault(template_id, False)
+        watch.caller = caller
 
     async def _news(self, watch: _Watch, stream: object) -> State | UUID | None:
         """What there is to tell of the next template that changed."""
@@ -238,16 +257,17 @@ class PromptWatching:
                 if state is not None:
                     yield state
             return
-        caller = watch.caller
         cursor: UUID | None = None
         while True:
+            caller = current_call().caller
             async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
                 page = await templates.page(
                     tx, PageRequest(_PAGE, cursor), caller.member_id, {}, personal=manages(caller)
                 )
                 labels = await versions.all_labels(tx, [template.id for template in page.items])
             for template in page.items:
-                yield template, labels[template.id]
+                if template.seen_by(current_call().caller):  # still, however long it took to come to it
+                    yield template, labels[template.id]
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
