@@ -81,6 +81,8 @@ class Call:
     """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
     confirm: Callable[[], Awaitable[None]] | None = None
     """Of a stream: raises where the caller has lost the right to it meanwhile."""
+    renewed: Callable[[], None] | None = None
+    """Of a stream: called when its caller may do other things than before. It may take no time."""
     answer_stands: bool = True
     """Whether the answer may be given again to the same idempotency key: not where a part of it is missing for now."""
 
@@ -89,6 +91,12 @@ class Call:
         """The verified caller. Only methods that require one may ask."""
         assert self.principal is not None, f"{self.method} asked for the caller of a public call"
         return self.principal
+
+    def renew(self, principal: Principal) -> None:
+        """What goes on is done by the caller as they are now."""
+        before, self.principal = self.principal, principal
+        if self.renewed is not None and before is not None and before.permissions != principal.permissions:
+            self.renewed()
 
     @property
     def network(self) -> str | None:

@@ -212,7 +212,9 @@ class Chain:
             await asyncio.wait(tasks)
 
     async def watch(self) -> None:
-        """Ends the streams of callers who have lost the right to them meanwhile. Runs until it is cancelled."""
+        """Ends the streams of callers who have lost the right to them meanwhile, and has the others go on as who their
+        callers are now. Runs until it is cancelled.
+        """
         room = asyncio.Semaphore(_LOOKS_AT_ONCE)
         while True:
             await asyncio.sleep(self._look_seconds)
@@ -221,12 +223,11 @@ class Chain:
     async def _look(self, task: asyncio.Task[Any], stream: _Stream, room: asyncio.Semaphore) -> None:
         """Ends the stream where its caller has lost the right to it. Raises nothing: the others are looked at still."""
         async with room:
-            principal = stream.call.principal
-            if principal is None or task.done():
+            if task.done():
                 return
             try:
                 async with asyncio.timeout(_LONGEST_LOOK_SECONDS):
-                    permit(stream.rule, await self._steps.authenticate.confirm(principal, stream.credentials))
+                    await self._confirm(stream)
             except (Unavailable, TimeoutError):  # the database's being away takes no right from anybody
                 return
             except DomainError as error:
@@ -235,10 +236,15 @@ class Chain:
                 self._steps.observe.crashed(stream.call, error)
 
     async def _confirm(self, stream: _Stream) -> None:
-        """Raises where the stream's caller has lost the right to it meanwhile."""
-        if stream.call.principal is not None:
-            caller = await self._steps.authenticate.confirm(stream.call.principal, stream.credentials)
-            permit(stream.rule, caller)
+        """Renews the stream's caller. Raises where they have lost the right to it meanwhile."""
+        principal = stream.call.principal
+        if principal is None:
+            return
+        caller = await self._steps.authenticate.confirm(principal, stream.credentials)
+        permit(stream.rule, caller)
+        # A call that was just beginning may have entered another tenant meanwhile.
+        if stream.call.principal is principal:
+            stream.call.renew(caller)
 
     def _end(self, task: asyncio.Task[Any], error: DomainError) -> None:
         stream = self._streams.get(task)

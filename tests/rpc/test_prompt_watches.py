@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from atrium.identity.v1 import role_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from server.db.database import Database
 from server.kernel.ids import PLATFORM_TENANT_ID
@@ -30,6 +32,7 @@ from tests.factories.world import World
 from tests.servers import serving
 
 Code = grpc.StatusCode
+TOLD_WITHIN = 5.0
 
 
 async def test_a_watch_tells_what_there_is_and_then_each_change(world: World) -> None:
@@ -91,6 +94,33 @@ async def test_a_watch_tells_of_a_template_when_what_it_includes_changes(world: 
         await change()
         assert (await watch.next()).changed.template.id == whole
     watch.stream.cancel()
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["all", "named"])
+async def test_a_watch_follows_what_its_reader_may_see(world: World, named: bool) -> None:
+    owner = await world.tenant()
+    manager = await world.user(owner)
+    role = await world.role(owner, "templates:manage")
+    held = {"user_id": manager.id, "role_id": role.id}
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=owner.metadata)
+    mine, common = await make_template(world, owner, "mine", PERSONAL), await make_template(world, owner, "common")
+    watch = Watch(world, manager, *((mine, common) if named else ()))
+    assert sorted(await watch.synced()) == ["common", "mine"]
+
+    await world.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+    async with asyncio.timeout(TOLD_WITHIN):
+        assert (await watch.next()).removed_id == mine
+    await make_version(world, owner, mine, "x")
+    await make_version(world, owner, common, "x")
+    assert (await watch.next()).changed.template.id == common
+    resumed = Watch(world, manager, *((mine, common) if named else ()), watch_id=watch.id, after_seq=watch.seqs[-1])
+    assert (await watch.next()).HasField("ended")
+
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=owner.metadata)
+    async with asyncio.timeout(TOLD_WITHIN):
+        assert (await resumed.next()).changed.template.id == mine
+    assert resumed.seqs[0] == watch.seqs[-1]
+    resumed.stream.cancel()
 
 
 async def test_a_watch_is_resumed_after_the_last_event_that_came(world: World) -> None:

@@ -24,14 +24,16 @@ _LIFE_SECONDS = 3_500.0
 
 _KEPT_SECONDS = 300.0
 _MOST_KEPT = 1_000
-"""How long, and how many of, the watches that were left can be taken up again."""
+_MOST_KEPT_OF_TENANT = 100
+"""How long, and how many of, the watches that were left can be taken up again: of all tenants, and of each."""
 
 _MOST_SENT = 1_000
 _PAGE = 200
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 State = tuple[Template, Sequence[Label]]
-News = State | UUID | Literal["reset", "synced", "heartbeat", "ended"]
+Word = Literal["reset", "synced", "heartbeat", "ended"]
+News = State | UUID | Word
 """A template as it is now; the id of one that is not seen any more; and by their words what the API's events are."""
 
 
@@ -48,6 +50,7 @@ class Event:
 class _Watch:
     """What somebody watches, and what they were told; `stream`: who reads it at present."""
 
+    # As they were when it was last looked at what they see.
     caller: Principal
     wanted: frozenset[UUID]
     id: UUID = field(default_factory=uuid4)
@@ -56,7 +59,8 @@ class _Watch:
     changed: dict[UUID, bool] = field(default_factory=dict)
     # By when they were changed: what is heard of twice is told once.
     told: dict[UUID, datetime] = field(default_factory=dict)
-    sent: deque[tuple[int, News]] = field(default_factory=lambda: deque(maxlen=_MOST_SENT))
+    # What the last events were, up to `seq`: of a template its id alone, since what is told again is read again.
+    sent: deque[UUID | Word] = field(default_factory=lambda: deque(maxlen=_MOST_SENT))
     seq: int = 0
     afresh: bool = True
     synced: bool = False
@@ -64,7 +68,6 @@ class _Watch:
     begun: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     stream: object = None
-    left_at: float = 0.0
 
     def hears(self, tenant_id: UUID, template_id: UUID) -> bool:
         return template_id in self.wanted if self.wanted else tenant_id == self.caller.tenant_id
@@ -81,20 +84,19 @@ class _Watch:
     def event(self, news: News) -> Event:
         """The next one."""
         self.seq += 1
-        self.sent.append((self.seq, news))
+        self.sent.append(news[0].id if isinstance(news, tuple) else news)
         return Event(self.id, self.seq, news)
 
     def go_back(self, seq: int) -> bool:
         """Has the reader told again what came after that event; False where that is not known any more."""
-        if not self.synced or not self.seq - len(self.sent) <= seq <= self.seq:
+        untold = self.seq - seq
+        if not self.synced or not 0 <= untold <= len(self.sent):
             return False
-        while self.sent and self.sent[-1][0] > seq:
-            match self.sent.pop()[1]:
+        for _ in range(untold):
+            match self.sent.pop():
                 case UUID() as template_id:
                     self.told[template_id] = _NEVER
                     self.changed[template_id] = True
-                case (Template() as template, _):
-                    self.changed[template.id] = True
                 case "reset" | "synced":
                     self.begin_afresh()
         self.seq = seq
@@ -110,15 +112,19 @@ class PromptWatching:
         sight: Sight,
         heartbeat: float = _HEARTBEAT_SECONDS,
         life: float = _LIFE_SECONDS,
+        kept: float = _KEPT_SECONDS,
     ) -> None:
         """`heartbeat`: seconds without a change after which a watcher is told that nothing is new. `life`: seconds
-        after which a stream ends.
+        after which a stream ends. `kept`: seconds after which a watch that was left is forgotten.
         """
         self._database = database
         self._sight = sight
         self._heartbeat = heartbeat
         self._life = life
+        self._kept = kept
         self._watches: dict[UUID, _Watch] = {}
+        # Those that nobody reads at present, the oldest first, and what forgets each when its time is over.
+        self._left: dict[_Watch, asyncio.TimerHandle] = {}
 
     def changed(self, tenant_id: UUID, template_ids: Sequence[UUID], dependants: Sequence[UUID]) -> None:
         """Templates changed, and what these others include."""
@@ -145,6 +151,7 @@ class PromptWatching:
         watch = self._taken_up(frozenset(wanted), watch_id, after_seq)
         watch.stream = stream = object()
         watch.woken.set()  # whoever read it before
+        current_call().renewed = watch.woken.set
         last = after_seq
         try:
             async for news in self._told(watch, stream):
@@ -155,7 +162,8 @@ class PromptWatching:
             yield watch.event("ended") if watch.stream is stream else Event(watch.id, last + 1, "ended")
         finally:
             if watch.stream is stream:
-                watch.stream, watch.left_at = None, monotonic()
+                watch.stream = None
+                self._leave(watch)
 
     async def _told(self, watch: _Watch, stream: object) -> AsyncGenerator[News, None]:
         """What is told until this stream's time is over, or another takes the watch up."""
@@ -165,7 +173,11 @@ class PromptWatching:
             if watch.afresh:
                 async for news in self._all(watch):
                     yield news
-            while watch.changed and not watch.afresh:
+            while not watch.afresh:
+                if watch.caller.permissions != current_call().caller.permissions:
+                    await self._look_anew(watch, stream)
+                if not watch.changed:
+                    break
                 found = await self._news(watch, stream)
                 if watch.stream is not stream:
                     return
@@ -180,26 +192,34 @@ class PromptWatching:
 
     def _taken_up(self, wanted: frozenset[UUID], watch_id: UUID | None, after_seq: int) -> _Watch:
         """The caller's watch of before, where it can be gone on with; and otherwise a new one."""
-        self._forget_old()
         caller = current_call().caller
         known = self._watches.get(watch_id) if watch_id else None
         if known and known.is_of(caller, wanted) and known.go_back(after_seq):
+            if known in self._left:
+                self._left.pop(known).cancel()
             return known
         # Before anything is read: what changes meanwhile is told afterwards.
         watch = _Watch(caller, wanted, begun=watch_id is not None)
         self._watches[watch.id] = watch
         return watch
 
-    def _forget_old(self) -> None:
-        left = sorted((one for one in self._watches.values() if one.stream is None), key=lambda one: one.left_at)
-        oldest = monotonic() - _KEPT_SECONDS
-        for place, watch in enumerate(left):
-            if watch.left_at < oldest or len(left) - place > _MOST_KEPT:
-                del self._watches[watch.id]
+    def _leave(self, watch: _Watch) -> None:
+        """Keeps it for whoever takes it up again; where there are too many, the oldest makes room."""
+        self._left[watch] = asyncio.get_running_loop().call_later(self._kept, self._forget, watch)
+        of_tenant = [one for one in self._left if one.caller.tenant_id == watch.caller.tenant_id]
+        if len(of_tenant) > _MOST_KEPT_OF_TENANT:
+            self._forget(of_tenant[0])
+        elif len(self._left) > _MOST_KEPT:
+            self._forget(next(iter(self._left)))
+
+    def _forget(self, watch: _Watch) -> None:
+        self._left.pop(watch).cancel()
+        del self._watches[watch.id]
 
     async def _all(self, watch: _Watch) -> AsyncGenerator[News, None]:
         """All there is, between `reset`, where something was told before, and `synced`."""
         watch.afresh = watch.synced = False
+        watch.caller = current_call().caller
         begun, watch.begun = watch.begun, True
         if begun:
             yield "reset"
@@ -209,6 +229,18 @@ class PromptWatching:
             yield state
         watch.synced = True
         yield "synced"
+
+    async def _look_anew(self, watch: _Watch, stream: object) -> None:
+        """The caller may do other things than before: has them told what they see now and did not, and the other way
+        round.
+        """
+        caller = current_call().caller
+        seen = {template.id async for template, _ in self._present(watch)}
+        if watch.stream is not stream:
+            return
+        for template_id in seen ^ watch.told.keys():
+            watch.changed.setdefault(template_id, False)
+        watch.caller = caller
 
     async def _news(self, watch: _Watch, stream: object) -> State | UUID | None:
         """What there is to tell of the next template that changed."""
@@ -238,16 +270,17 @@ class PromptWatching:
                 if state is not None:
                     yield state
             return
-        caller = watch.caller
         cursor: UUID | None = None
         while True:
+            caller = current_call().caller
             async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
                 page = await templates.page(
                     tx, PageRequest(_PAGE, cursor), caller.member_id, {}, personal=manages(caller)
                 )
                 labels = await versions.all_labels(tx, [template.id for template in page.items])
             for template in page.items:
-                yield template, labels[template.id]
+                if template.seen_by(current_call().caller):  # still, however long it took to come to it
+                    yield template, labels[template.id]
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor

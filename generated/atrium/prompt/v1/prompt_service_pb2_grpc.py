@@ -389,13 +389,15 @@ class PromptServiceServicer:
 
         The stream begins with each template as it is, and `synced`; then a template comes again whenever it, its newest
         version or a label changes, or any template that one of its versions includes, by whatever way; and `removed_id` when
-        the caller does not see it any more. Where the server may have missed a change, `reset` comes, and then all again, up
-        to `synced`. When nothing changes there is a heartbeat every ten seconds. After about an hour the stream ends with
+        the caller does not see it any more: within five seconds where it is their permissions that changed, and what these
+        newly show comes as soon. Where the server may have missed a change, `reset` comes, and then all again, up to
+        `synced`. When nothing changes there is a heartbeat every ten seconds. After about an hour the stream ends with
         `ended`, and so it does where another stream has resumed the watch.
 
         Events are numbered without gaps. A stream that was interrupted is resumed with its `watch_id` and, in `after_seq`, the
-        last event that came; its next is the one after it. A server knows what was watched for five minutes, and another
-        server does not: where the watch is not known any more it begins anew, under another `watch_id`, with `reset`.
+        last event that came; its next is the one after it. A server knows what was watched for five minutes, of a tenant the
+        newest hundred, and another server does not: where the watch is not known any more it begins anew, under another
+        `watch_id`, with `reset`.
 
         Permission: `templates:read`.
 
