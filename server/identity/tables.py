@@ -24,6 +24,7 @@ from server.db.base import (
     MOMENT,
     NOW,
     belongs_to_tenant,
+    by_moment,
     created_at,
     global_table,
     id_,
@@ -228,6 +229,9 @@ sessions = tenant_table(
     belongs_to_tenant(),
     part_of("user_id", "users"),
     index("ix_sessions_user_id", "tenant_id", "user_id", "id DESC", serves="a user's sessions, newest first"),
+    by_moment(
+        "ix_sessions_over", "least(expires_at, revoked_at)", serves="the removal of what has been over for a while"
+    ),
     comment="Sign-ins: each a family of refresh tokens, of which one is good.",
 )
 
@@ -246,7 +250,7 @@ sign_in_throttle = tenant_table(
     tenant_key("address"),
     belongs_to_tenant(),
     CheckConstraint("failures >= 0", name="failures"),
-    index("ix_sign_in_throttle_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
+    by_moment("ix_sign_in_throttle_updated_at", "updated_at", serves="the removal of what is long past"),
     comment="Addresses that sign-ins failed from.",
 )
 
@@ -266,7 +270,7 @@ sign_in_guesses = tenant_table(
     tenant_key("user_id", "address"),
     belongs_to_tenant(),
     CheckConstraint("failures >= 0", name="failures"),
-    index("ix_sign_in_guesses_updated_at", "tenant_id", "updated_at", serves="the removal of what is long past"),
+    by_moment("ix_sign_in_guesses_updated_at", "updated_at", serves="the removal of what is long past"),
     comment="Failed attempts at a password from where its user had signed in before: they wait for nothing else.",
 )
 
@@ -309,6 +313,9 @@ one_time_tokens = tenant_table(
     one_of("purpose", "verify_email", "reset_password"),
     UniqueConstraint("tenant_id", "token_hash", name="uq_one_time_tokens_token_hash"),
     index("ix_one_time_tokens_user_id", "tenant_id", "user_id", serves="a user's tokens, and their removal"),
+    by_moment(
+        "ix_one_time_tokens_over", "least(expires_at, used_at)", serves="the removal of what has been over for a while"
+    ),
     comment="Tokens sent by mail, each good once.",
 )
 
@@ -347,6 +354,6 @@ idempotency_keys = tenant_table(
     tenant_key("caller", "method", "key"),
     belongs_to_tenant(),
     one_of("status", "running", "done"),
-    index("ix_idempotency_keys_expires_at", "tenant_id", "expires_at", serves="the removal of what has expired"),
+    by_moment("ix_idempotency_keys_expires_at", "expires_at", serves="the removal of what has expired"),
     comment="Calls that must not be made twice.",
 )

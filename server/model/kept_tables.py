@@ -5,9 +5,21 @@ from __future__ import annotations
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, LargeBinary, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from server.db.base import MOMENT, belongs_to_tenant, created_at, id_, index, part_of, tenant_key, tenant_table
+from server.db.base import (
+    MOMENT,
+    belongs_to_tenant,
+    by_moment,
+    created_at,
+    id_,
+    part_of,
+    tenant_key,
+    tenant_table,
+)
 
 _NO = text("false")
+
+# In PostgreSQL's own lines, so that it is seen to be the same as in the database.
+_CALLED = "(\nCASE\n WHEN called IS NULL THEN id\n ELSE called\nEND)"
 
 call_contents = tenant_table(
     "call_contents",
@@ -17,7 +29,7 @@ call_contents = tenant_table(
     created_at(),
     tenant_key("call_log_id"),
     belongs_to_tenant(),
-    index("ix_call_contents_created_at", "tenant_id", "created_at", serves="the end of what was kept long enough"),
+    by_moment("ix_call_contents_created_at", "created_at", serves="the end of what was kept long enough"),
     comment="Prompts and answers, of tenants that keep them.",
 )
 
@@ -29,7 +41,7 @@ response_cache = tenant_table(
     created_at(),
     tenant_key("question_hash"),
     belongs_to_tenant(),
-    index("ix_response_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    by_moment("ix_response_cache_expires_at", "expires_at", serves="the end of what has expired"),
     comment="Answers that may be given again.",
 )
 
@@ -42,7 +54,7 @@ embedding_cache = tenant_table(
     created_at(),
     tenant_key("model_id", "content_hash"),
     belongs_to_tenant(),
-    index("ix_embedding_cache_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
+    by_moment("ix_embedding_cache_expires_at", "expires_at", serves="the end of what has expired"),
     comment="Vectors that may be given again.",
 )
 
@@ -59,8 +71,14 @@ generations = tenant_table(
     Column("asked", LargeBinary, comment="SHA-256 of all that was asked for; NULL: nobody knows any more."),
     tenant_key(),
     belongs_to_tenant(),
-    index("ix_generations_expires_at", "tenant_id", "expires_at", serves="the end of what has expired"),
-    Index("uq_generations_called", "tenant_id", "user_id", text("COALESCE(called, id)"), unique=True),
+    by_moment("ix_generations_expires_at", "expires_at", serves="the end of what has expired"),
+    Index(
+        "uq_generations_called",
+        "tenant_id",
+        "user_id",
+        text(_CALLED),
+        unique=True,
+    ),
     comment="Streams that can be taken up again.",
 )
 

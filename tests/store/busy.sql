@@ -24,17 +24,19 @@ INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT tenant_id, user_id, role_id, CASE WHEN n % 7 = 0 THEN user_id END FROM people JOIN parts USING (tenant_id, n);
 INSERT INTO role_permissions (tenant_id, role_id, permission_id)
     SELECT tenant_id, role_id, (SELECT id FROM permissions ORDER BY id OFFSET n % 19 LIMIT 1) FROM parts;
-INSERT INTO sessions (tenant_id, user_id, refresh_hash, expires_at) SELECT tenant_id, user_id, 'hash', now() FROM people;
+INSERT INTO sessions (tenant_id, user_id, refresh_hash, expires_at, revoked_at)
+    SELECT tenant_id, user_id, 'hash', now() + (n - 30) * interval '1 day', CASE WHEN n % 97 = 0 THEN now() - interval '8 days' END FROM people;
 INSERT INTO api_keys (tenant_id, user_id, name, prefix, secret_hash, scopes)
     SELECT tenant_id, user_id, 'key', 'p' || n, 'hash', '{}' FROM people;
-INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at)
-    SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() FROM people;
+INSERT INTO one_time_tokens (tenant_id, user_id, purpose, token_hash, expires_at, used_at)
+    SELECT tenant_id, user_id, 'verify_email', 'h' || n, now() + (n - 30) * interval '1 day', CASE WHEN n % 97 = 0 THEN now() - interval '8 days' END
+    FROM people;
 INSERT INTO sign_in_throttle (tenant_id, address, updated_at)
-    SELECT tenant_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
+    SELECT tenant_id, '10.0.0.0'::inet + n, now() + (n - 1500) * interval '1 minute' FROM people;
 INSERT INTO sign_in_guesses (tenant_id, user_id, address, updated_at)
-    SELECT tenant_id, user_id, '10.0.0.0'::inet + n, now() - n * interval '1 minute' FROM people;
+    SELECT tenant_id, user_id, '10.0.0.0'::inet + n, now() + (n - 1500) * interval '1 minute' FROM people;
 INSERT INTO idempotency_keys (tenant_id, caller, method, key, request_hash, status, expires_at)
-    SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() - n * interval '1 minute' FROM people;
+    SELECT tenant_id, user_id, 'CreateUser', 'k' || n, 'hash', 'done', now() + (n - 30) * interval '1 minute' FROM people;
 
 INSERT INTO models (name, provider, model_type) SELECT 'm' || n, 'custom', 'chat' FROM generate_series(1, 2000) n;
 UPDATE models SET replacement_model_id = (SELECT id FROM models WHERE name = 'm1') WHERE name LIKE 'm9%';

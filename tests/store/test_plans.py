@@ -15,9 +15,9 @@ import schema_doc
 
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
-from server.identity.store import api_keys, one_time_tokens, roles, sessions, users
+from server.identity.store import api_keys, expiry, one_time_tokens, roles, sessions, users
 from server.kernel.clock import now
-from server.model.store import generations, ledger, logs
+from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
 from tests.databases import Scratch
 
@@ -41,14 +41,8 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_users_email_verified": _store(users._list(("email_verified",)), email_verified=False, **_PAGE),
     "ix_users_last_login_at": _store(users._list(("last_login_time_from",)), last_login_time_from=now(), **_PAGE),
     "ix_users_deleted": ("SELECT id FROM users WHERE deleted_at < now() - interval '2000 hours'", []),
-    "ix_sign_in_throttle_updated_at": (
-        "SELECT address FROM sign_in_throttle WHERE updated_at < now() - interval '3000 minutes'",
-        [],
-    ),
-    "ix_sign_in_guesses_updated_at": (
-        "SELECT address FROM sign_in_guesses WHERE updated_at < now() - interval '3000 minutes'",
-        [],
-    ),
+    "ix_sign_in_throttle_updated_at": _store(expiry.EXPIRED["sign_in_throttle"]),
+    "ix_sign_in_guesses_updated_at": _store(expiry.EXPIRED["sign_in_guesses"]),
     "uq_users_username_key": ("SELECT id FROM users WHERE username_key = 'u7' AND deleted_at IS NULL", []),
     "uq_users_likeness": ("SELECT id FROM users WHERE likeness = 'u7' AND deleted_at IS NULL", []),
     "uq_users_email_key": ("SELECT id FROM users WHERE email_key = 'u7@example.com' AND deleted_at IS NULL", []),
@@ -58,14 +52,13 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_user_roles_role_id": ("SELECT user_id FROM user_roles WHERE role_id = $1", [TENANT]),
     "ix_user_roles_granted_by": ("SELECT user_id FROM user_roles WHERE granted_by = $1", [TENANT]),
     "ix_sessions_user_id": _store(sessions._LIST, user_id=TENANT, **_PAGE),
+    "ix_sessions_over": _store(expiry.EXPIRED["sessions"]),
     "ix_api_keys_user_id": _store(api_keys._LIST, user_id=TENANT, **_PAGE),
     "ix_one_time_tokens_user_id": _store(
         one_time_tokens._COUNT, user_id=TENANT, purpose="reset_password", window=timedelta(hours=1)
     ),
-    "ix_idempotency_keys_expires_at": (
-        "SELECT key FROM idempotency_keys WHERE expires_at < now() - interval '3000 minutes'",
-        [],
-    ),
+    "ix_one_time_tokens_over": _store(expiry.EXPIRED["one_time_tokens"]),
+    "ix_idempotency_keys_expires_at": _store(expiry.EXPIRED["idempotency_keys"]),
     "ix_model_call_logs_user_id": _store(logs._list_logs(("user_id",)), user_id=TENANT, **_PAGE),
     "ix_model_call_logs_model_id": _store(logs._list_logs(("model_id",)), model_id=TENANT, **_PAGE),
     "ix_model_call_logs_trace_id": _store(logs._list_logs(("trace_id",)), trace_id="trace-7", **_PAGE),
@@ -86,12 +79,9 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         ledger._QUERIES["read"], window_kinds=[], window_starts=[], subjects=[], kinds=[]
     ),
     "ix_model_limits_api_key_id": ("SELECT id FROM model_limits WHERE api_key_id = $1", [TENANT]),
-    "ix_call_contents_created_at": (
-        "SELECT call_log_id FROM call_contents WHERE created_at < now() - interval '2000 hours'",
-        [],
-    ),
-    "ix_response_cache_expires_at": ("SELECT question_hash FROM response_cache WHERE expires_at < now()", []),
-    "ix_embedding_cache_expires_at": ("SELECT content_hash FROM embedding_cache WHERE expires_at < now()", []),
+    "ix_call_contents_created_at": _store(contents.EXPIRED, days=100),
+    "ix_response_cache_expires_at": _store(caches.EXPIRED[0]),
+    "ix_embedding_cache_expires_at": _store(caches.EXPIRED[1]),
     "uq_prompt_templates_name": (
         "SELECT id FROM prompt_templates WHERE deleted_at IS NULL AND visibility <> 'personal' AND name = 'p8'",
         [],
@@ -116,7 +106,7 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         generations._STATE.sql,
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
     ),
-    "ix_generations_expires_at": ("SELECT id FROM generations WHERE expires_at < now()", []),
+    "ix_generations_expires_at": _store(generations.EXPIRED),
 }
 
 # As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, literal_column, or_, select
+from sqlalchemy import Table, bindparam, func, literal_column, select
 
 from server.db.database import Tx
 from server.db.removal import BATCH, ago, removal
@@ -21,13 +21,13 @@ from server.identity.tables import (
 
 EXPIRED: dict[str, Statement] = {
     # A while longer than they are good, so that people see what there was.
-    "sessions": removal(sessions, or_(sessions.c.expires_at < ago(7), sessions.c.revoked_at < ago(7))),
+    "sessions": removal(sessions, func.least(sessions.c.expires_at, sessions.c.revoked_at), ago(7)),
     "one_time_tokens": removal(
-        one_time_tokens, or_(one_time_tokens.c.expires_at < ago(1), one_time_tokens.c.used_at < ago(1))
+        one_time_tokens, func.least(one_time_tokens.c.expires_at, one_time_tokens.c.used_at), ago(1)
     ),
-    "idempotency_keys": removal(idempotency_keys, idempotency_keys.c.expires_at < func.now()),
-    "sign_in_throttle": removal(sign_in_throttle, sign_in_throttle.c.updated_at < ago(1)),
-    "sign_in_guesses": removal(sign_in_guesses, sign_in_guesses.c.updated_at < ago(1)),
+    "idempotency_keys": removal(idempotency_keys, idempotency_keys.c.expires_at, func.now()),
+    "sign_in_throttle": removal(sign_in_throttle, sign_in_throttle.c.updated_at, ago(1)),
+    "sign_in_guesses": removal(sign_in_guesses, sign_in_guesses.c.updated_at, ago(1)),
 }
 """By table, what removes a batch of its rows that nobody needs any more, and says how many they were."""
 

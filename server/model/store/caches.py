@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Float, LargeBinary, Table, Uuid, any_, bindparam, column, func, select
+from sqlalchemy import ARRAY, ColumnElement, Float, LargeBinary, Table, Uuid, bindparam, column, func, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -44,13 +44,23 @@ _KEEP_ANSWER = Statement(
         },
     )
 )
-_VECTORS = Statement(
-    select(embedding_cache.c.content_hash, embedding_cache.c.vector).where(
+_asked = (
+    func.unnest(bindparam("hashes", type_=ARRAY(LargeBinary)))
+    .table_valued(column("content_hash", LargeBinary))
+    .render_derived(name="asked")
+)
+# Each by itself, which OFFSET 0 sees to: together PostgreSQL 16 may look for them among all of the model's.
+_found = (
+    select(embedding_cache.c.content_hash, embedding_cache.c.vector)
+    .where(
         embedding_cache.c.model_id == bindparam("model_id"),
-        embedding_cache.c.content_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))),
+        embedding_cache.c.content_hash == _asked.c.content_hash,
         _young(embedding_cache),
     )
+    .offset(0)
+    .lateral("found")
 )
+_VECTORS = Statement(select(_found.c.content_hash, _found.c.vector).select_from(_asked.join(_found, true())))
 _rows = (
     func.unnest(bindparam("hashes", type_=ARRAY(LargeBinary)), bindparam("vectors", type_=ARRAY(LargeBinary)))
     .table_valued(column("content_hash", LargeBinary), column("vector", LargeBinary))
@@ -77,7 +87,7 @@ _KEEP_VECTORS = Statement(
     )
 )
 
-EXPIRED = tuple(removal(table, table.c.expires_at < func.now()) for table in (response_cache, embedding_cache))
+EXPIRED = tuple(removal(table, table.c.expires_at, func.now()) for table in (response_cache, embedding_cache))
 
 
 async def answer(database: Database, tenant_id: UUID, question: bytes, seconds: float) -> dict[str, Any] | None:

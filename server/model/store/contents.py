@@ -27,7 +27,7 @@ _GET = Statement(
     )
 )
 _life = func.make_interval(0, 0, 0, bindparam("days", type_=Integer))
-EXPIRED = removal(call_contents, call_contents.c.created_at < func.now() - _life)
+EXPIRED = removal(call_contents, call_contents.c.created_at, func.now() - _life)
 """Removes what has been kept for `days`."""
 
 
