@@ -209,6 +209,21 @@ async def test_an_answer_is_as_young_as_each_who_asks_wants_it(gateway: World, s
     assert asked == [True, False, True], "the last one is given what was made for the one before"
 
 
+async def test_who_wants_it_younger_takes_none_from_who_wants_it_longer(
+    gateway: World, stub: OpenAIStub, admin: Any
+) -> None:
+    ann = await gateway.tenant()
+    cached = []
+    for seconds in (600, 1, 600):
+        cached.append((await chat_with(gateway, ann, "stub-fast-3", cache_ttl={"seconds": seconds})).cached)
+        await admin.execute(
+            "UPDATE response_cache SET created_at = now() - interval '5 s', expires_at = expires_at - interval '5 s'"
+        )
+
+    assert cached == [False, False, True]
+    assert len(stub.exchanges) == 2
+
+
 async def test_one_question_to_a_route_has_one_answer_whoever_comes_first(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     targets = [route_pb2.RouteTarget(model=name) for name in ("stub-fast-3", "stub-slow-30")]

@@ -40,7 +40,8 @@ _KEEP_ANSWER = Statement(
         set_={
             "answer": _keep.excluded.answer,
             "created_at": func.now(),
-            "expires_at": _keep.excluded.expires_at,
+            # Whoever wanted one for longer still has one for as long.
+            "expires_at": func.greatest(response_cache.c.expires_at, _keep.excluded.expires_at),
         },
     )
 )
@@ -82,7 +83,7 @@ _KEEP_VECTORS = Statement(
         set_={
             "vector": _keep_vectors.excluded.vector,
             "created_at": func.now(),
-            "expires_at": _keep_vectors.excluded.expires_at,
+            "expires_at": func.greatest(embedding_cache.c.expires_at, _keep_vectors.excluded.expires_at),
         },
     )
 )
