@@ -51,6 +51,17 @@ async def test_versions_are_numbered_given_and_never_the_same(world: World) -> N
     assert (await get_template(world, owner, template_id)).template.current_version == "v2.1"
 
 
+async def test_the_version_after_the_last_of_a_number_begins_the_next(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+    await make_version(world, owner, template_id, "one", version="v5.99999")
+
+    assert (await make_version(world, owner, template_id, "two")).version == "v6.0"
+
+    await make_version(world, owner, template_id, "three", version="v99999.99999")
+    assert (await refused(make_version(world, owner, template_id, "four"))).reason == "VERSION_TAKEN"
+
+
 async def test_versions_made_at_once_are_all_made(world: World) -> None:
     owner = await world.tenant()
     template_id = await make_template(world, owner)

@@ -54,6 +54,7 @@ _LIST = Statement(
     .order_by(_NEWEST)
     .limit(bindparam("most"))
 )
+_MOST = 99_999  # of either number, as names are given in requests
 _MINOR = cast(func.split_part(versions.c.version, ".", 2), Integer)
 _MAJOR = cast(func.substr(func.split_part(versions.c.version, ".", 1), 2), Integer)
 _HIGHEST = Statement(
@@ -134,9 +135,16 @@ async def page(tx: Tx, template_id: UUID, request: PageRequest) -> Page[Version]
 
 
 async def next_name(tx: Tx, template_id: UUID) -> str:
-    """What the version after the highest is called."""
+    """What the version after the highest is called. Raises VersionTaken where none is higher."""
     row = await tx.fetchrow(_HIGHEST, template_id=template_id)
-    return "v1.0" if row is None else f"v{row['major']}.{row['minor'] + 1}"
+    if row is None:
+        return "v1.0"
+    major, minor = row
+    if minor < _MOST:
+        return f"v{major}.{minor + 1}"
+    if major < _MOST:
+        return f"v{major + 1}.0"
+    raise VersionTaken(version=f"v{major}.{minor}")
 
 
 async def ids(tx: Tx, template_id: UUID, names: Sequence[str]) -> dict[str, UUID]:
