@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import psutil
 import pytest
 
 from server.prompt import worker
@@ -98,7 +97,7 @@ async def test_a_process_that_dies_is_replaced(workers: Workers) -> None:
 async def test_one_that_died_meanwhile_fails_nobody(workers: Workers) -> None:
     pid = await workers.run(ADA, os.getpid)
     os.kill(pid, signal.SIGKILL)
-    while psutil.pid_exists(pid):  # noqa: ASYNC110 - the event loop takes note of its end, and tells nobody
+    while workers._idle[0].returncode is None:  # noqa: ASYNC110 - the event loop notes its end, and tells nobody
         await asyncio.sleep(0.01)
 
     assert await workers.run(ADA, os.getpid) != pid
