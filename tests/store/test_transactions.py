@@ -225,7 +225,7 @@ async def test_a_cancelled_use_is_stopped_on_the_server_and_its_connection_used_
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with asyncio.timeout(20), one.tenant_tx(tenant_id) as tx:  # longer than a connection is cleaned for
+    async with asyncio.timeout(5), one.tenant_tx(tenant_id) as tx:
         assert await tx.fetch(SLUGS) == []
     await _until(admin, SLEEPING, 0)
 
