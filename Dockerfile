@@ -15,10 +15,6 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
  && /opt/atrium/bin/pip uninstall --yes pip
 
 FROM python:3.12-slim
-# The OpenMP runtime, which the local chat model's threads need.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends libgomp1 \
- && rm -rf /var/lib/apt/lists/*
 # The data folder is the user's own before it becomes a volume: a new volume is given what is there, its owner included.
 RUN useradd --system --create-home --home-dir /var/lib/atrium --uid 10001 atrium \
  && install --directory --owner=10001 --mode=0700 /var/lib/atrium/data

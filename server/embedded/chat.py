@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from server.embedded.openmp import provide
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
@@ -68,6 +69,7 @@ class LocalChat:
 
 
 def _start(key: str) -> Any:
+    provide()
     try:
         import xllamacpp  # loaded with the model, not with the server
     except ImportError as error:  # a library of the system's is missing
