@@ -19,7 +19,10 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 ACQUIRE_SECONDS = 5.0
 """How long a use waits for a connection while all are lent."""
 
-_CLEAN_SECONDS = 5.0
+_CLEAN_SECONDS = 2.0
+"""How long one may take to be clean. PostgreSQL drops a cancellation that comes before it has read the statement: the
+end of such a one is not waited for, since a new connection costs some milliseconds."""
+
 _CLOSE_SECONDS = 1.0
 
 _log = structlog.get_logger("atrium.db")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -32,13 +36,14 @@ HOT_SLUG = HotStatement(select(tenants.c.slug))
 FOUND = Statement(insert(tenants).values(id=bindparam("id"), name=bindparam("slug"), slug=bindparam("slug")))
 SLEEP = Statement(select(func.pg_sleep(30)))
 HOT_SLEEP = HotStatement(select(func.pg_sleep(30)))
+NAP = Statement(select(func.pg_sleep(bindparam("seconds"))))
 NONSENSE = Statement(select(literal_column("1") / literal_column("0")))
 PID = Statement(select(func.pg_backend_pid()))
 END = Statement(select(func.pg_terminate_backend(func.pg_backend_pid())))
 
 SLEEPING = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE state = 'active' AND query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid() AND datname = current_database()
+    WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep(30)%' AND datname = current_database()
 """
 
 
@@ -228,6 +233,47 @@ async def test_a_cancelled_use_is_stopped_on_the_server_and_its_connection_used_
     async with asyncio.timeout(5), one.tenant_tx(tenant_id) as tx:
         assert await tx.fetch(SLUGS) == []
     await _until(admin, SLEEPING, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_cancellation_that_the_server_does_not_hear_costs_the_connection_and_not_its_place(
+    one: Database,
+) -> None:
+    """PostgreSQL drops a cancellation that arrives before it has read the statement: here it is stopped until then."""
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with one.global_tx() as tx:
+            await tx.fetch(NAP, seconds=0.0)
+            begun.set()
+            await stopped.wait()
+            await tx.fetch(NAP, seconds=30.0)
+
+    async with one.global_tx() as tx:
+        pid = await tx.fetchval(PID)
+    task = asyncio.create_task(work())
+    await begun.wait()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stopped.set()
+        await asyncio.sleep(0)  # the statement is on its way
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(10):
+            while not await asyncio.to_thread(_pending, pid, signal.SIGINT):
+                pass
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    async with asyncio.timeout(5), one.global_tx() as tx:
+        assert await tx.fetchval(PID) != pid
+
+
+def _pending(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = next(line for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(pending.split()[1], 16) & 1 << (number - 1))
 
 
 async def test_a_cancelled_hot_read_is_stopped_too(one: Database, admin: Any) -> None:
