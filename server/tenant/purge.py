@@ -29,6 +29,9 @@ _BATCH = 10_000
 # What the platform's people were answered of it, to be given again.
 _FORGET_ANSWERS = "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND response LIKE $2"
 
+_PERSONAL = frozenset({"contact_email", "contact_phone", "contact_person"})
+"""What is of a person, and does not outlive the tenant in the platform's audit log."""
+
 
 class TenantPurge:
     """Removes deleted tenants; the platform's audit log says how much of each there was."""
@@ -80,7 +83,8 @@ class TenantPurge:
             await self._record(tx, "tenants.purge", tenant, {"rows": removed})
 
     async def _record(self, tx: Tx, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
-        await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(asdict(old)), details=details))
+        told = {name: value for name, value in asdict(old).items() if name not in _PERSONAL}
+        await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(told), details=details))
 
 
 def _is_due(tenant: Tenant, retention_days: int) -> bool:

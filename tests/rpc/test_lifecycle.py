@@ -13,6 +13,7 @@ from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
+from tests.rpc.changes.rows import rows_of
 
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
 
@@ -261,6 +262,10 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     for who in (administrator, other):
         tables = await fill_tenant(admin, who.tenant_id)
     before = await _rows_of(admin, other.tenant_id)
+    contact = "ada@contact.example"
+    update = tenant_pb2.UpdateTenantRequest(contact_email=contact)
+    await world.tenants.UpdateTenant(update, metadata=administrator.metadata)
+    assert contact in str(await rows_of(admin))
     purge = tenant_pb2.PurgeTenantRequest(id=administrator.tenant_id)
     live = await refused(world.tenants.PurgeTenant(purge, metadata=platform.metadata))
     await world.tenants.DeleteTenant(
@@ -273,6 +278,7 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     assert all(before[table] > 0 for table in tables)
     assert set((await _rows_of(admin, administrator.tenant_id)).values()) == {0}
     assert await _rows_of(admin, other.tenant_id) == before
+    assert contact not in str(await rows_of(admin))
     told = await admin.fetchrow("SELECT tenant_id::text, details FROM audit_logs WHERE action = 'tenants.purge'")
     assert told["tenant_id"] == platform.tenant_id
     assert '"users": 2' in told["details"]
