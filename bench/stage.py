@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import model_pb2, model_service_pb2_grpc
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
-from server.app import first_administrator
 from server.launch import loop_factory, running
+from server.operating import first_administrator
 from server.prepare import prepared
 from server.settings import Settings
 

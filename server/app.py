@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,12 +21,12 @@ from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
-from server.db.listener import listening
 from server.db.memory import Memory
 from server.db.upkeep import months_kept
 from server.embedded import chat, embedding
 from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
+from server.hearing import Hearing
 from server.identity.access import AccessCache
 from server.identity.changes import AccessChanges
 from server.identity.domain import Access, Standing
@@ -42,9 +42,9 @@ from server.identity.service.sessions import SessionService
 from server.identity.service.signing import SigningKeys
 from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
-from server.identity.signing_keys import KeyRing, SigningKey
+from server.identity.signing_keys import KeyRing
 from server.identity.standing import PeopleStanding
-from server.identity.store import api_keys, keys, sessions, users
+from server.identity.store import api_keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
 from server.jobs.worker import Worker
@@ -73,8 +73,6 @@ from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
-from server.model.store import generations as generation_store
-from server.model.store import models as model_store
 from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
 from server.prompt.service.rendering import PromptRendering
@@ -85,7 +83,6 @@ from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
 from server.prompt.service.work import PromptWork
 from server.prompt.servicer import PromptServicer
-from server.prompt.store import templates as template_store
 from server.prompt.workers import Workers
 from server.rpc.chain import Chain, Steps
 from server.rpc.descriptors import descriptor_set
@@ -158,7 +155,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     async with Database.open(settings) as database:
         audit = AuditLog(database)
         standing = TenantStanding(database)
-        signing = _signing_keys(settings, database, audit)
+        signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
         ring = await _key_ring(signing)
         tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
@@ -180,51 +177,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             forgeries.see,
         )
 
-        def changed(payload: str) -> None:
-            tenant, _, user = payload.partition("/")
-            for memory in (accesses, standings):
-                memory.changed(UUID(tenant), UUID(user) if user else None)
-            if not user:
-                catalogues.changed(tenant)
-
-        def prompt_changed(payload: str) -> None:
-            tenant_id, _, _ = template_store.read_changed(payload)
-            rendering.changed(tenant_id)
-
-        def prompt_change_heard(payload: str) -> None:
-            prompt_changed(payload)
-            # Watchers are told once: in the process of the change, too, by what all processes hear.
-            watching.changed(*template_store.read_changed(payload))
-
         generations = Generations(database, background, _failed)
-        database.hear(generation_store.CANCELLED, generations.cancelled)
-        database.hear(model_store.CHANGED, catalogues.changed)
-        database.hear(template_store.CHANGED, prompt_changed)
-
-        def keys_changed(_: str = "") -> None:
-            background.start(signing.refresh(ring), "signing keys")
-
-        heard: dict[str, Callable[[str], None]] = {
-            sessions.CHANGED: changed,
-            keys.CHANGED: keys_changed,
-            model_store.CHANGED: catalogues.changed,
-            template_store.CHANGED: prompt_change_heard,
-            generation_store.CANCELLED: generations.cancelled,
-        }
-
-        memories = (accesses, standings, catalogues, rendering)
-
-        def listening_changed(connected: bool) -> None:
-            for memory in memories:
-                memory.listening(connected)
-            if connected:
-                keys_changed()
-                watching.afresh()
-
-        def heard_until(moment: float) -> None:
-            for memory in memories:
-                memory.heard(moment)
-
         vault = Vault(settings.master_keys)
         ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
         books = Books(ledger, background)
@@ -257,13 +210,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         )
         usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
 
-        def changed_here(payload: str) -> None:
-            changed(payload)
-            tenant, _, user = payload.partition("/")
-            if not user:
-                background.start(usage.look(UUID(tenant)), "limits")
-
-        database.hear(sessions.CHANGED, changed_here)
+        hearing = Hearing(
+            background, accesses, standings, catalogues, rendering, watching, generations, usage, signing, ring
+        )
+        hearing.here(database)
         services = [
             Service(
                 tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
@@ -321,7 +271,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         rpc = RpcServer(settings, chain, services)
         serve_metrics(registry, settings, process)
         async with (
-            listening(settings, heard, listening_changed, heard_until),
+            hearing.everywhere(settings),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
             ledger.keeping(),
@@ -347,43 +297,6 @@ def described() -> FileDescriptorSet:
     """What clients without our protos are given."""
     modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2)
     return descriptor_set(module.DESCRIPTOR for module in modules)
-
-
-def first_administrator(settings: Settings) -> tuple[str, str] | None:
-    """The username and generated password of the platform's first administrator; None where there is one already."""
-    return asyncio.run(_first_administrator(settings))
-
-
-async def _first_administrator(settings: Settings) -> tuple[str, str] | None:
-    passwords = Passwords(parallel=1)
-    async with Database.open(settings) as database:
-        try:
-            return await Founding(database, passwords, AuditLog(database)).first_platform_administrator()
-        finally:
-            passwords.close()
-
-
-async def rotated(settings: Settings, *, compromised: bool) -> SigningKey:
-    """A new signing key, which every running server hears of. Raises the refusals of `Database.open`."""
-    async with Database.open(settings) as database:
-        return await _signing_keys(settings, database, AuditLog(database)).rotate(compromised=compromised)
-
-
-async def rewrapped(settings: Settings) -> int:
-    """Keeps every key in the database under the current master key; how many there are. Raises MasterKeyUnknown, and
-    the refusals of `Database.open`.
-    """
-    async with Database.open(settings) as database:
-        audit, vault = AuditLog(database), Vault(settings.master_keys)
-        count = await _signing_keys(settings, database, audit).rewrap()
-        async for tenant, _ in TenantStanding(database).everyone():
-            async with database.tenant_tx(tenant.id) as tx:
-                count += await vault.rewrap(tx, tenant.id)
-    return count
-
-
-def _signing_keys(settings: Settings, database: Database, audit: AuditLog) -> SigningKeys:
-    return SigningKeys(database, audit, settings.master_keys, settings.access_life)
 
 
 async def _key_ring(signing: SigningKeys) -> KeyRing:

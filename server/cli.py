@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from server import demo as tour
-from server.app import described, first_administrator, rewrapped, rotated
+from server.app import described
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.database import Database
@@ -25,6 +25,7 @@ from server.health import local_address, names, serving
 from server.jobs.aside import Aside, put_aside, retry
 from server.kernel.sealing import MasterKeyUnknown
 from server.launch import serve as serve_until_stopped
+from server.operating import first_administrator, rewrapped, rotated
 from server.prepare import existing, prepared
 from server.rpc.policy import PolicyError
 from server.rpc.server import PortTaken

@@ -11,11 +11,11 @@ import grpc
 from pydantic import SecretStr
 from rich.console import Console
 
-from server.app import first_administrator
 from server.demo.gateway import NOBODY
 from server.demo.stage import Stage, TourFailed
 from server.demo.tour import Tour
 from server.launch import running
+from server.operating import first_administrator
 from server.prepare import prepared
 from server.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from atrium.tenant.v1 import tenant_pb2
-from server.app import rewrapped
+from server.operating import rewrapped
 from tests.databases import Scratch
 from tests.factories.world import World, refused
 
