@@ -55,6 +55,33 @@ async def cut_tools(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def cut_sentences(exchange: Exchange, count: int) -> None:
+    """So many parts of ten tokens (four bytes each), and then a closed connection."""
+    await exchange.begin()
+    await exchange.write(*["ten words " * 4] * count)
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def cut_thoughts(exchange: Exchange, count: int) -> None:
+    """So many thoughts of ten tokens (four bytes each), which some show, and then a closed connection."""
+    await exchange.begin()
+    for _ in range(count):
+        await exchange.event(choices=[{"index": 0, "delta": {"reasoning_content": "ten words " * 4}}])
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def withheld(exchange: Exchange, count: int) -> None:
+    """Not a word, since the filter keeps the whole answer back."""
+    await exchange.begin()
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "content_filter"}])
+    await exchange.event(choices=[], usage=exchange.usage())
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
+
+
+@behaviour
 async def wrong_index(exchange: Exchange, count: int) -> None:
     """So many tokens, and then a tool's call of an index that nothing of 32 bits holds."""
     await exchange.begin()

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Cluster, Scratch
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
@@ -156,12 +157,12 @@ REFUSALS = [
 """Behaviours that bring no token, and what a caller is told."""
 
 BREAKS = [
-    ("stub-cut-5", "MODEL_RESPONSE_INVALID"),
-    ("stub-unfinished-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-cut-5", "MODEL_ANSWER_BROKEN"),
+    ("stub-unfinished-5", "MODEL_ANSWER_BROKEN"),
     ("stub-broken-sse-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-json-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-index-5", "MODEL_RESPONSE_INVALID"),
-    ("stub-error-event-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-error-event-5", "MODEL_ANSWER_BROKEN"),
 ]
 """Behaviours that bring five tokens and then a failure."""
 
@@ -512,16 +513,18 @@ async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
 
 async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:
     """What the provider may send ends at what the buffers on the way hold, and goes on when the client reads."""
-    _, metadata = upstream.traced()
+    ann = await upstream.world.tenant()
+    most = tenant_config_pb2.UpdateTenantConfigRequest(max_tokens_per_request=1_000_000)
+    await upstream.world.tenants.UpdateTenantConfig(most, metadata=ann.metadata)
     model = await upstream.model("stub-endless-4000")
-    stream = upstream.world.models.StreamChat(_stream(model), metadata=metadata)
+    stream = upstream.world.models.StreamChat(_stream(model, max_tokens=1_000_000), metadata=ann.metadata)
     async with asyncio.timeout(NOT_FOR_EVER):
         await stream.read()
         exchange = await upstream.stub.arrival()
         held_back_at = await _held_back(upstream, exchange)
 
         while exchange.tokens == held_back_at:
-            await stream.read()
+            assert await stream.read() is not grpc.aio.EOF
 
     stream.cancel()
     assert held_back_at * 4000 < 16_000_000

@@ -131,7 +131,7 @@ class _Feed:
         """Ends it, where it has not ended."""
         if self.task is not None and not self.ended:
             self.ending = self.ending or why
-            self.task.cancel()
+            self.task.cancel(why.reason)
 
 
 class Generations:

@@ -18,6 +18,8 @@ from server.llm.port import (
     ChatChunk,
     ChatRequest,
     Message,
+    ModelAnswerBroken,
+    ModelAnswerTooLong,
     ModelContextExceeded,
     ModelCredentialRefused,
     ModelNotConfigured,
@@ -204,7 +206,7 @@ async def test_an_answer_that_ends_without_its_last_line_is_one(endpoint: HttpEn
 
 
 async def test_a_token_may_be_large(endpoint: HttpEndpoint) -> None:
-    assert len(_text(await _answer(endpoint, "stub-huge-100"))) == 100 * 1024
+    assert len(_text(await _answer(endpoint, "stub-huge-100", max_tokens=10_000))) == 100 * 1024
 
 
 async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
@@ -233,7 +235,7 @@ async def test_a_model_that_does_not_stream_is_waited_for(endpoint: HttpEndpoint
     ("model", "kind"),
     [
         ("stub-fast-0", None),
-        ("stub-cut", ModelResponseInvalid),
+        ("stub-cut", ModelAnswerBroken),
         ("stub-html", ModelResponseInvalid),
         ("stub-slow", ModelResponseInvalid),
         ("stub-embed-endless", ModelResponseInvalid),
@@ -297,11 +299,11 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-cut-5", ModelResponseInvalid),
-        ("stub-unfinished-5", ModelResponseInvalid),
+        ("stub-cut-5", ModelAnswerBroken),
+        ("stub-unfinished-5", ModelAnswerBroken),
         ("stub-broken-sse-5", ModelResponseInvalid),
         ("stub-wrong-json-5", ModelResponseInvalid),
-        ("stub-error-event-5", ModelResponseInvalid),
+        ("stub-error-event-5", ModelAnswerBroken),
         ("stub-stall-5", ModelUnavailable),
     ],
 )
@@ -319,11 +321,13 @@ async def test_what_came_before_the_failure_is_not_lost(
     assert _usage(chunks) == Usage(prompt_tokens=4, completion_tokens=5, estimated=True)
 
 
-@pytest.mark.parametrize("model", ["stub-endless", "stub-flood"])
+@pytest.mark.parametrize(
+    ("model", "kind"), [("stub-endless", ModelAnswerTooLong), ("stub-flood", ModelResponseInvalid)]
+)
 async def test_an_answer_beyond_what_was_asked_for_is_broken_off(
-    endpoint: HttpEndpoint, stub: OpenAIStub, model: str
+    endpoint: HttpEndpoint, stub: OpenAIStub, model: str, kind: type[DomainError]
 ) -> None:
-    with pytest.raises(ModelResponseInvalid):
+    with pytest.raises(kind):
         await _answer(endpoint, model, max_tokens=20)
 
     async with asyncio.timeout(NOT_FOR_EVER):
