@@ -28,7 +28,6 @@ from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.hearing import Hearing
 from server.identity.access import AccessCache
-from server.identity.changes import AccessChanges
 from server.identity.domain import Access, Standing
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
@@ -221,7 +220,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                     TenantService(
                         database,
                         founding,
-                        AccessChanges(),
                         PeopleStanding(),
                         {"users": users.count},
                         usage,
