@@ -43,7 +43,15 @@ class Settings(BaseSettings):
     address: Annotated[
         str, Field(pattern=r"^\S+:\d{1,5}$", description="host:port that gRPC listens on; port 0 takes a free one")
     ] = "127.0.0.1:50051"
-    processes: Annotated[int, Field(ge=1, le=64, description="server processes that share the port")] = 1
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="server processes that share the port, and among them the cores that hash passwords, one at a "
+            "time on each; a process hashes one at a time at least, also where there are fewer cores than processes",
+        ),
+    ] = 1
     worker: Annotated[
         bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
     ] = True
