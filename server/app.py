@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ from server.identity.store import api_keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
 from server.jobs.worker import Worker
+from server.kernel.cores import cores
 from server.kernel.errors import DomainError
 from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
@@ -148,7 +148,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     background, grace = Background(), Grace(settings.grace_seconds)
     # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
     # over all of them would have a login wait for another process, and not end any sooner.
-    passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
+    passwords = Passwords(parallel=max(1, cores() // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
     async with Database.open(settings) as database:
@@ -161,7 +161,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
         sight, counts = Sight(database), Counts(database)
-        workers = Workers(parallel=max(1, (os.cpu_count() or 1) // (2 * settings.processes)))
+        workers = Workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
         rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
