@@ -61,7 +61,7 @@ class Settings(BaseSettings):
             gt=0,
             le=600,
             description="seconds from SIGTERM to the end: calls and jobs under way may take all of them but the last, "
-            "in which what was cut short is recorded",
+            "in which what was cut short is recorded; of several processes, all but the last two",
         ),
     ] = 10.0
     reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
