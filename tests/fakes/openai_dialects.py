@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.fakes.openai_behaviours import SECRET, Exchange, behaviour, fast, words
+from tests.fakes.openai_behaviours import behaviour, fast, words
+from tests.fakes.openai_exchange import SECRET, Exchange
 
 
 @behaviour

@@ -34,7 +34,8 @@ from server.llm.port import (
     ToolCallDelta,
     Usage,
 )
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_behaviours import RETRY_AFTER
+from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
 
 SILENCE = 0.2

@@ -10,7 +10,7 @@ import pytest
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCallDelta, Usage
-from tests.fakes.openai_behaviours import SECRET
+from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.openai_calls import NOT_FOR_EVER, SILENCE, answer, asking, connected, text_of, usage_of
 
