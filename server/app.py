@@ -210,60 +210,53 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
 
         hearing = Hearing(
-            background, accesses, standings, catalogues, rendering, watching, generations, usage, signing, ring
+            background=background,
+            accesses=accesses,
+            standings=standings,
+            catalogues=catalogues,
+            rendering=rendering,
+            watching=watching,
+            generations=generations,
+            usage=usage,
+            signing=signing,
+            ring=ring,
         )
         hearing.here(database)
+        purge = TenantPurge(database, settings.admin_database_url, audit)
+        tenants = TenantServicer(
+            TenantService(database, founding, PeopleStanding(), {"users": users.count}, usage, purge, audit), pages
+        )
+        identity = IdentityServicer(
+            session_service,
+            UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
+            RoleService(database, audit, standings),
+            keys_of_programs,
+            RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
+            pages,
+        )
+        model = ModelServicer(
+            ModelService(database, audit),
+            TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
+            RouteService(database, catalogues, breakers, audit),
+            CallService(planner, rendering, ledger, books, caches),
+            EmbedService(planner, reach, ledger, books, caches),
+            generations,
+            usage,
+            CredentialService(database, vault, audit),
+            pages,
+        )
+        prompts = PromptServicer(
+            TemplateService(database, sight, audit),
+            VersionService(database, sight, work, usage, audit),
+            rendering,
+            watching,
+            pages,
+        )
         services = [
-            Service(
-                tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-                TenantServicer(
-                    TenantService(
-                        database,
-                        founding,
-                        PeopleStanding(),
-                        {"users": users.count},
-                        usage,
-                        TenantPurge(database, settings.admin_database_url, audit),
-                        audit,
-                    ),
-                    pages,
-                ),
-            ),
-            Service(
-                identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
-                IdentityServicer(
-                    session_service,
-                    UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
-                    RoleService(database, audit, standings),
-                    keys_of_programs,
-                    RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
-                    pages,
-                ),
-            ),
-            Service(
-                model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
-                ModelServicer(
-                    ModelService(database, audit),
-                    TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
-                    RouteService(database, catalogues, breakers, audit),
-                    CallService(planner, rendering, ledger, books, caches),
-                    EmbedService(planner, reach, ledger, books, caches),
-                    generations,
-                    usage,
-                    CredentialService(database, vault, audit),
-                    pages,
-                ),
-            ),
-            Service(
-                prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
-                PromptServicer(
-                    TemplateService(database, sight, audit),
-                    VersionService(database, sight, work, usage, audit),
-                    rendering,
-                    watching,
-                    pages,
-                ),
-            ),
+            Service(tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"], tenants),
+            Service(identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"], identity),
+            Service(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"], model),
+            Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
         ]
         chain = Chain(steps, settings.ceiling_seconds, mutual_tls=settings.tls_client_ca_file is not None)
         rpc = RpcServer(settings, chain, services)
