@@ -51,26 +51,25 @@ class ChatCall:
     prompt_version_id: UUID | None = None
 
     def found(self, version: PromptVersion) -> ChatCall:
-        """The same, of that version of the prompt that it names."""
-        return replace(self, prompt_version_id=version.id)
-
-    def prompted(self, prompt: RenderedPrompt) -> ChatCall:
-        """The same, beginning with the prompt; what it leaves open is as the prompt says."""
-        if prompt.text is None:
-            begun = [Message(turn.role, turn.content) for turn in prompt.turns]
-        else:
-            begun = [Message("system" if self.messages else "user", prompt.text)]
-        settings = prompt.version.settings
+        """The same, of that version of the prompt that it names; what it leaves open is as the version says."""
+        settings = version.settings
         return replace(
             self,
             model=self.model or settings.model,
-            messages=[*begun, *self.messages],
             temperature=settings.temperature if self.temperature is None else self.temperature,
             max_tokens=self.max_tokens or settings.max_tokens,
             stop=self.stop or settings.stop,
             seed=settings.seed if self.seed is None else self.seed,
-            prompt=None,
+            prompt_version_id=version.id,
         )
+
+    def prompted(self, prompt: RenderedPrompt) -> ChatCall:
+        """The same, beginning with the prompt."""
+        if prompt.text is None:
+            begun = [Message(turn.role, turn.content) for turn in prompt.turns]
+        else:
+            begun = [Message("system" if self.messages else "user", prompt.text)]
+        return replace(self, messages=[*begun, *self.messages], prompt=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import credential_pb2, model_pb2
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
 from atrium.prompt.v1 import label_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompts
 from atrium.prompt.v1 import template_pb2 as templates
+from atrium.tenant.v1 import tenant_config_pb2
 from server.llm.openai import connect
 from tests.factories.prompts import make_template, make_version, set_label
 from tests.factories.world import Person, Refusal, World, refused
@@ -104,6 +105,30 @@ async def test_a_prompt_that_fails_is_counted_to_its_version(gateway: World, wha
     (used,) = (await gateway.prompts.GetTemplateStats(request, metadata=ann.metadata)).versions
     assert [log.prompt_version_id for log in await logs_of(gateway, ann)] == [version.id] * 2
     assert (used.version_id, used.calls, used.errors) == (version.id, 2, 2)
+
+
+async def test_a_prompt_that_fails_is_on_record_with_the_model_that_it_names_itself(gateway: World) -> None:
+    ann = await gateway.tenant()
+    await chat_with(gateway, ann, "stub-fast-3")
+    template_id = await make_template(gateway, ann)
+    settings = {"model": "stub-fast-3"}
+    await make_version(gateway, ann, template_id, "Hello {{ name }}", variables=[NAME], settings=settings)
+    prompt = chat_pb2.Prompt(template_id=template_id)
+
+    for default_model in (None, "stub-tools-2"):
+        if default_model is not None:
+            default = tenant_config_pb2.UpdateTenantConfigRequest(default_model=default_model)
+            await gateway.tenants.UpdateTenantConfig(default, metadata=ann.metadata)
+        for call in (
+            gateway.models.Chat(chat_pb2.ChatRequest(prompt=prompt), metadata=ann.metadata),
+            stream_from(gateway, ann, prompt=prompt),
+        ):
+            refusal = await refused(call)
+            assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables.name"])
+            await _is_on_record(gateway, ann, refusal)
+
+    made, *failed = await logs_of(gateway, ann)
+    assert [log.model_id for log in failed] == [made.model_id] * 4
 
 
 async def test_a_label_whose_prompt_is_deleted_and_one_that_is_taken_away(gateway: World, stub: OpenAIStub) -> None:

@@ -363,7 +363,8 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderPrompt(self, request, context):
-        """Renders a prompt with values. `Chat` and `StreamChat` do the same with what their field `prompt` names.
+        """Renders a prompt with values. `Chat` and `StreamChat` do the same with what their field `prompt` names, and have a call
+        log where that fails; a rendering by itself calls no model and has none.
 
         Permission: `templates:read`.
 
