@@ -71,7 +71,7 @@ class PromptSettings(Protocol):
 
 
 class PromptVersion(Protocol):
-    """The state of a prompt that was rendered."""
+    """A state of a prompt."""
 
     @property
     def id(self) -> UUID: ...
@@ -92,21 +92,27 @@ class RenderedPrompt(Protocol):
     """A prompt rendered. `text`: of one that is a text; None: it is `turns`."""
 
     @property
-    def version(self) -> PromptVersion: ...
-    @property
     def text(self) -> str | None: ...
     @property
     def turns(self) -> Sequence[PromptTurn]: ...
 
 
+class FoundPrompt(Protocol):
+    """A version of a prompt that the caller may use."""
+
+    @property
+    def version(self) -> PromptVersion: ...
+
+    async def render(self, values: Mapping[str, Any], said: bytes) -> RenderedPrompt:
+        """It, with the values. `said`: these as they came. Raises what is wrong with them, or with the prompt."""
+
+
 class Prompts(Protocol):
     """Prompts in place of raw text."""
 
-    async def render(
-        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
-    ) -> RenderedPrompt:
+    async def find(self, template_id: UUID, version: str, label: str, user_key: str) -> FoundPrompt:
         """The version of that name, or behind that label (both empty: the newest), as the caller sees it. `user_key`:
-        whom it is for, where a label is split. `said`: the values as they came. Raises what is wrong with any of it.
+        whom it is for, where a label is split. Raises what is wrong with any of it.
         """
 
 

@@ -192,17 +192,14 @@ def label(value: Label) -> label_pb2.Label:
     )
 
 
-def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, dict[str, Any], str, bytes]:
-    """What `PromptRendering.render` is asked."""
-    values = request.variables
-    return (
-        UUID(request.template_id),
-        request.version,
-        request.label,
-        plain_struct(values),
-        request.user_key,
-        values.SerializeToString(deterministic=True),
-    )
+def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, str]:
+    """What `PromptRendering.find` is asked."""
+    return UUID(request.template_id), request.version, request.label, request.user_key
+
+
+def values(request: pb.RenderPromptRequest) -> tuple[dict[str, Any], bytes]:
+    """What `Found.render` is asked."""
+    return plain_struct(request.variables), request.variables.SerializeToString(deterministic=True)
 
 
 def rendered(value: Rendered) -> pb.RenderPromptResponse:

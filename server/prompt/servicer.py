@@ -132,7 +132,8 @@ class PromptServicer:
         return label_pb2.ListLabelsResponse(labels=[convert.label(label) for label in labels])
 
     async def RenderPrompt(self, request: pb.RenderPromptRequest, context: Context) -> pb.RenderPromptResponse:
-        return convert.rendered(await self._rendering.render(*convert.asked(request)))
+        found = await self._rendering.find(*convert.asked(request))
+        return convert.rendered(await found.render(*convert.values(request)))
 
     async def WatchPrompts(
         self, request: pb.WatchPromptsRequest, context: Context
