@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Refused, authorization, read
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -77,8 +77,7 @@ class OpenAIChat:
             posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)
             async with posted as content:
                 if patient:
-                    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
-                    yield meter.counted([whole_answer(answer if whole else b"")])
+                    yield meter.counted([await read_whole(content.iter_any(), whole_answer)])
                     if meter.failure is not None:
                         raise meter.failure
                     return
