@@ -172,10 +172,10 @@ async def page(
     return Page.cut([Tenant(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
-async def find_active(tx: Tx, slug: str) -> UUID | None:
-    """The id of the active tenant of that slug."""
+async def find(tx: Tx, slug: str) -> tuple[UUID | None, bool]:
+    """The id of the tenant of that slug, a deleted one too, and whether it is active."""
     row = await tx.fetchrow(_FIND, slug=slug)
-    return row["id"] if row is not None and row["status"] == "active" else None
+    return (None, False) if row is None else (row["id"], row["status"] == "active")
 
 
 async def is_active(tx: Tx) -> bool:
