@@ -379,8 +379,8 @@ class IdentityServiceServicer:
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: the user is the tenant's last administrator and would be made inactive
-        (`LAST_ADMINISTRATOR`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator and would be made inactive, or would have to
+        verify a new address before they may do anything (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
