@@ -57,7 +57,7 @@ _GET_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bin
 _LOCK_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")).with_for_update())
 _READ_CONFIG = HotStatement(select(*_CONFIG))
 _READ_RETENTION = HotStatement(select(tenant_configs.c.soft_delete_retention_days))
-_READ_STATUS = HotStatement(select(tenants.c.status).where(_LIVE))
+_READ_STATUS = HotStatement(select(tenants.c.status))
 _CREATE_CONFIG = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
 
 _LIST = Statement(
@@ -226,7 +226,7 @@ async def read_retention(database: Database, tenant_id: UUID) -> int:
 
 
 async def read_status(database: Database, tenant_id: UUID) -> str | None:
-    """The live tenant's status in one round trip; None where there is none."""
+    """The tenant's status, a deleted one's too, in one round trip; None where there is none."""
     row = await database.hot(tenant_id, _READ_STATUS)
     return None if row is None else str(row["status"])
 
