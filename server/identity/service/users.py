@@ -20,7 +20,7 @@ from server.identity.service.standing import (
     keep_an_administrator,
 )
 from server.identity.service.values import user_values
-from server.identity.store import idempotency, one_time_tokens
+from server.identity.store import idempotency, one_time_tokens, throttle
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -134,6 +134,7 @@ class UserService:
             old = await user_store.lock(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             new = await user_store.unlock(tx, user_id)
+            await throttle.forget_all(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             await self._record(tx, "users.unlock", old, new)
         return new

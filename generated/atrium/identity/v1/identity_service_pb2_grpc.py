@@ -771,8 +771,9 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetPassword(self, request, context):
-        """Sets the password of the user whom a token was mailed to, and ends all their sessions. The token is good once, and
-        not any more once the user's address or password has changed.
+        """Sets the password of the user whom a token was mailed to, and ends all their sessions. Sign-ins that failed before have
+        the account wait no longer, wherever they came from. The token is good once, and not any more once the user's address or
+        password has changed.
 
         Permission: none, and no credential but the token.
 
