@@ -22,8 +22,13 @@ class AuditLog(Protocol):
 class Subjects(Protocol):
     """Those whom limits are set for."""
 
-    async def is_there(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
-        """Whether the tenant has that user, or that key. One of the two is given."""
+    async def there(self, tx: Tx, user_ids: Sequence[UUID], api_key_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these users and keys there are. A deleted user's keys are hidden with them."""
+
+    async def hold(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
+        """Whether the tenant has that user or key; they are not deleted until the transaction ends. One of the two is
+        given. Refuses a deleted user and their keys.
+        """
 
 
 class CallSettings(Protocol):

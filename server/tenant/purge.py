@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from asyncpg import ForeignKeyViolationError
 from sqlalchemy import Table
 
 from server.db.base import metadata
@@ -99,19 +99,24 @@ async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
     What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
     DatabaseUnavailable.
     """
-    removed: dict[str, int] = {}
+    removed: Counter[str] = Counter()
     tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
+    tables.sort(key=lambda table: table is tenant_configs)
     try:
         with reachable():
             async with connect_as_owner(owner_url, "atrium purge") as connection:
-                for table in sorted(tables, key=lambda table: table is tenant_configs):
-                    if count := await _empty(connection, table, tenant_id):
-                        removed[str(table.name)] = count
-                await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+                for table in tables:
+                    removed[table.name] += await _empty(connection, table, tenant_id)
+                async with connection.transaction():
+                    # Nobody adds a row while this is held: what came meanwhile, of a refused sign-in, goes too.
+                    await connection.execute("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant_id)
+                    for table in tables:
+                        removed[table.name] += await _empty(connection, table, tenant_id)
+                    await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
                 await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
-    except (DatabaseRefused, ForeignKeyViolationError) as error:  # or what was still under way has left a row
+    except DatabaseRefused as error:
         raise DatabaseUnavailable from error
-    return removed
+    return {str(name): count for name, count in removed.items() if count}
 
 
 async def _empty(connection: Any, table: Table, tenant_id: UUID) -> int:
