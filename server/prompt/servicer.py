@@ -15,7 +15,7 @@ from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import deletion
+from server.rpc.wire import days, deletion
 
 
 class PromptServicer:
@@ -145,5 +145,5 @@ class PromptServicer:
     async def GetTemplateStats(
         self, request: pb.GetTemplateStatsRequest, context: Context
     ) -> pb.GetTemplateStatsResponse:
-        found = await self._versions.stats(UUID(request.template_id), *convert.days(request))
+        found = await self._versions.stats(UUID(request.template_id), *days(request))
         return pb.GetTemplateStatsResponse(versions=[convert.stats(*one) for one in found])

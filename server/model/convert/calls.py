@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
@@ -22,6 +22,7 @@ from server.model.service.embedding import Embeddings
 from server.rpc.wire import (
     EnumMap,
     duration_ms,
+    json_struct,
     moment,
     money,
     plain_struct,
@@ -100,11 +101,7 @@ def _response_format(value: chat_pb2.ResponseFormat) -> ResponseFormat:
 
 
 def _json(value: struct_pb2.Struct, field: str) -> dict[str, Any]:
-    try:
-        made: dict[str, Any] = json_format.MessageToDict(value)
-    except ValueError:  # JSON has no NaN and no infinity
-        raise InvalidRequest([(field, "must hold finite numbers only")]) from None
-    whole: dict[str, Any] = _whole(made)
+    whole: dict[str, Any] = _whole(json_struct(value, field))
     return whole
 
 
