@@ -54,10 +54,12 @@ class TenantPurge:
     async def due(self, tenant: Tenant, retention_days: int) -> bool:
         """Purges the tenant where it was deleted longer ago than that, or a purge of it was begun; whether it did.
 
-        Raises TenantNotFound where another was first.
+        Raises TenantNotFound where another was first, OwnerUnknown where it is due and cannot be.
         """
-        if self._owner_url is None or not _is_due(tenant, retention_days):
+        if not _is_due(tenant, retention_days):
             return False
+        if self._owner_url is None:
+            raise OwnerUnknown("purge of a tenant")
         async with self._database.tenant_tx(tenant.id) as tx:
             # What the caller read may be old by now: it may have been restored, and deleted once more.
             if not _is_due(await store.lock_any(tx, tenant.id), retention_days):

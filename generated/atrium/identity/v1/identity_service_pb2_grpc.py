@@ -722,7 +722,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateApiKey(self, request, context):
-        """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace.
+        """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace, and
+        any earlier one is not good any more.
 
         Permission: none but a credential for one's own; for a service account's, and with an API key, `api_keys:manage`.
 
