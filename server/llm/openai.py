@@ -112,7 +112,8 @@ async def _accepted(
     patient: bool = False,
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
-    refused = endpoint.refused.setdefault(body["model"], set())
+    model: str = body["model"]
+    refused = endpoint.refused(model)
     async with AsyncExitStack() as stack:
         while True:
             try:
@@ -121,7 +122,8 @@ async def _accepted(
             except Refused as error:
                 if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
                     raise
-                refused.add(error.param)
+                endpoint.refuses(model, error.param)
+                refused |= endpoint.refused(model)
             else:
                 break
         yield content
