@@ -1,127 +1,30 @@
-"""What callers are told, and what is written down, when a model's provider does what it should not."""
+"""What callers are told, and what is written down, when a model's provider does what it should not. Who leaves is in
+test_leavers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
-from itertools import count
-from statistics import median
-from time import perf_counter
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.rpc import error_details_pb2
-from pydantic import SecretStr
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
-from tests.databases import Cluster, Scratch
-from tests.factories.world import Person, World, refused
+from tests.factories.world import refused
 from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
 from tests.fakes.openai_embeddings import vector
-from tests.fakes.openai_stub import OpenAIStub
-from tests.servers import serving
+from tests.faults.upstream import NOT_FOR_EVER, Upstream, chat_of, stream_of
 
 pytestmark = [pytest.mark.xdist_group("upstream"), pytest.mark.asyncio(loop_scope="module")]
 
-GONE_WITHIN = 0.1
-"""How soon the provider sees that nobody listens: the median of five, since a busy machine delays any one."""
-
-NOT_FOR_EVER = 20.0
-
-SUCCESS, ERROR, CANCELLED = (
-    call_log_pb2.CallLog.STATUS_SUCCESS,
-    call_log_pb2.CallLog.STATUS_ERROR,
-    call_log_pb2.CallLog.STATUS_CANCELLED,
-)
-EMBEDDING = ("stub-embed", "stub-422", "stub-silent-2")
-"""What the names of the models begin with that are embedding models here; the others chat."""
+SUCCESS, ERROR = call_log_pb2.CallLog.STATUS_SUCCESS, call_log_pb2.CallLog.STATUS_ERROR
 
 Code = grpc.StatusCode
-_numbers = count(1)
-
-
-@dataclass(frozen=True)
-class Upstream:
-    """A server with one database connection, a stubbed provider behind it, and somebody who calls."""
-
-    world: World
-    stub: OpenAIStub
-    person: Person
-    port: int
-    scratch: Scratch
-    known: set[str] = field(default_factory=set)
-
-    async def model(self, name: str) -> str:
-        """The stub's model of that name, which the server knows of from now on."""
-        if name not in self.known:
-            price = model_pb2.ModelPrice(
-                input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
-            )
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                price=price,
-                base_url=self.stub.base_url,
-                supports_streaming=True,
-            )
-            if name.startswith(EMBEDDING):
-                request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8
-            else:
-                request.type = model_pb2.Model.TYPE_CHAT
-            platform = await self.world.platform()
-            await self.world.models.CreateModel(request, metadata=platform.metadata)
-            self.known.add(name)
-        while not self.stub.arrivals.empty():  # those of the tests before
-            self.stub.arrivals.get_nowait()
-        return name
-
-    async def logs(self, trace_id: str) -> list[call_log_pb2.CallLog]:
-        reply = await self.world.models.ListCallLogs(
-            call_log_pb2.ListCallLogsRequest(trace_id=trace_id), metadata=self.person.metadata
-        )
-        return list(reply.call_logs)
-
-    async def log_at_last(self, trace_id: str) -> call_log_pb2.CallLog:
-        """The record of a call that nobody waits for any more."""
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not (found := await self.logs(trace_id)):
-                pass
-        return found[0]
-
-    def traced(self) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """A trace of its own, and the metadata of a call in it."""
-        trace_id = f"{next(_numbers):032x}"
-        return trace_id, (*self.person.metadata, ("traceparent", f"00-{trace_id}-{'cd' * 8}-01"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def upstream(postgres: Cluster) -> AsyncIterator[Upstream]:
-    async with OpenAIStub() as stub, postgres.clone() as scratch:
-        settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")}, pool_size=1)
-        async with serving(settings) as (app, port):
-            administrator = await app.founding.first_platform_administrator()
-            assert administrator is not None
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                world = World(channel, administrator)
-                yield Upstream(world, stub, await world.tenant(), port, scratch)
-
-
-def _chat(model: str, **fields: Any) -> chat_pb2.ChatRequest:
-    return chat_pb2.ChatRequest(**_fields(model, **fields))
-
-
-def _stream(model: str, **fields: Any) -> stream_pb2.StreamChatRequest:
-    return stream_pb2.StreamChatRequest(**_fields(model, **fields))
-
-
-def _fields(model: str, **fields: Any) -> dict[str, Any]:
-    message = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="four words of prompt")
-    return {"model": model, "messages": [message], **fields}
 
 
 def _kinds(events: Iterable[stream_pb2.StreamChatResponse]) -> list[str]:
@@ -177,7 +80,7 @@ async def test_an_answer_is_billed_as_the_provider_counts(
 ) -> None:
     trace_id, metadata = upstream.traced()
 
-    answer = await upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata)
+    answer = await upstream.world.models.Chat(chat_of(await upstream.model(model)), metadata=metadata)
 
     (log,) = await upstream.logs(trace_id)
     assert answer.message.content == "".join(f"t{number} " for number in range(written))
@@ -192,7 +95,7 @@ async def test_a_streamed_answer_is_billed_the_same_before_its_last_event(
     upstream: Upstream, model: str, written: int, cost: str
 ) -> None:
     trace_id, metadata = upstream.traced()
-    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+    stream = upstream.world.models.StreamChat(stream_of(await upstream.model(model)), metadata=metadata)
 
     events, log = await _read_to_the_end(upstream, stream, trace_id)
 
@@ -229,7 +132,7 @@ async def test_a_provider_that_does_not_answer_is_a_status_with_details(
     trace_id, metadata = upstream.traced()
 
     refusal = await refused(
-        upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
+        upstream.world.models.Chat(chat_of(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
     )
 
     (log,) = await upstream.logs(trace_id)
@@ -245,7 +148,7 @@ async def test_a_provider_that_does_not_answer_ends_a_stream_with_its_failure(
     upstream: Upstream, model: str, code: grpc.StatusCode, reason: str
 ) -> None:
     trace_id, metadata = upstream.traced()
-    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+    stream = upstream.world.models.StreamChat(stream_of(await upstream.model(model)), metadata=metadata)
 
     events, log = await _read_to_the_end(upstream, stream, trace_id)
 
@@ -262,7 +165,7 @@ async def test_an_answer_that_breaks_off_is_unavailable_and_what_it_used_is_bill
     trace_id, metadata = upstream.traced()
 
     refusal = await refused(
-        upstream.world.models.Chat(_chat(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
+        upstream.world.models.Chat(chat_of(await upstream.model(model)), metadata=metadata, timeout=NOT_FOR_EVER)
     )
 
     (log,) = await upstream.logs(trace_id)
@@ -277,7 +180,7 @@ async def test_a_stream_that_breaks_off_gives_what_came_and_then_its_failure(
     upstream: Upstream, model: str, reason: str
 ) -> None:
     trace_id, metadata = upstream.traced()
-    stream = upstream.world.models.StreamChat(_stream(await upstream.model(model)), metadata=metadata)
+    stream = upstream.world.models.StreamChat(stream_of(await upstream.model(model)), metadata=metadata)
 
     events, log = await _read_to_the_end(upstream, stream, trace_id)
 
@@ -298,7 +201,7 @@ async def test_how_long_to_wait_is_told_and_by_whom(upstream: Upstream) -> None:
     _, metadata = upstream.traced()
 
     refusal = await refused(
-        upstream.world.models.Chat(_chat(await upstream.model("stub-429")), metadata=metadata, timeout=NOT_FOR_EVER)
+        upstream.world.models.Chat(chat_of(await upstream.model("stub-429")), metadata=metadata, timeout=NOT_FOR_EVER)
     )
 
     assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds == RETRY_AFTER
@@ -309,7 +212,7 @@ async def test_the_caller_s_trace_and_request_go_on_to_the_provider_and_its_toke
     trace_id, metadata = upstream.traced()
     model = await upstream.model("stub-fast")
 
-    await upstream.world.models.Chat(_chat(model), metadata=(*metadata, ("x-request-id", "request-7")))
+    await upstream.world.models.Chat(chat_of(model), metadata=(*metadata, ("x-request-id", "request-7")))
 
     headers = (await upstream.stub.arrival()).headers
     (log,) = await upstream.logs(trace_id)
@@ -363,118 +266,18 @@ async def test_a_provider_without_the_right_vectors_is_a_status_and_on_record(
     assert (log.status, log.error_reason, log.kind) == (ERROR, _reason(reason), log.KIND_EMBEDDING)
 
 
-async def test_a_client_that_cancels_a_stream_stops_the_provider_and_is_billed_for_what_it_had(
-    upstream: Upstream,
-) -> None:
-    model, delays = await upstream.model("stub-slow-1000"), []
-    for _ in range(5):
-        trace_id, metadata = upstream.traced()
-        stream = upstream.world.models.StreamChat(_stream(model), metadata=metadata)
-        text = ""
-        async for event in stream:
-            text += event.delta.text
-            if text.startswith("t0 t1 "):
-                break
-        delays.append(await _left_after(upstream, stream.cancel))
-        log = await upstream.log_at_last(trace_id)
-        assert log.status == CANCELLED
-        assert 2 <= log.usage.completion_tokens < 100
-        assert (log.usage.prompt_tokens, log.HasField("time_to_first_token")) == (6, True)
-        assert float(log.usage.cost_usd) == 6 * 0.5 + log.usage.completion_tokens * 2
-
-    assert median(delays) < GONE_WITHIN
-
-
-async def _left_after(upstream: Upstream, leave: Any) -> float:
-    """Seconds from the client's leaving until the provider sees its peer gone."""
-    async with asyncio.timeout(NOT_FOR_EVER):
-        exchange = await upstream.stub.arrival()
-        left_at = perf_counter()
-        leave()
-        await exchange.left.wait()
-    return exchange.left_at - left_at
-
-
-@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-ping"])
-async def test_a_client_that_cancels_a_whole_answer_stops_the_provider(upstream: Upstream, model: str) -> None:
-    name, delays = await upstream.model(model), []
-    for _ in range(5):
-        trace_id, metadata = upstream.traced()
-        call = upstream.world.models.Chat(_chat(name), metadata=metadata)
-        delays.append(await _left_after(upstream, call.cancel))
-        assert (await upstream.log_at_last(trace_id)).status == CANCELLED
-
-    assert median(delays) < GONE_WITHIN
-
-
-async def test_a_client_that_vanishes_stops_the_provider_and_is_on_record(upstream: Upstream) -> None:
-    model, delays = await upstream.model("stub-slow-1000"), []
-    for _ in range(5):
-        trace_id, metadata = upstream.traced()
-        channel = grpc.aio.insecure_channel(
-            f"127.0.0.1:{upstream.port}", options=[("grpc.use_local_subchannel_pool", 1)]
-        )
-        stream = World(channel, ("", "")).models.StreamChat(_stream(model), metadata=metadata)
-        async for event in stream:
-            if event.HasField("delta"):
-                break
-        exchange = await upstream.stub.arrival()
-        left_at = perf_counter()
-        await channel.close()
-        async with asyncio.timeout(NOT_FOR_EVER):
-            await exchange.left.wait()
-        delays.append(exchange.left_at - left_at)
-        log = await upstream.log_at_last(trace_id)
-        assert (log.status, log.usage.completion_tokens > 0) == (CANCELLED, True)
-
-    assert median(delays) < GONE_WITHIN
-
-
-@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-hollow", "stub-counting"])
-async def test_a_deadline_ends_the_call_and_the_provider_s_work(upstream: Upstream, model: str) -> None:
-    name = await upstream.model(model)
-    for call in (
-        lambda **options: upstream.world.models.Chat(_chat(name), **options),
-        lambda **options: upstream.world.models.StreamChat(_stream(name), **options),
-    ):
-        trace_id, metadata = upstream.traced()
-
-        refusal = await refused(call(metadata=metadata, timeout=0.4))
-
-        assert refusal.code is Code.DEADLINE_EXCEEDED
-        async with asyncio.timeout(NOT_FOR_EVER):
-            await (await upstream.stub.arrival()).left.wait()
-        assert (await upstream.log_at_last(trace_id)).status == CANCELLED
-
-
-async def test_an_embedding_that_is_not_waited_for_is_on_record(upstream: Upstream) -> None:
-    trace_id, metadata = upstream.traced()
-    name = await upstream.model("stub-silent-2")
-
-    refusal = await refused(
-        upstream.world.models.Embed(
-            embedding_pb2.EmbedRequest(model=name, inputs=["a"]), metadata=metadata, timeout=0.4
-        )
-    )
-
-    assert refusal.code is Code.DEADLINE_EXCEEDED
-    async with asyncio.timeout(NOT_FOR_EVER):
-        await (await upstream.stub.arrival()).left.wait()
-    assert (await upstream.log_at_last(trace_id)).status == CANCELLED
-
-
 async def test_no_database_connection_is_held_while_models_answer(upstream: Upstream) -> None:
     """The server has one; three calls wait for a provider that says nothing, and others go through meanwhile."""
     stalled, quick = await upstream.model("stub-stall-1"), await upstream.model("stub-fast")
     _, metadata = upstream.traced()
-    streams = [upstream.world.models.StreamChat(_stream(stalled), metadata=metadata) for _ in range(3)]
+    streams = [upstream.world.models.StreamChat(stream_of(stalled), metadata=metadata) for _ in range(3)]
     for stream in streams:
         async for event in stream:
             if event.HasField("delta"):
                 break
 
     async with asyncio.timeout(NOT_FOR_EVER):
-        answer = await upstream.world.models.Chat(_chat(quick), metadata=metadata)
+        answer = await upstream.world.models.Chat(chat_of(quick), metadata=metadata)
         await upstream.world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
 
     assert answer.message.content == "t0 t1 t2 "
@@ -486,13 +289,13 @@ async def test_no_database_connection_is_held_while_models_answer(upstream: Upst
 async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:
     model = await upstream.model("stub-fast-10")
     before, metadata = upstream.traced()
-    await upstream.world.models.Chat(_chat(model), metadata=metadata)
+    await upstream.world.models.Chat(chat_of(model), metadata=metadata)
     (old,) = await upstream.logs(before)
 
     await _set_price(upstream, model, 1000, 4000, 200)
 
     after, metadata = upstream.traced()
-    await upstream.world.models.Chat(_chat(model), metadata=metadata)
+    await upstream.world.models.Chat(chat_of(model), metadata=metadata)
     (new,) = await upstream.logs(after)
     assert (old.usage.cost_usd, new.usage.cost_usd) == ("21.2", "42.4")
     assert await upstream.logs(before) == [old]
@@ -510,43 +313,15 @@ async def _set_price(upstream: Upstream, model: str, *usd: int) -> None:
     await upstream.world.models.SetModelPrice(request, metadata=platform.metadata)
 
 
-async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:
-    """What the provider may send ends at what the buffers on the way hold, and goes on when the client reads."""
-    _, metadata = upstream.traced()
-    model = await upstream.model("stub-endless-4000")
-    stream = upstream.world.models.StreamChat(_stream(model), metadata=metadata)
-    async with asyncio.timeout(NOT_FOR_EVER):
-        await stream.read()
-        exchange = await upstream.stub.arrival()
-        held_back_at = await _held_back(upstream, exchange)
-
-        while exchange.tokens == held_back_at:
-            await stream.read()
-
-    stream.cancel()
-    assert held_back_at * 4000 < 16_000_000
-
-
-async def _held_back(upstream: Upstream, exchange: Any) -> int:
-    """How many tokens the provider had sent when it could send no more, while the server served others."""
-    while True:
-        await exchange.connection.full.wait()
-        sent = exchange.tokens
-        for _ in range(20):
-            await upstream.world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=upstream.person.metadata)
-        if sent == exchange.tokens:
-            return sent
-
-
 async def test_providers_that_fail_leave_the_server_as_it_was(upstream: Upstream) -> None:
     """Forty calls at once to a provider that does everything it should not, and then an answer as ever."""
     names = [await upstream.model(name) for name in ("stub-cut-5", "stub-500", "stub-broken-sse-5", "stub-hang-up")]
     _, metadata = upstream.traced()
 
     refusals = await asyncio.gather(
-        *(refused(upstream.world.models.Chat(_chat(name), metadata=metadata)) for name in names * 10)
+        *(refused(upstream.world.models.Chat(chat_of(name), metadata=metadata)) for name in names * 10)
     )
-    answer = await upstream.world.models.Chat(_chat(await upstream.model("stub-fast")), metadata=metadata)
+    answer = await upstream.world.models.Chat(chat_of(await upstream.model("stub-fast")), metadata=metadata)
 
     assert {refusal.code for refusal in refusals} == {Code.UNAVAILABLE}
     assert answer.message.content == "t0 t1 t2 "

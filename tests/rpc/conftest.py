@@ -1,4 +1,4 @@
-"""What tests of every method start from."""
+"""What tests of every method start from, and those of routes and prices."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
+from atrium.model.v1 import model_pb2
 from tests.databases import Scratch
 from tests.factories.world import World
+from tests.fakes.openai_stub import OpenAIStub
 from tests.fakes.smtp import mailbox
 from tests.rpc.changes.stage import Stage
 from tests.servers import serving
+
+ROUTED = (
+    *("stub-fast-1", "stub-fast-2", "stub-fast-3", "stub-flaky-1", "stub-flaky-2", "stub-flaky-9", "stub-cut-2"),
+    *("stub-500", "stub-401", "stub-400", "stub-too-long", "stub-filtered", "stub-limited-60", "stub-silent"),
+    *("stub-limited-2", "stub-no-credit", "stub-cut-tools", "stub-hang-up"),
+)
 
 
 @pytest.fixture
@@ -25,3 +33,27 @@ async def stage(scratch: Scratch) -> AsyncIterator[Stage]:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 world = World(channel, administrator)
                 yield Stage(world, box, await world.tenant(), await world.platform())
+
+
+@pytest.fixture
+async def router(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
+    """A server that knows the stub's models, each at 1 USD per 1,000 tokens, for routes to choose among."""
+    settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
+    async with (
+        serving(settings) as (app, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
+        platform = await world.platform()
+        price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1")
+        for name in ROUTED:
+            request = model_pb2.CreateModelRequest(
+                name=name,
+                provider=model_pb2.Model.PROVIDER_CUSTOM,
+                type=model_pb2.Model.TYPE_CHAT,
+                price=price,
+                base_url=stub.base_url,
+                supports_streaming=True,
+            )
+            await world.models.CreateModel(request, metadata=platform.metadata)
+        yield world

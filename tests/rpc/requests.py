@@ -1,8 +1,7 @@
-"""A good request for every method, a malformed one, and one that names an object by its id."""
+"""A good request for every method, and a malformed one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +31,10 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
+from tests.rpc.by_id import BY_ID
 from tests.rpc.methods import IDENTITY, MODEL, PROMPT, TENANT
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
-_NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
 
@@ -224,147 +223,6 @@ MALFORMED: dict[str, Malformed] = {
     PROMPT + "GetTemplateStats": Malformed(prompt.GetTemplateStatsRequest(template_id="1"), ("template_id",)),
 }
 """Requests without a field, such as Logout, cannot be malformed."""
-
-BY_USER: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "GetUser": lambda it: user_pb2.GetUserRequest(id=it),
-    IDENTITY + "UpdateUser": lambda it: user_pb2.UpdateUserRequest(id=it, full_name="Mallory"),
-    IDENTITY + "ListRoles": lambda it: role_pb2.ListRolesRequest(user_id=it),
-    IDENTITY + "CheckPermission": lambda it: permission_pb2.CheckPermissionRequest(
-        user_id=it, permissions=["users:read"]
-    ),
-    IDENTITY + "DeleteUser": lambda it: user_pb2.DeleteUserRequest(id=it),
-    IDENTITY + "RestoreUser": lambda it: user_pb2.RestoreUserRequest(id=it),
-    IDENTITY + "LockUser": lambda it: user_pb2.LockUserRequest(id=it),
-    IDENTITY + "UnlockUser": lambda it: user_pb2.UnlockUserRequest(id=it),
-    IDENTITY + "ListSessions": lambda it: session_pb2.ListSessionsRequest(user_id=it),
-    IDENTITY + "ListApiKeys": lambda it: api_key_pb2.ListApiKeysRequest(user_id=it),
-    IDENTITY + "CreateApiKey": lambda it: api_key_pb2.CreateApiKeyRequest(
-        name="key", user_id=it, scopes=["users:read"]
-    ),
-    IDENTITY + "AssignRole": lambda it: role_pb2.AssignRoleRequest(user_id=it, role_id=_NO_ID),
-    IDENTITY + "UnassignRole": lambda it: role_pb2.UnassignRoleRequest(user_id=it, role_id=_NO_ID),
-    MODEL + "SetModelLimits": lambda it: usage_pb2.SetModelLimitsRequest(user_id=it),
-    MODEL + "GetModelLimits": lambda it: usage_pb2.GetModelLimitsRequest(user_id=it),
-}
-BY_ROLE: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "GetRole": lambda it: role_pb2.GetRoleRequest(id=it),
-    IDENTITY + "UpdateRole": lambda it: role_pb2.UpdateRoleRequest(id=it, name="Mine"),
-    IDENTITY + "SetRolePermissions": lambda it: role_pb2.SetRolePermissionsRequest(role_id=it),
-    IDENTITY + "DeleteRole": lambda it: role_pb2.DeleteRoleRequest(id=it),
-    IDENTITY + "RestoreRole": lambda it: role_pb2.RestoreRoleRequest(id=it),
-    IDENTITY + "AssignRole": lambda it: role_pb2.AssignRoleRequest(user_id=_NO_ID, role_id=it),
-    IDENTITY + "UnassignRole": lambda it: role_pb2.UnassignRoleRequest(user_id=_NO_ID, role_id=it),
-}
-BY_SESSION: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "RevokeSession": lambda it: session_pb2.RevokeSessionRequest(id=it),
-}
-BY_KEY: dict[str, Callable[[str], Message]] = {
-    IDENTITY + "RotateApiKey": lambda it: api_key_pb2.RotateApiKeyRequest(id=it),
-    IDENTITY + "RevokeApiKey": lambda it: api_key_pb2.RevokeApiKeyRequest(id=it),
-    MODEL + "SetModelLimits": lambda it: usage_pb2.SetModelLimitsRequest(api_key_id=it),
-    MODEL + "GetModelLimits": lambda it: usage_pb2.GetModelLimitsRequest(api_key_id=it),
-}
-BY_CREDENTIAL: dict[str, Callable[[str], Message]] = {
-    MODEL + "RotateCredential": lambda it: credential_pb2.RotateCredentialRequest(id=it, secret="sk-of-a-test"),
-    MODEL + "DeleteCredential": lambda it: credential_pb2.DeleteCredentialRequest(id=it),
-}
-BY_TENANT_MODEL: dict[str, Callable[[str], Message]] = {
-    MODEL + "GetTenantModel": lambda it: tenant_model_pb2.GetTenantModelRequest(id=it),
-    MODEL + "UpdateTenantModel": lambda it: tenant_model_pb2.UpdateTenantModelRequest(id=it, description="Mine"),
-    MODEL + "DeleteTenantModel": lambda it: tenant_model_pb2.DeleteTenantModelRequest(id=it),
-}
-BY_ROUTE: dict[str, Callable[[str], Message]] = {
-    MODEL + "GetRoute": lambda it: route_pb2.GetRouteRequest(id=it),
-    MODEL + "UpdateRoute": lambda it: route_pb2.UpdateRouteRequest(id=it, alias="mine"),
-    MODEL + "DeleteRoute": lambda it: route_pb2.DeleteRouteRequest(id=it),
-}
-BY_CALL_LOG: dict[str, Callable[[str], Message]] = {
-    MODEL + "GetCallLog": lambda it: call_log_pb2.GetCallLogRequest(id=it),
-}
-BY_LIMITS: dict[str, Callable[[str], Message]] = {
-    MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
-}
-BY_TEMPLATE: dict[str, Callable[[str], Message]] = {
-    PROMPT + "GetTemplate": lambda it: template_pb2.GetTemplateRequest(id=it),
-    PROMPT + "UpdateTemplate": lambda it: template_pb2.UpdateTemplateRequest(id=it, name="Mine"),
-    PROMPT + "DeleteTemplate": lambda it: template_pb2.DeleteTemplateRequest(id=it),
-    PROMPT + "RestoreTemplate": lambda it: template_pb2.RestoreTemplateRequest(id=it),
-    PROMPT + "CreateVersion": lambda it: version_pb2.CreateVersionRequest(template_id=it, text="Mine"),
-    PROMPT + "GetVersion": lambda it: version_pb2.GetVersionRequest(template_id=it),
-    PROMPT + "ListVersions": lambda it: version_pb2.ListVersionsRequest(template_id=it),
-    PROMPT + "DiffVersions": lambda it: version_pb2.DiffVersionsRequest(
-        template_id=it, from_version="v1.0", to_version="v1.1"
-    ),
-    PROMPT + "SetLabel": lambda it: label_pb2.SetLabelRequest(
-        template_id=it, label="production", targets=[{"version": "v1.0"}]
-    ),
-    PROMPT + "RemoveLabel": lambda it: label_pb2.RemoveLabelRequest(template_id=it, label="production"),
-    PROMPT + "ListLabels": lambda it: label_pb2.ListLabelsRequest(template_id=it),
-    PROMPT + "RenderPrompt": lambda it: prompt.RenderPromptRequest(template_id=it),
-    PROMPT + "GetTemplateStats": lambda it: prompt.GetTemplateStatsRequest(template_id=it),
-    MODEL + "Chat": lambda it: chat_pb2.ChatRequest(model="local-chat", prompt={"template_id": it}),
-    MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(model="local-chat", prompt={"template_id": it}),
-}
-BY_GENERATION: dict[str, Callable[[str], Message]] = {
-    MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(generation_id=it),
-    MODEL + "CancelGeneration": lambda it: stream_pb2.CancelGenerationRequest(generation_id=it),
-}
-BY_TENANT: dict[str, Callable[[str], Message]] = {
-    TENANT + "GetTenant": lambda it: tenant_pb2.GetTenantRequest(id=it),
-    TENANT + "UpdateTenant": lambda it: tenant_pb2.UpdateTenantRequest(id=it, name="Mine"),
-    TENANT + "GetTenantConfig": lambda it: tenant_config_pb2.GetTenantConfigRequest(tenant_id=it),
-    TENANT + "UpdateTenantConfig": lambda it: tenant_config_pb2.UpdateTenantConfigRequest(
-        tenant_id=it, temperature=1.0
-    ),
-    TENANT + "GetUsage": lambda it: tenant_usage_pb2.GetUsageRequest(tenant_id=it),
-    TENANT + "ExportTenant": lambda it: export_pb2.ExportTenantRequest(tenant_id=it),
-}
-
-BY_ID = {
-    "user": BY_USER,
-    "role": BY_ROLE,
-    "session": BY_SESSION,
-    "key": BY_KEY,
-    "credential": BY_CREDENTIAL,
-    "tenant_model": BY_TENANT_MODEL,
-    "route": BY_ROUTE,
-    "call_log": BY_CALL_LOG,
-    "limits": BY_LIMITS,
-    "template": BY_TEMPLATE,
-    "generation": BY_GENERATION,
-    "tenant": BY_TENANT,
-}
-"""Requests that name an object by its id, by what it is."""
-
-NO_OBJECT = {
-    ("/atrium.prompt.v1.PromptService/WatchPrompts", "watch_id"): "a watch that is not known begins anew, with `reset`",
-    **dict.fromkeys(
-        (
-            (MODEL + "GetModelUsage", "api_key_id"),
-            (MODEL + "GetModelUsage", "model_id"),
-            (MODEL + "GetModelUsage", "prompt_version_id"),
-            (MODEL + "GetModelUsage", "user_id"),
-            (MODEL + "ListCallLogs", "api_key_id"),
-            (MODEL + "ListCallLogs", "model_id"),
-            (MODEL + "ListCallLogs", "trace_id"),
-            (MODEL + "ListCallLogs", "user_id"),
-            (PROMPT + "ListTemplates", "owner_user_id"),
-            (PROMPT + "WatchPrompts", "template_ids"),
-        ),
-        "a filter: it finds what is the tenant's, or nothing",
-    ),
-    **dict.fromkeys(
-        (
-            (MODEL + "Chat", "messages.tool_call_id"),
-            (MODEL + "Chat", "messages.tool_calls.id"),
-            (MODEL + "StreamChat", "messages.tool_call_id"),
-            (MODEL + "StreamChat", "messages.tool_calls.id"),
-        ),
-        "the model's own, within a conversation",
-    ),
-    (MODEL + "GetModel", "id"): "of the platform's models, which every tenant sees",
-}
-"""Fields that are called ids, by method, and why no object of a tenant's is looked up by them."""
 
 GOOD: dict[str, Message] = {
     IDENTITY + "Login": session_pb2.LoginRequest(tenant="none", login="none", password="none"),

@@ -17,9 +17,10 @@ from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
 from tests.factories.world import Person, Refusal, World, read_refusal, refused
+from tests.rpc.by_id import BY_ID, NO_OBJECT
 from tests.rpc.changes.rows import Rows, rows_of
 from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT, RULES, TENANT, request_of
-from tests.rpc.requests import BY_ID, GOOD, HELLO, MALFORMED, NO_OBJECT, SOME_ID
+from tests.rpc.requests import GOOD, HELLO, MALFORMED, SOME_ID
 
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
 PRIVATE = sorted(RULES.keys() - set(PUBLIC))

@@ -1,0 +1,248 @@
+"""Targets of routes that fail: tried again, another in their place, and left alone for a while."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import perf_counter
+
+import grpc
+import pytest
+
+from atrium.errors.v1 import error_reason_pb2
+from atrium.model.v1 import call_log_pb2
+from atrium.model.v1 import route_pb2 as pb
+from tests.factories.world import World, refused
+from tests.fakes.openai_stub import OpenAIStub
+from tests.gateways import chat_with, logs_of
+from tests.rpc.routing import events_of, health_of, route_to
+
+Code = grpc.StatusCode
+HEALTHY, COOLING, TRIAL = (
+    pb.TargetHealth.STATE_HEALTHY,
+    pb.TargetHealth.STATE_COOLING,
+    pb.TargetHealth.STATE_TRIAL,
+)
+AT_ONCE = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize("failing", ["stub-500", "stub-401", "stub-limited-60"])
+async def test_a_target_that_fails_before_its_first_token_is_replaced_unseen(router: World, failing: str) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, failing, "stub-fast-2")
+
+    events = await events_of(router, ann, "fast")
+
+    failed, answered = await logs_of(router, ann)
+    assert [event.WhichOneof("event") for event in events] == ["started", "delta", "delta", "usage", "completed"]
+    assert (events[0].started.model, events[0].started.route) == ("stub-fast-2", "fast")
+    assert events[0].started.call_log_id == answered.id
+    assert (failed.status, failed.route, failed.usage.total_tokens) == (failed.STATUS_ERROR, "fast", 0)
+    assert (answered.status, answered.route, answered.usage.total_tokens) == (answered.STATUS_SUCCESS, "fast", 6)
+
+
+@pytest.mark.parametrize(
+    ("failing", "failure"),
+    [
+        ("stub-500", "outage"),
+        ("stub-limited-60", "rate_limit"),
+        ("stub-too-long", "context_length"),
+        ("stub-filtered", "content_filter"),
+    ],
+)
+async def test_what_is_asked_instead_depends_on_the_failure(router: World, failing: str, failure: str) -> None:
+    ann = await router.tenant()
+    others = {"outage", "rate_limit", "context_length", "content_filter"} - {failure}
+    fallbacks = pb.RouteFallbacks(**{failure: ["stub-fast-3"]}, **{other: ["stub-fast-1"] for other in others})
+    await route_to(router, ann, failing, fallbacks=fallbacks)
+
+    answer = await chat_with(router, ann, "fast")
+
+    assert (answer.model, answer.route) == ("stub-fast-3", "fast")
+
+
+async def test_the_fallback_for_a_failure_stands_in_while_its_target_is_left_alone(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann = await router.tenant()
+    fallbacks = pb.RouteFallbacks(rate_limit=["stub-fast-1"], outage=["stub-fast-2"])
+    await route_to(router, ann, "stub-limited-60", fallbacks=fallbacks)
+
+    answers = [await chat_with(router, ann, "fast") for _ in range(3)]
+
+    assert [answer.model for answer in answers] == ["stub-fast-1"] * 3
+    assert [exchange.body["model"] for exchange in stub.exchanges].count("stub-limited-60") == 1
+
+
+async def test_a_provider_that_asks_for_a_moment_gets_it(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-limited-2", retry=pb.RouteRetry(max_attempts=2), cooldown=timedelta())
+    began = perf_counter()
+
+    refusal = await refused(chat_with(router, ann, "fast"))
+
+    assert refusal.reason == "MODEL_RATE_LIMITED"
+    assert len(stub.exchanges) == 2
+    assert perf_counter() - began >= 2
+
+
+async def test_where_waiting_does_not_help_nobody_waits(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-no-credit", retry=pb.RouteRetry(max_attempts=3))
+
+    refusal = await refused(chat_with(router, ann, "fast"))
+
+    assert (refusal.reason, len(stub.exchanges)) == ("MODEL_RATE_LIMITED", 1)
+
+
+async def test_a_pause_is_as_short_as_the_route_says_where_the_provider_says_nothing(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-hang-up", retry=pb.RouteRetry(max_attempts=3, backoff=AT_ONCE))
+    began = perf_counter()
+
+    await refused(chat_with(router, ann, "fast"))
+
+    assert len(stub.exchanges) == 3
+    assert perf_counter() - began < 1, "a second each was waited before"
+
+
+async def test_a_target_that_keeps_breaking_off_is_left_alone_too(router: World) -> None:
+    ann = await router.tenant()
+    route = await route_to(router, ann, "stub-cut-2", cooldown_after=2)
+
+    for _ in range(2):
+        await refused(chat_with(router, ann, "fast"))
+
+    assert await health_of(router, ann, route) == {"stub-cut-2": COOLING}
+
+
+async def test_half_a_call_of_a_tool_is_not_gone_on_with(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-cut-tools", "stub-fast-1")
+
+    events = await events_of(router, ann, "fast", continue_on_failure=True)
+
+    assert events[-1].failed.reason == error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-cut-tools"]
+
+
+async def test_what_would_fail_anywhere_is_told_at_once(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-400", "stub-fast-1", fallbacks=pb.RouteFallbacks(outage=["stub-fast-2"]))
+
+    refusal = await refused(chat_with(router, ann, "fast"))
+
+    assert refusal.reason == "MODEL_REQUEST_REJECTED"
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-400"]
+
+
+async def test_a_target_is_tried_again_before_another_is(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    retry = pb.RouteRetry(max_attempts=3, backoff=AT_ONCE)
+    await route_to(router, ann, "stub-flaky-2", "stub-fast-1", retry=retry)
+
+    answer = await chat_with(router, ann, "fast")
+
+    (log,) = await logs_of(router, ann)
+    assert (answer.model, log.attempts, log.status) == ("stub-flaky-2", 3, log.STATUS_SUCCESS)
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-flaky-2"] * 3
+
+
+async def test_a_model_by_itself_is_tried_again_too(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+
+    answer = await chat_with(router, ann, "stub-flaky-1")
+
+    (log,) = await logs_of(router, ann)
+    assert (answer.model, answer.route, log.attempts, log.route) == ("stub-flaky-1", "", 2, "")
+
+
+async def test_a_target_that_keeps_failing_is_left_alone_for_a_while_and_then_tried(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann, other = await router.tenant(), await router.tenant()
+    cooldown = {"cooldown": timedelta(seconds=1), "cooldown_after": 2}
+    route = await route_to(router, ann, "stub-500", "stub-fast-1", **cooldown)
+    await route_to(router, other, "stub-500", "stub-fast-1", **cooldown)
+
+    for _ in range(4):
+        assert (await chat_with(router, ann, "fast")).model == "stub-fast-1"
+    asked = [exchange.body["model"] for exchange in stub.exchanges]
+    assert asked == ["stub-500", "stub-fast-1"] * 2 + ["stub-fast-1"] * 2
+    assert await health_of(router, ann, route) == {"stub-500": COOLING, "stub-fast-1": HEALTHY}
+
+    assert (await chat_with(router, other, "fast")).model == "stub-fast-1"
+    assert stub.exchanges[-2].body["model"] == "stub-500", "a tenant's targets fail for that tenant alone"
+
+    while await health_of(router, ann, route) != {"stub-500": TRIAL, "stub-fast-1": HEALTHY}:
+        pass
+    await chat_with(router, ann, "fast")
+    assert stub.exchanges[-2].body["model"] == "stub-500"
+    assert (await health_of(router, ann, route))["stub-500"] == COOLING
+
+
+async def test_where_all_cool_down_the_caller_is_told_for_how_long(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-limited-60")
+
+    first, second = await refused(chat_with(router, ann, "fast")), await refused(chat_with(router, ann, "fast"))
+
+    assert (first.code, first.reason) == (Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED")
+    assert (second.code, second.reason, len(stub.exchanges)) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE", 1)
+
+
+async def test_a_target_is_left_alone_by_those_alone_who_call_its_route(router: World, stub: OpenAIStub) -> None:
+    ann = await router.tenant()
+    route = await route_to(router, ann, "stub-500", cooldown={"seconds": 60}, cooldown_after=1)
+    await route_to(router, ann, "stub-500", alias="at-once", cooldown={})
+    await refused(chat_with(router, ann, "fast"))
+    asked = len(stub.exchanges)
+
+    await refused(chat_with(router, ann, "fast"))
+    assert len(stub.exchanges) == asked, "it is left alone"
+    await refused(chat_with(router, ann, "at-once"))
+    await refused(chat_with(router, ann, "stub-500"))
+    change = pb.UpdateRouteRequest(id=route.id, etag=route.etag, cooldown={})
+    await router.models.UpdateRoute(change, metadata=ann.metadata)
+    await refused(chat_with(router, ann, "fast"))
+
+    assert len(stub.exchanges) >= asked + 3, "each of them was asked"
+
+
+async def test_an_answer_that_several_wrote_is_counted_whole_and_kept_for_nobody(router: World) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-cut-2", "stub-fast-3", cache_ttl={"seconds": 60})
+
+    events = await events_of(router, ann, "fast", continue_on_failure=True)
+    await refused(chat_with(router, ann, "fast"))
+
+    logs = (await logs_of(router, ann))[:2]
+    (used,) = [event.usage for event in events if event.HasField("usage")]
+    assert used.total_tokens == sum(log.usage.total_tokens for log in logs)
+    assert used.completion_tokens == 5
+
+
+async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for_it(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann = await router.tenant()
+    await route_to(router, ann, "stub-cut-2", "stub-fast-3")
+
+    broken = await events_of(router, ann, "fast")
+    whole = await events_of(router, ann, "fast", continue_on_failure=True)
+
+    logs = await logs_of(router, ann)
+    invalid = error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    assert [event.WhichOneof("event") for event in broken] == ["started", "delta", "delta", "usage", "failed"]
+    assert [event.WhichOneof("event") for event in whole] == [
+        *("started", "delta", "delta", "switched", "delta", "delta", "delta", "usage", "completed")
+    ]
+    assert [event.seq for event in whole] == list(range(1, 10))
+    assert (whole[3].switched.model, whole[3].switched.reason) == ("stub-fast-3", invalid)
+    assert stub.exchanges[-1].body["messages"][-1] == {"role": "assistant", "content": "t0 t1 "}
+    assert [log.status for log in logs] == [call_log_pb2.CallLog.STATUS_ERROR] * 2 + [
+        call_log_pb2.CallLog.STATUS_SUCCESS
+    ]
+    assert (logs[1].id, logs[2].id) == (whole[0].started.call_log_id, whole[3].switched.call_log_id)
+    assert logs[1].usage.completion_tokens == 2

@@ -1,0 +1,18 @@
+"""What tests of adapters start from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from server.llm.endpoint import HttpEndpoint
+from tests.fakes.openai_stub import OpenAIStub
+from tests.unit.llm.openai_calls import connected
+
+
+@pytest.fixture
+async def endpoint(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
+    """The stub, in OpenAI's protocol."""
+    async with connected(stub.base_url, "key-of-the-stub") as made:
+        yield made
