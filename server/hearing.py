@@ -24,6 +24,7 @@ from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.watching import PromptWatching
 from server.prompt.store import templates as template_store
 from server.settings import Settings
+from server.tenant import store as tenant_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Hearing:
 
     def here(self, database: Database) -> None:
         """Hears at once of what this process itself changes."""
-        database.hear(sessions.CHANGED, self._access_changed_here)
+        database.hear(sessions.CHANGED, self._access_changed)
+        database.hear(tenant_store.CHANGED, self._tenant_changed_here)
         database.hear(model_store.CHANGED, self.catalogues.changed)
         database.hear(template_store.CHANGED, self._prompt_changed)
         database.hear(generation_store.CANCELLED, self.generations.cancelled)
@@ -52,6 +54,7 @@ class Hearing:
         """Hears of what any process changes, this one too, while the context is open."""
         heard: dict[str, Callable[[str], None]] = {
             sessions.CHANGED: self._access_changed,
+            tenant_store.CHANGED: self._tenant_changed,
             keys.CHANGED: self._keys_changed,
             model_store.CHANGED: self.catalogues.changed,
             template_store.CHANGED: self._prompt_change_heard,
@@ -63,14 +66,16 @@ class Hearing:
         tenant, _, user = payload.partition("/")
         for memory in (self.accesses, self.standings):
             memory.changed(UUID(tenant), UUID(user) if user else None)
-        if not user:
-            self.catalogues.changed(tenant)
 
-    def _access_changed_here(self, payload: str) -> None:
-        self._access_changed(payload)
-        tenant, _, user = payload.partition("/")
-        if not user:
-            self.background.start(self.usage.look(UUID(tenant)), "limits")
+    def _tenant_changed(self, payload: str) -> None:
+        for memory in (self.accesses, self.standings):
+            memory.changed(UUID(payload))
+        self.catalogues.changed(payload)
+
+    def _tenant_changed_here(self, payload: str) -> None:
+        self._tenant_changed(payload)
+        # Its limits may be others. It is told once: in the process of the change.
+        self.background.start(self.usage.look(UUID(payload)), "limits")
 
     def _prompt_changed(self, payload: str) -> None:
         tenant_id, _, _ = template_store.read_changed(payload)

@@ -19,6 +19,7 @@ import structlog
 
 from server.app import open_app
 from server.db.errors import DatabaseRefused
+from server.kernel.grace import last
 from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError
 from server.telemetry import configure_logging
@@ -26,8 +27,6 @@ from server.telemetry import configure_logging
 _log = structlog.get_logger("atrium.launch")
 
 _RESTART_SECONDS = 1.0
-_LATE_SECONDS = 5.0
-"""How long after its grace period a process is killed that has not ended."""
 
 
 def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -92,9 +91,12 @@ class _Child:
 
     @classmethod
     def spawn(cls, settings: Settings, index: int) -> _Child:
+        # Less than the whole, of which the rest is for the process that watches it.
+        grace = settings.grace_seconds - last(settings.grace_seconds)
+        told = settings.model_copy(update={"grace_seconds": grace})
         context = multiprocessing.get_context("spawn")  # a forked copy of gRPC's threads and locks would hang
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(settings, index, sender), name=f"atrium-{index}", daemon=True)
+        process = context.Process(target=_child, args=(told, index, sender), name=f"atrium-{index}", daemon=True)
         process.start()  # a daemon: one that a signal keeps from being noted below is ended with this process anyway
         sender.close()
         return cls(process, receiver)
@@ -107,8 +109,9 @@ class _Child:
 
 
 def _end(children: Sequence[_Child], settings: Settings) -> None:
-    """Has the processes stop, all within one grace period, and sees to it that they have."""
-    until = time.monotonic() + settings.grace_seconds + _LATE_SECONDS
+    """Has the processes stop, and sees to it that they have, so that this one too ends within the grace period."""
+    # By then each has recorded what it cut short; what keeps it is of no use to anybody.
+    until = time.monotonic() + settings.grace_seconds - last(settings.grace_seconds) / 2
     for child in children:
         child.process.terminate()
     for child in children:

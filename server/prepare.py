@@ -21,7 +21,8 @@ from server.settings import Settings, SettingsError
 def prepared(settings: Settings) -> Iterator[Settings]:
     """The settings with a database in them, whose months ahead are made where its owner is known.
 
-    A database of one's own is migrated by `atrium migrate`, when one decides to; the embedded one here and now.
+    A database of one's own is migrated by `atrium migrate`, when one decides to; the embedded one here and now. Raises
+    SettingsError where a part of one's own is named, and not the whole.
     """
     if settings.database_url is not None:
         if settings.admin_database_url is not None:
@@ -61,7 +62,18 @@ def existing(settings: Settings) -> Iterator[Settings]:
 
 
 def _folder(settings: Settings) -> Path:
-    """Where the embedded database lies."""
+    """Where the embedded database lies. Raises SettingsError where another is named beside it, which it is not."""
+    beside = {
+        "ATRIUM_ADMIN_DATABASE_URL": settings.admin_database_url,
+        "ATRIUM_LISTEN_DATABASE_URL": settings.listen_database_url,
+    }
+    problems = [
+        f"{name}: is of no use to the embedded database: set ATRIUM_DATABASE_URL too, or unset this one"
+        for name, url in beside.items()
+        if url is not None
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
     return settings.data_dir.resolve() / "postgres"
 
 

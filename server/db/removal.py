@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Table, cast, delete, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Interval, Table, bindparam, cast, delete, func, literal, literal_column, select
 
 from server.db.base import old
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.db.statements import Statement
+from server.kernel.errors import NotFound
 
 BATCH = 1_000
 """Rows that one statement removes."""
+
+PURGED_AT_ONCE = 50
+"""Objects that one transaction purges: each takes several statements, and all are held until it ends."""
+
+
+class Deletable(Protocol):
+    """Something that is hidden before it is purged."""
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        """When it was; None: it is live."""
+
+
+T = TypeVar("T", bound=Deletable)
 
 
 def ago(days: int) -> ColumnElement[datetime]:
@@ -34,6 +52,15 @@ def removal(table: Table, moment: ColumnElement[datetime], before: ColumnElement
     return Statement(select(func.count()).select_from(removed))
 
 
+def long_deleted(table: Table) -> Statement:
+    """The ids of at most PURGED_AT_ONCE rows that were deleted longer ago than `days`."""
+    life = func.make_interval(0, 0, 0, bindparam("days"))
+    moment = table.c.deleted_at
+    # In the order of the index, for the same reason.
+    oldest = select(table.c.id).where(moment < func.now() - life).order_by(moment)
+    return Statement(oldest.limit(literal_column(str(PURGED_AT_ONCE))))
+
+
 async def remove_all(database: Database, tenant_id: UUID, statement: Statement, **values: object) -> int:
     """Removes batch after batch until there is none; how many rows there were."""
     total = 0
@@ -42,4 +69,31 @@ async def remove_all(database: Database, tenant_id: UUID, statement: Statement, 
             count: int = await tx.fetchval(statement, **values)
         total += count
         if count < BATCH:
+            return total
+
+
+async def purge_all(
+    database: Database,
+    tenant_id: UUID,
+    find: Callable[[Tx], Awaitable[Sequence[UUID]]],
+    lock: Callable[[Tx, UUID], Awaitable[T]],
+    purge: Callable[[Tx, Sequence[T]], Awaitable[None]],
+) -> int:
+    """Purges what was deleted long ago, batch after batch until there is none; how much there was.
+
+    `find`: at most PURGED_AT_ONCE of it. `lock`: holds one, live or deleted; raises NotFound.
+    """
+    total = 0
+    while True:
+        held: list[T] = []
+        async with database.tenant_tx(tenant_id) as tx:
+            found = await find(tx)
+            for one in found:
+                # Others are at it too: it may have been purged a moment ago, or restored.
+                with suppress(NotFound):
+                    held.append(await lock(tx, one))
+            gone = [one for one in held if one.deleted_at is not None]
+            await purge(tx, gone)
+        total += len(gone)
+        if len(found) < PURGED_AT_ONCE:
             return total

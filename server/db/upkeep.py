@@ -9,7 +9,7 @@ from functools import partial
 import asyncpg
 import structlog
 
-from server.db.errors import DatabaseRefused
+from server.db.errors import LOST, DatabaseRefused
 from server.db.owner import connect_as_owner
 from server.db.partitions import ensure_months, months_ahead, present_months
 from server.kernel.tasks import going_on
@@ -24,16 +24,21 @@ _ANALYZE_ONLY = 18
 
 @asynccontextmanager
 async def months_kept(settings: Settings) -> AsyncIterator[None]:
-    """Makes the months ahead now and every day, where the owner is known, and raises the alarm when they run out."""
-    async with going_on(partial(_keep, settings), "months", every=_DAY_SECONDS):
+    """Makes the months ahead now and every day, where the owner is known, and raises the alarm when they run out.
+
+    What could not be made is tried again soon: in a day there might be no month to write into.
+    """
+    outages = (*LOST, DatabaseRefused)
+    async with going_on(partial(_keep, settings), "months", every=_DAY_SECONDS, outages=outages):
         yield
 
 
 async def _keep(settings: Settings) -> None:
     try:
         await keep_months(settings)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseRefused) as error:
-        _log.error("the months ahead could not be seen to", error=str(error))
+    except DatabaseRefused as error:  # it says what to do about it
+        _log.error("the months ahead could not be made", error=str(error))
+        raise
 
 
 async def keep_months(settings: Settings) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -14,6 +13,7 @@ from typing import Any
 import structlog
 
 from server.embedded.openmp import provide
+from server.kernel.cores import cores
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
@@ -86,7 +86,7 @@ def _start(key: str) -> Any:
     params.n_parallel = PARALLEL
     # One core is left to the server: its threads wait for each other in a busy loop, so on cores that are all taken a
     # second one makes an answer not twice as fast but ten times slower.
-    params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) - 1)
+    params.cpuparams.n_threads = max(1, cores() - 1)
     params.warmup = False
     params.verbosity = -1
     params.port = 0

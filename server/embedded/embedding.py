@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +23,14 @@ class LocalEmbedding:
     def __init__(self) -> None:
         self._loading = asyncio.Lock()
 
-    async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:  # noqa: ARG002
+    async def embed(
+        self,
+        texts: Sequence[str],
+        headers: Mapping[str, str],  # noqa: ARG002
+        sent: Callable[[], None] = lambda: None,
+    ) -> EmbeddingResult:
         """One vector of length 1 a text. Raises ModelRequestRejected for a text without a word in it."""
+        sent()
         async with self._loading:  # of the first calls, one loads
             weights, tokenizer = await asyncio.to_thread(_load)
         return await asyncio.to_thread(_embed, weights, tokenizer, list(texts))

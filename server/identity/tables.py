@@ -111,6 +111,7 @@ users = tenant_table(
     one_of("former_status", "active", "inactive"),
     one_of("kind", "person", "service"),
     CheckConstraint("login_attempts >= 0", name="login_attempts"),
+    CheckConstraint("token_epoch >= 0", name="token_epoch"),
     live_unique("uq_users_username_key", "username_key"),
     live_unique("uq_users_likeness", "likeness"),
     live_unique("uq_users_email_key", "email_key"),
@@ -228,6 +229,7 @@ sessions = tenant_table(
     tenant_key(),
     belongs_to_tenant(),
     part_of("user_id", "users"),
+    CheckConstraint("generation >= 0", name="generation"),
     index("ix_sessions_user_id", "tenant_id", "user_id", "id DESC", serves="a user's sessions, newest first"),
     by_moment(
         "ix_sessions_over", "least(expires_at, revoked_at)", serves="the removal of what has been over for a while"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from time import monotonic
 
-_RECORDING_SECONDS = 1.0
-_RECORDING_PART = 0.25
+_LAST_SECONDS = 1.0
+_LAST_PART = 0.25
+
+
+def last(seconds: float) -> float:
+    """The last seconds of a time to end in, which are left to whatever comes after: of a short time a part."""
+    return min(_LAST_SECONDS, seconds * _LAST_PART)
 
 
 class Grace:
@@ -13,7 +18,7 @@ class Grace:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._recording = min(_RECORDING_SECONDS, seconds * _RECORDING_PART)
+        self._recording = last(seconds)
         self._ends_at: float | None = None
 
     def begin(self) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import secrets
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,6 +31,39 @@ def seal(key: bytes, secret: bytes, place: bytes) -> tuple[bytes, bytes]:
 def unseal(key: bytes, ciphertext: bytes, nonce: bytes, place: bytes) -> bytes:
     """The secret. Raises cryptography's InvalidTag for another key or place, or where a bit was changed."""
     return AESGCM(key).decrypt(nonce, ciphertext, place)
+
+
+def read_key(text: str) -> bytes:
+    """The key that is written in base64. Raises ValueError where that is none of KEY_BYTES bytes."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+    return key
+
+
+def kept_key(path: Path) -> bytes:
+    """The key in the file, which is made with a new one where there is none. Raises ValueError where it holds none."""
+    if not path.exists():
+        _make_key(path)
+    return read_key(path.read_text())
+
+
+def _make_key(path: Path) -> None:
+    """Makes a file with a new key in it, where there is none: at once with all of it, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was faster: its key is everybody's
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
 
 
 class MasterKeys:

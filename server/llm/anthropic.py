@@ -23,6 +23,7 @@ from server.llm.port import (
     ChatChunk,
     ChatRequest,
     Message,
+    ModelAnswerBroken,
     ModelNotConfigured,
     ModelRateLimited,
     ModelResponseInvalid,
@@ -31,6 +32,7 @@ from server.llm.port import (
     ToolCallDelta,
     ToolChoice,
     Usage,
+    length,
 )
 from server.llm.sse import EventReader
 
@@ -113,21 +115,24 @@ class AnthropicChat:
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
             patient, complete = not request.streams, lambda: meter.finished
-            async with client.messages(request.name, _body(request), headers, complete, patient=patient) as parts:
+            asked = client.messages(request.name, _body(request), headers, complete, patient=patient, sent=request.sent)
+            async with asked as parts:
                 if patient:
                     content, whole = await read(parts, MOST_WHOLE_BYTES)
                     yield meter.counted(reader.whole(content if whole else b""))
+                    if meter.failure is not None:
+                        raise meter.failure
                     return
                 async for data in parts:
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
-                    if reader.failure is not None:
-                        raise reader.failure
+                    if (failure := meter.failure or reader.failure) is not None:
+                        raise failure
                     if reader.done:
                         await sdk.drain(parts)
                         break
         if not meter.finished:
-            raise ModelResponseInvalid
+            raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:
@@ -275,14 +280,14 @@ class MessageReader(EventReader):
                 call = ToolCallDelta(self._calls[index], arguments=_text(delta["partial_json"]))
                 return self._wrote_more(ChatChunk(tool_calls=(call,)))
             case "thinking_delta":
-                self._size += len(_text(delta["thinking"]))
+                return self._wrote_more(ChatChunk(thought=length(_text(delta["thinking"]))))
         return None
 
     def _wrote_more(self, chunk: ChatChunk) -> ChatChunk | None:
-        if not chunk.size:
+        if not (size := chunk.size + chunk.thought):
             return None
-        self._size += chunk.size
-        return ChatChunk(chunk.text, None, self._usage(), chunk.tool_calls)
+        self._size += size
+        return ChatChunk(chunk.text, None, self._usage(), chunk.tool_calls, chunk.thought)
 
     def _count(self, usage: dict[str, Any]) -> None:
         """What the event tells, each number being that of the whole message until now."""
@@ -294,7 +299,7 @@ class MessageReader(EventReader):
         self._thought = int((usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
 
     def _usage(self) -> Usage:
-        """Until the end the API does not tell what it wrote: about a token to four characters, so that a call that is
+        """Until the end the API does not tell what it wrote: about a token to four bytes, so that a call that is
         broken off is paid for.
         """
         if not self._size:
@@ -327,4 +332,4 @@ def _failure(kind: str) -> Exception:
             return ModelUnavailable()
         case "rate_limit_error":
             return ModelRateLimited("")
-    return ModelResponseInvalid()
+    return ModelAnswerBroken()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import httpx2
@@ -20,13 +21,17 @@ from server.llm.http import (
     not_public,
     refusal,
 )
-from server.llm.port import ModelResponseInvalid, ModelUnavailable
+from server.llm.port import ModelAnswerBroken, ModelResponseInvalid, ModelUnavailable
 
 _MOST_KEPT = 100
 """As the SDKs have it by default."""
 
 _LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 """What is on this machine is reached directly, whatever HTTP_PROXY says."""
+
+
+_SENT: ContextVar[Callable[[], None]] = ContextVar("sent")
+"""Whom to tell that a request has gone out: the SDK passes nothing of ours on to its connections."""
 
 
 class Client:
@@ -54,14 +59,16 @@ class Client:
         headers: Mapping[str, str],
         complete: Callable[[], bool],
         *,
+        sent: Callable[[], None],
         patient: bool = False,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """What comes of an answer; leaving the context ends what is still being written. `patient`: it comes in one
         piece, and may take as long as it takes to write.
 
         Failures are raised in our words. Nothing that the provider said is passed on. `complete`: whether the answer is
-        all there already, so that the loss of its connection is no failure.
+        all there already, so that the loss of its connection is no failure. `sent`: called once it has gone out.
         """
+        _SENT.set(sent)
         options: RequestOptions = {"headers": headers}
         if patient:
             options["timeout"] = httpx2.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
@@ -103,7 +110,8 @@ def _failures(model: str, complete: Callable[[], bool]) -> Iterator[None]:
             return
         if isinstance(error, httpx2.TimeoutException):
             raise ModelUnavailable from error
-        raise ModelResponseInvalid from error
+        broken = isinstance(error, httpx2.TransportError)
+        raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error
 
 
 def _connections(silence: float, *, guarded: bool) -> httpx2.AsyncClient:
@@ -140,6 +148,8 @@ class _Trace:
         self.reached = False
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:  # noqa: ARG002
+        if event == "http11.send_request_headers.complete":
+            _SENT.get()()
         self.reached = self.reached or event in (
             "connection.connect_tcp.started",
             "http11.receive_response_headers.complete",

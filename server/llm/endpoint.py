@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
@@ -65,10 +65,16 @@ class HttpEndpoint(Connections):
 
     @asynccontextmanager
     async def post(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], *, patient: bool = False
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        *,
+        patient: bool = False,
+        sent: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """The content of a successful answer; leaving the context ends what is still being written. `patient`: it comes
-        in one piece, and may take as long as it takes to write.
+        in one piece, and may take as long as it takes to write. `sent`: called once the request has gone out.
 
         Raises Refused, and what aiohttp raises.
         """
@@ -77,7 +83,7 @@ class HttpEndpoint(Connections):
             url, headers = f"{self.base_url}{path}", {**self.headers, **headers}
             asked: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
             asked["timeout"] = self._patience if patient else self._timeout
-            async with await self._answered(session, asked, orjson.dumps(body)) as response:
+            async with await self._answered(session, asked, orjson.dumps(body), sent) as response:
                 if response.status // 100 != 2:
                     raise await refusal(response.status, response.headers, response.content.iter_any())
                 try:
@@ -90,12 +96,12 @@ class HttpEndpoint(Connections):
                     ) from error  # it was closed here in the midst of reading
 
     async def _answered(
-        self, session: aiohttp.ClientSession, target: dict[str, Any], body: bytes
+        self, session: aiohttp.ClientSession, target: dict[str, Any], body: bytes, sent: Callable[[], None]
     ) -> aiohttp.ClientResponse:
         if self._guarded and self._proxy is not None:
             target |= await self._checked(target["url"], target["headers"])
         while True:
-            connection = SimpleNamespace(reused=False)
+            connection = SimpleNamespace(reused=False, sent=sent)
             try:
                 return await session.post(data=body, allow_redirects=False, trace_request_ctx=connection, **target)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -125,6 +131,7 @@ class HttpEndpoint(Connections):
         watched = aiohttp.TraceConfig()
         watched.on_connection_reuseconn.append(_reused)
         watched.on_connection_create_start.append(_created)
+        watched.on_request_headers_sent.append(_sent)
         factory = _public_socket if self._guarded and self._proxy is None else None
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=factory),
@@ -150,6 +157,10 @@ async def _reused(_session: object, context: SimpleNamespace, _: object) -> None
 
 async def _created(_session: object, context: SimpleNamespace, _: object) -> None:
     context.trace_request_ctx.reused = False
+
+
+async def _sent(_session: object, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx.sent()
 
 
 def _public_socket(address: tuple[Any, ...]) -> socket.socket:

@@ -4,50 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.llm.port import ChatChunk, ChatRequest, ModelResponseInvalid, Usage
+from server.llm.port import ChatChunk, ChatRequest, ModelAnswerTooLong, Usage, length
 
 BYTES_PER_TOKEN = 4
 """What a token is taken to be where the provider does not count: about four bytes of English."""
 
-_MOST_ANSWER_CHARACTERS = 16 * 1_048_576
+_MOST_ANSWER_BYTES = 16 * 1_048_576
+
+_MOST_TOKEN_BYTES = 16
+"""More than the tokens of any text have on the average; a single one, of blanks for instance, may have more."""
+
+_SPARE_TOKENS = 16
+"""What is let pass beyond what was asked for: some providers count the end of an answer, and the like."""
 
 
 class AnswerMeter:
-    """Counts for a provider that does not, and holds one that does not stop to what it was asked for."""
+    """Counts for a provider that does not, and holds one that does not stop to what it was asked for.
+
+    `begun`: something came. `finished`: the provider has said why it ended. `failure`: the answer goes on beyond
+    what was asked for, and nothing more of it is to be read.
+    """
 
     def __init__(self, request: ChatRequest) -> None:
-        self._most = request.max_tokens
-        self._prompt = sum(len(message.text.encode()) for message in request.messages) // BYTES_PER_TOKEN + 1
+        self._most_tokens = request.max_tokens + _SPARE_TOKENS
+        self._most_bytes = min(self._most_tokens * _MOST_TOKEN_BYTES, _MOST_ANSWER_BYTES)
+        self._prompt = about(request)
         self._parts = 0
-        self._characters = 0
         self._bytes = 0
-        self._told = False
+        self._thought = 0
+        self._told: Usage | None = None
+        self.begun = False
         self.finished = False
+        self.failure: ModelAnswerTooLong | None = None
 
     def counted(self, chunks: list[ChatChunk]) -> list[ChatChunk]:
         """The chunks, the last of them with an estimate where the provider has told nothing yet.
 
-        Raises ModelResponseInvalid for an answer of more parts than tokens were asked for, or of absurd size: it would
-        not end.
+        Of an answer of more parts than tokens were asked for, of more tokens as its provider counts them while it
+        writes, or of more bytes than so many tokens have, there is what it used alone: it would not end.
         """
+        self.begun = True
         for chunk in chunks:
-            self._parts += bool(chunk.size)
-            self._characters += chunk.size
-            self._told = self._told or chunk.usage is not None
-            if not self._told:
-                self._bytes += sum(len(text.encode()) for text in chunk.texts)
+            size = chunk.size
+            self._parts += bool(size)
+            self._bytes += size
+            self._thought += chunk.thought
+            self._told = chunk.usage or self._told
             self.finished = self.finished or chunk.finish_reason is not None
-        if self._parts > self._most + 1 or self._characters > _MOST_ANSWER_CHARACTERS:
-            raise ModelResponseInvalid
-        if self._told:
+        if self._too_long():
+            self.failure = ModelAnswerTooLong()
+            return [ChatChunk(usage=self._told or self._estimate())]
+        if self._told is not None:
             return chunks
         last = chunks[-1]
-        # A part may be a token or a sentence of them.
-        usage = Usage(self._prompt, max(self._parts, self._bytes // BYTES_PER_TOKEN), estimated=True)
         # Not by `replace`, which looks at all fields anew: a tenth of a chunk's way.
-        return [*chunks[:-1], ChatChunk(last.text, last.finish_reason, usage, last.tool_calls)]
+        return [
+            *chunks[:-1],
+            ChatChunk(last.text, last.finish_reason, self._estimate(), last.tool_calls, last.thought),
+        ]
+
+    def _too_long(self) -> bool:
+        # What is told when all is over is what was used: thoughts count in it, which some are not held to.
+        told = self._told is not None and not self.finished and self._told.completion_tokens > self._most_tokens
+        parts = self._parts > self._most_tokens or self._bytes > self._most_bytes
+        return (told and bool(self._bytes)) or parts or self._bytes + self._thought > _MOST_ANSWER_BYTES
+
+    def _estimate(self) -> Usage:
+        # A part may be a token or a sentence of them.
+        written = max(self._parts, (self._bytes + self._thought) // BYTES_PER_TOKEN)
+        return Usage(self._prompt, written, estimated=True)
+
+
+def about(request: ChatRequest) -> int:
+    """The tokens that reading the conversation takes, about."""
+    return sum(length(message.text) for message in request.messages) // BYTES_PER_TOKEN + 1
 
 
 def estimated(texts: Sequence[str]) -> Usage:
     """What reading these texts uses, about."""
-    return Usage(sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts), estimated=True)
+    return Usage(sum(length(text) // BYTES_PER_TOKEN + 1 for text in texts), estimated=True)

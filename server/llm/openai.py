@@ -25,6 +25,7 @@ from server.llm.port import (
     ChatRequest,
     EmbeddingResult,
     Message,
+    ModelAnswerBroken,
     ModelResponseInvalid,
     ModelUnavailable,
     ResponseFormat,
@@ -79,21 +80,24 @@ class OpenAIChat:
         headers = {**request.headers, **self._authorization}
         with _failures(request.name, "messages", lambda: meter.finished):
             patient = not request.streams
-            async with _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient) as content:
+            posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)
+            async with posted as content:
                 if patient:
                     answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
                     yield meter.counted([whole_answer(answer if whole else b"")])
+                    if meter.failure is not None:
+                        raise meter.failure
                     return
                 async for data in content.iter_any():
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
-                    if reader.failure is not None:
-                        raise reader.failure
+                    if (failure := meter.failure or reader.failure) is not None:
+                        raise failure
                     if reader.done:
                         await drained(content)
                         break
         if not meter.finished:
-            raise ModelResponseInvalid
+            raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
 
 
 # What OpenAI's reasoning models and its older embedding models refuse, and others need: by what takes its place.
@@ -106,14 +110,20 @@ _NOT_EVERYWHERE: dict[str, str | None] = {
 
 @asynccontextmanager
 async def _accepted(
-    endpoint: HttpEndpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str], *, patient: bool = False
+    endpoint: HttpEndpoint,
+    path: str,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    sent: Callable[[], None],
+    patient: bool = False,
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
     refused = endpoint.refused.setdefault(body["model"], set())
     async with AsyncExitStack() as stack:
         while True:
             try:
-                posted = endpoint.post(path, _without(body, refused), headers, patient=patient)
+                posted = endpoint.post(path, _without(body, refused), headers, patient=patient, sent=sent)
                 content = await stack.enter_async_context(posted)
             except Refused as error:
                 if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
@@ -182,14 +192,16 @@ class OpenAIEmbedding:
         self._dimensions = dimensions
         self._shortens = shortens and dimensions is not None
 
-    async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
+    async def embed(
+        self, texts: Sequence[str], headers: Mapping[str, str], sent: Callable[[], None] = lambda: None
+    ) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
         asked: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         if self._shortens:
             asked["dimensions"] = self._dimensions
         with _failures(self._model, "inputs"):
             headers = {**headers, **self._authorization}
-            async with _accepted(self._endpoint, "/embeddings", asked, headers) as answer:
+            async with _accepted(self._endpoint, "/embeddings", asked, headers, sent=sent) as answer:
                 content, whole = await read(answer.iter_any(), _MOST_VECTOR_BYTES * len(texts))
         try:
             body = orjson.loads(content if whole else b"")
@@ -236,4 +248,5 @@ def _failures(model: str, field: str, complete: Callable[[], bool] = lambda: Fal
             return
         if isinstance(error, aiohttp.ClientConnectionError | TimeoutError):
             raise ModelUnavailable from error
-        raise ModelResponseInvalid from error
+        broken = isinstance(error, aiohttp.ClientPayloadError)
+        raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error

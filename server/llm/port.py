@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -33,7 +33,15 @@ class ModelUnavailable(Unavailable):
 
 
 class ModelResponseInvalid(Unavailable):
-    """The model's provider broke off, or answered what cannot be understood."""
+    """The model's provider answered what cannot be understood."""
+
+
+class ModelAnswerBroken(Unavailable):
+    """The model's provider broke off in the middle of its answer."""
+
+
+class ModelAnswerTooLong(Unavailable):
+    """The model's provider wrote more than it was asked for, and was broken off."""
 
 
 class ModelRequestRejected(InvalidArgument):
@@ -169,6 +177,8 @@ class ChatRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
     streams: bool = True
+    sent: Callable[[], None] = field(default=lambda: None, compare=False)
+    """Called once it has gone to the provider: from then on it may have to be paid for."""
 
     @property
     def name(self) -> str:
@@ -186,22 +196,19 @@ class ChatChunk:
     """A part of an answer: its text, why the answer ended, what is known to be used so far.
 
     `finish_reason`: stop, length, tool_calls or content_filter; other where the provider's own words are none of these.
+    `thought`: bytes of thoughts that are not shown.
     """
 
     text: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None
     tool_calls: Sequence[ToolCallDelta] = ()
+    thought: int = 0
 
     @property
     def size(self) -> int:
-        """Characters written."""
-        return len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.tool_calls)
-
-    @property
-    def texts(self) -> list[str]:
-        """What was written."""
-        return [self.text, *(text for call in self.tool_calls for text in (call.name, call.arguments))]
+        """Bytes written, in UTF-8."""
+        return length(self.text) + sum(length(call.name) + length(call.arguments) for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +217,11 @@ class EmbeddingResult:
 
     vectors: Sequence[Sequence[float]]
     usage: Usage
+
+
+def length(text: str) -> int:
+    """Bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 class ChatModel(Protocol):
@@ -225,5 +237,7 @@ class ChatModel(Protocol):
 class EmbeddingModel(Protocol):
     """A model that turns texts into vectors."""
 
-    async def embed(self, texts: Sequence[str], headers: Mapping[str, str]) -> EmbeddingResult:
-        """Raises the errors of this module."""
+    async def embed(
+        self, texts: Sequence[str], headers: Mapping[str, str], sent: Callable[[], None] = ...
+    ) -> EmbeddingResult:
+        """Raises the errors of this module. `sent`: as ChatRequest has it."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from server.kernel.errors import DomainError
-from server.llm.port import ChatChunk, ModelResponseInvalid, ToolCallDelta, Usage
+from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid, ToolCallDelta, Usage, length
 
 MOST_BYTES = 1_048_576
 """An event, or what should be one, that is longer than this is not one."""
@@ -84,8 +84,8 @@ def whole_answer(content: bytes) -> ChatChunk:
 
 def _chunk(event: dict[str, Any]) -> ChatChunk | None:
     if "error" in event:
-        raise ModelResponseInvalid
-    text, finish_reason = "", None
+        raise ModelAnswerBroken
+    text, finish_reason, thought = "", None, 0
     calls: tuple[ToolCallDelta, ...] = ()
     choices = event["choices"]
     if choices:
@@ -94,15 +94,18 @@ def _chunk(event: dict[str, Any]) -> ChatChunk | None:
         text = delta.get("content") or ""
         if not isinstance(text, str):
             raise ModelResponseInvalid
+        # OpenAI shows no thoughts; others do, under one of two names.
+        if isinstance(shown := delta.get("reasoning_content") or delta.get("reasoning"), str):
+            thought = length(shown)
         if wanted := delta.get("tool_calls"):
             calls = tuple(_tool_call(call) for call in wanted)
         # Some say "" where they mean null.
         if finish_reason := choice.get("finish_reason") or None:
             finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
     used = usage_of(event)
-    if not text and not calls and finish_reason is None and used is None:
+    if not text and not calls and not thought and finish_reason is None and used is None:
         return None
-    return ChatChunk(text, finish_reason, used, calls)
+    return ChatChunk(text, finish_reason, used, calls, thought)
 
 
 def _tool_call(call: dict[str, Any]) -> ToolCallDelta:

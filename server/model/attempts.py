@@ -1,20 +1,22 @@
-"""The one loop that tries again: the same target, the next one, and the fallbacks of a route."""
+"""A chat's way where models fail: the same target again, the next one, and the fallbacks of a route."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from uuid import UUID
 
 from server.kernel.errors import DomainError
+from server.llm.metering import about
 from server.llm.port import (
     ChatChunk,
     ChatModel,
     ChatRequest,
     Message,
+    ModelContentFiltered,
     ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
@@ -92,7 +94,7 @@ class Attempts:
         while True:
             meter = self._metered(model)
             self.meters.append(meter)
-            asked = _going_on(request(model), written)
+            asked = _sent_by(meter, self._going_on(request(model), written))
             while True:
                 meter.attempts += 1
                 try:
@@ -109,8 +111,13 @@ class Attempts:
                             if self._plan.continues:
                                 written.extend(chunk.text for chunk in batch)
                                 called = called or any(chunk.tool_calls for chunk in batch)
+                    if meter.filtered:
+                        if self._plan.fallbacks.get("content_filter"):
+                            raise ModelContentFiltered
+                        yield (Began(meter, after),)
                 except DomainError as error:
                     failed = error
+                    meter.reading = 0
                 else:
                     self._breakers.succeeded(self._plan.route_id, model.id)
                     self._chosen = None
@@ -161,6 +168,13 @@ class Attempts:
         if isinstance(error, ModelRateLimited) and error.retry_after is None:
             return None
         return asked or 0.0
+
+    def _going_on(self, request: ChatRequest, written: Sequence[str]) -> ChatRequest:
+        """The request for a model that goes on where others broke off."""
+        if not any(written):
+            return request
+        tokens = sum(meter.usage.completion_tokens for meter in self.meters)
+        return request.with_answer(Message("assistant", "".join(written)), tokens)
 
     def _following(self, failure: Failure | None) -> tuple[Model, ChatModel] | None:
         if failure is None:
@@ -215,8 +229,10 @@ class Attempts:
         return (model for model in models if model.id not in self._asked)
 
 
-def _going_on(request: ChatRequest, written: Sequence[str]) -> ChatRequest:
-    """The request for a model that goes on where another broke off."""
-    if not written:
-        return request
-    return request.with_answer(Message("assistant", "".join(written)), len(written))
+def _sent_by(meter: Meter, request: ChatRequest) -> ChatRequest:
+    """The request, which tells the meter that it has gone out."""
+
+    def sent() -> None:
+        meter.reading = about(request)
+
+    return replace(request, sent=sent)

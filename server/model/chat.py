@@ -87,6 +87,7 @@ class Switched:
     model: str
     call_log_id: UUID
     failed: DomainError
+    deprecated: Deprecated | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, LargeBinary, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, Column, Index, LargeBinary, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.base import (
@@ -92,5 +92,7 @@ generation_events = tenant_table(
     tenant_key("generation_id", "last_seq"),
     belongs_to_tenant(),
     part_of("generation_id", "generations"),
+    CheckConstraint("first_seq >= 0", name="first_seq"),
+    CheckConstraint("last_seq >= 0", name="last_seq"),
     comment="The events of streams that can be taken up again, in runs of those that came together.",
 )

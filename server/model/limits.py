@@ -182,7 +182,7 @@ def resets_at(window: Window) -> datetime | None:
 
 
 def claims(subjects: Iterable[tuple[str, Limits]], tokens: int, cost: Decimal, moment: datetime) -> list[Claim]:
-    """What a call may use at most, of the limits of all whom it is for."""
+    """What a call may use at most, of the limits of all whom it is for; nothing of those of what it cannot use."""
     needs: dict[Kind, Decimal] = {
         "requests": Decimal(1),
         "tokens": Decimal(tokens),
@@ -193,7 +193,13 @@ def claims(subjects: Iterable[tuple[str, Limits]], tokens: int, cost: Decimal, m
         Claim(window, limit, needs[window.measure])
         for subject, limits in subjects
         for window, limit in windows(subject, limits, moment)
+        if needs[window.measure]
     ]
+
+
+def unpriced(claims: Iterable[Claim]) -> list[Claim]:
+    """What a call that no model is asked for needs of them: it is a call, and uses no tokens and costs nothing."""
+    return [claim for claim in claims if claim.window.measure in ("requests", "parallel")]
 
 
 def mark(limit: Decimal, part: Decimal) -> str:

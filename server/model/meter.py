@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from uuid import UUID
 
 from server.kernel.clock import now
 from server.kernel.ids import uuid7
 from server.kernel.principal import Call
-from server.llm.port import ChatChunk, Usage
+from server.llm.port import MOST_TOKENS, ChatChunk, Usage
 from server.model.domain import CallKind, CallLog, CallStatus, Model
 
 
@@ -30,6 +30,8 @@ class Meter:
     id: UUID = field(default_factory=uuid7)
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
+    reading: int = 0
+    """Tokens of what its provider has been sent and has not told anything of yet, about."""
     finish_reason: str | None = None
     _started: float = field(default_factory=perf_counter)
     _first_token: float | None = None
@@ -37,8 +39,13 @@ class Meter:
 
     @property
     def begun(self) -> bool:
-        """Whether the model has written anything, or said that it will not."""
-        return self._first_token is not None or self.finish_reason is not None
+        """Whether the model has written anything, or ended without."""
+        return self._first_token is not None or (self.finish_reason is not None and not self.filtered)
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the provider's filter has kept the whole answer back."""
+        return self._first_token is None and self.finish_reason == "content_filter"
 
     @property
     def ended(self) -> bool:
@@ -49,12 +56,19 @@ class Meter:
         """Counts what came."""
         if chunk.size and self._first_token is None:
             self._first_token = perf_counter()
-        self.usage = chunk.usage or self.usage
+        if chunk.usage is not None:
+            self.usage, self.reading = chunk.usage, 0
         self.finish_reason = chunk.finish_reason or self.finish_reason
 
     def end(self, status: CallStatus, error_code: str | None = None) -> CallLog:
-        """The record of the call as it ends now, at the price that was in force when it began; the first end counts."""
+        """The record of the call as it ends now, at the price that was in force when it began; the first end counts.
+
+        What was sent to a provider and is not waited for is read and paid for all the same.
+        """
         if self._log is None:
+            if status == "cancelled" and self.reading:
+                read = min(self.usage.prompt_tokens + self.reading, MOST_TOKENS)
+                self.usage = replace(self.usage, prompt_tokens=read, estimated=True)
             self._log = self._made(status, error_code)
         return self._log
 

@@ -151,6 +151,15 @@ usage_rollups = tenant_table(
 
 _LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_tokens", "monthly_cost_usd", "parallel_calls")
 
+
+def _limit_checks() -> list[CheckConstraint]:
+    """Which limit it is: a row of the ledger, and what is reserved of it."""
+    return [
+        one_of("window_kind", "minute", "month", "none"),
+        one_of("kind", "requests", "tokens", "cost", "parallel"),
+    ]
+
+
 quota_ledger = tenant_table(
     "quota_ledger",
     Column("window_start", MOMENT, nullable=False, comment="When the window began."),
@@ -169,8 +178,7 @@ quota_ledger = tenant_table(
     *timestamps(),
     tenant_key("window_kind", "window_start", "subject", "kind"),
     belongs_to_tenant(),
-    one_of("window_kind", "minute", "month", "none"),
-    one_of("kind", "requests", "tokens", "cost", "parallel"),
+    *_limit_checks(),
     CheckConstraint("reserved >= 0", name="reserved"),
     CheckConstraint("used >= 0", name="used"),
     comment="What is used of each limit.",
@@ -188,6 +196,7 @@ quota_reservations = tenant_table(
     created_at(),
     tenant_key(),
     belongs_to_tenant(),
+    *_limit_checks(),
     CheckConstraint("amount >= 0", name="amount"),
     # It leaves out no row, and serves those alone who ask for it: to a planner whose statistics know of few rows, all
     # of a tenant's look as cheap as one by its key.

@@ -11,9 +11,12 @@ from grpc_health.v1 import health_pb2 as pb
 
 Context: TypeAlias = grpc.aio.ServicerContext
 
+# Anybody may watch, and for as long as they like.
+_MOST_WATCHERS = 1_000
+
 
 class Health:
-    """The health of services that all serve until the server stops.
+    """The health of services that all serve until the server stops, for those who ask at one port.
 
     grpcio's own has no `List`, lets one watcher who does not read hold up the others and the shutdown, and is cut off
     before its watchers hear that the server stops.
@@ -22,6 +25,7 @@ class Health:
     def __init__(self, services: Iterable[str]) -> None:
         self._services = frozenset(("", *services))
         self._status = pb.HealthCheckResponse.SERVING
+        self._watchers = 0
 
     def stop(self) -> None:
         """Says NOT_SERVING from now on; watchers hear it as their streams are ended."""
@@ -42,11 +46,16 @@ class Health:
         request: pb.HealthCheckRequest,
         context: Context,
     ) -> AsyncIterator[pb.HealthCheckResponse]:
-        known = request.service in self._services
-        yield pb.HealthCheckResponse(status=self._status if known else pb.HealthCheckResponse.SERVICE_UNKNOWN)
+        if self._watchers >= _MOST_WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "As many watch as may: ask with Check.")
+        self._watchers += 1
         try:
+            known = request.service in self._services
+            yield pb.HealthCheckResponse(status=self._status if known else pb.HealthCheckResponse.SERVICE_UNKNOWN)
             await asyncio.Event().wait()  # nothing changes until the stream is ended
         except asyncio.CancelledError:
             if known and self._status == pb.HealthCheckResponse.NOT_SERVING:
                 await context.write(pb.HealthCheckResponse(status=self._status))
             raise
+        finally:
+            self._watchers -= 1

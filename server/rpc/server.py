@@ -51,13 +51,12 @@ class RpcServer:
         self._settings = settings
         self._chain = chain
         names = [service.descriptor.full_name for service in services]
-        self._health = Health(names)
+        self._healths = [Health(names)]
         self._server = grpc.aio.server(options=_options(settings))
         rules = read_rules([service.descriptor for service in services] + [_HEALTH, _REFLECTION])
         for service in services:
             self._add(self._server, service.descriptor.full_name, service, rules)
-        health = Service(_HEALTH, self._health)
-        self._add(self._server, _HEALTH.full_name, health, rules)
+        self._add(self._server, _HEALTH.full_name, Service(_HEALTH, self._healths[0]), rules)
         if settings.serves_reflection:
             reflection = Service(_REFLECTION, ReflectionServicer([*names, _HEALTH.full_name, *_REFLECTION_NAMES]))
             for name in _REFLECTION_NAMES:  # one protocol under its old and its new name
@@ -65,7 +64,9 @@ class RpcServer:
         self._probed: grpc.aio.Server | None = None
         if settings.health_address is not None:
             self._probed = grpc.aio.server(options=_options(settings))
-            self._add(self._probed, _HEALTH.full_name, health, rules)
+            # One of its own: whoever watches at the other port keeps no probe from watching here.
+            self._healths.append(Health(names))
+            self._add(self._probed, _HEALTH.full_name, Service(_HEALTH, self._healths[1]), rules)
 
     def _add(self, server: grpc.aio.Server, name: str, service: Service, rules: Mapping[str, Rule]) -> None:
         handlers = {
@@ -87,7 +88,8 @@ class RpcServer:
 
     async def stop(self, grace: float) -> None:
         """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
-        self._health.stop()
+        for health in self._healths:
+            health.stop()
         stopping = asyncio.create_task(self._server.stop(grace))
         with suppress(TimeoutError):  # a stream that does not end when it is told to is cut short with the rest
             async with asyncio.timeout(grace):

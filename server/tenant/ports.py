@@ -17,13 +17,6 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
-class AccessChanges(Protocol):
-    """Whoever remembers what callers may do is told when a tenant's callers may do something else."""
-
-    async def tenant_changed(self, tx: Tx, tenant_id: UUID) -> None:
-        """Has every process forget it, as the transaction commits."""
-
-
 class People(Protocol):
     """What a change of settings must know of the transaction's tenant's people."""
 

@@ -30,7 +30,7 @@ from server.tenant.domain import (
     TenantUsage,
 )
 from server.tenant.export import Beat, Ended, Lines, Place, export
-from server.tenant.ports import AccessChanges, AuditLog, CallLimits, Counter, Founding, People
+from server.tenant.ports import AuditLog, CallLimits, Counter, Founding, People
 from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (
     FEATURES,
@@ -49,7 +49,6 @@ class TenantService:
         self,
         database: Database,
         founding: Founding,
-        access: AccessChanges,
         people: People,
         counters: Mapping[Resource, Counter],
         call_limits: CallLimits,
@@ -59,7 +58,6 @@ class TenantService:
         """`counters`: of what the limits are about; of what has none there is nothing yet."""
         self._database = database
         self._founding = founding
-        self._access = access
         self._counters = counters
         self._call_limits = call_limits
         self._purge = purge
@@ -111,7 +109,7 @@ class TenantService:
             check_etag(etag, old.revision, "tenant")
             new = await store.change(tx, tenant_id, values) if values else old
             if PLATFORM_FIELDS.intersection(values):  # what it may call follows from its tier
-                await self._access.tenant_changed(tx, tenant_id)
+                await store.tell_changed(tx, tenant_id)
             await self._record(tx, "tenants.update", tenant_id, old, new)
         return new
 
@@ -129,7 +127,7 @@ class TenantService:
             if status != "active":
                 _not_the_platform(old)
             new = await store.change(tx, tenant_id, {"status": status})
-            await self._access.tenant_changed(tx, tenant_id)
+            await store.tell_changed(tx, tenant_id)
             await self._record(tx, action, tenant_id, old, new)
         return new
 
@@ -143,7 +141,7 @@ class TenantService:
             check_etag(etag, old.revision, "tenant")
             _not_the_platform(old)
             new = await store.mark_deleted(tx, tenant_id, current_call().caller.user_id)
-            await self._access.tenant_changed(tx, tenant_id)
+            await store.tell_changed(tx, tenant_id)
             await self._record(tx, "tenants.delete", tenant_id, old, new)
 
     async def restore(self, tenant_id: UUID) -> Tenant:
@@ -156,7 +154,7 @@ class TenantService:
             if old.purge_started_at is not None:
                 raise TenantPurgeBegun(old.slug)
             new = await store.restore(tx, tenant_id)
-            await self._access.tenant_changed(tx, tenant_id)
+            await store.tell_changed(tx, tenant_id)
             await self._record(tx, "tenants.restore", tenant_id, old, new)
         return new
 
@@ -215,7 +213,7 @@ class TenantService:
             verified = new.require_verified_email and not old.require_verified_email
             if verified and not await self._may_require(tx):
                 raise EmailNotVerified
-            await self._access.tenant_changed(tx, tenant_id)  # it holds for the sessions there are, and the next call
+            await store.tell_changed(tx, tenant_id)  # it holds for the sessions there are, and the next call
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
 

@@ -20,6 +20,9 @@ from server.kernel.paging import Page, PageRequest
 from server.tenant.domain import DEFAULT_RETENTION_DAYS, Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
 from server.tenant.tables import tenant_configs, tenants
 
+CHANGED = "atrium_tenants_changed"
+"""Tells which tenant's standing, tier or settings changed."""
+
 _TENANT = tuple(tenants.c[name] for name in Tenant.__dataclass_fields__)
 _CONFIG = tuple(tenant_configs.c[name] for name in TenantConfig.__dataclass_fields__)
 _LIVE = tenants.c.deleted_at.is_(None)
@@ -233,3 +236,8 @@ async def read_status(database: Database, tenant_id: UUID) -> str | None:
 
 async def change_config(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> TenantConfig:
     return TenantConfig(*await tx.fetchone(_update_config(tuple(sorted(values))), tenant_id=tenant_id, **values))
+
+
+async def tell_changed(tx: Tx, tenant_id: UUID) -> None:
+    """Has every process forget what it remembers of the tenant, of its callers and of what they may call, on commit."""
+    await tx.notify(CHANGED, str(tenant_id))

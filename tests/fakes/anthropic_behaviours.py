@@ -7,9 +7,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET, Exchange, words
+from tests.fakes.openai_behaviours import RETRY_AFTER, words
+from tests.fakes.openai_exchange import JSON, SECRET, Exchange
 
-_JSON = "content-type: application/json"
 READ = {"input_tokens": 5, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 1}
 
 Behaviour = Callable[[Exchange, int], Awaitable[None]]
@@ -56,7 +56,7 @@ async def _end(exchange: Exchange, reason: str, **usage: Any) -> None:
     await exchange.part(b"")
 
 
-async def _refuse(exchange: Exchange, status: str, kind: str, message: str, headers: str = _JSON) -> None:
+async def _refuse(exchange: Exchange, status: str, kind: str, message: str, headers: str = JSON) -> None:
     error = {"type": "error", "error": {"type": kind, "message": message}}
     await exchange.respond(status, json.dumps(error).encode(), headers)
 
@@ -209,7 +209,7 @@ async def failing(exchange: Exchange, count: int) -> None:
 @behaviour
 async def status(exchange: Exchange, count: int) -> None:
     """That status. It is what `stub-429` and the like ask for."""
-    await _refuse(exchange, f"{count} {SECRET}", "stub_error", SECRET, f"{_JSON}\r\nretry-after: {RETRY_AFTER}")
+    await _refuse(exchange, f"{count} {SECRET}", "stub_error", SECRET, f"{JSON}\r\nretry-after: {RETRY_AFTER}")
 
 
 @behaviour

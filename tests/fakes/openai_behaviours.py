@@ -5,123 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Protocol
 
-SECRET = "upstream-secret-text"
-"""In every error that the stub answers with: no message of ours may repeat it."""
+from tests.fakes.openai_exchange import JSON, SECRET, Exchange
 
 RETRY_AFTER = 7
 PAUSE_SECONDS = 0.02
 """Between the tokens of `stub-slow`."""
-
-_JSON = "content-type: application/json"
-
-
-class Connection(Protocol):
-    """What an exchange needs of the connection it came by."""
-
-    served: int
-    """How many requests it has brought before."""
-    full: asyncio.Event
-    """Set while the peer does not take what was sent before."""
-
-    async def send(self, data: bytes) -> None:
-        """Waits while the peer does not take what was sent before."""
-
-    def hang_up(self) -> None:
-        """Closes it."""
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request as it arrived, and what became of its answer."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-    connection: Connection
-    number: int = 1
-    """How many requests for this model there have been with it."""
-    tokens: int = 0
-    """Tokens sent so far."""
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    """The first token is on its way."""
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    """The peer went away before its answer was complete."""
-    left_at: float = 0.0
-    """When it did, on the clock of `time.perf_counter`."""
-
-    async def respond(self, status: str, body: bytes, headers: str = _JSON) -> None:
-        """Answers at once."""
-        head = f"HTTP/1.1 {status}\r\n{headers}\r\ncontent-length: {len(body)}\r\n\r\n"
-        await self.connection.send(head.encode() + body)
-
-    async def refuse(self, status: str, code: str, headers: str = _JSON) -> None:
-        """Answers with an error in the protocol's form."""
-        error = {"message": SECRET, "type": code, "code": code, "param": SECRET}
-        await self.respond(status, json.dumps({"error": error}).encode(), headers)
-
-    async def begin(self, status: str = "200 OK", kind: str = "text/event-stream") -> None:
-        """The head of an answer in parts."""
-        await self.send_raw(f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
-
-    async def send_raw(self, data: bytes) -> None:
-        await self.connection.send(data)
-
-    async def part(self, payload: bytes) -> None:
-        """A part of an answer; the empty one is its end."""
-        await self.connection.send(_part(payload))
-
-    async def whole(self, **fields: Any) -> None:
-        """An answer that is no stream."""
-        named = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": "stub"}
-        await self.respond("200 OK", json.dumps({**named, **fields, "usage": self.usage()}).encode())
-
-    async def event(self, **fields: Any) -> None:
-        await self.connection.send(_event(fields))
-
-    async def write(self, *tokens: str) -> None:
-        """Tokens, each in an event and a write of its own."""
-        for token in tokens:
-            await self.connection.send(_token(token))
-            self.tokens += 1
-            self.started.set()
-
-    async def end(self, *, usage: bool = True) -> None:
-        """Why the answer ended, what it used, and that nothing follows."""
-        await self.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
-        if usage and self.body.get("stream_options", {}).get("include_usage"):
-            await self.event(choices=[], usage=self.usage())
-        await self.connection.send(_part(b"data: [DONE]\n\n") + _part(b""))
-
-    def usage(self) -> dict[str, Any]:
-        """Words for tokens; half of the prompt was cached."""
-        prompt = sum(len(message["content"].split()) for message in self.body["messages"])
-        details = {"cached_tokens": prompt // 2}
-        return {"prompt_tokens": prompt, "completion_tokens": self.tokens, "prompt_tokens_details": details}
-
-
-def _part(payload: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
-
-
-def _event(fields: dict[str, Any]) -> bytes:
-    whole = {"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": "stub", **fields}
-    return _part(b"data: " + json.dumps(whole).encode() + b"\n\n")
-
-
-@cache
-def _token(text: str) -> bytes:
-    return _event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
-
-
-def words(count: int) -> Iterator[str]:
-    """The tokens of a stubbed answer."""
-    return (f"t{number} " for number in range(count))
-
 
 Behaviour = Callable[[Exchange, int], Awaitable[None]]
 BEHAVIOURS: dict[str, Behaviour] = {}
@@ -132,6 +21,11 @@ def behaviour(found: Behaviour) -> Behaviour:
     """Files it under its name."""
     BEHAVIOURS[found.__name__.replace("_", "-")] = found
     return found
+
+
+def words(count: int) -> Iterator[str]:
+    """The tokens of a stubbed answer."""
+    return (f"t{number} " for number in range(count))
 
 
 @behaviour
@@ -345,7 +239,7 @@ async def html(exchange: Exchange, count: int) -> None:
 async def status(exchange: Exchange, count: int) -> None:
     """That status. It is what `stub-429` and the like ask for."""
     wait = exchange.headers.get("x-stub-retry-after", RETRY_AFTER)
-    await exchange.refuse(f"{count} {SECRET}", "stub_error", f"{_JSON}\r\nretry-after: {wait}")
+    await exchange.refuse(f"{count} {SECRET}", "stub_error", f"{JSON}\r\nretry-after: {wait}")
 
 
 @behaviour
@@ -370,7 +264,7 @@ async def filtered(exchange: Exchange, count: int) -> None:
 async def flaky(exchange: Exchange, count: int) -> None:
     """An outage for the first so many who ask, whatever for, and an answer for the next."""
     if exchange.number <= count:
-        await exchange.refuse("503 Unavailable", "stub_error", f"{_JSON}\r\nretry-after: 0")
+        await exchange.refuse("503 Unavailable", "stub_error", f"{JSON}\r\nretry-after: 0")
     else:
         await fast(exchange, 3)
 
@@ -404,7 +298,7 @@ async def tools(exchange: Exchange, count: int) -> None:
 @behaviour
 async def limited(exchange: Exchange, count: int) -> None:
     """A rate limit that asks for so many seconds."""
-    await exchange.refuse("429 Too Many Requests", "rate_limit", f"{_JSON}\r\nretry-after: {count}")
+    await exchange.refuse("429 Too Many Requests", "rate_limit", f"{JSON}\r\nretry-after: {count}")
 
 
 @behaviour

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.fakes.openai_behaviours import SECRET, Exchange, behaviour, fast, words
+from tests.fakes.openai_behaviours import behaviour, fast, words
+from tests.fakes.openai_exchange import SECRET, Exchange
 
 
 @behaviour
@@ -52,6 +53,33 @@ async def cut_tools(exchange: Exchange, count: int) -> None:
     call = {"index": 0, "id": "call-1", "type": "function", "function": function}
     await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
     exchange.connection.hang_up()
+
+
+@behaviour
+async def cut_sentences(exchange: Exchange, count: int) -> None:
+    """So many parts of ten tokens (four bytes each), and then a closed connection."""
+    await exchange.begin()
+    await exchange.write(*["ten words " * 4] * count)
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def cut_thoughts(exchange: Exchange, count: int) -> None:
+    """So many thoughts of ten tokens (four bytes each), which some show, and then a closed connection."""
+    await exchange.begin()
+    for _ in range(count):
+        await exchange.event(choices=[{"index": 0, "delta": {"reasoning_content": "ten words " * 4}}])
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def withheld(exchange: Exchange, count: int) -> None:
+    """Not a word, since the filter keeps the whole answer back."""
+    await exchange.begin()
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "content_filter"}])
+    await exchange.event(choices=[], usage=exchange.usage())
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
 
 
 @behaviour

@@ -9,7 +9,8 @@ import json
 import struct
 from typing import Any
 
-from tests.fakes.openai_behaviours import Exchange, behaviour
+from tests.fakes.openai_behaviours import behaviour
+from tests.fakes.openai_exchange import JSON, Exchange
 
 
 def vector(text: str, dimensions: int) -> list[float]:
@@ -105,7 +106,7 @@ async def embed_most(exchange: Exchange, count: int) -> None:
 async def embed_down(exchange: Exchange, count: int) -> None:
     """Vectors, and for texts that say they are down an outage, while no more than so many have asked for anything."""
     if "down" in exchange.body["input"] and exchange.number <= count:
-        await exchange.refuse("503 Unavailable", "stub_error", "content-type: application/json\r\nretry-after: 0")
+        await exchange.refuse("503 Unavailable", "stub_error", f"{JSON}\r\nretry-after: 0")
     else:
         await embed(exchange, 8)
 

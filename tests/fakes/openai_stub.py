@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import cast
 
 from tests.fakes import anthropic_behaviours, openai_dialects, openai_embeddings  # noqa: F401 - they file what they hold
-from tests.fakes.openai_behaviours import BEHAVIOURS, Exchange
+from tests.fakes.openai_behaviours import BEHAVIOURS
+from tests.fakes.openai_exchange import Exchange
 
 _NAME = re.compile(r"stub(?:-(?P<behaviour>[a-z0-9-]*?[a-z][a-z0-9-]*?))?(?:-(?P<number>\d+))?")
 

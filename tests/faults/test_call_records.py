@@ -109,7 +109,7 @@ async def test_a_provider_that_never_ends(gateway: World) -> None:
 
     refusal = await refused(chat_with(gateway, ann, "stub-endless-9", max_tokens=20))
 
-    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_RESPONSE_INVALID")
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_ANSWER_TOO_LONG")
     await _is_on_record(gateway, ann, refusal)
 
 

@@ -48,6 +48,21 @@ async def test_an_operators_commands_reach_the_embedded_database(folder: Path) -
     assert not _holds(folder, RUNNING), "the command has left none behind"
 
 
+@pytest.mark.parametrize("words", [("serve",), ("jobs", "failed")])
+async def test_a_part_of_ones_own_database_does_not_lead_to_the_embedded_one(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    url = "postgresql://127.0.0.1:1/x"
+    variables = {"ATRIUM_ADMIN_DATABASE_URL": url, "ATRIUM_LISTEN_DATABASE_URL": url}
+
+    ended = await command({"ATRIUM_DATA_DIR": str(folder), **variables}, *words)
+
+    assert ended.exit_code == 1
+    assert [line.removeprefix("atrium: ").partition(": ")[0] for line in ended.stderr.splitlines()] == list(variables)
+    assert "set ATRIUM_DATABASE_URL too" in ended.stderr
+    assert not _holds(folder, "*")
+
+
 @pytest.mark.parametrize(
     "words", [("jobs", "failed"), ("jobs", "retry"), ("signing-key", "rotate"), ("master-key", "rewrap")]
 )

@@ -85,6 +85,40 @@ async def test_under_mutual_tls_it_is_asked_at_an_address_that_answers_nothing_e
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+async def _may_watch(stub: Any) -> bool:
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    try:
+        await watch.read()
+    except grpc.aio.AioRpcError:
+        return await watch.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED
+    return True
+
+
+async def test_so_many_may_watch_at_a_port_and_everybody_may_ask(
+    scratch: Scratch, probed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.rpc.health._MOST_WATCHERS", 2)
+    every = health_pb2.HealthCheckRequest()
+    async with (
+        serving(scratch.settings(health_address=probed)) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        grpc.aio.insecure_channel(probed) as of_probes,
+        asyncio.timeout(20),
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        first, second = stub.Watch(every), stub.Watch(every)
+        for watch in (first, second):
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+        assert not await _may_watch(stub)
+        assert (await stub.Check(every)).status == health_pb2.HealthCheckResponse.SERVING
+        assert await _may_watch(health_pb2_grpc.HealthStub(of_probes))
+
+        first.cancel()
+        while not await _may_watch(stub):
+            pass
+
+
 async def test_under_mutual_tls_without_such_an_address_it_says_what_is_missing(
     scratch: Scratch, tmp_path: Path, ours: Certificate
 ) -> None:

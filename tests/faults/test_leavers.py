@@ -12,6 +12,7 @@ import pytest
 
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, embedding_pb2
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.world import World, refused
 from tests.faults.upstream import NOT_FOR_EVER, Upstream, chat_of, stream_of
 
@@ -127,16 +128,18 @@ async def test_an_embedding_that_is_not_waited_for_is_on_record(upstream: Upstre
 
 async def test_a_client_that_does_not_read_holds_the_provider_back(upstream: Upstream) -> None:
     """What the provider may send ends at what the buffers on the way hold, and goes on when the client reads."""
-    _, metadata = upstream.traced()
+    ann = await upstream.world.tenant()
+    most = tenant_config_pb2.UpdateTenantConfigRequest(max_tokens_per_request=1_000_000)
+    await upstream.world.tenants.UpdateTenantConfig(most, metadata=ann.metadata)
     model = await upstream.model("stub-endless-4000")
-    stream = upstream.world.models.StreamChat(stream_of(model), metadata=metadata)
+    stream = upstream.world.models.StreamChat(stream_of(model, max_tokens=1_000_000), metadata=ann.metadata)
     async with asyncio.timeout(NOT_FOR_EVER):
         await stream.read()
         exchange = await upstream.stub.arrival()
         held_back_at = await _held_back(upstream, exchange)
 
         while exchange.tokens == held_back_at:
-            await stream.read()
+            assert await stream.read() is not grpc.aio.EOF
 
     stream.cancel()
     assert held_back_at * 4000 < 16_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import sys
@@ -93,10 +94,11 @@ async def _rest(stream: Any) -> None:
         pass
 
 
+@pytest.mark.parametrize(("processes", "told"), [(1, 2.0), (2, 1.5)])
 async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the_server(
-    scratch: Scratch, stub: OpenAIStub, database: Database, admin: Any
+    processes: int, told: float, scratch: Scratch, stub: OpenAIStub, database: Database, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2, processes=processes)
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-silent")
         administrator = await world.tenant()
@@ -112,6 +114,8 @@ async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the
             assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             assert await process.end() == 0
             assert monotonic() - stopped_at < 5, "one grace period for all of it, and what a busy machine adds"
+    stopping = [json.loads(line) for line in process.errors if '"event":"stopping"' in line]
+    assert [line["grace_seconds"] for line in stopping] == [told] * processes, "so that the whole ends within its own"
     assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
     waiting = await admin.fetch("SELECT entrypoint, status FROM jobs.pgqueuer ORDER BY entrypoint DESC")
     assert ("prune/1", "queued") in [tuple(row) for row in waiting], "no job is begun after the word to stop"
@@ -218,6 +222,19 @@ async def test_two_processes_share_the_port_one_that_dies_is_replaced_and_all_en
     process.send(signal.SIGTERM)
     assert await process.end() == 0
     assert not psutil.wait_procs(everyone, timeout=0)[1]
+
+
+async def test_one_that_does_not_hear_that_it_is_to_stop_is_ended_with_the_others(scratch: Scratch) -> None:
+    async with atrium(environment(scratch, processes=2, grace_seconds=2)) as process:
+        await process.port()
+        servers = process.servers()
+        assert len(servers) == 2
+        servers[0].suspend()
+
+        process.send(signal.SIGTERM)
+
+        assert await process.end() == 0
+    assert not psutil.wait_procs(servers, timeout=0)[1]
 
 
 async def test_server_processes_end_with_the_one_that_watches_them(pair: tuple[Process, int]) -> None:

@@ -17,7 +17,7 @@ from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
 from tests.factories.prompts import NAME, make_template, make_version
 from tests.factories.world import PASSWORD, Person, World, refused
-from tests.fakes.openai_behaviours import SECRET
+from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
 from tests.processes import atrium, environment
 

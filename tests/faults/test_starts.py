@@ -117,7 +117,9 @@ async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
             "Cannot connect to ATRIUM_DATABASE_URL": environment(scratch, database_url="postgresql://127.0.0.1:1/x"),
             "ATRIUM_MASTER_KEY": environment(scratch, master_key=None),
             "ATRIUM_PROCESSES": environment(scratch, processes=0),
-            "Cannot connect to ATRIUM_LISTEN_DATABASE_URL": environment(scratch, listen_database_url="nonsense"),
+            "Cannot connect to ATRIUM_LISTEN_DATABASE_URL": environment(
+                scratch, listen_database_url="postgresql://127.0.0.1:1/x"
+            ),
             "another database than ATRIUM_DATABASE_URL": environment(scratch, listen_database_url=empty.admin_url),
         }.items():
             assert advice in await refusal_of(variables)

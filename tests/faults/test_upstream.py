@@ -16,8 +16,9 @@ from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from tests.factories.world import refused
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_behaviours import RETRY_AFTER
 from tests.fakes.openai_embeddings import vector
+from tests.fakes.openai_exchange import SECRET
 from tests.faults.upstream import NOT_FOR_EVER, Upstream, chat_of, stream_of
 
 pytestmark = [pytest.mark.xdist_group("upstream"), pytest.mark.asyncio(loop_scope="module")]
@@ -59,12 +60,12 @@ REFUSALS = [
 """Behaviours that bring no token, and what a caller is told."""
 
 BREAKS = [
-    ("stub-cut-5", "MODEL_RESPONSE_INVALID"),
-    ("stub-unfinished-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-cut-5", "MODEL_ANSWER_BROKEN"),
+    ("stub-unfinished-5", "MODEL_ANSWER_BROKEN"),
     ("stub-broken-sse-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-json-5", "MODEL_RESPONSE_INVALID"),
     ("stub-wrong-index-5", "MODEL_RESPONSE_INVALID"),
-    ("stub-error-event-5", "MODEL_RESPONSE_INVALID"),
+    ("stub-error-event-5", "MODEL_ANSWER_BROKEN"),
 ]
 """Behaviours that bring five tokens and then a failure."""
 

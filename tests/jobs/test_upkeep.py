@@ -10,6 +10,7 @@ import pytest
 
 from server.audit.service import AuditLog
 from server.db.database import Database
+from server.db.removal import PURGED_AT_ONCE
 from server.identity.service.expiry import Expiry
 from server.jobs.runs import Run
 from server.kernel.tasks import Background
@@ -234,7 +235,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     async with scratch.connect() as other, asyncio.TaskGroup() as group:
         async with other.transaction():
             await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
-            for table in ("users", "roles"):
+            for table in ("users", "roles", "prompt_templates"):
                 await other.execute(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
                 )
@@ -247,6 +248,32 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
 
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1
+    assert await admin.fetchval("SELECT count(*) FROM prompt_templates WHERE tenant_id = $1", ADA) == 2
+
+
+async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep, admin: Any) -> None:
+    for columns, values in (
+        ("users (username, email", "'u' || n, 'u' || n || '@x'"),
+        ("roles (name, code", "'r' || n, 'r' || n"),
+        ("prompt_templates (name, visibility", "'t' || n, 'tenant'"),
+    ):
+        await admin.execute(
+            f"INSERT INTO {columns}, tenant_id, deleted_at) "
+            f"SELECT {values}, $1, now() - interval '31 days' FROM generate_series(1, 120) n",
+            ADA,
+        )
+
+    await upkeep(RUN)
+
+    batches = await admin.fetch(
+        "SELECT action, count(*) FROM audit_logs WHERE tenant_id = $1 AND action LIKE '%.purge' "
+        "GROUP BY action, xmin ORDER BY action, count(*) DESC",
+        ADA,
+    )
+    each = [PURGED_AT_ONCE, PURGED_AT_ONCE, 121 - 2 * PURGED_AT_ONCE]
+    assert [tuple(row) for row in batches] == [
+        (action, count) for action in ("roles.purge", "templates.purge", "users.purge") for count in each
+    ]
 
 
 async def test_prompts_and_answers_go_when_their_tenant_has_kept_them_long_enough(upkeep: Upkeep, admin: Any) -> None:

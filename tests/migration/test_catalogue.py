@@ -13,6 +13,11 @@ from tests.databases import Scratch
 ROOT = "tenants"
 # Keyed by something else than (tenant_id, ...), since they belong to no tenant.
 GLOBAL = ("alembic_version", "ddl_audit_logs", "model_prices", "models", "permissions", "signing_keys", ROOT)
+# A number that neither counts nor measures: a trigger has it rise with every change.
+ORDERS = "revision"
+# Words that later slices add to: the resources that audit rows tell of.
+OPEN_WORDS = "audit_logs.resource_type"
+_WORDS = "(^|_)(status|state|kind|type|tier|visibility|provider|effect|purpose|grain)$"
 # The engine of jobs keeps its own schema, and pgvector its functions.
 _OURS = "c.relnamespace = 'public'::regnamespace"
 _OWN = "nullif(current_setting('app.tenant_id'::text, true), ''::text)"
@@ -130,6 +135,25 @@ RULES = {
         WHERE {_OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
             AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
     """,
+    "every number that counts or measures is in a CHECK": f"""
+        SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE {_OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> '{ORDERS}'
+            AND a.atttypid IN (SELECT oid FROM pg_type WHERE typcategory = 'N' AND typname !~ '^(oid|reg|money)')
+            AND NOT EXISTS (
+                SELECT FROM pg_constraint k
+                WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated AND k.conkey @> ARRAY[a.attnum])
+    """,
+    "every state, kind, tier and the like is one of the words in its CHECK": f"""
+        SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE {_OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND a.attnum > 0 AND NOT a.attisdropped AND a.attname ~ '{_WORDS}'
+            AND c.relname || '.' || a.attname <> '{OPEN_WORDS}'
+            AND NOT EXISTS (
+                SELECT FROM pg_constraint k
+                WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated AND k.conkey = ARRAY[a.attnum]
+                    AND pg_get_constraintdef(k.oid) LIKE '%= ANY%')
+    """,
     "every id is a version 7 UUID by default": f"""
         SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
             LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
@@ -205,6 +229,8 @@ BREACHES = {
     "every updated_at has its trigger": "ALTER TABLE users DISABLE TRIGGER touch",
     "every revision has its trigger": "DROP TRIGGER revise ON users",
     "every table, view and column says": "ALTER TABLE users ADD COLUMN nickname text",
+    "every number that counts": "ALTER TABLE sessions ADD COLUMN uses integer DEFAULT 0 NOT NULL",
+    "every state, kind, tier": "ALTER TABLE sessions ADD COLUMN client_kind text CHECK (client_kind <> '')",
     "every id is a version 7": "ALTER TABLE users ALTER COLUMN id SET DEFAULT gen_random_uuid()",
     "no time is without its zone": "ALTER TABLE users ADD COLUMN born timestamp",
     "only the functions on the list": """

@@ -241,7 +241,7 @@ async def test_an_answer_that_broke_off_is_not_kept(gateway: World, stub: OpenAI
 
     for _ in range(2):
         refusal = await refused(chat_with(gateway, ann, "stub-cut-2", cache_ttl=HOUR))
-        assert refusal.reason == "MODEL_RESPONSE_INVALID"
+        assert refusal.reason == "MODEL_ANSWER_BROKEN"
 
     assert len(stub.exchanges) == 2
 

@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from atrium.tenant.v1 import export_pb2
+from server.kernel.permissions import Permission
 from server.tenant.export import LEFT_OUT, PART_BYTES
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
@@ -14,6 +17,7 @@ from tests.migration.rows import fill_tenant
 NEVER_TOLD = {
     *("password_hash", "refresh_hash", "previous_hash", "secret_hash", "token_hash"),
     *("ciphertext", "nonce", "wrapped_key", "login_attempts", "locked_until", "embedding"),
+    *("failures", "blocked_until"),
 }
 """What no message of the API holds, as its conventions have it."""
 
@@ -51,6 +55,28 @@ async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: Worl
     assert set(exported) == {"tenants"} | tables - LEFT_OUT
     assert exported.count("tenants") == 1
     assert not NEVER_TOLD.intersection(name for line in lines for name in line["row"])
+
+
+async def test_an_export_says_which_permissions_roles_give(world: World) -> None:
+    administrator = await world.tenant()
+
+    lines, _ = await _export(world, administrator.metadata)
+
+    roles = {line["row"]["id"]: line["row"]["code"] for line in lines if line["table"] == "roles"}
+    entries = [line["row"] for line in lines if line["table"] == "role_permissions"]
+    given = {entry["permission"] for entry in entries if roles[entry["role_id"]] == "admin"}
+    assert "users:manage" in given
+    assert given <= set(Permission)
+
+
+async def test_statements_are_written_once_for_all_exports(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    administrator = await world.tenant()
+    first, _ = await _export(world, administrator.metadata)
+    monkeypatch.delattr("server.tenant.export.Statement")
+
+    second, _ = await _export(world, administrator.metadata)
+
+    assert len(second) > len(first) > 0
 
 
 async def test_a_large_table_is_exported_whole(world: World, admin: Any) -> None:

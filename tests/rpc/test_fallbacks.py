@@ -123,7 +123,7 @@ async def test_half_a_call_of_a_tool_is_not_gone_on_with(router: World, stub: Op
 
     events = await events_of(router, ann, "fast", continue_on_failure=True)
 
-    assert events[-1].failed.reason == error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    assert events[-1].failed.reason == error_reason_pb2.ERROR_REASON_MODEL_ANSWER_BROKEN
     assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-cut-tools"]
 
 
@@ -233,13 +233,13 @@ async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for
     whole = await events_of(router, ann, "fast", continue_on_failure=True)
 
     logs = await logs_of(router, ann)
-    invalid = error_reason_pb2.ERROR_REASON_MODEL_RESPONSE_INVALID
+    failure = error_reason_pb2.ERROR_REASON_MODEL_ANSWER_BROKEN
     assert [event.WhichOneof("event") for event in broken] == ["started", "delta", "delta", "usage", "failed"]
     assert [event.WhichOneof("event") for event in whole] == [
         *("started", "delta", "delta", "switched", "delta", "delta", "delta", "usage", "completed")
     ]
     assert [event.seq for event in whole] == list(range(1, 10))
-    assert (whole[3].switched.model, whole[3].switched.reason) == ("stub-fast-3", invalid)
+    assert (whole[3].switched.model, whole[3].switched.reason) == ("stub-fast-3", failure)
     assert stub.exchanges[-1].body["messages"][-1] == {"role": "assistant", "content": "t0 t1 "}
     assert [log.status for log in logs] == [call_log_pb2.CallLog.STATUS_ERROR] * 2 + [
         call_log_pb2.CallLog.STATUS_SUCCESS

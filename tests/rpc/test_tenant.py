@@ -168,7 +168,7 @@ async def test_tenants_are_found_by_when_they_were_made(world: World) -> None:
 async def test_people_of_a_suspended_tenant_are_out(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     await admin.execute("UPDATE tenants SET status = 'suspended' WHERE id = $1", administrator.tenant_id)
-    await admin.execute("SELECT pg_notify('atrium_access_changed', $1)", f"{administrator.tenant_id}/")
+    await admin.execute("SELECT pg_notify('atrium_tenants_changed', $1)", administrator.tenant_id)
 
     async with asyncio.timeout(1.0):
         while (

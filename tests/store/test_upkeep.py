@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from structlog.testing import capture_logs
 
 from server.db.errors import DatabaseRefused
 from server.db.partitions import MONTHS_AHEAD, ensure_months, month_after, partition_name
-from server.db.upkeep import analyze_divided, keep_months
+from server.db.upkeep import analyze_divided, keep_months, months_kept
 from server.kernel.clock import now
 from tests.databases import Cluster, Scratch
+from tests.pauses import noted_pauses
+
+NOT_FOR_EVER = 20.0
 
 
 @pytest.fixture
@@ -55,6 +59,33 @@ async def test_a_table_that_somebody_holds_is_no_traceback_either(scratch: Scrat
 
         with pytest.raises(DatabaseRefused, match="holds one of their tables"):
             await ensure_months(scratch.admin_url)
+
+
+async def test_months_that_could_not_be_made_are_tried_again_soon(
+    scratch: Scratch, admin: Any, gap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses, failures = noted_pauses(monkeypatch), [DatabaseRefused("somebody holds a table"), ConnectionResetError()]
+    made = asyncio.Event()
+
+    async def ensure(dsn: str) -> None:
+        if failures:
+            raise failures.pop()
+        await ensure_months(dsn)
+        made.set()
+
+    monkeypatch.setattr("server.db.upkeep.ensure_months", ensure)
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(NOT_FOR_EVER), months_kept(scratch.settings()):
+            await made.wait()
+
+    assert await admin.fetchval("SELECT to_regclass($1) IS NOT NULL", gap)
+    assert len(pauses) == 2
+    assert [entry.get("error") for entry in logs] == [
+        "ConnectionResetError",
+        "somebody holds a table",
+        "DatabaseRefused",
+    ]
 
 
 async def test_divided_tables_are_looked_at_as_wholes(each_postgres: Cluster) -> None:

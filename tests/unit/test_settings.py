@@ -118,6 +118,28 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("GRACE_SECONDS", "nan"),
         ("GRACE_SECONDS", "inf"),
         ("REFLECTION", "perhaps"),
+        *[
+            (f"{role}DATABASE_URL", value)
+            for role in ("", "ADMIN_", "LISTEN_")
+            for value in (
+                "nonsense",
+                "db.example/atrium",
+                "mysql://db.example/atrium",
+                "postgresql://x@127.0.0.1:notaport/y",
+                "postgresql://x@127.0.0.1:0/y",
+                "postgresql://x@127.0.0.1:65536/y",
+                "postgresql://x@127.0.0.1:1_0/y",
+                "postgresql://x@127.0.0.1:5432,,127.0.0.1/y",
+                "postgresql://x@127.0.0.1:5432,127.0.0.1:notaport/y",
+                "postgresql://x@[::1/y",
+                "postgresql://x@[::1]5432/y",
+                "postgresql://x@::1/y",
+                "postgresql://x@/y?host=127.0.0.1:notaport",
+                "postgresql://x@/y?host=/run&port=notaport",
+                "postgresql://x@127.0.0.1/y?sslmode",
+                "postgresql://x@127.0.0.1/y\n",
+            )
+        ],
         ("POOL_SIZE", "0"),
         ("MASTER_KEY", "short"),
         ("MASTER_KEY", KEY[:-4]),
@@ -141,6 +163,23 @@ def test_reflection_is_off_in_production_unless_asked_for(
         ("PROVIDER_KEYS", '"text"'),
         ("PROVIDER_KEYS", '{"http://a/v1": 1}'),
         ("PROVIDER_KEYS", '{"http://a/v1": null}'),
+        *[
+            ("PROVIDER_KEYS", f'{{"http://a/v1": "", "{url}": ""}}')
+            for url in (
+                "",
+                "not a url",
+                "models.example/v1",
+                "ftp://models.example/v1",
+                "https://",
+                "https:///v1",
+                "https://models.example:port/v1",
+                "https://models.example:0/v1",
+                "https://models example/v1",
+                "https://[models.example/v1",
+                "https://models.example/v1?key=1",
+                "https://models.example/v1#key",
+            )
+        ],
         ("OTHER_MASTER_KEYS", "notjson"),
         ("OTHER_MASTER_KEYS", KEY),
         ("OTHER_MASTER_KEYS", "{}"),
@@ -155,10 +194,32 @@ def test_reflection_is_off_in_production_unless_asked_for(
     ],
 )
 def test_a_wrong_value_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    complaints = _complaints(environment, **{name: value})
+    # Whoever has a database of their own gives its key too.
+    others = {"MASTER_KEY": KEY} if name == "DATABASE_URL" else {}
+
+    complaints = _complaints(environment, **others, **{name: value})
 
     assert complaints.keys() == {name}
     assert complaints[name]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL,
+        "postgres:///atrium",
+        "postgresql://db.example",
+        "postgresql://atrium_app:pass%40word@db.example:5432/atrium?sslmode=require&application_name=",
+        "postgresql://atrium_app@10.0.0.1:5432,db.example,[2001:db8::1]:6432,[::1]/atrium",
+        "postgresql://atrium_app@%2Frun%2Fpostgresql/atrium",
+        "postgresql://postgres:@/atrium?host=/run/postgresql&port=5433",
+        "postgresql:///atrium?host=10.0.0.1:5432,db.example",
+    ],
+)
+def test_a_database_is_named_as_postgresql_names_it(environment: pytest.MonkeyPatch, url: str) -> None:
+    settings = _load(environment, DATABASE_URL=url, ADMIN_DATABASE_URL=url, LISTEN_DATABASE_URL=url, MASTER_KEY=KEY)
+
+    assert {settings.database_url, settings.admin_database_url, settings.listen_database_url} == {url}
 
 
 def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(environment: pytest.MonkeyPatch) -> None:
@@ -168,7 +229,10 @@ def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(en
         LOG_LEVEL="loud",
         PROVIDER_KEYS="{",
         OTHER_MASTER_KEYS="notjson",
-        DATABASE_URL=URL,
+        DATABASE_URL="nonsense",
+        ADMIN_DATABASE_URL="nonsense",
+        LISTEN_DATABASE_URL="nonsense",
+        SMTP_URL="nonsense",
         TLS_CERTIFICATE_FILE="/nowhere/cert.pem",
         PROCESES="2",
         SECRET="x",
@@ -179,7 +243,12 @@ def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(en
         "LOG_LEVEL",
         "PROVIDER_KEYS",
         "OTHER_MASTER_KEYS",
-        "MASTER_KEY",  # asked for by ATRIUM_DATABASE_URL
+        "DATABASE_URL",
+        "ADMIN_DATABASE_URL",
+        "LISTEN_DATABASE_URL",
+        "MASTER_KEY",  # asked for by ATRIUM_DATABASE_URL, wrong as it is
+        "SMTP_URL",
+        "MAIL_FROM",  # likewise
         "TLS_CERTIFICATE_FILE",
         "PROCESES",
         "SECRET",
@@ -227,6 +296,11 @@ def test_one_such_variable_without_the_others_is_a_mistake(environment: pytest.M
         ("PROVIDER_KEYS", '{"http://a/v1": "s3cret"'),
         ("PROVIDER_KEYS", '{"http://a/v1": ["s3cret"]}'),
         ("PROVIDER_KEYS", '["s3cret"]'),
+        ("PROVIDER_KEYS", '{"s3cret": "http://a/v1"}'),
+        *[
+            ("ADMIN_DATABASE_URL", f"postgresql://atrium:{password}@db.example/atrium")
+            for password in ("s3cret/", "p@s3cret", "s3cret#", "12#s3cret", "s3cret?", "s3[cret", "s3cret ")
+        ],
     ],
 )
 def test_no_message_repeats_a_secret(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -54,10 +55,11 @@ class RecoveryService:
 
     async def request_password_reset(self, slug: str, login: str) -> None:
         """Mails a token to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
-        mailer = self._ready()
-        tenant_id = await self._tenants.find_active(slug)
-        # Whatever takes longer for an account than for none happens after the answer: its time must not tell.
-        self._start(self._reset(mailer, tenant_id, login), "password reset")
+        with ExitStack() as place:
+            mailer = self._ready(place)
+            tenant_id = await self._tenants.find_active(slug)
+            # Whatever takes longer for an account than for none happens after the answer: its time must not tell.
+            self._start(place, self._reset(mailer, tenant_id, login), "password reset")
 
     async def reset_password(self, text: str, password: str) -> None:
         """Sets the password of the token's user and ends all their sessions.
@@ -80,13 +82,14 @@ class RecoveryService:
 
     async def request_email_verification(self) -> None:
         """Mails a token to the caller's address, where it is not verified. Raises MailNotConfigured, MailBusy."""
-        mailer = self._ready()
-        caller = current_call().caller
-        async with self._database.tenant_tx(caller.home) as tx:
-            user = await user_store.lock(tx, caller.user_id)
-            issued = None if user.email_verified else await self._issue(tx, user.id, "verify_email")
-        if issued is not None:
-            self._start(self._send(mailer, "verify_email", *issued), "e-mail verification")
+        with ExitStack() as place:
+            mailer = self._ready(place)
+            caller = current_call().caller
+            async with self._database.tenant_tx(caller.home) as tx:
+                user = await user_store.lock(tx, caller.user_id)
+                issued = None if user.email_verified else await self._issue(tx, user.id, "verify_email")
+            if issued is not None:
+                self._start(place, self._send(mailer, "verify_email", *issued), "e-mail verification")
 
     async def verify_email(self, text: str) -> None:
         """The address that the token was sent to is verified. Raises OneTimeTokenInvalid."""
@@ -100,18 +103,21 @@ class RecoveryService:
             )
             await self._audit.record(tx, change)
 
-    def _ready(self) -> Mailer:
+    def _ready(self, place: ExitStack) -> Mailer:
+        """What carries the mail, which is counted as on its way from now on. `place`: gives its place back again."""
         if self._mailer is None:
             raise MailNotConfigured
-        of_address = self._on_their_way[current_call().network]
-        if of_address >= _MOST_OF_ADDRESS or self._on_their_way.total() >= _MOST_ON_THEIR_WAY:
+        network = current_call().network
+        if self._on_their_way[network] >= _MOST_OF_ADDRESS or self._on_their_way.total() >= _MOST_ON_THEIR_WAY:
             raise MailBusy(subject="mails on their way", retry_after=1.0)
+        self._on_their_way[network] += 1
+        place.callback(self._arrived, network)
         return self._mailer
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        network = current_call().network
-        self._on_their_way[network] += 1
-        self._background.start(work, name).add_done_callback(lambda _: self._arrived(network))
+    def _start(self, place: ExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Does the work after the answer; it keeps the place until it is done."""
+        kept = place.pop_all()
+        self._background.start(work, name).add_done_callback(lambda _: kept.close())
 
     def _arrived(self, network: str | None) -> None:
         self._on_their_way[network] -= 1

@@ -216,7 +216,7 @@ class RoleService:
         """Removes a deleted role for good. Raises RoleNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             role = await self._require_deleted(tx, role_id)
-            await purge_role(tx, self._audit, role)
+            await purge_roles(tx, [role], self._audit)
 
     async def _require_deleted(self, tx: Tx, role_id: UUID) -> Role:
         role = await role_store.lock_any(tx, role_id)
@@ -250,12 +250,13 @@ class RoleService:
         return role, (await role_store.entries(tx, [role.id]))[role.id]
 
 
-async def purge_role(tx: Tx, audit: AuditLog, role: Role) -> None:
-    """Removes the role with what it says of permissions, and tells what all of that was."""
-    entries = (await role_store.entries(tx, [role.id]))[role.id]
-    await role_store.purge(tx, role.id)
-    old = {**role_values(role), "permissions": entry_values(entries)}
-    await audit.record(tx, Change("roles.purge", "role", role.id, old=old))
+async def purge_roles(tx: Tx, roles: Sequence[Role], audit: AuditLog) -> None:
+    """Removes roles with what they say of permissions, and tells what all of that was."""
+    entries = await role_store.entries(tx, [role.id for role in roles])
+    for role in roles:
+        await role_store.purge(tx, role.id)
+        old = {**role_values(role), "permissions": entry_values(entries[role.id])}
+        await audit.record(tx, Change("roles.purge", "role", role.id, old=old))
 
 
 def _decision(permission: Permission, decided: Decided, held: frozenset[Permission] | None = None) -> Decision:

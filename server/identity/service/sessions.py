@@ -258,8 +258,9 @@ class SessionService:
         An attempt counts from before its password is looked at until that was right: those who sign in at once, each
         with the right one, would be taken for a burst of guesses if they did not do so one after the other.
         """
-        with self._passwords.place() as place:
-            async with self._accounts.taken((account, network)), self._networks.taken(network):
+        async with self._accounts.taken((account, network)), self._networks.taken(network):
+            # Not while the turn is waited for: two addresses could take every place, and keep everybody else out.
+            with self._passwords.place() as place:
                 yield place
 
     async def _count(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -167,7 +167,7 @@ class UserService:
         """Removes a deleted user for good. Raises UserNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             user = await self._require_deleted(tx, user_id)
-            await purge_user(tx, self._audit, self._belongings, user)
+            await purge_users(tx, [user], self._audit, self._belongings)
 
     async def _require_deleted(self, tx: Tx, user_id: UUID) -> User:
         user = await user_store.lock_any(tx, user_id)
@@ -185,10 +185,11 @@ class UserService:
         await self._audit.record(tx, Change(action, "user", new.id, old=user_values(old), new=user_values(new)))
 
 
-async def purge_user(tx: Tx, audit: AuditLog, belongings: Belongings, user: User) -> None:
-    """Removes the user with what is theirs, and tells what that was."""
-    old = {**user_values(user), "roles": await role_store.held(tx, user.id)}
-    removed = await belongings.remove(tx, user.id)
-    await user_store.purge(tx, user.id)
-    await idempotency.forget_about(tx, user.id)
-    await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))
+async def purge_users(tx: Tx, users: Sequence[User], audit: AuditLog, belongings: Belongings) -> None:
+    """Removes users with what is theirs, and tells what that was."""
+    for user in users:
+        old = {**user_values(user), "roles": await role_store.held(tx, user.id)}
+        removed = await belongings.remove(tx, user.id)
+        await user_store.purge(tx, user.id)
+        await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))
+    await idempotency.forget_about(tx, [user.id for user in users])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, literal_column, select
+from sqlalchemy import func
 
 from server.db.database import Tx
-from server.db.removal import BATCH, ago, removal
+from server.db.removal import ago, long_deleted, removal
 from server.db.statements import Statement
 from server.identity.tables import (
     idempotency_keys,
@@ -32,17 +32,12 @@ EXPIRED: dict[str, Statement] = {
 """By table, what removes a batch of its rows that nobody needs any more, and says how many they were."""
 
 
-def _long_deleted(table: Table) -> Statement:
-    life = func.make_interval(0, 0, 0, bindparam("days"))
-    return Statement(select(table.c.id).where(table.c.deleted_at < func.now() - life).limit(literal_column(str(BATCH))))
-
-
-_USERS = _long_deleted(users)
-_ROLES = _long_deleted(roles)
+_USERS = long_deleted(users)
+_ROLES = long_deleted(roles)
 
 
 async def users_deleted_before(tx: Tx, days: int) -> list[UUID]:
-    """At most BATCH users who were deleted longer ago than that."""
+    """At most PURGED_AT_ONCE users who were deleted longer ago than that."""
     return [row["id"] for row in await tx.fetch(_USERS, days=days)]
 
 

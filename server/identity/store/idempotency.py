@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, Text, bindparam, delete, func, literal, select
+from sqlalchemy import ARRAY, Interval, LargeBinary, Text, any_, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -43,7 +44,9 @@ _RELEASE = Statement(
         keys.c.status == "running",
     )
 )
-_FORGET_ABOUT = Statement(delete(keys).where(keys.c.response.op("LIKE")(bindparam("text", type_=LargeBinary))))
+_FORGET_ABOUT = Statement(
+    delete(keys).where(keys.c.response.op("LIKE")(any_(bindparam("texts", type_=ARRAY(LargeBinary)))))
+)
 _KEEP = Statement(
     upsert(keys)
     .values(
@@ -97,9 +100,10 @@ async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str) 
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
 
 
-async def forget_about(tx: Tx, purged: UUID) -> None:
-    """Forgets every answer that names what is purged."""
-    await tx.execute(_FORGET_ABOUT, text=f"%{purged}%".encode())
+async def forget_about(tx: Tx, purged: Sequence[UUID]) -> None:
+    """Forgets every answer that names something that is purged."""
+    if purged:  # it looks at all answers
+        await tx.execute(_FORGET_ABOUT, texts=[f"%{one}%".encode() for one in purged])
 
 
 async def release(tx: Tx, caller: UUID, method: str, key: str) -> None:

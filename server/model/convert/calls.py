@@ -215,9 +215,12 @@ def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence
                 generation_id=generation_id,
             )
             return (stream_pb2.StreamChatResponse(seq=seq, started=started),)
-        case Switched(name, log_id, error):
+        case Switched(name, log_id, error, deprecated):
             switched = stream_pb2.StreamChatResponse.Switched(
-                model=name, call_log_id=str(log_id), reason=reason(error.reason)
+                model=name,
+                call_log_id=str(log_id),
+                reason=reason(error.reason),
+                deprecation=deprecation(deprecated),
             )
             return (stream_pb2.StreamChatResponse(seq=seq, switched=switched),)
         case Heartbeat():

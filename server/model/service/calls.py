@@ -15,6 +15,7 @@ from server.model.attempts import Attempts, Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
 from server.model.domain import CallLog, CallStatus
 from server.model.ledger import NO_HOLD, Hold, Ledger
+from server.model.limits import unpriced
 from server.model.meter import Meter
 from server.model.ports import Prompts
 from server.model.relay import relay
@@ -23,10 +24,10 @@ from server.model.service.caches import CachedAnswer, Caches
 from server.model.service.planning import Planner, Prepared
 
 HEARTBEAT_SECONDS = 10.0
-_READ_AHEAD_CHARACTERS = 262_144
+_READ_AHEAD_BYTES = 262_144
 
 _AROUND_AN_ITEM = 64
-"""What an item counts for beside its characters: it may have none, and a provider may send such ones without end."""
+"""What an item counts for beside its text: it may have none, and a provider may send such ones without end."""
 
 INTERNAL = "INTERNAL"
 """What the record says of a mistake of ours, as the caller is told."""
@@ -80,7 +81,8 @@ class CallService:
         if prepared.question is not None and prepared.cache_ttl is not None:
             found = await self._caches.answer(tenant_id, prepared.question, prepared.cache_ttl)
             if found is not None:
-                async for batch in self._again(asked, prepared, found):
+                hold = await self._ledger.reserve(tenant_id, unpriced(prepared.claims))
+                async for batch in self._again(asked, prepared, found, hold):
                     yield batch
                 return
         hold = await self._ledger.reserve(tenant_id, prepared.claims)
@@ -88,7 +90,7 @@ class CallService:
         keeps = prepared.question is not None or prepared.catalogue.settings.store_prompts
         source = attempts.stream(prepared.request)
         try:
-            async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_CHARACTERS, size=_size) as read:
+            async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) as read:
                 said_at = monotonic()
                 async for items in read:
                     events = tuple(_events(items, prepared.route))
@@ -105,8 +107,10 @@ class CallService:
             failure, log = None, attempts.meters[-1].end("success")
         except DomainError as error:
             failure, log = error, attempts.meters[-1].end("error", error.reason)
-        except (asyncio.CancelledError, GeneratorExit):
-            self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "cancelled"))
+        except (asyncio.CancelledError, GeneratorExit) as left:
+            # Whoever ends a call from here says why; a caller who leaves says nothing.
+            reason = str(left.args[0]) if left.args else None
+            self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "cancelled", reason))
             raise
         except Exception:
             self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "error", INTERNAL))
@@ -150,7 +154,7 @@ class CallService:
                 await self._books.enter(meter.call.caller.tenant_id, Entry([log], NO_HOLD))
 
     async def _again(
-        self, asked: ChatCall, prepared: Prepared, found: CachedAnswer
+        self, asked: ChatCall, prepared: Prepared, found: CachedAnswer, hold: Hold
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """An answer that was given before: it uses nothing, and is on record."""
         model = next((model for model in prepared.plan.models if model.id == found.model_id), prepared.plan.models[0])
@@ -158,7 +162,7 @@ class CallService:
         meter.finish_reason = found.finish_reason
         log = meter.end("success")
         content = Content.of(asked, found.text, found.tool_calls, log.id) if _stores(prepared) else None
-        await self._books.enter(prepared.plan.tenant_id, Entry([log], NO_HOLD, content))
+        await self._books.enter(prepared.plan.tenant_id, Entry([log], hold, content))
         yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
         yield (Ended([log], None),)
 
@@ -169,7 +173,7 @@ def _events(batch: Sequence[ChatChunk | Began], route: str | None) -> Iterator[C
             case Began(meter, None):
                 yield Started(meter.model.name, meter.id, route, meter.model.deprecated(now()))
             case Began(meter, DomainError() as failed):
-                yield Switched(meter.model.name, meter.id, failed)
+                yield Switched(meter.model.name, meter.id, failed, meter.model.deprecated(now()))
             case ChatChunk(text=text, tool_calls=calls) if text or calls:
                 yield Delta(text, calls)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError, InvalidArgument, Unavailable
 from server.kernel.principal import current_call
+from server.llm.metering import estimated
 from server.llm.port import (
     MOST_TOKENS,
     EmbeddingModel,
@@ -141,7 +142,8 @@ class _Fetching:
             attempt += 1
             meter.attempts += 1
             try:
-                result = await self._embedder.embed(texts, carried(meter.call))
+                with _reading(meter, texts) as sent:
+                    result = await self._embedder.embed(texts, carried(meter.call), sent)
                 used = meter.usage.prompt_tokens + result.usage.prompt_tokens
                 if used > MOST_TOKENS:  # each may be possible, and all of one call are not
                     raise ModelResponseInvalid
@@ -165,6 +167,26 @@ class _Fetching:
                 self._taken += 1
                 meter.usage = Usage(used)
                 return dict(zip(texts, result.vectors, strict=True))
+
+
+@contextmanager
+def _reading(meter: Meter, texts: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """What says that the provider has been sent the texts: whoever leaves before its answer pays for their reading."""
+    tokens = 0
+
+    def sent() -> None:
+        nonlocal tokens
+        meter.reading -= tokens  # of another connection, which was closed
+        tokens = estimated(texts).prompt_tokens
+        meter.reading += tokens
+
+    try:
+        yield sent
+    except asyncio.CancelledError:
+        tokens = 0
+        raise
+    finally:
+        meter.reading -= tokens
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:

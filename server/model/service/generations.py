@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from server.db.database import Database
-from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError, Unavailable
+from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError
 from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background
@@ -22,6 +22,7 @@ from server.model.domain import (
     GenerationNotFound,
     TooManyGenerations,
 )
+from server.model.feed import Feed
 from server.model.store import generations as store
 
 MOST_SECONDS = 600.0
@@ -42,9 +43,6 @@ MOST_OF_TENANT = 100
 MOST_HELD = 262_144
 """Bytes of a stream's events that a process holds: so many that are not written down yet, and so many that are."""
 
-_AROUND_AN_EVENT = 64
-"""Bytes that an event takes up beside its own, about."""
-
 Source = AsyncGenerator[Sequence[bytes], None]
 Failed = Callable[[int, DomainError], bytes]
 """The last event of a stream that failed, with its number."""
@@ -62,76 +60,6 @@ class Beginning:
 
 class _Nothing(Exception):
     """The stream is not here: it came to nothing before its first event, or another server has begun it."""
-
-
-@dataclass(slots=True)
-class _Feed:
-    """The events of a stream that this process writes. `confirm`: raises where its caller has lost the right to it.
-    `messages`: its events, but for the first ones, `dropped`, which are written down. `ending`: why it is being ended;
-    `refused`: why it came to nothing before its first event.
-    """
-
-    key: store.Key
-    row_id: UUID
-    asked: bytes
-    confirm: Callable[[], Awaitable[None]] | None
-    most_held: int
-    messages: list[bytes] = field(default_factory=list)
-    dropped: int = 0
-    written: int = 0
-    held: int = 0
-    unwritten: int = 0
-    ended: bool = False
-    ending: DomainError | None = None
-    refused: Exception | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    room: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    def __post_init__(self) -> None:
-        self.room.set()
-
-    @property
-    def last_seq(self) -> int:
-        """The number of the last event so far."""
-        return self.dropped + len(self.messages)
-
-    def after(self, seq: int) -> list[bytes]:
-        """What is held from behind that event on."""
-        return self.messages[seq - self.dropped :]
-
-    def add(self, messages: Sequence[bytes]) -> None:
-        self.messages.extend(messages)
-        size = _size(messages)
-        self.held += size
-        self.unwritten += size
-        if self.unwritten > self.most_held:
-            self.room.clear()
-        self.wake()
-
-    def wrote(self, messages: Sequence[bytes]) -> None:
-        """Says that these are written down, and lets go of the oldest that are where they are too many to hold."""
-        self.written += len(messages)
-        self.unwritten -= _size(messages)
-        self.room.set()
-        if self.held > self.most_held:
-            count = 0
-            while self.held > self.most_held // 2 and self.dropped + count < self.written:
-                self.held -= _size(self.messages[count : count + 1])
-                count += 1
-            del self.messages[:count]
-            self.dropped += count
-
-    def wake(self) -> None:
-        """Wakes everyone who waits for more."""
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    def end(self, why: DomainError) -> None:
-        """Ends it, where it has not ended."""
-        if self.task is not None and not self.ended:
-            self.ending = self.ending or why
-            self.task.cancel()
 
 
 class Generations:
@@ -160,7 +88,7 @@ class Generations:
         self._database = database
         self._background = background
         self._failed = failed
-        self._feeds: dict[store.Key, _Feed] = {}
+        self._feeds: dict[store.Key, Feed] = {}
 
     async def stream(self, generation_id: UUID | None, after_seq: int, beginning: Beginning | None) -> Source:
         """The caller's stream of that id from behind that event on, until its last. It is begun where it is not there:
@@ -216,9 +144,9 @@ class Generations:
             for task in late:
                 task.cancel()
 
-    def _begin(self, key: store.Key, beginning: Beginning) -> _Feed:
+    def _begin(self, key: store.Key, beginning: Beginning) -> Feed:
         self._check_room(key.tenant_id)
-        feed = _Feed(key, uuid7(), beginning.asked, current_call().confirm, self._most_held)
+        feed = Feed(key, uuid7(), beginning.asked, current_call().confirm, self._most_held)
         self._feeds[key] = feed
         self._running[key.tenant_id] += 1
         feed.task = self._background.start(self._run(feed, beginning), "generation")
@@ -238,7 +166,7 @@ class Generations:
         if not self._running[tenant_id]:
             del self._running[tenant_id]
 
-    async def _run(self, feed: _Feed, beginning: Beginning) -> None:
+    async def _run(self, feed: Feed, beginning: Beginning) -> None:
         """Writes that there is such a stream, and then has it made; what it fails with is what readers are told."""
         writer: asyncio.Task[None] | None = None
         failure: Exception | None = None
@@ -271,13 +199,13 @@ class Generations:
                 await self._forget(feed, writer)
             feed.wake()
 
-    async def _write_beginning(self, feed: _Feed) -> None:
+    async def _write_beginning(self, feed: Feed) -> None:
         """Raises _Nothing where another server was faster."""
         async with self._database.tenant_tx(feed.key.tenant_id) as tx:
             if not await store.create(tx, feed.key, feed.row_id, feed.asked, _LIFE_SECONDS):
                 raise _Nothing
 
-    async def _forget(self, feed: _Feed, writer: asyncio.Task[None] | None) -> None:
+    async def _forget(self, feed: Feed, writer: asyncio.Task[None] | None) -> None:
         """Leaves nothing of a stream that came to nothing: whoever asks for it again has it begun again."""
         try:
             if writer is not None:
@@ -289,11 +217,11 @@ class Generations:
         finally:
             self._let_go(feed)
 
-    def _let_go(self, feed: _Feed) -> None:
+    def _let_go(self, feed: Feed) -> None:
         if self._feeds.get(feed.key) is feed:
             del self._feeds[feed.key]
 
-    async def _write(self, feed: _Feed) -> None:
+    async def _write(self, feed: Feed) -> None:
         """Writes down what came, all of some moments at a time, and that this server is there."""
         looked_at = monotonic()
         try:
@@ -314,17 +242,17 @@ class Generations:
                 if cancelled:
                     feed.end(GenerationCancelled())
                 if not feed.ended and monotonic() - looked_at >= _LOOK_SECONDS:
-                    await _look(feed)
+                    await feed.look()
                     looked_at = monotonic()
                 if feed.written == feed.last_seq and not feed.ended:
-                    await _changed(feed, _KEEP_SECONDS)
+                    await feed.changes(_KEEP_SECONDS)
                 await asyncio.sleep(_GATHER_SECONDS)
         finally:
             if feed.refused is None:
                 self._let_go(feed)
                 feed.end(GenerationLost())  # what is not written down is not gone on with
 
-    async def _read(self, feed: _Feed, seq: int) -> Source:
+    async def _read(self, feed: Feed, seq: int) -> Source:
         while True:
             changed = feed.changed
             if feed.refused is not None:
@@ -373,27 +301,3 @@ class Generations:
             runs.append(messages[max(0, seq - first + 1) :])
             seq = first + len(messages) - 1
         return runs
-
-
-def _size(messages: Sequence[bytes]) -> int:
-    return sum(map(len, messages)) + _AROUND_AN_EVENT * len(messages)
-
-
-async def _changed(feed: _Feed, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await feed.changed.wait()
-    except TimeoutError:
-        pass
-
-
-async def _look(feed: _Feed) -> None:
-    """Ends what its caller has lost the right to."""
-    if feed.confirm is None:
-        return
-    try:
-        await feed.confirm()
-    except Unavailable:  # the database's being away takes no right from anybody
-        pass
-    except DomainError as error:
-        feed.end(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,11 +40,18 @@ class Counts:
             await self._write()
 
     async def _write(self) -> None:
-        while self._counts:
-            tenant_id, counts = self._counts.popitem()
-            try:
-                async with self._database.tenant_tx(tenant_id) as tx:
-                    await templates.count(tx, counts)
-            except DatabaseUnavailable:
-                self._counts[tenant_id].update(counts)
-                return
+        try:
+            while self._counts:
+                await self._write_next()
+        except DatabaseUnavailable:  # they are written when the database is back
+            return
+
+    async def _write_next(self) -> None:
+        """Writes one tenant's. Raises DatabaseUnavailable; what was not written stays."""
+        tenant_id, counts = self._counts.popitem()
+        try:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await templates.count(tx, counts)
+        except (DatabaseUnavailable, asyncio.CancelledError):
+            self._counts[tenant_id].update(counts)
+            raise

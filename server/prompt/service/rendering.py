@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,12 @@ from server.prompt.store import versions
 
 _LIFE = timedelta(days=1)
 _MOST_KNOWN = 5_000
+_MOST_RESOLVED = 64 * 1024 * 1024
+_AROUND_RESOLVED = 4096
+"""Bytes that one counts for beside its texts."""
+
+_BYTES_OF_CHARACTER = 4
+_marks = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,14 @@ class _Resolved:
     version: Version
     includes: Mapping[str, str]
     good_until: datetime
+    mark: int = field(default_factory=lambda: next(_marks))
+    """Of this reading of it: what was rendered is remembered by it, and does not keep what is forgotten."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        characters = sum(map(len, (*sources_of(self.version.content).values(), *self.includes.values())))
+        return _AROUND_RESOLVED + _BYTES_OF_CHARACTER * characters
 
     @property
     def user(self) -> tuple[UUID, None]:
@@ -73,8 +88,8 @@ class PromptRendering:
         self._work = work
         self._counts = counts
         self._known = Memory[_Known](_MOST_KNOWN)
-        self._resolved = Memory[_Resolved](_MOST_KNOWN)
-        self._texts = Texts[_Resolved]()
+        self._resolved = Memory[_Resolved](_MOST_RESOLVED, lambda resolved: resolved.size)
+        self._texts = Texts()
 
     async def render(
         self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
@@ -102,11 +117,11 @@ class PromptRendering:
             place, lambda: self._resolve(template, wanted, key)
         )
         assert resolved is not None
-        texts = self._texts.recall(resolved, said)
+        texts = self._texts.recall(resolved.mark, said)
         if texts is None:
             texts = await self._work.render(resolved.version, values, resolved.includes, len(said))
             if self._resolved.recall(place) is resolved:
-                self._texts.keep(resolved, said, texts)
+                self._texts.keep(resolved.mark, said, texts)
         if template.tenant_id == caller.tenant_id:  # of another's, nothing is written
             self._counts.add(template.tenant_id, template.id)
         content = resolved.version.content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -116,7 +116,7 @@ class TemplateService:
         """Removes a deleted template for good. Raises TemplateNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
-            await purge_template(tx, self._audit, old)
+            await purge_templates(tx, [old], self._audit)
             await store.tell_changed(tx, [template_id], [old.name])
 
     async def _record(
@@ -151,17 +151,18 @@ def check_label(caller: Principal, *, protected: bool) -> None:
         raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
 
 
-async def purge_template(tx: Tx, audit: AuditLog, template: Template) -> None:
-    """Removes the template with its versions and labels, and tells what there was of them."""
-    names = sorted((await versions.names(tx, template.id)).items())
-    labels = (await versions.all_labels(tx, [template.id]))[template.id]
-    old = {
-        **(template_values(template) or {}),
-        "versions": [name for _, name in names],
-        "labels": [label_values(label) for label in labels],
-    }
-    await store.purge(tx, template.id)
-    await audit.record(tx, Change("templates.purge", "prompt_template", template.id, old=old))
+async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog) -> None:
+    """Removes templates with their versions and labels, and tells what there was of them."""
+    labels = await versions.all_labels(tx, [template.id for template in templates])
+    for template in templates:
+        names = sorted((await versions.names(tx, template.id)).items())
+        old = {
+            **(template_values(template) or {}),
+            "versions": [name for _, name in names],
+            "labels": [label_values(label) for label in labels[template.id]],
+        }
+        await store.purge(tx, template.id)
+        await audit.record(tx, Change("templates.purge", "prompt_template", template.id, old=old))
 
 
 async def _deleted(tx: Tx, template_id: UUID) -> Template:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from server.db.database import Database, Tx
-from server.db.removal import BATCH
+from server.db.removal import purge_all
 from server.prompt.ports import AuditLog
-from server.prompt.service.templates import purge_template
+from server.prompt.service.templates import purge_templates
 from server.prompt.store import templates as store
 
 
@@ -20,15 +21,13 @@ class PromptUpkeep:
 
     async def sweep(self, tenant_id: UUID, retention_days: int) -> None:
         """What was deleted longer ago than that."""
-        while True:
-            async with self._database.tenant_tx(tenant_id) as tx:
-                found = await store.deleted_before(tx, retention_days)
-                for template_id in found:
-                    template = await store.lock_any(tx, template_id)
-                    if template.deleted_at is not None:  # it may have been restored a moment ago
-                        await purge_template(tx, self._audit, template)
-            if len(found) < BATCH:
-                return
+        await purge_all(
+            self._database,
+            tenant_id,
+            partial(store.deleted_before, days=retention_days),
+            store.lock_any,
+            partial(purge_templates, audit=self._audit),
+        )
 
 
 class PromptBelongings:

@@ -60,11 +60,11 @@ class VersionService:
         PromptIncludeUnknown, PromptIncludeCycle, PermissionMissing, PromptsBusy.
         """
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
-            await _parent(tx, template_id)
+        template = await self._sight.template(template_id, "include")
+        if template.deleted_at is not None:
+            raise TemplateDeleted(template.name)
         # It may take a part of a second, for which no transaction and no other call waits.
         await self._check(new)
-        template = await self._sight.template(template_id)
         includes = await self._check_includes(partial(self._sight.reading, template), template, new)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             template = await _parent(tx, template_id)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from server.db.base import among
 from server.db.database import Tx
 from server.db.errors import constraint_errors
-from server.db.removal import BATCH
+from server.db.removal import long_deleted
 from server.db.statements import Statement
 from server.kernel.deletion import Deleted
 from server.kernel.ids import uuid7
@@ -99,11 +99,7 @@ _DELETE = Statement(
 )
 _RESTORE = Statement(update(templates).where(_THIS).values(deleted_at=None, deleted_by=None).returning(*_COLUMNS))
 _PURGE = Statement(delete(templates).where(_THIS))
-_LONG_DELETED = Statement(
-    select(templates.c.id)
-    .where(templates.c.deleted_at < func.now() - func.make_interval(0, 0, 0, bindparam("days")))
-    .limit(literal_column(str(BATCH)))
-)
+_LONG_DELETED = long_deleted(templates)
 _OF_OWNER = templates.c.owner_user_id == bindparam("user_id")
 _PURGE_PERSONAL = Statement(
     delete(templates).where(_OF_OWNER, templates.c.visibility == "personal").returning(templates.c.id)
@@ -237,7 +233,7 @@ async def purge(tx: Tx, template_id: UUID) -> None:
 
 
 async def deleted_before(tx: Tx, days: int) -> list[UUID]:
-    """At most BATCH templates that were deleted longer ago than that."""
+    """At most PURGED_AT_ONCE templates that were deleted longer ago than that."""
     return [row["id"] for row in await tx.fetch(_LONG_DELETED, days=days)]
 
 

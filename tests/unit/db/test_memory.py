@@ -198,3 +198,21 @@ async def test_what_is_known_to_have_changed_for_nobody_is_remembered_longer(mon
     assert memory.recall(fact.user) is fact
     clock += 0.6
     assert memory.recall(fact.user) is None, "it was read too long ago"
+
+
+async def test_what_is_remembered_weighs_no_more_together_than_it_may() -> None:
+    """Each weighs 40 of 100: read anew it weighs the same, what is forgotten nothing, and a third is too much."""
+    memory = Memory[Fact](100, lambda _: 40)
+    ada, grace, other = _fact(ADA), _fact(GRACE), _fact(ADA, OTHER)
+    for fact in (ada, ada, grace):
+        await memory.read(fact.user, partial(_read, fact))
+    together = [memory.recall(fact.user) for fact in (ada, grace)]
+    memory.changed(TENANT, ADA)
+    await memory.read(other.user, partial(_read, other))
+    afterwards = [memory.recall(fact.user) for fact in (grace, other)]
+
+    await memory.read(ada.user, partial(_read, ada))
+
+    assert together == [ada, grace]
+    assert afterwards == [grace, other]
+    assert [memory.recall(fact.user) for fact in (ada, grace, other)] == [ada, None, None]

@@ -11,7 +11,7 @@ from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, Message, Usage
-from tests.fakes.openai_behaviours import SECRET
+from tests.fakes.openai_exchange import SECRET
 
 SILENCE = 0.2
 """How long the provider may say nothing in these tests."""

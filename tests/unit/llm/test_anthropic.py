@@ -19,6 +19,8 @@ from server.llm.port import (
     ChatChunk,
     ChatRequest,
     Message,
+    ModelAnswerBroken,
+    ModelAnswerTooLong,
     ModelContextExceeded,
     ModelCredentialRefused,
     ModelNotConfigured,
@@ -32,7 +34,8 @@ from server.llm.port import (
     ToolCallDelta,
     Usage,
 )
-from tests.fakes.openai_behaviours import RETRY_AFTER, SECRET
+from tests.fakes.openai_behaviours import RETRY_AFTER
+from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
 
 SILENCE = 0.2
@@ -237,15 +240,15 @@ async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monk
         ("stub-413", ModelRequestRejected),
         ("stub-silent", ModelUnavailable),
         ("stub-stall", ModelUnavailable),
-        ("stub-cut", ModelResponseInvalid),
-        ("stub-unended", ModelResponseInvalid),
+        ("stub-cut", ModelAnswerBroken),
+        ("stub-unended", ModelAnswerBroken),
         ("stub-broken-sse", ModelResponseInvalid),
         ("stub-wrong-json", ModelResponseInvalid),
         ("stub-twice", ModelResponseInvalid),
-        ("stub-endless", ModelResponseInvalid),
+        ("stub-endless", ModelAnswerTooLong),
         ("stub-overloaded", ModelUnavailable),
         ("stub-limited", ModelRateLimited),
-        ("stub-failing", ModelResponseInvalid),
+        ("stub-failing", ModelAnswerBroken),
     ],
 )
 async def test_each_failure_has_its_name_and_nothing_of_the_providers_words(
@@ -286,7 +289,7 @@ async def test_an_answer_to_go_on_with_does_not_end_in_white_space(
 
 async def test_what_comes_before_a_failure_is_there_with_what_it_used(endpoint: AnthropicEndpoint) -> None:
     chunks: list[ChatChunk] = []
-    with pytest.raises(ModelResponseInvalid):
+    with pytest.raises(ModelAnswerBroken):
         await _into(chunks, endpoint, _asking("stub-cut-8"))
 
     assert _text(chunks) == "".join(f"t{number} " for number in range(8))

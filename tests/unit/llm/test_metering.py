@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.llm.metering import AnswerMeter
-from server.llm.port import ChatChunk, ChatRequest, Message, ToolCallDelta, Usage
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelAnswerTooLong, ToolCallDelta, Usage
 
 REQUEST = ChatRequest("model", [Message("user", "x" * 400)], temperature=0, max_tokens=100)
 
@@ -41,3 +41,37 @@ def test_what_the_provider_counts_is_not_estimated() -> None:
     ]
 
     assert counted[-1].usage == told
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [ChatChunk("a")] * 117,
+        [ChatChunk("x" * 2000)],
+        [ChatChunk("a", usage=Usage(7, 117))],
+        [ChatChunk(thought=16 * 1_048_576 + 1)],
+    ],
+    ids=["parts", "bytes", "as its provider counts", "thoughts without end"],
+)
+def test_an_answer_that_goes_on_beyond_what_was_asked_for_ends_with_what_it_used(chunks: list[ChatChunk]) -> None:
+    meter = AnswerMeter(REQUEST)
+
+    (last,) = meter.counted(chunks)
+
+    assert isinstance(meter.failure, ModelAnswerTooLong)
+    assert (last.text, last.usage is not None) == ("", True)
+
+
+def test_what_is_told_of_an_answer_that_is_over_is_what_it_used() -> None:
+    """Thoughts count in it, and not every provider holds them to what was asked for."""
+    meter = AnswerMeter(REQUEST)
+
+    meter.counted([ChatChunk("a"), ChatChunk(finish_reason="stop"), ChatChunk(usage=Usage(7, 5000))])
+
+    assert meter.failure is None
+
+
+def test_thoughts_that_are_shown_are_estimated_too() -> None:
+    (last,) = AnswerMeter(REQUEST).counted([ChatChunk(thought=80)])
+
+    assert last.usage == Usage(101, 20, estimated=True)

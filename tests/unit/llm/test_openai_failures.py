@@ -13,6 +13,8 @@ from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat
 from server.llm.port import (
     ChatChunk,
+    ModelAnswerBroken,
+    ModelAnswerTooLong,
     ModelContextExceeded,
     ModelCredentialRefused,
     ModelNotConfigured,
@@ -43,7 +45,7 @@ GONE_WITHIN = 0.1
     ("model", "kind"),
     [
         ("stub-fast-0", None),
-        ("stub-cut", ModelResponseInvalid),
+        ("stub-cut", ModelAnswerBroken),
         ("stub-html", ModelResponseInvalid),
         ("stub-slow", ModelResponseInvalid),
         ("stub-embed-endless", ModelResponseInvalid),
@@ -107,11 +109,11 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("stub-cut-5", ModelResponseInvalid),
-        ("stub-unfinished-5", ModelResponseInvalid),
+        ("stub-cut-5", ModelAnswerBroken),
+        ("stub-unfinished-5", ModelAnswerBroken),
         ("stub-broken-sse-5", ModelResponseInvalid),
         ("stub-wrong-json-5", ModelResponseInvalid),
-        ("stub-error-event-5", ModelResponseInvalid),
+        ("stub-error-event-5", ModelAnswerBroken),
         ("stub-stall-5", ModelUnavailable),
     ],
 )
@@ -129,11 +131,13 @@ async def test_what_came_before_the_failure_is_not_lost(
     assert usage_of(chunks) == Usage(prompt_tokens=4, completion_tokens=5, estimated=True)
 
 
-@pytest.mark.parametrize("model", ["stub-endless", "stub-flood"])
+@pytest.mark.parametrize(
+    ("model", "kind"), [("stub-endless", ModelAnswerTooLong), ("stub-flood", ModelResponseInvalid)]
+)
 async def test_an_answer_beyond_what_was_asked_for_is_broken_off(
-    endpoint: HttpEndpoint, stub: OpenAIStub, model: str
+    endpoint: HttpEndpoint, stub: OpenAIStub, model: str, kind: type[DomainError]
 ) -> None:
-    with pytest.raises(ModelResponseInvalid):
+    with pytest.raises(kind):
         await answer(endpoint, model, max_tokens=20)
 
     async with asyncio.timeout(NOT_FOR_EVER):

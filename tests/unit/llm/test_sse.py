@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.llm.port import ChatChunk, ModelResponseInvalid, ToolCallDelta, Usage
+from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid, ToolCallDelta, Usage
 from server.llm.sse import MOST_BYTES, ChunkReader
 
 
@@ -103,7 +103,6 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": -2}}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": 3}}',
         b'{"choices": [], "timings": {"prompt_n": 1}}',
-        b'{"error": {"message": "upstream-secret-text"}}',
     ],
 )
 def test_rubbish_is_an_error_of_ours_without_a_word_of_it(payload: bytes) -> None:
@@ -113,8 +112,18 @@ def test_rubbish_is_an_error_of_ours_without_a_word_of_it(payload: bytes) -> Non
 
     assert chunks == [ChatChunk("a")]
     assert isinstance(reader.failure, ModelResponseInvalid)
-    assert reader.failure.message == "The model's provider broke off, or answered what cannot be understood."
+    assert reader.failure.message == "The model's provider answered what cannot be understood."
     assert reader.failure.__cause__ is None
+
+
+def test_an_error_in_the_stream_is_an_answer_that_is_broken_off() -> None:
+    reader = ChunkReader()
+
+    chunks = reader.feed(_delta("a") + b'data: {"error": {"message": "upstream-secret-text"}}\n\n' + _delta("b"))
+
+    assert chunks == [ChatChunk("a")]
+    assert isinstance(reader.failure, ModelAnswerBroken)
+    assert "upstream" not in reader.failure.message
 
 
 @pytest.mark.parametrize(("told", "index"), [(None, 0), (0, 0), (1.0, 1), (2**31 - 1, 2**31 - 1)])

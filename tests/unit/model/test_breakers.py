@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from server.kernel.errors import DomainError
-from server.llm.port import ChatChunk, ModelContextExceeded, ModelNotConfigured
+from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured
 from server.model.attempts import Attempts, Plan
 from server.model.breakers import Breakers
 from server.model.meter import Meter
@@ -93,7 +93,7 @@ async def test_a_trial_that_ends_in_what_says_nothing_of_the_target_is_the_next_
         if chat is None:
             attempts.leave()
         else:
-            async for _ in attempts.stream(lambda _: SimpleNamespace()):  # type: ignore[arg-type, return-value]
+            async for _ in attempts.stream(lambda _: ChatRequest("model", [], 0, 1)):
                 pass
 
     assert breakers.allows(ROUTE, MODEL)

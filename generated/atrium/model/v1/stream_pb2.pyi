@@ -65,14 +65,16 @@ class StreamChatResponse(_message.Message):
         generation_id: str
         def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., route: _Optional[str] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ..., cached: _Optional[bool] = ..., generation_id: _Optional[str] = ...) -> None: ...
     class Switched(_message.Message):
-        __slots__ = ("model", "call_log_id", "reason")
+        __slots__ = ("model", "call_log_id", "reason", "deprecation")
         MODEL_FIELD_NUMBER: _ClassVar[int]
         CALL_LOG_ID_FIELD_NUMBER: _ClassVar[int]
         REASON_FIELD_NUMBER: _ClassVar[int]
+        DEPRECATION_FIELD_NUMBER: _ClassVar[int]
         model: str
         call_log_id: str
         reason: _error_reason_pb2.ErrorReason
-        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ...) -> None: ...
+        deprecation: _model_pb2.Deprecation
+        def __init__(self, model: _Optional[str] = ..., call_log_id: _Optional[str] = ..., reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., deprecation: _Optional[_Union[_model_pb2.Deprecation, _Mapping]] = ...) -> None: ...
     class Delta(_message.Message):
         __slots__ = ("text", "tool_calls")
         TEXT_FIELD_NUMBER: _ClassVar[int]

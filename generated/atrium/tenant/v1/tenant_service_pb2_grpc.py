@@ -303,7 +303,9 @@ class TenantServiceServicer:
 
     def ExportTenant(self, request, context):
         """Streams all that a tenant has as NDJSON: a line for each row, `{"table": ..., "row": {...}}`, without secrets and
-        their hashes. Numbers with a fraction are strings. A stream that broke is taken up behind the last cursor that came.
+        their hashes, what can be made again, answers to idempotency keys, and how near sign-ins are to having to wait.
+        Numbers with a fraction are strings; beside a `permission_id` stands the permission's name. A stream that broke is
+        taken up behind the last cursor that came.
 
         Permission: `tenants:manage`.
 

@@ -1,0 +1,53 @@
+"""What was counted is written down, whatever comes in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from server.db.database import Database
+from server.kernel.errors import DatabaseUnavailable
+from server.prompt.service.counts import Counts
+
+NOT_FOR_EVER = 20.0
+
+
+class Slow:
+    """A database whose first transaction lasts until it is cut short, or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.written: Counter[UUID] = Counter()
+        self.begun = asyncio.Event()
+        self._failure = failure
+
+    @asynccontextmanager
+    async def tenant_tx(self, _: UUID) -> AsyncIterator[Slow]:
+        yield self
+
+    async def execute(self, _: object, ids: list[UUID], counts: list[int]) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.Event().wait()
+        self.written.update(dict(zip(ids, counts, strict=True)))
+
+
+@pytest.mark.parametrize("failure", [None, DatabaseUnavailable()], ids=["a stop", "an outage"])
+async def test_counts_that_are_being_written_are_not_lost_to(failure: Exception | None) -> None:
+    slow, tenant, template = Slow(failure), uuid4(), uuid4()
+    counts = Counts(cast("Database", cast("Any", slow)))
+    for _ in range(3):
+        counts.add(tenant, template)
+
+    async with asyncio.timeout(NOT_FOR_EVER), counts.writing():
+        await slow.begun.wait()
+        counts.add(tenant, template)
+
+    assert slow.written == {template: 4}
