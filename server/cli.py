@@ -103,9 +103,10 @@ def _announce(settings: Settings, port: int, administrator: tuple[str, str] | No
         words += ["-cacert", str(certificate)]
         if (known := names(certificate)) and address.rpartition(":")[0] not in known:
             words += ["-authority", known[0]]  # this machine goes by another name here
+    lines = ["Try:"]
     if settings.tls_client_ca_file is not None:
         words += ["-cert", "CLIENT.pem", "-key", "CLIENT.key"]
-    lines = ["Try:"]
+        lines = ["Try, with a client's certificate and key of your own in place of CLIENT.pem and CLIENT.key:"]
     if not settings.serves_reflection:
         lines.append("  atrium descriptors > atrium.binpb")
         words += ["-protoset", "atrium.binpb"]

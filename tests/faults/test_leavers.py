@@ -58,35 +58,77 @@ async def _left_after(upstream: Upstream, leave: Any) -> float:
     return exchange.left_at - left_at
 
 
-@pytest.mark.parametrize("model", ["stub-silent", "stub-stall-3", "stub-ping"])
-async def test_a_client_that_cancels_a_whole_answer_stops_the_provider(upstream: Upstream, model: str) -> None:
+def _chat(world: World, model: str, metadata: Any) -> Any:
+    return world.models.Chat(chat_of(model), metadata=metadata)
+
+
+def _embed(world: World, model: str, metadata: Any) -> Any:
+    return world.models.Embed(embedding_pb2.EmbedRequest(model=model, inputs=["a"]), metadata=metadata)
+
+
+WAITING = [
+    (_chat, "stub-silent"),
+    (_chat, "stub-stall-3"),
+    (_chat, "stub-ping"),
+    (_embed, "stub-silent-2"),
+]
+"""Calls that are answered as a whole, and behaviours that do not come to it."""
+
+
+@pytest.mark.parametrize(("call", "model"), WAITING)
+async def test_a_client_that_cancels_a_whole_answer_stops_the_provider(
+    upstream: Upstream, call: Any, model: str
+) -> None:
     name, delays = await upstream.model(model), []
     for _ in range(5):
         trace_id, metadata = upstream.traced()
-        call = upstream.world.models.Chat(chat_of(name), metadata=metadata)
-        delays.append(await _left_after(upstream, call.cancel))
+        waiting = call(upstream.world, name, metadata)
+        delays.append(await _left_after(upstream, waiting.cancel))
         assert (await upstream.log_at_last(trace_id)).status == CANCELLED
 
     assert median(delays) < GONE_WITHIN
 
 
-async def test_a_client_that_vanishes_stops_the_provider_and_is_on_record(upstream: Upstream) -> None:
+@pytest.mark.parametrize(("call", "model"), WAITING)
+async def test_a_client_that_vanishes_from_a_whole_answer_stops_the_provider(
+    upstream: Upstream, call: Any, model: str
+) -> None:
+    name, delays = await upstream.model(model), []
+    for _ in range(5):
+        trace_id, metadata = upstream.traced()
+        channel = _channel_of_its_own(upstream)
+        waiting = call(World(channel, ("", "")), name, metadata)
+        delays.append(await _gone_after(upstream, channel))
+        assert await waiting.code() is Code.CANCELLED
+        assert (await upstream.log_at_last(trace_id)).status == CANCELLED
+
+    assert median(delays) < GONE_WITHIN
+
+
+def _channel_of_its_own(upstream: Upstream) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{upstream.port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+async def _gone_after(upstream: Upstream, channel: grpc.aio.Channel) -> float:
+    """Seconds from the end of the client's connection until the provider sees its peer gone."""
+    async with asyncio.timeout(NOT_FOR_EVER):
+        exchange = await upstream.stub.arrival()
+        left_at = perf_counter()
+        await channel.close()
+        await exchange.left.wait()
+    return exchange.left_at - left_at
+
+
+async def test_a_client_that_vanishes_from_a_stream_stops_the_provider_and_is_on_record(upstream: Upstream) -> None:
     model, delays = await upstream.model("stub-slow-1000"), []
     for _ in range(5):
         trace_id, metadata = upstream.traced()
-        channel = grpc.aio.insecure_channel(
-            f"127.0.0.1:{upstream.port}", options=[("grpc.use_local_subchannel_pool", 1)]
-        )
+        channel = _channel_of_its_own(upstream)
         stream = World(channel, ("", "")).models.StreamChat(stream_of(model), metadata=metadata)
         async for event in stream:
             if event.HasField("delta"):
                 break
-        exchange = await upstream.stub.arrival()
-        left_at = perf_counter()
-        await channel.close()
-        async with asyncio.timeout(NOT_FOR_EVER):
-            await exchange.left.wait()
-        delays.append(exchange.left_at - left_at)
+        delays.append(await _gone_after(upstream, channel))
         log = await upstream.log_at_last(trace_id)
         assert (log.status, log.usage.completion_tokens > 0) == (CANCELLED, True)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import shlex
 import signal
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf import json_format, message_factory
+from google.protobuf.descriptor_database import DescriptorDatabase
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha import reflection_pb2
 from pydantic import SecretStr
 
 from server.db.bootstrap import bootstrap
@@ -25,13 +29,13 @@ from tests.servers import serving
 async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None:
     variables = environment(scratch)
     async with atrium(variables) as first:
-        reply = await _send_as_printed(await first.line(r"^  grpcurl (.*)$"))
+        reply = await _send_as_printed((await first.line(r"^  grpcurl (.*)$"))[1])
         _, password = await first.administrator()
         assert reply.tokens.access_token
         first.send(signal.SIGTERM)
         assert await first.end() == 0
     async with atrium(variables) as second:
-        keys = await _send_as_printed(await second.line(r"^  grpcurl (.*)$"))
+        keys = await _send_as_printed((await second.line(r"^  grpcurl (.*)$"))[1])
         assert [key.kty for key in keys.keys] == ["OKP"]
         second.send(signal.SIGTERM)
         assert await second.end() == 0
@@ -41,43 +45,55 @@ async def test_what_is_printed_is_enough_to_begin_with(scratch: Scratch) -> None
     assert not [line for line in first.errors if password in line]
 
 
-async def test_what_is_printed_in_production_is_enough_under_tls_too(scratch: Scratch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_what_is_printed_in_production_is_enough_under_tls_too(
+    scratch: Scratch, tmp_path: Path, mutual: bool
+) -> None:
     folder = tmp_path / "with a space"
     folder.mkdir()
-    own = signed_by(authority(tmp_path, "ours"), folder, "server", "api.example.com")
-    variables = environment(
-        scratch, environment="production", tls_certificate_file=own.certificate_file, tls_private_key_file=own.key_file
-    )
-    async with atrium(variables) as process:
+    ours = authority(tmp_path, "ours")
+    own, client = signed_by(ours, folder, "server", "api.example.com"), signed_by(ours, tmp_path, "client")
+    files = {"tls_certificate_file": own.certificate_file, "tls_private_key_file": own.key_file}
+    if mutual:
+        files["tls_client_ca_file"] = ours.certificate_file
+    async with atrium(environment(scratch, environment="production", **files)) as process:
+        if mutual:
+            said = await process.line(r"^Try, with .* in place of (\S+) and (\S+):$")
         made = await process.line(r"^  atrium (\S+) > atrium.binpb$")
         described = await command({}, made[1])
-        reply = await _send_as_printed(await process.line(r"^  grpcurl (.*)$"), described.stdout_bytes)
+        line = (await process.line(r"^  grpcurl (.*)$"))[1]
+        if mutual:
+            line = line.replace(said[1], str(client.certificate_file)).replace(said[2], str(client.key_file))
+        reply = await _send_as_printed(line, described.stdout_bytes)
         process.send(signal.SIGTERM)
         assert await process.end() == 0
 
     assert reply.tokens.access_token
 
 
-async def _send_as_printed(found: Any, described: bytes | None = None) -> Any:
-    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do.
+async def _send_as_printed(line: str, described: bytes | None = None) -> Any:
+    """What the server answers to the call in a printed line, which is read as a shell and grpcurl do: without a
+    descriptor set, the server itself is asked what the method is.
 
     `described`: what is in the descriptor set that the line names.
     """
-    *words, address, path = shlex.split(found[1])
+    *words, address, path = shlex.split(line)
     flags: dict[str, str] = {}
     while words:
         flag = words.pop(0)
         flags[flag] = "" if flag == "-plaintext" else words.pop(0)
-    pool = descriptor_pool.Default()
-    if "-protoset" in flags:
-        assert described is not None
-        pool = descriptor_pool.DescriptorPool()
-        for file in FileDescriptorSet.FromString(described).file:
-            pool.Add(file)
     service, _, name = path.rpartition("/")
-    method = pool.FindServiceByName(service).FindMethodByName(name)
-    request = json_format.Parse(flags.get("-d", "{}"), message_factory.GetMessageClass(method.input_type)())
     async with _channel_of(flags, address) as channel:
+        files = DescriptorDatabase()
+        if "-protoset" in flags:
+            assert described is not None
+            for file in FileDescriptorSet.FromString(described).file:
+                files.Add(file)
+        else:
+            for file in await _reflected(channel, service):
+                files.Add(file)
+        method = DescriptorPool(files).FindServiceByName(service).FindMethodByName(name)
+        request = json_format.Parse(flags.get("-d", "{}"), message_factory.GetMessageClass(method.input_type)())
         call = channel.unary_unary(
             f"/{path}",
             request_serializer=type(request).SerializeToString,
@@ -86,11 +102,39 @@ async def _send_as_printed(found: Any, described: bytes | None = None) -> Any:
         return await call(request)
 
 
+async def _reflected(channel: Any, symbol: str) -> Collection[FileDescriptorProto]:
+    """The file that declares it and all that this one imports, as the server describes them."""
+    ask = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    files: dict[str, FileDescriptorProto] = {}
+    wanted = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)]
+    while wanted:
+        async for reply in ask(iter(wanted)):
+            for data in reply.file_descriptor_response.file_descriptor_proto:
+                file = FileDescriptorProto.FromString(data)
+                files[file.name] = file
+        imported = {name for file in files.values() for name in file.dependency}
+        asked, wanted = (
+            wanted,
+            [reflection_pb2.ServerReflectionRequest(file_by_filename=name) for name in sorted(imported - files.keys())],
+        )
+        assert wanted != asked, "what the server does not describe"
+    return files.values()
+
+
 def _channel_of(flags: dict[str, str], address: str) -> Any:
     if "-plaintext" in flags:
         return grpc.aio.insecure_channel(address)
     options = [("grpc.ssl_target_name_override", flags["-authority"])] if "-authority" in flags else []
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(Path(flags["-cacert"]).read_bytes()), options)
+    own = {key: Path(flags[flag]).read_bytes() for flag, key in _OWN.items() if flag in flags}
+    credentials = grpc.ssl_channel_credentials(Path(flags["-cacert"]).read_bytes(), **own)
+    return grpc.aio.secure_channel(address, credentials, options)
+
+
+_OWN = {"-cert": "certificate_chain", "-key": "private_key"}
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -267,24 +267,45 @@ async def test_a_provider_without_the_right_vectors_is_a_status_and_on_record(
     assert (log.status, log.error_reason, log.kind) == (ERROR, _reason(reason), log.KIND_EMBEDDING)
 
 
-async def test_no_database_connection_is_held_while_models_answer(upstream: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [
+        ("Chat", chat_of("stub-stall-1")),
+        ("Chat", chat_of("stub-stall-1", idempotency_key="key")),
+        ("StreamChat", stream_of("stub-stall-1")),
+        ("StreamChat", stream_of("stub-stall-1", resumable=True)),
+        ("Embed", embedding_pb2.EmbedRequest(model="stub-silent-2")),
+        ("Embed", embedding_pb2.EmbedRequest(model="stub-silent-2", idempotency_key="key")),
+    ],
+    ids=["chat", "chat-with-key", "stream", "resumable", "embed", "embed-with-key"],
+)
+async def test_no_database_connection_is_held_while_models_answer(upstream: Upstream, method: str, asked: Any) -> None:
     """The server has one; three calls wait for a provider that says nothing, and others go through meanwhile."""
-    stalled, quick = await upstream.model("stub-stall-1"), await upstream.model("stub-fast")
+    quick, _ = await upstream.model("stub-fast"), await upstream.model(asked.model)
     _, metadata = upstream.traced()
-    streams = [upstream.world.models.StreamChat(stream_of(stalled), metadata=metadata) for _ in range(3)]
-    for stream in streams:
-        async for event in stream:
-            if event.HasField("delta"):
-                break
-
+    calls = [getattr(upstream.world.models, method)(_another(asked, each), metadata=metadata) for each in range(3)]
     async with asyncio.timeout(NOT_FOR_EVER):
+        for _ in calls:
+            await upstream.stub.arrival()
+
         answer = await upstream.world.models.Chat(chat_of(quick), metadata=metadata)
         await upstream.world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
 
     assert answer.message.content == "t0 t1 t2 "
-    assert all(not stream.done() for stream in streams)
-    for stream in streams:
-        stream.cancel()
+    assert all(not call.done() for call in calls)
+    for call in calls:
+        call.cancel()
+
+
+def _another(asked: Any, number: int) -> Any:
+    """The same request, with a key of its own where it has one, and texts of its own where it has texts."""
+    made = type(asked)()
+    made.CopyFrom(asked)
+    if isinstance(made, embedding_pb2.EmbedRequest):
+        made.inputs.append(f"text {number}")
+    if not isinstance(made, stream_pb2.StreamChatRequest) and made.idempotency_key:
+        made.idempotency_key += f"-{number}"
+    return made
 
 
 async def test_a_new_price_is_for_new_calls(upstream: Upstream) -> None:

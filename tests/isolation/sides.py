@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.factories.world import Person, World
+from tests.factories.world import PASSWORD, Person, World
+from tests.fakes.openai_stub import OpenAIStub
 
 Result = TypeVar("Result")
 
@@ -21,9 +22,12 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
 class Side:
     """One server for every example: the loop it runs on, and a connection that sees every row."""
 
-    def __init__(self, runner: asyncio.Runner, world: World, admin: Any, tables: list[tuple[str, str]]) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, world: World, stub: OpenAIStub, admin: Any, tables: list[tuple[str, str]]
+    ) -> None:
         self._runner = runner
         self.world = world
+        self.stub = stub
         self._admin = admin
         self._digests = " UNION ALL ".join(
             f"SELECT '{table}' AS name, {column}::text AS tenant, "
@@ -38,6 +42,11 @@ class Side:
             return await work
 
         return self._runner.run(awaited())
+
+    def written(self) -> None:
+        """Waits until streams that have ended are written down: it happens after the last event."""
+        while self.run(self._admin.fetchval("SELECT EXISTS (SELECT FROM generations WHERE NOT ended)")):
+            pass
 
     def rows(self) -> dict[tuple[str, str], str]:
         """What each tenant has in each table, in short."""
@@ -64,3 +73,39 @@ class Tenant:
     templates: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Names and newest versions."""
     routes: dict[str, str] = field(default_factory=dict)
+    sessions: set[str] = field(default_factory=set)
+    """The administrator's that are not over."""
+    tokens: dict[str, Any] = field(default_factory=dict)
+    """Those of the administrator's sessions but the first."""
+    password: str = PASSWORD
+    """The administrator's."""
+    models: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Names and descriptions."""
+    credentials: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Whose they are, and the most calls in a minute."""
+    generations: list[str] = field(default_factory=list)
+
+    def objects(self) -> dict[str, Collection[str]]:
+        """The ids of all that it has, by the kinds of `tests.rpc.by_id`."""
+        return {
+            "user": {**self.users, **self.deleted},
+            "role": self.roles,
+            "session": self.sessions,
+            "key": self.keys,
+            "credential": self.credentials,
+            "tenant_model": self.models,
+            "route": self.routes,
+            "call_log": self.calls,
+            "limits": self.limits,
+            "template": self.templates,
+            "generation": self.generations,
+            "tenant": [self.administrator.tenant_id],
+        }
+
+
+SHOWN = (
+    *("users", "roles", "held", "calls", "config", "keys", "templates", "routes"),
+    *("sessions", "models", "credentials", "limits"),
+)
+"""What is shown to the tenant itself, and must be what it made."""

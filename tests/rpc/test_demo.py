@@ -1,4 +1,4 @@
-"""The tour of the whole product, as `make demo` takes it."""
+"""The tour of the whole product, as `make demo` takes it and the README shows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.processes import atrium
+from tests.processes import ROOT, atrium
 
 pytestmark = pytest.mark.xdist_group("local-model")
 
@@ -15,7 +15,14 @@ async def test_the_tour_is_taken_to_its_end_and_everything_holds() -> None:
     async with atrium({}, "demo") as process:
         code = await process.end()
 
-    chapters = [int(found[1]) for line in process.lines if (found := re.match(r"(\d+)\. ", line))]
+    chapters = _chapters("\n".join(process.lines))
     assert code == 0, process.errors
-    assert chapters == list(range(1, 14))
+    assert [int(chapter.partition(".")[0]) for chapter in chapters] == list(range(1, 14))
+    (shown,) = re.findall(r"^## The tour\n(.*?)^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert chapters == _chapters(shown)
     assert process.lines[-1].startswith("Everything held.")
+
+
+def _chapters(text: str) -> list[str]:
+    """Their headings, in order; a terminal has a rule behind each."""
+    return [line.rstrip(" ─") for line in text.split("\n") if re.match(r"\d+\. ", line)]

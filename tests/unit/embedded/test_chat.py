@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.xdist_group("local-model"), pytest.mark.asyncio(loop_s
 PROMPTLY = 30.0
 """Generous: what is measured is that something ends at all, on however busy a machine."""
 
+LOOKED_FOR = 3.0
+"""Generous: llama.cpp looks once a second for those who have left, however fast the machine reads."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def model() -> AsyncIterator[LocalChat]:
@@ -110,6 +113,27 @@ async def test_answers_that_are_broken_off_leave_the_model_to_others(model: Loca
     assert used is not None
     assert used.completion_tokens == 4
     assert perf_counter() - started < PROMPTLY
+
+
+async def test_calls_that_are_broken_off_while_their_prompts_are_read_leave_the_model_to_others(
+    model: LocalChat,
+) -> None:
+    """As many as the model takes at once: the next is answered sooner than one of these prompts is read to its end."""
+    prompt = "A word, and then another. " * 50
+    started = perf_counter()
+    await _chunks(model, _asking(f"Read to the end: {prompt}", max_tokens=1))
+    whole = perf_counter() - started
+
+    calls = [asyncio.create_task(_chunks(model, _asking(f"{number}. {prompt}"))) for number in range(PARALLEL)]
+    await asyncio.sleep(whole / 8)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    started = perf_counter()
+    await _chunks(model, _asking("Hello.", max_tokens=1))
+
+    assert all(call.cancelled() for call in calls)
+    assert perf_counter() - started < max(whole, LOOKED_FOR)
 
 
 async def test_more_calls_than_the_model_takes_at_once_are_all_answered(model: LocalChat) -> None:

@@ -1,0 +1,162 @@
+"""What tenants do with models and prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from atrium.model.v1 import (
+    chat_pb2,
+    credential_pb2,
+    embedding_pb2,
+    model_pb2,
+    route_pb2,
+    stream_pb2,
+    tenant_model_pb2,
+    usage_pb2,
+)
+from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
+from tests.isolation.machine import NAMES, PICKS, SIDES, Machine, picked
+
+SHARED_MODEL = "stub-fast-3"
+"""A model of the platform's, which both tenants may call."""
+
+MODELS = st.sampled_from(["own-ann", "own-bob"])
+HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
+CUSTOM = model_pb2.Model.PROVIDER_CUSTOM
+FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
+
+
+class Work(Machine):
+    """The steps that the model service and the prompt service take part in."""
+
+    @rule(side=SIDES, text=NAMES)
+    def embed(self, side: int, text: str) -> None:
+        request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=[text])
+        reply = self.call(side, self.server.world.models.Embed, request)
+        self.tenants[side].calls.append(reply.call_log_id)
+
+    @rule(side=SIDES, name=NAMES)
+    def create_template(self, side: int, name: str) -> None:
+        own, prompts = self.tenants[side], self.server.world.prompts
+        request = template_pb2.CreateTemplateRequest(name=name, visibility=template_pb2.VISIBILITY_TENANT)
+        if name in {known for known, _ in own.templates.values()}:
+            assert self.refused(side, prompts.CreateTemplate, request).reason == "TEMPLATE_NAME_TAKEN"
+        else:
+            own.templates[self.call(side, prompts.CreateTemplate, request).template.id] = (name, "")
+
+    @rule(side=SIDES, pick=PICKS, text=NAMES)
+    def create_version(self, side: int, pick: int, text: str) -> None:
+        own, prompts = self.tenants[side], self.server.world.prompts
+        if not own.templates:
+            return
+        template_id = picked(own.templates, pick)
+        request = version_pb2.CreateVersionRequest(template_id=template_id, text=text)
+        made = self.call(side, prompts.CreateVersion, request).version
+        own.templates[template_id] = (own.templates[template_id][0], made.version)
+        target = label_pb2.LabelTarget(version=made.version)
+        label = label_pb2.SetLabelRequest(template_id=template_id, label="production", targets=[target])
+        self.call(side, prompts.SetLabel, label)
+        found = self.call(side, prompts.GetVersion, version_pb2.GetVersionRequest(template_id=template_id))
+        assert found.version.text == text
+
+    @rule(side=SIDES, alias=NAMES)
+    def create_or_delete_route(self, side: int, alias: str) -> None:
+        own, models = self.tenants[side], self.server.world.models
+        for route_id, known in own.routes.items():
+            if known == alias:
+                self.call(side, models.DeleteRoute, route_pb2.DeleteRouteRequest(id=route_id))
+                del own.routes[route_id]
+                return
+        request = route_pb2.CreateRouteRequest(alias=alias, targets=[{"model": "local-chat"}])
+        own.routes[self.call(side, models.CreateRoute, request).route.id] = alias
+
+    @rule(side=SIDES, name=NAMES, rotated=st.booleans())
+    def create_or_change_credential(self, side: int, name: str, rotated: bool) -> None:
+        own, models = self.tenants[side], self.server.world.models
+        secret = f"{self._secret(side)}-{len(own.calls)}"
+        for credential_id, known in own.credentials.items():
+            if known == name and rotated:
+                request = credential_pb2.RotateCredentialRequest(id=credential_id, secret=secret)
+                self.call(side, models.RotateCredential, request)
+                return
+            if known == name:
+                self.call(side, models.DeleteCredential, credential_pb2.DeleteCredentialRequest(id=credential_id))
+                del own.credentials[credential_id]
+                return
+        stub = self.server.stub.base_url
+        request = credential_pb2.CreateCredentialRequest(provider=CUSTOM, name=name, base_url=stub, secret=secret)
+        own.credentials[self.call(side, models.CreateCredential, request).credential.id] = name
+
+    def _secret(self, side: int) -> str:
+        """How this tenant's keys to the provider begin."""
+        return f"sk-of-{self.tenants[side].administrator.tenant_id}"
+
+    @rule(side=SIDES, name=MODELS, description=NAMES, deleted=st.booleans())
+    def create_or_change_model(self, side: int, name: str, description: str, deleted: bool) -> None:
+        own, models = self.tenants[side], self.server.world.models
+        for model_id, (known, _) in own.models.items():
+            if known == name and deleted:
+                self.call(side, models.DeleteTenantModel, tenant_model_pb2.DeleteTenantModelRequest(id=model_id))
+                del own.models[model_id]
+                return
+            if known == name:
+                request = tenant_model_pb2.UpdateTenantModelRequest(id=model_id, description=description)
+                self.call(side, models.UpdateTenantModel, request)
+                own.models[model_id] = (name, description)
+                return
+        request = tenant_model_pb2.CreateTenantModelRequest(
+            name=name,
+            upstream_name=SHARED_MODEL,
+            description=description,
+            provider=CUSTOM,
+            type=model_pb2.Model.TYPE_CHAT,
+            price=FREE,
+            base_url=self.server.stub.base_url,
+            supports_streaming=True,
+        )
+        own.models[self.call(side, models.CreateTenantModel, request).model.id] = (name, description)
+
+    @rule(side=SIDES, name=MODELS, streamed=st.booleans())
+    def chat_with_an_own_model(self, side: int, name: str, streamed: bool) -> None:
+        """Whoever has such a model is answered, and the provider sees this tenant's key, if any."""
+        own, models, stub = self.tenants[side], self.server.world.models, self.server.stub
+        method, kind = (self._stream, stream_pb2.StreamChatRequest) if streamed else (models.Chat, chat_pb2.ChatRequest)
+        request, asked = kind(model=name, messages=[HELLO]), len(stub.exchanges)
+        if name not in {known for known, _ in own.models.values()}:
+            assert self.refused(side, method, request).reason == "MODEL_NOT_FOUND"
+            return
+        own.calls.append(self.call(side, method, request).call_log_id)
+        (exchange,) = stub.exchanges[asked:]
+        key = exchange.headers.get("authorization", "")
+        assert key.startswith(f"Bearer {self._secret(side)}-") if own.credentials else "sk-of-" not in key
+
+    @rule(side=SIDES, resumable=st.booleans())
+    def stream_from_a_shared_model(self, side: int, resumable: bool) -> None:
+        request = stream_pb2.StreamChatRequest(model=SHARED_MODEL, messages=[HELLO], resumable=resumable)
+        started = self.call(side, self._stream, request)
+        self.tenants[side].calls.append(started.call_log_id)
+        if resumable:
+            self.server.written()
+            again = stream_pb2.StreamChatRequest(generation_id=started.generation_id)
+            assert self.call(side, self._stream, again) == started
+            self.tenants[side].generations.append(started.generation_id)
+
+    async def _stream(self, request: stream_pb2.StreamChatRequest, metadata: Any) -> Any:
+        """How the stream began; it is read to its end."""
+        events = [event async for event in self.server.world.models.StreamChat(request, metadata=metadata)]
+        return events[0].started
+
+    @rule(side=SIDES, most=st.integers(1000, 1003))
+    def set_or_delete_limits(self, side: int, most: int) -> None:
+        own, models = self.tenants[side], self.server.world.models
+        for limits_id, (_, known) in own.limits.items():
+            if known == most:
+                self.call(side, models.DeleteModelLimits, usage_pb2.DeleteModelLimitsRequest(id=limits_id))
+                del own.limits[limits_id]
+                return
+        user_id = own.administrator.id
+        request = usage_pb2.SetModelLimitsRequest(user_id=user_id, requests_per_minute=most)
+        own.limits[self.call(side, models.SetModelLimits, request).limits.id] = (user_id, most)
