@@ -103,6 +103,29 @@ async def test_a_model_has_tools_called_whole_and_in_parts(gateway: World, stub:
     )
 
 
+async def test_numbers_of_a_schema_go_to_the_provider_as_they_are_whatever_their_size(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    """Also where what is asked is looked at before: for the tenant's limits, and for the cache."""
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    limits = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=ann.tenant_id, tokens_per_minute=100_000)
+    await gateway.tenants.UpdateTenantConfig(limits, metadata=platform.metadata)
+    bounds = {"minimum": -(2**63) * 2, "maximum": 2**64, "below": 1e300, "most": 2**53, "least": -7, "half": 0.5}
+    tool = chat_pb2.Tool(name="weather", parameters=_struct(type="object", properties={"n": bounds}))
+    form = chat_pb2.ResponseFormat(schema=_struct(type="object", properties={"n": bounds}))
+
+    await chat_with(gateway, ann, "stub-tools-2", tools=[tool], response_format=form, cache_ttl=HOUR)
+
+    (exchange,) = stub.exchanges
+    schemas = [
+        exchange.body["tools"][0]["function"]["parameters"],
+        exchange.body["response_format"]["json_schema"]["schema"],
+    ]
+    assert [schema["properties"]["n"] for schema in schemas] == [bounds] * 2
+    sent = schemas[0]["properties"]["n"]
+    assert [type(sent[name]) for name in ("most", "least", "half")] == [int, int, float]
+
+
 async def test_a_tools_result_goes_back_with_the_call_that_it_answers(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     first = await chat_with(gateway, ann, "stub-tools-2", tools=[WEATHER])

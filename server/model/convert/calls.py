@@ -53,6 +53,7 @@ _CHOICES: dict[int, ToolChoice] = {
     chat_pb2.ToolChoice.MODE_NONE: "none",
     chat_pb2.ToolChoice.MODE_REQUIRED: "required",
 }
+_MOST_WHOLE = 2**53
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _FINISH = {
     None: chat_pb2.FINISH_REASON_UNSPECIFIED,
@@ -106,13 +107,16 @@ def _json(value: struct_pb2.Struct, field: str) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> Any:
-    """A Struct has no integers, and a JSON schema's `maxItems` is none that ends in .0."""
+    """A Struct has no integers, and a JSON schema's `maxItems` is none that ends in .0.
+
+    Where floats do not tell whole numbers apart any more, a number stays one: orjson writes integers of 64 bits only.
+    """
     match value:
         case dict():
             return {name: _whole(one) for name, one in value.items()}
         case list():
             return [_whole(one) for one in value]
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) <= _MOST_WHOLE:
             return int(value)
     return value
 

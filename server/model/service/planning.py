@@ -123,16 +123,11 @@ class Planner:
             return most_tokens(texts) * answers + written * (answers - 1), written
 
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
-        return Prepared(
-            catalogue,
-            plan,
-            Attempts(plan, reach, metered, self._breakers),
-            request,
-            alias,
-            claimed(catalogue, most, plan.models),
-            ttl,
-            None if ttl is None else _question(plan, asked, settings),
-        )
+        reserved = claimed(catalogue, most, plan.models)
+        question = None if ttl is None else _question(plan, asked, settings)
+        # Last: whoever is chosen may be on trial, and nobody else is asked until its call has come to an end.
+        attempts = Attempts(plan, reach, metered, self._breakers)
+        return Prepared(catalogue, plan, attempts, request, alias, reserved, ttl, question)
 
 
 def named(catalogue: Catalogue, name: str | None) -> str:
