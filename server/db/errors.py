@@ -58,3 +58,14 @@ def constraint_errors(errors: Mapping[str, Callable[[], DomainError]]) -> Iterat
         if name not in errors:
             raise
         raise errors[name]() from None
+
+
+@contextmanager
+def tenant_gone(error: type[DomainError]) -> Iterator[None]:
+    """Raises the error where a row was to be the transaction's tenant's, and that was purged a moment ago."""
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as violation:
+        if not str(violation.constraint_name).endswith("_tenant_id"):
+            raise
+        raise error from None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import grpc
 
@@ -64,6 +65,24 @@ async def test_what_comes_while_a_purge_is_under_way_goes_with_it(world: World, 
         assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
     await purge
 
+    assert "late@came.example" not in str(await rows_of(admin))
+
+
+async def test_who_signs_in_while_the_tenant_goes_is_refused_like_anybody(
+    world: World, scratch: Scratch, admin: Any
+) -> None:
+    tenant_id = uuid4()
+    await admin.execute(
+        "INSERT INTO tenants (id, name, slug, status, deleted_at) VALUES ($1, 'Gone', 'gone', 'deleted', now())",
+        tenant_id,
+    )
+    login = session_pb2.LoginRequest(tenant="gone", login="late@came.example", password="any password")
+    async with scratch.connect() as other, other.transaction():
+        await other.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+        signing_in = asyncio.ensure_future(refused(world.identity.Login(login)))
+        await _until(lambda: admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    assert (await signing_in).reason == "LOGIN_FAILED"
     assert "late@came.example" not in str(await rows_of(admin))
 
 

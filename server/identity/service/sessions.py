@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from server.db.database import Database, Tx
+from server.db.errors import tenant_gone
 from server.identity.domain import (
     LoginCandidate,
     LoginFailed,
@@ -34,7 +35,7 @@ from server.identity.store import users as user_store
 from server.identity.tokens import AccessTokens, RefreshToken
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
-from server.kernel.errors import PermissionMissing
+from server.kernel.errors import DomainError, PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -96,7 +97,7 @@ class SessionService:
                 change = Change("sessions.login", "session", details=details, user_id=found.user.id if found else None)
                 # A sign-in to a tenant that is not there is the platform's to know of; of one that is not active it is
                 # that tenant's, and goes with it when it is purged.
-                await self._note_failure(there or PLATFORM_TENANT_ID, change, LoginFailed.reason)
+                await self._note_failure(there or PLATFORM_TENANT_ID, change, LoginFailed)
                 raise
 
     async def refresh(self, text: str) -> TokenPair:
@@ -182,7 +183,7 @@ class SessionService:
                 attempt = await throttle.count(tx, found, call.network)
             if not await place.matches(found.password_hash, current) or not attempt.allowed:
                 change = Change("users.change_password", "user", caller.user_id)
-                await self._note_failure(caller.home, change, PasswordIncorrect.reason)
+                await self._note_failure(caller.home, change, PasswordIncorrect)
                 raise PasswordIncorrect
             password_hash = await place.hash(new)
             async with self._database.tenant_tx(caller.home) as tx:
@@ -296,9 +297,11 @@ class SessionService:
             await self._audit.record(tx, change)
         return self._pair(tenant_id, user, session_id, found.epoch, token)
 
-    async def _note_failure(self, tenant_id: UUID, change: Change, reason: str) -> None:
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await self._audit.record(tx, replace(change, status="failure", error_message=reason))
+    async def _note_failure(self, tenant_id: UUID, change: Change, error: type[DomainError]) -> None:
+        """Raises the error where the tenant was purged meanwhile: nothing is left of it to note that in."""
+        with tenant_gone(error):
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await self._audit.record(tx, replace(change, status="failure", error_message=error.reason))
 
 
 def _end(action: str, ended: Session, user_id: UUID | None = None) -> Change:
