@@ -120,7 +120,8 @@ async def _failures(stage: Stage, stub: Any) -> dict[str, float]:
     admin: Any = await asyncpg.connect(stage.settings.admin_database_url)
     forget = (
         "DELETE FROM sign_in_throttle; DELETE FROM sign_in_guesses; "
-        "UPDATE users SET status = 'active', login_attempts = 0, locked_until = NULL"
+        "UPDATE users SET status = 'active', login_attempts = 0, locked_until = NULL; "
+        "UPDATE tenants SET status = 'active' WHERE slug = 'bench'"
     )
     unfamiliar = "; UPDATE sessions SET ip_address = '192.0.2.1'"
     familiar = "; UPDATE sessions SET ip_address = '127.0.0.1'"
@@ -131,6 +132,7 @@ async def _failures(stage: Stage, stub: Any) -> dict[str, float]:
         "wrong password": ("", _login(password="another password")),
         "no such user": ("", _login(login="nobody")),
         "no such tenant": ("", _login(slug="nowhere")),
+        "suspended tenant": ("; UPDATE tenants SET status = 'suspended' WHERE slug = 'bench'", _login()),
         "account waits": ("; UPDATE users SET locked_until = now() + interval '1 hour'" + unfamiliar, _login()),
         "account waits, for who is known": (guessed, _login()),
         "address waits": (blocked + unfamiliar, _login()),

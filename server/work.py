@@ -28,7 +28,7 @@ from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
-from server.tenant.domain import Tenant, TenantNotFound
+from server.tenant.domain import OwnerUnknown, Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 
@@ -67,10 +67,10 @@ class Upkeep:
 
     async def __call__(self, _: Run) -> None:
         """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others."""
-        failed = 0
+        failed, waiting = 0, 0
         async for tenant, retention_days in self._standing.everyone():
             try:
-                await self._keep(tenant, retention_days)
+                waiting += await self._keep(tenant, retention_days)
             except DatabaseUnavailable:  # for every tenant
                 raise
             except TenantNotFound:  # purged meanwhile
@@ -78,19 +78,27 @@ class Upkeep:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one tenant is not with the others
                 failed += 1
                 _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
+        if waiting:
+            _log.warning("tenants are due to be purged, which takes ATRIUM_ADMIN_DATABASE_URL", tenants=waiting)
         if failed:
             raise UpkeepIncomplete(f"upkeep failed for {failed} tenants")
 
-    async def _keep(self, tenant: Tenant, retention_days: int) -> None:
-        if await self._purge.due(tenant, retention_days):
-            _log.info("tenant purged", tenant_id=tenant.id)
-            return
-        if tenant.purge_started_at is not None:  # by a server that knows the owner, which this one does not
-            return
+    async def _keep(self, tenant: Tenant, retention_days: int) -> bool:
+        """Whether the tenant is due to be purged, and waits for a server that knows the owner."""
+        waits = False
+        try:
+            if await self._purge.due(tenant, retention_days):
+                _log.info("tenant purged", tenant_id=tenant.id)
+                return False
+        except OwnerUnknown:
+            waits = True
+        if tenant.purge_started_at is not None:
+            return waits
         await self._models.sweep(tenant.id)
         await self._prompts.sweep(tenant.id, retention_days)
         if removed := await self._expiry.sweep(tenant.id, retention_days):
             _log.info("upkeep", tenant_id=tenant.id, **removed)
+        return waits
 
 
 class UpkeepIncomplete(Exception):

@@ -47,7 +47,8 @@ def tenant_id() -> Column[Any]:
     return Column("tenant_id", Uuid, nullable=False, comment="The tenant whose row it is.")
 
 
-def id_(comment: str = "A version 7 UUID: its order is the order of making.") -> Column[Any]:
+def id_() -> Column[Any]:
+    comment = "A version 7 UUID: its order is the order of making."
     return Column("id", Uuid, nullable=False, server_default=NEW_ID, comment=comment)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused
-from server.db.owner import CONNECT_SECONDS, refused
+from server.db.owner import refused
+from server.db.pool import CONNECT_SECONDS
 from server.db.rules import OWNER_ROLE, SERVING_ROLE
 
 _EVENTS = ("ddl_command_end", "sql_drop")

@@ -11,14 +11,13 @@ import asyncpg
 import orjson
 
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused
-from server.db.pool import Connection
+from server.db.pool import CONNECT_SECONDS, Connection
 from server.db.revision import SCHEMA_REVISION
 from server.settings import Settings
 
 MIN_POSTGRES = 15
 MIN_VECTOR = (0, 8)
 
-_CONNECT_SECONDS = 10.0
 
 # Sent with the start of a connection, so they cost no round trip. Behind PgBouncer they need its
 # `ignore_startup_parameters`, and belong on the role instead.
@@ -58,7 +57,7 @@ async def connect(settings: Settings) -> Connection:
     """A connection as the serving role, with JSON as Python values. Raises what asyncpg raises."""
     connection: Connection = await asyncpg.connect(
         settings.database_url,
-        timeout=_CONNECT_SECONDS,
+        timeout=CONNECT_SECONDS,
         command_timeout=_COMMAND_SECONDS,
         server_settings=_SERVER_SETTINGS,
         statement_cache_size=500,
@@ -118,7 +117,7 @@ async def check_listening(settings: Settings, connection: Connection) -> None:
     if settings.listen_database_url is None:
         return
     try:
-        direct: Connection = await asyncpg.connect(settings.listen_database_url, timeout=_CONNECT_SECONDS)
+        direct: Connection = await asyncpg.connect(settings.listen_database_url, timeout=CONNECT_SECONDS)
     except CONNECT_ERRORS as error:
         raise DatabaseRefused(
             f"Cannot connect to ATRIUM_LISTEN_DATABASE_URL: {str(error) or type(error).__name__}. "

@@ -73,9 +73,9 @@ class Tx:
         with reachable():
             return await self._connection.fetch(sql, *arguments)
 
-    def tell_here(self, channel: str, payload: str = "") -> None:
+    def tell_here(self, channel: str) -> None:
         """Tells this process alone, once the transaction has committed."""
-        self.told.append((channel, payload))
+        self.told.append((channel, ""))
 
     async def notify(self, channel: str, payload: str) -> None:
         """Tells every listener, once the transaction has committed. `payload`: under 8,000 bytes."""

@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 
 from server.db.errors import LOST
+from server.db.pool import CONNECT_SECONDS
 from server.kernel.tasks import going_on
 from server.settings import Settings
 
-_CONNECT_SECONDS = 10.0
 # Together shorter than what is remembered lives past the last answer: one that comes late costs nothing.
 _ASK_SECONDS = 0.2
 _ANSWER_SECONDS = 0.4
@@ -51,8 +51,8 @@ async def _listen(
     """Until its connection is lost, which it raises."""
     connection: Any = await asyncpg.connect(
         settings.listen_database_url or settings.database_url,
-        timeout=_CONNECT_SECONDS,
-        command_timeout=_CONNECT_SECONDS,
+        timeout=CONNECT_SECONDS,
+        command_timeout=CONNECT_SECONDS,
         server_settings={"application_name": "atrium listener"},
     )
     try:

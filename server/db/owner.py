@@ -9,9 +9,8 @@ from typing import Any
 import asyncpg
 
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused
+from server.db.pool import CONNECT_SECONDS
 from server.db.rules import OWNER_ROLE
-
-CONNECT_SECONDS = 10.0
 
 # Whoever waits for a lock holds up everybody behind it: these give up instead, and are run again.
 _LOCK_TIMEOUT = "5s"

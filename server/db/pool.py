@@ -16,6 +16,9 @@ from server.kernel.tasks import Background
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+CONNECT_SECONDS = 10.0
+"""How long any connection to PostgreSQL may take to be there."""
+
 ACQUIRE_SECONDS = 5.0
 """How long a use waits for a connection while all are lent."""
 

@@ -12,6 +12,7 @@ import structlog
 from server.db.errors import LOST, DatabaseRefused
 from server.db.owner import connect_as_owner
 from server.db.partitions import ensure_months, months_ahead, present_months
+from server.db.pool import CONNECT_SECONDS
 from server.kernel.tasks import going_on
 from server.settings import Settings
 
@@ -45,7 +46,7 @@ async def keep_months(settings: Settings) -> int:
     """Does it once; how many months lie ahead now. Fewer than two are an error in the log, told in time."""
     if settings.admin_database_url is not None:
         await ensure_months(settings.admin_database_url)
-    connection = await asyncpg.connect(settings.database_url, timeout=10)
+    connection = await asyncpg.connect(settings.database_url, timeout=CONNECT_SECONDS)
     try:
         ahead = await months_ahead(connection)
     finally:

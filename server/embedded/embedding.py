@@ -61,5 +61,5 @@ def _embed(weights: Any, tokenizer: Any, texts: list[str]) -> EmbeddingResult:
     vectors = []
     for encoding in encodings:
         mean = weights[encoding.ids].mean(axis=0)
-        vectors.append((mean / np.linalg.norm(mean)).tolist())
+        vectors.append((mean / np.linalg.norm(mean)).astype("<f4"))
     return EmbeddingResult(vectors, Usage(sum(len(encoding.ids) for encoding in encodings)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from server.db.memory import Memory
 from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
-from server.identity.tokens import AccessTokens, Claims, KeySecret, SignatureWrong, SigningKeyUnknown
+from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
 from server.kernel.principal import Principal
 
 _MOST_TOKENS = 50_000
@@ -24,7 +24,7 @@ SeekKeys = Callable[[], Awaitable[None]]
 """Looks whether there are signing keys that this process has yet to hear of."""
 
 Forged = Callable[[str | KeySecret], None]
-"""Told of an access token with a wrong signature, and of a key that gives nothing. It may take no time."""
+"""Told of an access token that is none, and of a key that gives nothing. It may take no time."""
 
 Used = Callable[[UUID, UUID], None]
 """Told that a tenant's API key was used, each time that it is read anew."""
@@ -117,9 +117,7 @@ class AccessCache:
             except SigningKeyUnknown:
                 await self._seek_keys()
             return self._tokens.read(token)
-        except SigningKeyUnknown:
-            raise TokenInvalid from None
-        except SignatureWrong:
+        except (SigningKeyUnknown, TokenInvalid):
             self._forged(token)
             raise TokenInvalid from None
 

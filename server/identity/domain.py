@@ -160,7 +160,9 @@ class UserDeleted(FailedPrecondition):
 
 
 class LastAdministrator(FailedPrecondition):
-    """The user {subject} is the tenant's last administrator: give the role to another first."""
+    """The user {subject} is the tenant's last administrator: another needs the role first, with a verified e-mail
+    address where the tenant asks for one.
+    """
 
     security_event = True
 

@@ -34,6 +34,9 @@ class Quotas(Protocol):
 class Tenants(Protocol):
     """What signing in and choosing a password must know of tenants."""
 
+    async def find(self, slug: str) -> tuple[UUID | None, bool]:
+        """The id of the tenant of that slug, a deleted one too, and whether it is active."""
+
     async def find_active(self, slug: str) -> UUID | None:
         """The id of the active tenant of that slug."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from server.kernel.clock import Clock, now
 from server.kernel.sealing import MasterKeys
 
 ALGORITHM = "EdDSA"
+KID = re.compile(r"[0-9A-Za-z_-]{16}")
+"""What a key's name is like."""
 
 
 @dataclass(frozen=True, slots=True)

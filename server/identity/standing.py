@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from server.db.database import Tx
+from server.identity.domain import ApiKeyNotFound, UserNotFound
 from server.identity.store import api_keys as key_store
 from server.identity.store import users as user_store
 
@@ -17,9 +19,20 @@ class PeopleStanding:
         found = await user_store.candidate(tx, user_id)
         return found is not None and found.user.email_verified
 
-    async def is_there(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
-        """Whether the tenant has that user, not deleted, or that key. One of the two is given."""
-        if user_id is not None:
-            return await user_store.is_there(tx, user_id)
-        assert api_key_id is not None
-        return await key_store.is_there(tx, api_key_id)
+    async def there(self, tx: Tx, user_ids: Sequence[UUID], api_key_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these users and keys there are. A deleted user's keys are hidden with them."""
+        found = await user_store.there(tx, user_ids) if user_ids else set()
+        return found | (await key_store.there(tx, api_key_ids) if api_key_ids else set())
+
+    async def hold(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
+        """Whether the tenant has that user or key; they are not deleted until the transaction ends. One of the two is
+        given. Raises UserDeleted, also for a key of theirs.
+        """
+        try:
+            if user_id is None:
+                assert api_key_id is not None
+                user_id = (await key_store.lock(tx, api_key_id)).user_id
+            await user_store.lock_referred(tx, user_id)
+        except (ApiKeyNotFound, UserNotFound):
+            return False
+        return True

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from server.db.database import Database
 
+_MOST_LISTED = 100
+
 _LIST = """
 SELECT job.id, job.entrypoint, job.dedupe_key, job.updated, why.error
 FROM jobs.pgqueuer AS job
@@ -46,10 +48,10 @@ class Aside:
     error: str | None
 
 
-async def put_aside(database: Database, most: int = 100) -> list[Aside]:
+async def put_aside(database: Database) -> list[Aside]:
     """The jobs that were put aside, the last ones first."""
     async with database.global_tx() as tx:
-        return [Aside(*row) for row in await tx.run(_LIST, most)]
+        return [Aside(*row) for row in await tx.run(_LIST, _MOST_LISTED)]
 
 
 async def retry(database: Database, ids: Sequence[int] | None = None) -> list[int]:

@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 
+from server.db.pool import CONNECT_SECONDS
 from server.settings import Settings
 
-_CONNECT_SECONDS = 10.0
 # Later than the server's own limits: it ends what waits for a server that does not answer at all.
 _COMMAND_SECONDS = 10.0
 _SERVER_SETTINGS = {
@@ -27,7 +27,7 @@ async def connect(settings: Settings) -> Any:
     """The connection. LISTEN does not work through a pooler of transactions. Raises what asyncpg raises."""
     return await asyncpg.connect(
         settings.listen_database_url or settings.database_url,
-        timeout=_CONNECT_SECONDS,
+        timeout=CONNECT_SECONDS,
         command_timeout=_COMMAND_SECONDS,
         server_settings=_SERVER_SETTINGS,
     )

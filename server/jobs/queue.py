@@ -21,6 +21,7 @@ from pgqueuer.ports.driver import Driver, NotifyCallback
 
 from server.db.database import Database, Tx
 from server.db.errors import LOST
+from server.db.pool import CONNECT_SECONDS
 from server.db.removal import BATCH
 from server.kernel.tasks import going_on
 from server.settings import Settings
@@ -30,7 +31,6 @@ _ENQUEUED = "atrium_jobs_enqueued"
 
 # Of a burst of commits the first one is told of, and the rest together: commits that notify are made one by one.
 _GATHER_SECONDS = 0.01
-_CONNECT_SECONDS = 10.0
 _NOTIFY_SECONDS = 3.0
 
 # By table: its key, and which of its rows are forgotten.
@@ -148,7 +148,7 @@ async def _wake(settings: Settings, enqueued: asyncio.Event) -> None:
 async def _connected(settings: Settings, enqueued: asyncio.Event) -> Any:
     connection: Any = await asyncpg.connect(
         settings.database_url,
-        timeout=_CONNECT_SECONDS,
+        timeout=CONNECT_SECONDS,
         command_timeout=_NOTIFY_SECONDS,
         # A notification is no fact that must survive: its commit need not wait for the disk.
         server_settings={"application_name": "atrium waking", "synchronous_commit": "off"},

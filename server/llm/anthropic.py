@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Connections, authorization, read
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Connections, authorization, read_whole
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -118,8 +118,7 @@ class AnthropicChat:
             asked = client.messages(request.name, _body(request), headers, complete, patient=patient, sent=request.sent)
             async with asked as parts:
                 if patient:
-                    content, whole = await read(parts, MOST_WHOLE_BYTES)
-                    yield meter.counted(reader.whole(content if whole else b""))
+                    yield meter.counted(await read_whole(parts, reader.whole))
                     if meter.failure is not None:
                         raise meter.failure
                     return

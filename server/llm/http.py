@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from math import isnan
+from typing import TypeVar
 
 import orjson
 
@@ -19,6 +21,7 @@ from server.llm.port import (
     ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
+    ModelResponseInvalid,
     ModelUnavailable,
 )
 
@@ -38,8 +41,18 @@ MOST_CONNECTIONS = 1000
 NO_KEY = "none"
 """What an endpoint is given that asks for no key: the protocols have no request without one."""
 
-MOST_WHOLE_BYTES = 16 * 1_048_576
-"""Of an answer in one piece."""
+MOST_WHOLE_BYTES = 4 * 1_048_576
+"""Of an answer in one piece: the longest that models write have half a megabyte, and escapes and thoughts more."""
+
+MOST_WHOLE_BRACKETS = 65_536
+"""Of an answer in one piece: lists and objects are what takes long to parse and to look through. Of the 128,000 tokens
+that models write at most not every second opens one, in a program neither.
+"""
+
+ASIDE_BYTES = 262_144
+"""An answer in one piece that is longer is looked through aside, so that calls beside it go on."""
+
+Made = TypeVar("Made")
 
 _MOST_ERROR_BYTES = 65_536
 
@@ -150,6 +163,20 @@ async def read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
         if len(content) > most:
             return bytes(content), False
     return bytes(content), True
+
+
+async def read_whole(parts: AsyncIterator[bytes], made: Callable[[bytes], Made]) -> Made:
+    """What is made of an answer that comes in one piece. Raises ModelResponseInvalid for one that no model writes.
+
+    `made` may run in a thread of its own. That is no help against orjson, which holds the interpreter while it parses:
+    so there are bounds to what it is given.
+    """
+    content, complete = await read(parts, MOST_WHOLE_BYTES)
+    if not complete or content.count(b"[") + content.count(b"{") > MOST_WHOLE_BRACKETS:
+        raise ModelResponseInvalid
+    if len(content) <= ASIDE_BYTES:
+        return made(content)
+    return await asyncio.to_thread(made, content)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

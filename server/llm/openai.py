@@ -8,18 +8,15 @@ The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
-import numpy as np
-import orjson
 
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import MOST_WHOLE_BYTES, NO_KEY, SILENCE_SECONDS, Refused, authorization, read
-from server.llm.metering import AnswerMeter, estimated
+from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
+from server.llm.metering import AnswerMeter
 from server.llm.port import (
     ChatChunk,
     ChatRequest,
@@ -31,12 +28,9 @@ from server.llm.port import (
     ResponseFormat,
     Tool,
     ToolChoice,
-    Usage,
 )
-from server.llm.sse import ChunkReader, whole_answer, whole_number
-
-_MOST_VECTOR_BYTES = 262_144
-"""8,192 dimensions in plain JSON are about 180,000."""
+from server.llm.sse import ChunkReader, whole_answer
+from server.llm.vectors import VectorReader
 
 
 def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> HttpEndpoint:
@@ -83,8 +77,7 @@ class OpenAIChat:
             posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)
             async with posted as content:
                 if patient:
-                    answer, whole = await read(content.iter_any(), MOST_WHOLE_BYTES)
-                    yield meter.counted([whole_answer(answer if whole else b"")])
+                    yield meter.counted([await read_whole(content.iter_any(), whole_answer)])
                     if meter.failure is not None:
                         raise meter.failure
                     return
@@ -119,7 +112,8 @@ async def _accepted(
     patient: bool = False,
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
-    refused = endpoint.refused.setdefault(body["model"], set())
+    model: str = body["model"]
+    refused = endpoint.refused(model)
     async with AsyncExitStack() as stack:
         while True:
             try:
@@ -128,7 +122,8 @@ async def _accepted(
             except Refused as error:
                 if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
                     raise
-                refused.add(error.param)
+                endpoint.refuses(model, error.param)
+                refused |= endpoint.refused(model)
             else:
                 break
         yield content
@@ -199,37 +194,13 @@ class OpenAIEmbedding:
         asked: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         if self._shortens:
             asked["dimensions"] = self._dimensions
+        reader = VectorReader(texts, self._dimensions)
         with _failures(self._model, "inputs"):
             headers = {**headers, **self._authorization}
             async with _accepted(self._endpoint, "/embeddings", asked, headers, sent=sent) as answer:
-                content, whole = await read(answer.iter_any(), _MOST_VECTOR_BYTES * len(texts))
-        try:
-            body = orjson.loads(content if whole else b"")
-            rows = {whole_number(row["index"]): row["embedding"] for row in body["data"]}
-            # One for each text: with an index twice, or of no text, nobody knows whose they are.
-            if len(body["data"]) != len(texts):
-                raise ModelResponseInvalid
-            vectors = [_vector(rows[index]) for index in range(len(texts))]
-            told = body.get("usage")
-            usage = Usage(int(told["prompt_tokens"])) if told else estimated(texts)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise ModelResponseInvalid from None
-        lengths = {len(vector) for vector in vectors}
-        if len(lengths) != 1 or not lengths <= {self._dimensions or len(vectors[0])} - {0}:
-            raise ModelResponseInvalid
-        return EmbeddingResult(vectors, usage)
-
-
-def _vector(embedding: str | list[float]) -> list[float]:
-    """Base64 of little-endian floats, as asked for, or the plain list that some endpoints answer with all the same."""
-    if isinstance(embedding, str):
-        found = np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
-    else:
-        found = np.array(embedding, "<f4")
-    if found.ndim != 1 or not np.isfinite(found).all():
-        raise ValueError("not a vector")
-    floats: list[float] = found.tolist()
-    return floats
+                async for data in answer.iter_any():
+                    reader.feed(data)
+        return reader.result()
 
 
 @contextmanager

@@ -6,10 +6,15 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from server.kernel.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 
 Role = Literal["system", "user", "assistant", "tool"]
 ToolChoice = Literal["auto", "none", "required"]
+Vector = npt.NDArray[np.float32]
+"""In little-endian order, as it is kept and sent."""
 
 MOST_TOKENS = 1_000_000_000
 """More than any call can use: a larger count is a provider's mistake."""
@@ -215,7 +220,7 @@ class ChatChunk:
 class EmbeddingResult:
     """One vector a text, in their order."""
 
-    vectors: Sequence[Sequence[float]]
+    vectors: Sequence[Vector]
     usage: Usage
 
 

@@ -25,15 +25,20 @@ class EventReader(ABC):
     def __init__(self) -> None:
         self.done = False
         self.failure: Exception | None = None
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[ChatChunk]:
         """The chunks whose last byte is among these."""
         chunks: list[ChatChunk] = []
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = data.split(b"\n")
+        if lines and self._rest:  # not with each read: a long line's beginning would be copied every time
+            lines[0] = b"".join((self._rest, lines[0]))
+            self._rest.clear()
         try:
-            chunks.extend(chunk for line in lines if (chunk := self._line(line)) is not None)
-            _check_length(self._rest)
+            chunks.extend(chunk for line in lines if line and (chunk := self._line(line)) is not None)
+            if rest:
+                self._rest += rest
+                _check_length(self._rest)
         except DomainError as error:
             self.failure = error
         return chunks
@@ -52,7 +57,7 @@ class EventReader(ABC):
         """What the event says; None: nothing of interest. May raise what looking into it raises."""
 
 
-def _check_length(line: bytes) -> None:
+def _check_length(line: bytes | bytearray) -> None:
     if len(line) > MOST_BYTES:
         raise ModelResponseInvalid
 

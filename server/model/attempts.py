@@ -30,7 +30,7 @@ from server.model.routes import PASSING, Failure, Retry, failure_of
 MOST_SWITCHES = 2
 """How often another model goes on with an answer at most: each reads all of it again."""
 
-_RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
+RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Attempts:
                     self.leave()
                 if meter.begun or wait is None:
                     break
-                if (pause := self._plan.retry.wait(meter.attempts, wait, _RANDOM)) is None:
+                if (pause := self._plan.retry.wait(meter.attempts, wait, RANDOM)) is None:
                     break
                 await asyncio.sleep(pause)
             # Half a call of a tool is nothing that another model could go on with.

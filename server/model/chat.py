@@ -10,7 +10,7 @@ from uuid import UUID
 from server.kernel.errors import DomainError
 from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from server.model.domain import CallLog, Deprecated
-from server.model.ports import RenderedPrompt
+from server.model.ports import PromptVersion, RenderedPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class ChatCall:
     """What a caller asks of a model or route; what is None or empty is the tenant's default.
 
     `continue_on_failure`: whether another target goes on in the middle of an answer. `cache_ttl`: seconds for which an
-    answer to the same question may be given again; None: as the route says. `prompt_version_id`: of the prompt that the
-    messages begin with, once it is rendered.
+    answer to the same question may be given again; None: as the route says. `prompt`: what the messages are still to
+    begin with; None: nothing more. `prompt_version_id`: of the prompt, once it is found.
     """
 
     model: str
@@ -50,23 +50,26 @@ class ChatCall:
     prompt: PromptNamed | None = None
     prompt_version_id: UUID | None = None
 
-    def prompted(self, prompt: RenderedPrompt) -> ChatCall:
-        """The same, beginning with the prompt; what it leaves open is as the prompt says."""
-        if prompt.text is None:
-            begun = [Message(turn.role, turn.content) for turn in prompt.turns]
-        else:
-            begun = [Message("system" if self.messages else "user", prompt.text)]
-        version, settings = prompt.version, prompt.version.settings
+    def found(self, version: PromptVersion) -> ChatCall:
+        """The same, of that version of the prompt that it names; what it leaves open is as the version says."""
+        settings = version.settings
         return replace(
             self,
             model=self.model or settings.model,
-            messages=[*begun, *self.messages],
             temperature=settings.temperature if self.temperature is None else self.temperature,
             max_tokens=self.max_tokens or settings.max_tokens,
             stop=self.stop or settings.stop,
             seed=settings.seed if self.seed is None else self.seed,
             prompt_version_id=version.id,
         )
+
+    def prompted(self, prompt: RenderedPrompt) -> ChatCall:
+        """The same, beginning with the prompt."""
+        if prompt.text is None:
+            begun = [Message(turn.role, turn.content) for turn in prompt.turns]
+        else:
+            begun = [Message("system" if self.messages else "user", prompt.text)]
+        return replace(self, messages=[*begun, *self.messages], prompt=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from math import inf
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from server.kernel.decimals import decimal_text
 from server.kernel.errors import NotFound, ResourceExhausted
 from server.model.domain import CallLog
 
@@ -142,10 +143,10 @@ class Claim:
             self._retry_after(used, moment),
             kind=self.window.measure,
             window={"minute": "a minute", "month": "a month", "none": "at once"}[self.window.kind],
-            limit=_text(self.limit),
-            used=_text(used),
-            reserved=_text(reserved),
-            needed=_text(self.amount),
+            limit=decimal_text(self.limit),
+            used=decimal_text(used),
+            reserved=decimal_text(reserved),
+            needed=decimal_text(self.amount),
         )
 
     def _retry_after(self, used: Decimal, moment: datetime) -> float | None:
@@ -204,7 +205,7 @@ def unpriced(claims: Iterable[Claim]) -> list[Claim]:
 
 def mark(limit: Decimal, part: Decimal) -> str:
     """How it is noted that this part of the limit was warned of."""
-    return f"{_text(limit)}:{part}"
+    return f"{decimal_text(limit)}:{part}"
 
 
 def due(limit: Decimal, used: Decimal, warned: Container[str]) -> list[Decimal]:
@@ -238,8 +239,3 @@ def _until_over(kind: WindowKind, moment: datetime) -> float:
 
 def _following(month: datetime) -> datetime:
     return (month + timedelta(days=32)).replace(day=1)
-
-
-def _text(amount: Decimal) -> str:
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

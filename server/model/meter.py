@@ -17,7 +17,7 @@ from server.model.domain import CallKind, CallLog, CallStatus, Model
 class Meter:
     """One model's part in a call.
 
-    `route`: the alias that was called; None where the model was. `prompt_version_id`: of the prompt that was rendered.
+    `route`: the alias that was called; None where the model was. `prompt_version_id`: of the prompt that was named.
     `cached`: the answer was given before, and the model is not asked.
     """
 

@@ -22,8 +22,13 @@ class AuditLog(Protocol):
 class Subjects(Protocol):
     """Those whom limits are set for."""
 
-    async def is_there(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
-        """Whether the tenant has that user, or that key. One of the two is given."""
+    async def there(self, tx: Tx, user_ids: Sequence[UUID], api_key_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these users and keys there are. A deleted user's keys are hidden with them."""
+
+    async def hold(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> bool:
+        """Whether the tenant has that user or key; they are not deleted until the transaction ends. One of the two is
+        given. Refuses a deleted user and their keys.
+        """
 
 
 class CallSettings(Protocol):
@@ -71,7 +76,7 @@ class PromptSettings(Protocol):
 
 
 class PromptVersion(Protocol):
-    """The state of a prompt that was rendered."""
+    """A state of a prompt."""
 
     @property
     def id(self) -> UUID: ...
@@ -92,21 +97,27 @@ class RenderedPrompt(Protocol):
     """A prompt rendered. `text`: of one that is a text; None: it is `turns`."""
 
     @property
-    def version(self) -> PromptVersion: ...
-    @property
     def text(self) -> str | None: ...
     @property
     def turns(self) -> Sequence[PromptTurn]: ...
 
 
+class FoundPrompt(Protocol):
+    """A version of a prompt that the caller may use."""
+
+    @property
+    def version(self) -> PromptVersion: ...
+
+    async def render(self, values: Mapping[str, Any], said: bytes) -> RenderedPrompt:
+        """It, with the values. `said`: these as they came. Raises what is wrong with them, or with the prompt."""
+
+
 class Prompts(Protocol):
     """Prompts in place of raw text."""
 
-    async def render(
-        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
-    ) -> RenderedPrompt:
+    async def find(self, template_id: UUID, version: str, label: str, user_key: str) -> FoundPrompt:
         """The version of that name, or behind that label (both empty: the newest), as the caller sees it. `user_key`:
-        whom it is for, where a label is split. `said`: the values as they came. Raises what is wrong with any of it.
+        whom it is for, where a label is split. Raises what is wrong with any of it.
         """
 
 

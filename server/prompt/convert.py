@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from google.protobuf import struct_pb2
 
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as pb
-from server.kernel.clock import now
 from server.kernel.errors import etag_of
 from server.prompt.domain import (
     Content,
@@ -30,9 +28,8 @@ from server.prompt.service.watching import Event
 from server.prompt.variables import Variable
 from server.rpc.wire import (
     EnumMap,
+    average_ms,
     changes,
-    duration_ms,
-    moment,
     money,
     plain_struct,
     plain_value,
@@ -192,17 +189,14 @@ def label(value: Label) -> label_pb2.Label:
     )
 
 
-def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, dict[str, Any], str, bytes]:
-    """What `PromptRendering.render` is asked."""
-    values = request.variables
-    return (
-        UUID(request.template_id),
-        request.version,
-        request.label,
-        plain_struct(values),
-        request.user_key,
-        values.SerializeToString(deterministic=True),
-    )
+def asked(request: pb.RenderPromptRequest) -> tuple[UUID, str, str, str]:
+    """What `PromptRendering.find` is asked."""
+    return UUID(request.template_id), request.version, request.label, request.user_key
+
+
+def values(request: pb.RenderPromptRequest) -> tuple[dict[str, Any], bytes]:
+    """What `Found.render` is asked."""
+    return plain_struct(request.variables), request.variables.SerializeToString(deterministic=True)
 
 
 def rendered(value: Rendered) -> pb.RenderPromptResponse:
@@ -233,16 +227,6 @@ def event(value: Event) -> pb.WatchPromptsResponse:
     return made
 
 
-def days(request: pb.GetTemplateStatsRequest) -> tuple[date, date]:
-    """From which day, and before which."""
-    today = now().astimezone(UTC).date()
-    since, until = moment(request, "day_from"), moment(request, "day_until")
-    return (
-        today.replace(day=1) if since is None else since.date(),
-        today + timedelta(days=1) if until is None else until.date(),
-    )
-
-
 def stats(version_id: UUID, name: str, used: Usage) -> pb.VersionStats:
     return pb.VersionStats(
         version=name,
@@ -252,5 +236,5 @@ def stats(version_id: UUID, name: str, used: Usage) -> pb.VersionStats:
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         cost_usd=money(used.cost),
-        average_latency=duration_ms(used.latency_ms // used.calls if used.calls else None),
+        average_latency=average_ms(used.latency_ms, used.calls),
     )

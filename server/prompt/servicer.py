@@ -15,7 +15,7 @@ from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
-from server.rpc.wire import deletion
+from server.rpc.wire import days, deletion
 
 
 class PromptServicer:
@@ -132,7 +132,8 @@ class PromptServicer:
         return label_pb2.ListLabelsResponse(labels=[convert.label(label) for label in labels])
 
     async def RenderPrompt(self, request: pb.RenderPromptRequest, context: Context) -> pb.RenderPromptResponse:
-        return convert.rendered(await self._rendering.render(*convert.asked(request)))
+        found = await self._rendering.find(*convert.asked(request))
+        return convert.rendered(await found.render(*convert.values(request)))
 
     async def WatchPrompts(
         self, request: pb.WatchPromptsRequest, context: Context
@@ -144,5 +145,5 @@ class PromptServicer:
     async def GetTemplateStats(
         self, request: pb.GetTemplateStatsRequest, context: Context
     ) -> pb.GetTemplateStatsResponse:
-        found = await self._versions.stats(UUID(request.template_id), *convert.days(request))
+        found = await self._versions.stats(UUID(request.template_id), *days(request))
         return pb.GetTemplateStatsResponse(versions=[convert.stats(*one) for one in found])

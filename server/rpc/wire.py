@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atrium.common.v1 import deleted_pb2
+from server.kernel.clock import now
+from server.kernel.decimals import decimal_text
 from server.kernel.deletion import Deleted
 from server.kernel.errors import InvalidRequest
 from server.kernel.masks import masked
@@ -57,10 +60,22 @@ def whole_seconds(request: Message, field: str) -> int | None:
 
 def money(amount: Decimal | None) -> str | None:
     """USD as a decimal string without an exponent and without trailing zeros."""
-    if amount is None:
-        return None
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return None if amount is None else decimal_text(amount)
+
+
+def days(request: Message) -> tuple[date, date]:
+    """From which day, and before which: this month's until now, unless `day_from` and `day_until` say otherwise."""
+    today = now().astimezone(UTC).date()
+    since, until = moment(request, "day_from"), moment(request, "day_until")
+    return (
+        today.replace(day=1) if since is None else since.date(),
+        today + timedelta(days=1) if until is None else until.date(),
+    )
+
+
+def average_ms(total: int, count: int) -> Duration | None:
+    """The average of so many, in milliseconds; None of none."""
+    return duration_ms(total // count if count else None)
 
 
 def present(request: Message, *fields: str) -> dict[str, Any]:
@@ -81,6 +96,15 @@ def uuid_or_none(text: str) -> UUID | None:
 def deletion(request: Any) -> Deleted:
     """Whether the request asks for what was deleted."""
     return _DELETED.word.get(request.deleted, "exclude")  # type: ignore[no-any-return]
+
+
+def json_struct(value: Struct, field: str) -> dict[str, Any]:
+    """The request's free-form field as JSON has it. Raises InvalidRequest where JSON has no form for it."""
+    try:
+        made: dict[str, Any] = json_format.MessageToDict(value)
+    except ValueError:  # it has no NaN and no infinity
+        raise InvalidRequest([(field, "must hold finite numbers only")]) from None
+    return made
 
 
 def plain_struct(value: Struct) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import orjson
 from google.protobuf import json_format, struct_pb2
 
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2, usage_pb2
-from server.kernel.errors import InvalidRequest, etag_of
+from server.kernel.errors import etag_of
 from server.kernel.masks import masked
-from server.rpc.wire import EnumMap, changes, moment, money, present, timestamp
+from server.rpc.wire import EnumMap, changes, json_struct, moment, money, present, timestamp
 from server.tenant.domain import Tenant, TenantConfig, TenantUsage
 from server.tenant.export import Beat, Ended, Lines, Place
 
@@ -136,7 +136,7 @@ def config_changes(request: tenant_config_pb2.UpdateTenantConfigRequest) -> dict
     if values.get("temperature") is not None:
         values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))
     if isinstance(values.get("extra_config"), struct_pb2.Struct):
-        values["extra_config"] = _json(values["extra_config"])
+        values["extra_config"] = json_struct(values["extra_config"], "extra_config")
     return values
 
 
@@ -177,11 +177,3 @@ def exported(part: Lines | Beat | Ended, cursor: Callable[[bytes], str]) -> expo
         case Beat(seq):
             return export_pb2.ExportTenantResponse(seq=seq, heartbeat=export_pb2.ExportTenantResponse.Heartbeat())
     return export_pb2.ExportTenantResponse(seq=part.seq, ended=export_pb2.ExportTenantResponse.Ended(rows=part.rows))
-
-
-def _json(struct: struct_pb2.Struct) -> dict[str, Any]:
-    try:
-        made: dict[str, Any] = json_format.MessageToDict(struct)
-    except ValueError:  # JSON has no NaN and no infinity
-        raise InvalidRequest([("extra_config", "must hold finite numbers only")]) from None
-    return made

@@ -94,7 +94,7 @@ class Ended:
 
 
 async def export(
-    database: Database, tenant_id: UUID, after: Place | None, heartbeat: float = _HEARTBEAT_SECONDS
+    database: Database, tenant_id: UUID, after: Place | None
 ) -> AsyncGenerator[Lines | Beat | Ended, None]:
     """NDJSON in parts of about PART_BYTES, which put together are whole lines. Raises InvalidRequest.
 
@@ -103,7 +103,7 @@ async def export(
     """
     seq, rows = (0, 0) if after is None else (after.seq, after.rows)
     async with aclosing(_parts(database, tenant_id, after)) as parts:
-        async for part in beating(parts, heartbeat):
+        async for part in beating(parts, _HEARTBEAT_SECONDS):
             seq += 1
             if part is None:
                 yield Beat(seq)

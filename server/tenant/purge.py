@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from asyncpg import ForeignKeyViolationError
 from sqlalchemy import Table
 
 from server.db.base import metadata
@@ -54,10 +54,12 @@ class TenantPurge:
     async def due(self, tenant: Tenant, retention_days: int) -> bool:
         """Purges the tenant where it was deleted longer ago than that, or a purge of it was begun; whether it did.
 
-        Raises TenantNotFound where another was first.
+        Raises TenantNotFound where another was first, OwnerUnknown where it is due and cannot be.
         """
-        if self._owner_url is None or not _is_due(tenant, retention_days):
+        if not _is_due(tenant, retention_days):
             return False
+        if self._owner_url is None:
+            raise OwnerUnknown("purge of a tenant")
         async with self._database.tenant_tx(tenant.id) as tx:
             # What the caller read may be old by now: it may have been restored, and deleted once more.
             if not _is_due(await store.lock_any(tx, tenant.id), retention_days):
@@ -99,19 +101,24 @@ async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
     What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
     DatabaseUnavailable.
     """
-    removed: dict[str, int] = {}
+    removed: Counter[str] = Counter()
     tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
+    tables.sort(key=lambda table: table is tenant_configs)
     try:
         with reachable():
             async with connect_as_owner(owner_url, "atrium purge") as connection:
-                for table in sorted(tables, key=lambda table: table is tenant_configs):
-                    if count := await _empty(connection, table, tenant_id):
-                        removed[str(table.name)] = count
-                await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+                for table in tables:
+                    removed[table.name] += await _empty(connection, table, tenant_id)
+                async with connection.transaction():
+                    # Nobody adds a row while this is held: what came meanwhile, of a refused sign-in, goes too.
+                    await connection.execute("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant_id)
+                    for table in tables:
+                        removed[table.name] += await _empty(connection, table, tenant_id)
+                    await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
                 await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
-    except (DatabaseRefused, ForeignKeyViolationError) as error:  # or what was still under way has left a row
+    except DatabaseRefused as error:
         raise DatabaseUnavailable from error
-    return removed
+    return {str(name): count for name, count in removed.items() if count}
 
 
 async def _empty(connection: Any, table: Table, tenant_id: UUID) -> int:

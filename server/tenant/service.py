@@ -13,11 +13,12 @@ from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted, check_deleted
-from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
+from server.kernel.errors import EmailNotVerified, PermissionMissing, PlatformOnly, check_etag
 from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
-from server.kernel.principal import current_call
+from server.kernel.permissions import Permission
+from server.kernel.principal import Principal, current_call
 from server.tenant import store
 from server.tenant.domain import (
     PLATFORM_FIELDS,
@@ -179,14 +180,16 @@ class TenantService:
     async def export(self, tenant_id: UUID, after: Place | None) -> AsyncGenerator[Lines | Beat | Ended, None]:
         """All that the tenant has, as NDJSON in parts; what is behind a place, where one is given.
 
-        Raises TenantNotFound, InvalidRequest.
+        Raises TenantNotFound, PermissionMissing, InvalidRequest.
         """
+        _hold_audit_log(current_call().caller)
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
             details = {"after": after.table} if after else None
             await self._audit.record(tx, Change("tenants.export", "tenant", tenant_id, details=details))
         async with aclosing(export(self._database, tenant_id, after)) as parts:
             async for part in parts:
+                _hold_audit_log(current_call().caller)  # it takes a while, in which they may lose it
                 yield part
 
     async def get_config(self, tenant_id: UUID) -> TenantConfig:
@@ -234,6 +237,12 @@ class TenantService:
 def _not_the_platform(tenant: Tenant) -> None:
     if tenant.id == PLATFORM_TENANT_ID:
         raise PlatformTenantImmutable(tenant.slug)
+
+
+def _hold_audit_log(caller: Principal) -> None:
+    """Raises PermissionMissing where the caller may not read the audit log, which an export has in it."""
+    if Permission.AUDIT_LOGS_READ not in caller.permissions:
+        raise PermissionMissing(permission=Permission.AUDIT_LOGS_READ)
 
 
 def _reachable(tenant_id: UUID) -> UUID:

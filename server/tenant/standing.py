@@ -26,10 +26,15 @@ class TenantStanding:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def find(self, slug: str) -> tuple[UUID | None, bool]:
+        """The id of the tenant of that slug, a deleted one too, and whether it is active."""
+        async with self._database.global_tx() as tx:
+            return await store.find(tx, slug)
+
     async def find_active(self, slug: str) -> UUID | None:
         """The id of the active tenant of that slug."""
-        async with self._database.global_tx() as tx:
-            return await store.find_active(tx, slug)
+        tenant_id, is_active = await self.find(slug)
+        return tenant_id if is_active else None
 
     async def everyone(self) -> AsyncIterator[tuple[Tenant, int]]:
         """Every tenant, deleted ones too, with the days that it keeps what was deleted; read page by page."""

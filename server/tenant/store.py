@@ -60,7 +60,7 @@ _GET_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bin
 _LOCK_CONFIG = Statement(select(*_CONFIG).where(tenant_configs.c.tenant_id == bindparam("tenant_id")).with_for_update())
 _READ_CONFIG = HotStatement(select(*_CONFIG))
 _READ_RETENTION = HotStatement(select(tenant_configs.c.soft_delete_retention_days))
-_READ_STATUS = HotStatement(select(tenants.c.status).where(_LIVE))
+_READ_STATUS = HotStatement(select(tenants.c.status))
 _CREATE_CONFIG = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
 
 _LIST = Statement(
@@ -175,10 +175,10 @@ async def page(
     return Page.cut([Tenant(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
-async def find_active(tx: Tx, slug: str) -> UUID | None:
-    """The id of the active tenant of that slug."""
+async def find(tx: Tx, slug: str) -> tuple[UUID | None, bool]:
+    """The id of the tenant of that slug, a deleted one too, and whether it is active."""
     row = await tx.fetchrow(_FIND, slug=slug)
-    return row["id"] if row is not None and row["status"] == "active" else None
+    return (None, False) if row is None else (row["id"], row["status"] == "active")
 
 
 async def is_active(tx: Tx) -> bool:
@@ -229,7 +229,7 @@ async def read_retention(database: Database, tenant_id: UUID) -> int:
 
 
 async def read_status(database: Database, tenant_id: UUID) -> str | None:
-    """The live tenant's status in one round trip; None where there is none."""
+    """The tenant's status, a deleted one's too, in one round trip; None where there is none."""
     row = await database.hot(tenant_id, _READ_STATUS)
     return None if row is None else str(row["status"])
 

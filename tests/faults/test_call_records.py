@@ -13,9 +13,10 @@ from google.rpc import error_details_pb2
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
-from atrium.prompt.v1 import label_pb2
+from atrium.prompt.v1 import label_pb2, version_pb2
+from atrium.prompt.v1 import prompt_service_pb2 as prompts
 from atrium.prompt.v1 import template_pb2 as templates
-from atrium.tenant.v1.tenant_config_pb2 import UpdateTenantConfigRequest
+from atrium.tenant.v1 import tenant_config_pb2
 from server.llm.openai import connect
 from tests.factories.prompts import make_template, make_version, set_label
 from tests.factories.world import Person, Refusal, World, refused
@@ -56,7 +57,7 @@ async def test_a_refused_call_is_on_record_where_its_model_was_to_be_asked(
 ) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
     if reason == "LIMIT_REACHED":
-        none_at_all = UpdateTenantConfigRequest(tenant_id=ann.tenant_id, requests_per_minute=0)
+        none_at_all = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=ann.tenant_id, requests_per_minute=0)
         await gateway.tenants.UpdateTenantConfig(none_at_all, metadata=platform.metadata)
     if reason == "MODEL_DISABLED":
         found = await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=platform.metadata)
@@ -99,7 +100,7 @@ async def test_a_prompt_that_includes_itself_since_a_label_was_moved(gateway: Wo
     outer, inner = [await make_template(gateway, ann, name) for name in ("outer", "inner")]
     await make_version(gateway, ann, inner, "nothing")
     await set_label(gateway, ann, inner, "live", "v1.0")
-    await make_version(gateway, ann, outer, "{% include 'inner:live' %}")
+    version = await make_version(gateway, ann, outer, "{% include 'inner:live' %}")
     await make_version(gateway, ann, inner, "{% include 'outer' %}")
     await set_label(gateway, ann, inner, "live", "v1.1")
 
@@ -107,7 +108,66 @@ async def test_a_prompt_that_includes_itself_since_a_label_was_moved(gateway: Wo
 
     assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "PROMPT_INCLUDE_CYCLE")
     await _is_on_record(gateway, ann, refusal)
+    assert [log.prompt_version_id for log in await logs_of(gateway, ann)] == [version.id]
     assert not stub.exchanges
+
+
+KIND = version_pb2.PromptVariable
+NAME = KIND(name="name", type=KIND.TYPE_STRING, required=True)
+LEFT_OUT = KIND(name="name", type=KIND.TYPE_STRING)
+FAILING_PROMPTS: dict[str, tuple[str, version_pb2.PromptVariable, dict[str, Any], str]] = {
+    "a value missing": ("Hello {{ name }}", NAME, {}, "PROMPT_VARIABLES_INVALID"),
+    "a value of another type": ("Hello {{ name }}", NAME, {"name": 7}, "PROMPT_VARIABLES_INVALID"),
+    "a name undefined": ("Hello {{ name }}", LEFT_OUT, {}, "PROMPT_RENDER_FAILED"),
+    "a division by zero": ("{{ 1 / 0 }}", LEFT_OUT, {}, "PROMPT_RENDER_FAILED"),
+    "a budget exceeded": (BAD_TEMPLATES["loops"][0], LEFT_OUT, {}, "PROMPT_RENDER_FAILED"),
+    "an include gone": ("{% include 'part' %}", LEFT_OUT, {}, "PROMPT_INCLUDE_UNKNOWN"),
+}
+"""Each with its text, its variable, what is given for it, and why it fails."""
+
+
+@pytest.mark.parametrize("what", FAILING_PROMPTS)
+async def test_a_prompt_that_fails_is_counted_to_its_version(gateway: World, what: str) -> None:
+    ann = await gateway.tenant()
+    part, template_id = [await make_template(gateway, ann, name) for name in ("part", "whole")]
+    await make_version(gateway, ann, part, "part")
+    text, variable, values, reason = FAILING_PROMPTS[what]
+    version = await make_version(gateway, ann, template_id, text, variables=[variable])
+    await make_version(gateway, ann, template_id, "Another one, which nobody uses.")
+    await gateway.prompts.DeleteTemplate(templates.DeleteTemplateRequest(id=part), metadata=ann.metadata)
+    asked = {"prompt": {"template_id": template_id, "version": "v1.0", "variables": values}}
+
+    for call in (chat_with(gateway, ann, "stub-fast-3", **asked), stream_from(gateway, ann, "stub-fast-3", **asked)):
+        assert (await refused(call)).reason == reason
+
+    request = prompts.GetTemplateStatsRequest(template_id=template_id)
+    (used,) = (await gateway.prompts.GetTemplateStats(request, metadata=ann.metadata)).versions
+    assert [log.prompt_version_id for log in await logs_of(gateway, ann)] == [version.id] * 2
+    assert (used.version_id, used.calls, used.errors) == (version.id, 2, 2)
+
+
+async def test_a_prompt_that_fails_is_on_record_with_the_model_that_it_names_itself(gateway: World) -> None:
+    ann = await gateway.tenant()
+    await chat_with(gateway, ann, "stub-fast-3")
+    template_id = await make_template(gateway, ann)
+    settings = {"model": "stub-fast-3"}
+    await make_version(gateway, ann, template_id, "Hello {{ name }}", variables=[NAME], settings=settings)
+    prompt = chat_pb2.Prompt(template_id=template_id)
+
+    for default_model in (None, "stub-tools-2"):
+        if default_model is not None:
+            default = tenant_config_pb2.UpdateTenantConfigRequest(default_model=default_model)
+            await gateway.tenants.UpdateTenantConfig(default, metadata=ann.metadata)
+        for call in (
+            gateway.models.Chat(chat_pb2.ChatRequest(prompt=prompt), metadata=ann.metadata),
+            stream_from(gateway, ann, prompt=prompt),
+        ):
+            refusal = await refused(call)
+            assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables.name"])
+            await _is_on_record(gateway, ann, refusal)
+
+    made, *failed = await logs_of(gateway, ann)
+    assert [log.model_id for log in failed] == [made.model_id] * 4
 
 
 async def test_a_label_whose_prompt_is_deleted_and_one_that_is_taken_away(gateway: World, stub: OpenAIStub) -> None:

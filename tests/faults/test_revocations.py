@@ -183,7 +183,55 @@ REVOCATIONS = {
 }
 
 
-async def _scene(world: World, admin: Any, revoke: Any) -> Scene:
+OF_KEYS_TOO = (
+    *(_make_inactive, _lock, _delete, _unassign_the_role, _empty_the_role, _delete_the_role),
+    *(_ask_for_a_verified_address, _suspend_the_tenant, _delete_the_tenant),
+)
+"""What takes away from the person, and so from their keys."""
+
+
+async def _unlock(scene: Scene) -> None:
+    unlock = user_pb2.UnlockUserRequest(id=scene.person.id)
+    await scene.world.identity.UnlockUser(unlock, metadata=scene.administrator.metadata)
+
+
+async def _restore(scene: Scene) -> None:
+    restore = user_pb2.RestoreUserRequest(id=scene.person.id)
+    await scene.world.identity.RestoreUser(restore, metadata=scene.administrator.metadata)
+
+
+async def _assign_the_role(scene: Scene) -> None:
+    assign = role_pb2.AssignRoleRequest(user_id=scene.person.id, role_id=scene.extra["role"].id)
+    await scene.world.identity.AssignRole(assign, metadata=scene.administrator.metadata)
+
+
+async def _restore_the_role(scene: Scene) -> None:
+    restore = role_pb2.RestoreRoleRequest(id=scene.extra["role"].id)
+    await scene.world.identity.RestoreRole(restore, metadata=scene.administrator.metadata)
+
+
+async def _activate_the_tenant(scene: Scene) -> None:
+    activate = tenant_pb2.ActivateTenantRequest(id=scene.administrator.tenant_id)
+    await scene.world.tenants.ActivateTenant(activate, metadata=(await scene.world.platform()).metadata)
+
+
+async def _restore_the_tenant(scene: Scene) -> None:
+    restore = tenant_pb2.RestoreTenantRequest(id=scene.administrator.tenant_id)
+    await scene.world.tenants.RestoreTenant(restore, metadata=(await scene.world.platform()).metadata)
+
+
+GIVEN_BACK = {
+    _lock: _unlock,
+    _delete: _restore,
+    _unassign_the_role: _assign_the_role,
+    _delete_the_role: _restore_the_role,
+    _suspend_the_tenant: _activate_the_tenant,
+    _delete_the_tenant: _restore_the_tenant,
+}
+
+
+async def _scene(world: World, admin: Any, revoke: Any, *, with_key: bool = False) -> Scene:
+    """`with_key`: they call with a key of theirs, where what is taken away is not that key in any case."""
     administrator = await world.tenant()
     person = await world.nobody(administrator)
     roles = {
@@ -194,7 +242,7 @@ async def _scene(world: World, admin: Any, revoke: Any) -> Scene:
         given = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role.id)
         await world.identity.AssignRole(given, metadata=administrator.metadata)
     scene = Scene(world, admin, administrator, person, person.metadata, roles)
-    if revoke in (_revoke_the_key, _rotate_the_key):
+    if with_key or revoke in (_revoke_the_key, _rotate_the_key):
         scene.extra["key"] = await scene.key()
     return scene
 
@@ -203,8 +251,9 @@ async def test_what_is_taken_away_is_gone_at_once_here_and_within_a_second_every
     scratch: Scratch, admin: Any
 ) -> None:
     async with _two_servers(scratch) as (world, second):
-        for revoke, code in REVOCATIONS.items():
-            scene = await _scene(world, admin, revoke)
+        for revoke, with_key in ((each, key) for each in REVOCATIONS for key in {False, each in OF_KEYS_TOO}):
+            code = REVOCATIONS[revoke]
+            scene = await _scene(world, admin, revoke, with_key=with_key)
             await second.ListRoles(ROLES, metadata=scene.metadata)  # both remember the credential
             await world.identity.ListRoles(ROLES, metadata=scene.metadata)
 
@@ -215,6 +264,27 @@ async def test_what_is_taken_away_is_gone_at_once_here_and_within_a_second_every
             assert here.code is code, revoke
             assert await _refusal_in_the_end(second, scene.metadata) is code, revoke
             assert monotonic() - revoked_at < 1, revoke
+
+
+@pytest.mark.parametrize("with_key", [False, True], ids=["a token", "a key"])
+async def test_what_is_given_back_is_there_at_once_here_and_within_a_second_everywhere(
+    scratch: Scratch, admin: Any, *, with_key: bool
+) -> None:
+    async with _two_servers(scratch) as (world, second):
+        for revoke, give_back in GIVEN_BACK.items():
+            scene = await _scene(world, admin, revoke, with_key=with_key)
+            await second.ListRoles(ROLES, metadata=scene.metadata)
+            await revoke(scene)
+            assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke], revoke
+
+            await give_back(scene)
+
+            given_at = monotonic()
+            await world.identity.ListRoles(ROLES, metadata=scene.metadata)
+            async with asyncio.timeout(5):
+                while await second.ListRoles(ROLES, metadata=scene.metadata).code() is not CODE.OK:
+                    pass
+            assert monotonic() - given_at < 1, give_back
 
 
 @pytest.mark.parametrize("revoke", [_log_out, _suspend_the_tenant, _delete_the_role, _revoke_the_key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -197,6 +198,22 @@ async def test_a_server_that_cannot_go_on_with_a_purge_does_the_rest(
 
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", KEPT) == 3
+
+
+async def test_a_server_that_cannot_purge_tells_how_many_tenants_are_due(
+    upkeep: Upkeep, database: Database, scratch: Scratch, admin: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await admin.execute("UPDATE tenants SET purge_started_at = now() WHERE id = $1", KEPT)
+
+    await _upkeep(database, scratch.settings(admin_database_url=None))(RUN)
+    without = capsys.readouterr().out
+    await upkeep(RUN)
+
+    warnings = [line for line in without.splitlines() if "ATRIUM_ADMIN_DATABASE_URL" in line]
+    assert len(warnings) == 1
+    assert re.search(r"tenants\S*=\S*2", warnings[0])
+    assert "ATRIUM_ADMIN_DATABASE_URL" not in capsys.readouterr().out
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id IN ($1, $2)", GONE, KEPT) == 0
 
 
 async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_others(

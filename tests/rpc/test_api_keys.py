@@ -136,6 +136,22 @@ async def test_a_rotated_key_keeps_its_old_secret_for_the_grace_alone(world: Wor
         assert refusal.reason == "API_KEY_INVALID"
 
 
+async def test_a_rotation_within_the_grace_of_another_ends_the_first_secret_at_once(world: World) -> None:
+    administrator = await world.tenant()
+    made = await make_key(world, administrator, "users:read")
+    rotate = pb.RotateApiKeyRequest(id=made.api_key.id, grace={"seconds": 3600})
+    await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret))
+
+    second, third = [
+        await world.identity.RotateApiKey(rotate, metadata=administrator.metadata) for _ in ("second", "third")
+    ]
+
+    first = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(made.secret)))
+    assert first.reason == "API_KEY_INVALID"
+    for secret in (second.secret, third.secret):
+        await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=with_key(secret))
+
+
 @pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: s + "a", lambda s: s.upper(), lambda s: s.swapcase()])
 async def test_a_key_that_is_not_quite_one_is_none(world: World, change: Any) -> None:
     made = await make_key(world, await world.tenant(), "users:read")

@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 from atrium.tenant.v1 import export_pb2
 from server.kernel.permissions import Permission
@@ -55,6 +57,19 @@ async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: Worl
     assert set(exported) == {"tenants"} | tables - LEFT_OUT
     assert exported.count("tenants") == 1
     assert not NEVER_TOLD.intersection(name for line in lines for name in line["row"])
+
+
+async def test_who_may_not_read_the_audit_log_exports_nothing(world: World) -> None:
+    administrator = await world.tenant()
+    manager = await world.user(administrator, "tenants:manage")
+    auditor = await world.user(administrator, "tenants:manage", "audit_logs:read")
+
+    refusal = await refused(world.tenants.ExportTenant(_ALL, metadata=manager.metadata))
+    lines, _ = await _export(world, auditor.metadata)
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_MISSING")
+    assert refusal.detail(error_details_pb2.ErrorInfo).metadata["permission"] == "audit_logs:read"
+    assert "audit_logs" in {line["table"] for line in lines}
 
 
 async def test_an_export_says_which_permissions_roles_give(world: World) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import grpc
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from atrium.identity.v1 import api_key_pb2, session_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.identity.service.forgeries import Forgeries
+from server.identity.service.signing import SigningKeys
 from server.identity.tokens import KeySecret
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.principal import Call, within
 from server.tenant.standing import TenantStanding
+from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 
 WHO = session_pb2.WhoAmIRequest()
@@ -74,6 +79,84 @@ async def test_a_token_with_a_wrong_signature_is_told_to_the_tenant_that_it_name
     assert entry["error_message"] == "TOKEN_INVALID"
     assert entry["details"] == {"access_tokens": 1, "method": "/atrium.identity.v1.IdentityService/WhoAmI"}
     await world.identity.WhoAmI(WHO, metadata=ann.metadata)
+
+
+def _b64(value: bytes | dict[str, Any]) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _mutant(token: str, key: Any, sign: Any = None, **header: Any) -> str:
+    """The token's claims under another header (a value of None: without it), signed as `sign` does or with the key."""
+    said, claims, _ = token.split(".")
+    made = json.loads(base64.urlsafe_b64decode(said + "==")) | header
+    signed = f"{_b64({name: value for name, value in made.items() if value is not None})}.{claims}"
+    return f"{signed}.{_b64(key.sign(signed.encode()) if sign is None else sign(signed.encode()))}"
+
+
+def _mutants(token: str, ours: str) -> dict[str, str]:
+    """What attackers make of a token, a family each. `ours`: the `x` of the key that signed it."""
+    key = Ed25519PrivateKey.generate()
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": _b64(key.public_key().public_bytes_raw())}
+    public = base64.urlsafe_b64decode(ours + "==")
+
+    def unsigned(_: bytes) -> bytes:
+        return b""
+
+    return {
+        "another's key": _mutant(token, key),
+        "a key of that name": _mutant(token, key, kid="attacker"),
+        "a name like ours": _mutant(token, key, kid="A" * 16),
+        "a key in the header": _mutant(token, key, kid="attacker", jwk=jwk),
+        "a key somewhere else": _mutant(token, key, kid="attacker", jku="https://attacker.example/jwks"),
+        "no name": _mutant(token, key, kid=None),
+        "a path for a name": _mutant(token, key, kid="../../dev/null"),
+        "what cannot be text": _mutant(token, key, kid="a\0b"),
+        "a number for a name": _mutant(token, key, kid=7),
+        "not signed": _mutant(token, key, unsigned, alg="none"),
+        "not signed, by another": _mutant(token, key, unsigned, alg="none", kid="attacker"),
+        "our public key as a secret": _mutant(token, key, lambda it: hmac.digest(public, it, "sha256"), alg="HS256"),
+        "another kind": _mutant(token, key, typ="JWT"),
+        "no header": f"{_b64(b'no JSON')}.{token.partition('.')[2]}",
+        "the signature altered": _forged(token),
+        "no signature": token.rpartition(".")[0] + ".",
+    }
+
+
+async def test_every_family_of_made_up_tokens_is_told(world: World, admin: Any) -> None:
+    (ours,) = (await world.identity.GetJwks(session_pb2.GetJwksRequest())).keys
+    told_of: dict[str, str] = {}
+    for family in _mutants((await world.tenant()).tokens.access_token, ours.x):
+        ann = await world.tenant()
+        told_of[ann.tenant_id] = family
+        assert await _try(world, "authorization", _mutants(ann.tokens.access_token, ours.x)[family]) == "TOKEN_INVALID"
+
+    entries = await _entries(admin, at_least=len(told_of))
+
+    assert sorted(told_of[str(entry["tenant_id"])] for entry in entries) == sorted(told_of.values())
+    assert {entry["details"]["access_tokens"] for entry in entries} == {1}
+
+
+async def test_what_a_key_of_ours_has_signed_is_nobodys_forgery(
+    world: World, database: Database, scratch: Scratch, admin: Any
+) -> None:
+    ann, other = await world.tenant(), await world.tenant()
+    settings = scratch.settings()
+    signing = SigningKeys(database, AuditLog(database), settings.master_keys, settings.access_life)
+    await signing.rotate(compromised=True)
+    async with asyncio.timeout(10):
+        while (await world.identity.WhoAmI(WHO, metadata=ann.metadata).code()) is grpc.StatusCode.OK:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert await _try(world, "authorization", ann.tokens.access_token) == "TOKEN_INVALID"
+    assert await _try(world, "authorization", _forged(other.tokens.access_token)) == "TOKEN_INVALID"
+
+    entries = await _entries(admin, at_least=1)
+    assert [str(entry["tenant_id"]) for entry in entries] == [other.tenant_id]
+
+
+async def test_a_token_whose_header_nests_without_end_is_refused(world: World) -> None:
+    assert await _try(world, "authorization", f"{_b64(b'[' * 4_000)}.e30.AA") == "TOKEN_INVALID"
 
 
 async def test_a_key_with_a_wrong_secret_is_told_and_one_that_was_good_once_is_not(world: World, admin: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import role_pb2, user_pb2
+from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.world import Person, World, refused
 
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
@@ -79,6 +80,55 @@ async def test_an_administrator_who_is_denied_it_does_not_count_as_another(world
     assert refusal.reason == "LAST_ADMINISTRATOR"
 
 
+async def _of_verified_people(world: World, admin: Any) -> tuple[Person, Person, str]:
+    """A tenant that asks for verified addresses: the one administrator who has one, another who has none, the role."""
+    administrator = await world.tenant()
+    person, who = world.identity, {"metadata": administrator.metadata}
+    deputy = await world.user(administrator)
+    roles = (await person.ListRoles(role_pb2.ListRolesRequest(), **who)).roles
+    admin_role = next(role.id for role in roles if role.code == "admin")
+    await person.AssignRole(role_pb2.AssignRoleRequest(user_id=deputy.id, role_id=admin_role), **who)
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
+    require = tenant_config_pb2.UpdateTenantConfigRequest(require_verified_email=True)
+    await world.tenants.UpdateTenantConfig(require, **who)
+    return administrator, deputy, admin_role
+
+
+@pytest.mark.parametrize("end", ["delete", "lock", "deactivate", "demote", "expire", "move"])
+async def test_an_administrator_who_must_verify_their_address_does_not_count_as_another(
+    world: World, admin: Any, end: str
+) -> None:
+    administrator, deputy, role_id = await _of_verified_people(world, admin)
+
+    refusal = await refused(_end(world, administrator, administrator.id, role_id, end))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", deputy.id)
+    await _end(world, administrator, administrator.id, role_id, end)
+
+
+async def test_where_nobody_has_verified_their_address_the_last_administrator_stays_and_their_address_is_mended(
+    world: World,
+) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    require = tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=administrator.tenant_id, require_verified_email=True
+    )
+    await world.tenants.UpdateTenantConfig(require, metadata=platform.metadata)
+    inside = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
+    roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=inside)).roles
+    admin_role = next(role.id for role in roles if role.code == "admin")
+
+    refusals = [
+        await refused(_end(world, platform, administrator.id, admin_role, end, inside))
+        for end in ("delete", "lock", "demote")
+    ]
+    await _end(world, platform, administrator.id, admin_role, "move", inside)
+
+    assert [refusal.reason for refusal in refusals] == ["LAST_ADMINISTRATOR"] * 3
+
+
 async def test_nobody_denies_what_they_do_not_hold_nor_to_those_who_hold_more(world: World) -> None:
     administrator = await world.tenant()
     person = world.identity
@@ -95,20 +145,25 @@ async def test_nobody_denies_what_they_do_not_hold_nor_to_those_who_hold_more(wo
         assert (await refused(call)).reason == "ESCALATION_REFUSED"
 
 
-def _end(world: World, by: Person, user_id: str, role_id: str, how: str) -> Any:
+def _end(world: World, by: Person, user_id: str, role_id: str, how: str, metadata: Any = None) -> Any:
+    """`metadata`: of a call of theirs that is not in their own tenant."""
+    who = {"metadata": metadata or by.metadata}
     match how:
         case "delete":
-            return world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user_id), metadata=by.metadata)
+            return world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user_id), **who)
         case "lock":
-            return world.identity.LockUser(user_pb2.LockUserRequest(id=user_id), metadata=by.metadata)
+            return world.identity.LockUser(user_pb2.LockUserRequest(id=user_id), **who)
         case "deactivate":
             change = user_pb2.UpdateUserRequest(id=user_id, state=user_pb2.User.STATE_INACTIVE)
-            return world.identity.UpdateUser(change, metadata=by.metadata)
+            return world.identity.UpdateUser(change, **who)
+        case "move":
+            change = user_pb2.UpdateUserRequest(id=user_id, email="moved@example.com")
+            return world.identity.UpdateUser(change, **who)
         case "demote":
             request = role_pb2.UnassignRoleRequest(user_id=user_id, role_id=role_id)
-            return world.identity.UnassignRole(request, metadata=by.metadata)
+            return world.identity.UnassignRole(request, **who)
     expires = role_pb2.AssignRoleRequest(user_id=user_id, role_id=role_id, expire_time={"seconds": 4_102_444_800})
-    return world.identity.AssignRole(expires, metadata=by.metadata)
+    return world.identity.AssignRole(expires, **who)
 
 
 async def test_of_two_administrators_who_end_each_other_at_once_one_stays(world: World) -> None:

@@ -257,6 +257,36 @@ async def test_a_deleted_tenants_slug_stays_taken_until_it_is_purged(world: Worl
     await world.tenants.CreateTenant(twin, metadata=platform.metadata)
 
 
+async def test_who_is_refused_by_a_tenant_that_is_not_active_is_forgotten_with_it(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    by = {"id": administrator.tenant_id}
+
+    async def tried(login: str, tenant: str = administrator.tenant) -> None:
+        request = session_pb2.LoginRequest(tenant=tenant, login=login, password="correct horse battery")
+        assert (await refused(world.identity.Login(request))).reason == "LOGIN_FAILED"
+
+    await world.tenants.SuspendTenant(tenant_pb2.SuspendTenantRequest(**by), metadata=platform.metadata)
+    await tried("admin@of-suspended.example")
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
+    await tried("admin@of-deleted.example")
+    await tried("admin@of-nobody.example", "nowhere")
+
+    told = await admin.fetch(
+        "SELECT tenant_id::text, details->>'login' FROM audit_logs WHERE action = 'sessions.login' "
+        "AND status = 'failure' ORDER BY id"
+    )
+    assert [tuple(row) for row in told] == [
+        (administrator.tenant_id, "admin@of-suspended.example"),
+        (administrator.tenant_id, "admin@of-deleted.example"),
+        (platform.tenant_id, "admin@of-nobody.example"),
+    ]
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
+    left = str(await rows_of(admin))
+    assert "of-nobody" in left
+    assert "of-suspended" not in left
+    assert "of-deleted" not in left
+
+
 async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: Any) -> None:
     administrator, other, platform = await world.tenant(), await world.tenant(), await world.platform()
     for who in (administrator, other):

@@ -74,10 +74,31 @@ async def test_a_tenant_that_cannot_be_acted_in_is_told_of(world: World) -> None
 
     assert answers == {
         administrator.tenant_id: Code.FAILED_PRECONDITION,
-        deleted.tenant_id: Code.NOT_FOUND,
+        deleted.tenant_id: Code.FAILED_PRECONDITION,
         SOME_ID: Code.NOT_FOUND,
         "acme": Code.INVALID_ARGUMENT,
     }
+
+
+async def test_in_a_deleted_tenant_nothing_is_made_and_nothing_restored(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    user = await world.user(administrator)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=administrator.metadata)
+    by = {"id": administrator.tenant_id}
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
+    inside = _inside(platform, administrator.tenant_id)
+    restore = user_pb2.RestoreUserRequest(id=user.id)
+
+    refusals = [
+        await refused(world.identity.RestoreUser(restore, metadata=inside)),
+        await refused(
+            world.identity.CreateUser(user_pb2.CreateUserRequest(username="a", email="a@b.example"), metadata=inside)
+        ),
+    ]
+    await world.tenants.RestoreTenant(tenant_pb2.RestoreTenantRequest(**by), metadata=platform.metadata)
+    await world.identity.RestoreUser(restore, metadata=inside)
+
+    assert [(each.code, each.reason) for each in refusals] == [(Code.FAILED_PRECONDITION, "TENANT_NOT_ACTIVE")] * 2
 
 
 async def test_the_platforms_other_people_are_let_into_no_tenant_and_it_is_told_whom_they_tried(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, stream_pb2
@@ -21,13 +22,15 @@ from server.prompt.domain import Label, Share
 from tests.databases import Scratch
 from tests.factories.prompts import (
     NAME,
+    PERSONAL,
     PUBLIC,
+    TENANT,
     make_template,
     make_version,
     render,
     set_label,
 )
-from tests.factories.world import World, refused
+from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
@@ -104,6 +107,61 @@ async def test_a_protected_label_takes_a_permission_of_its_own(world: World) -> 
         refusal = await refused(move)
         assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
     assert (await set_label(world, owner, template_id, "production", "v1.0")).protected
+
+
+async def test_a_template_with_a_protected_label_is_renamed_hidden_and_shown_with_that_permission_too(
+    world: World,
+) -> None:
+    owner = await world.tenant()
+    editor, reader = await world.user(owner, "templates:manage"), await world.user(owner)
+    keeper = await world.user(owner, "templates:manage", "prompt_labels:manage")
+    made_of = {
+        "greeting": (TENANT, "Hello"),
+        "whole": (TENANT, "{% include 'greeting' %}"),
+        "part": (PERSONAL, "mine"),
+        "own": (PERSONAL, "{% include 'part' %}"),  # which it would not find any more where others see it
+    }
+    ids = {name: await make_template(world, editor, name, visibility) for name, (visibility, _) in made_of.items()}
+    for name, (_, text) in made_of.items():
+        await make_version(world, editor, ids[name], text)
+    template_id, whole, own = ids["greeting"], ids["whole"], ids["own"]
+    for made in (template_id, own):
+        await set_label(world, owner, made, "production", "v1.0", protected=True)
+
+    def change(template: str, person: Person = editor, **fields: Any) -> Any:
+        request = templates.UpdateTemplateRequest(id=template, **fields)
+        return world.prompts.UpdateTemplate(request, metadata=person.metadata)
+
+    for changed in (
+        change(template_id, visibility=PERSONAL),
+        change(template_id, name="another"),
+        change(template_id, name="another", description="x"),
+        change(own, visibility=TENANT),
+    ):
+        refusal = await refused(changed)
+        assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
+        assert refusal.detail(error_details_pb2.ErrorInfo).metadata["permission"] == "prompt_labels:manage"
+    assert (await render(world, reader, template_id, label="production")).text == "Hello"
+    assert (await render(world, reader, whole)).text == "Hello"
+    await change(template_id, name="greeting", visibility=TENANT, description="The same, and what it is for.")
+    await change(whole, name="another", visibility=PERSONAL)
+    assert (await change(template_id, keeper, name="welcome")).template.name == "welcome"
+
+
+async def test_a_deleted_template_with_a_protected_label_is_brought_back_with_that_permission_too(world: World) -> None:
+    owner = await world.tenant()
+    editor = await world.user(owner, "templates:manage")
+    template_id = await make_template(world, editor)
+    await make_version(world, editor, template_id, "Hello")
+    await set_label(world, owner, template_id, "production", "v1.0", protected=True)
+    await world.prompts.DeleteTemplate(templates.DeleteTemplateRequest(id=template_id), metadata=owner.metadata)
+    restore = templates.RestoreTemplateRequest(id=template_id)
+
+    refusal = await refused(world.prompts.RestoreTemplate(restore, metadata=editor.metadata))
+
+    assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
+    await world.prompts.RestoreTemplate(restore, metadata=owner.metadata)
+    assert (await render(world, editor, template_id, label="production")).text == "Hello"
 
 
 async def test_a_split_label_gives_each_user_one_version_and_each_version_its_share(world: World) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import grpc
 
+from atrium.identity.v1 import session_pb2
 from atrium.tenant.v1 import tenant_pb2
 from server.operating import rewrapped
 from tests.databases import Scratch
 from tests.factories.world import World, refused
+from tests.rpc.changes.rows import rows_of
 
 
 async def _until(true: Callable[[], Awaitable[object]]) -> None:
@@ -22,12 +24,14 @@ async def _until(true: Callable[[], Awaitable[object]]) -> None:
 
 
 @asynccontextmanager
-async def _purging(world: World, scratch: Scratch, admin: Any, tenant_id: str) -> AsyncIterator[Any]:
-    """A purge of the tenant that has come as far as its users, and waits there until the context ends."""
+async def _purging(
+    world: World, scratch: Scratch, admin: Any, tenant_id: str, table: str = "users"
+) -> AsyncIterator[Any]:
+    """A purge of the tenant that has come as far as that table, and waits there until the context ends."""
     platform = await world.platform()
     await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
     async with scratch.connect() as holder, holder.transaction():
-        await holder.execute("SELECT FROM users WHERE tenant_id = $1 FOR UPDATE", tenant_id)
+        await holder.execute(f"SELECT FROM {table} WHERE tenant_id = $1 FOR UPDATE", tenant_id)
         purge = world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(id=tenant_id), metadata=platform.metadata)
         waits = (
             "SELECT 1 FROM pg_stat_activity WHERE application_name = 'atrium purge' AND wait_event_type = 'Lock' "
@@ -50,6 +54,17 @@ async def test_a_tenant_whose_purge_has_begun_is_not_restored(world: World, scra
     assert (
         await refused(world.tenants.RestoreTenant(restore, metadata=platform.metadata))
     ).reason == "TENANT_NOT_FOUND"
+
+
+async def test_what_comes_while_a_purge_is_under_way_goes_with_it(world: World, scratch: Scratch, admin: Any) -> None:
+    administrator = await world.tenant()
+    login = session_pb2.LoginRequest(tenant=administrator.tenant, login="late@came.example", password="any password")
+
+    async with _purging(world, scratch, admin, administrator.tenant_id, "tenant_configs") as purge:
+        assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
+    await purge
+
+    assert "late@came.example" not in str(await rows_of(admin))
 
 
 async def test_of_a_restore_and_a_purge_at_once_one_alone_succeeds(world: World, admin: Any) -> None:

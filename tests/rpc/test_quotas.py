@@ -54,6 +54,7 @@ async def test_a_hundred_creates_at_once_at_a_limit_of_five_make_five(world: Wor
 
 async def test_a_refusal_says_the_limit_and_the_use(world: World) -> None:
     administrator = await world.tenant(FREE)
+    await world.user(administrator)
     await _set(world, administrator, max_users=1)
 
     refusal = await refused(
@@ -65,7 +66,8 @@ async def test_a_refusal_says_the_limit_and_the_use(world: World) -> None:
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
     (violation,) = refusal.detail(error_details_pb2.QuotaFailure).violations
     assert violation.subject == "users"
-    assert dict(refusal.detail(error_details_pb2.ErrorInfo).metadata) == {"subject": "users", "limit": "1", "used": "1"}
+    assert violation.description == "The tenant may have 1 users, and has 2."
+    assert dict(refusal.detail(error_details_pb2.ErrorInfo).metadata) == {"subject": "users", "limit": "1", "used": "2"}
 
 
 async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(world: World) -> None:

@@ -9,7 +9,8 @@ import orjson
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import role_pb2, user_pb2
+from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
+from atrium.model.v1 import usage_pb2
 from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import Person, World, refused
 
@@ -178,3 +179,48 @@ async def test_a_purged_role_is_gone_from_whoever_held_it(world: World, admin: A
     for table, column in (("roles", "id"), ("user_roles", "role_id"), ("role_permissions", "role_id")):
         assert await admin.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = $1", life.id) == 0
     assert (await refused(life.step("Restore"))).reason == "ROLE_NOT_FOUND"
+
+
+async def test_limits_on_calls_are_hidden_with_their_user_and_come_back(world: World) -> None:
+    administrator = await world.tenant()
+    who = {"metadata": administrator.metadata}
+    user, other = await world.user(administrator), await world.user(administrator)
+    key = api_key_pb2.CreateApiKeyRequest(name="k", scopes=["users:read"])
+    key_id = (await world.identity.CreateApiKey(key, metadata=user.metadata)).api_key.id
+    subjects = [{"user_id": user.id}, {"user_id": other.id}, {"api_key_id": key_id}]
+    made = [
+        (await world.models.SetModelLimits(usage_pb2.SetModelLimitsRequest(**whose, parallel_calls=2), **who)).limits
+        for whose in subjects
+    ]
+
+    async def listed() -> list[Any]:
+        pages, token = [], ""
+        while not pages or token:
+            request = usage_pb2.ListModelLimitsRequest(page_size=1, page_token=token)
+            reply = await world.models.ListModelLimits(request, **who)
+            pages.append(list(reply.limits))
+            token = reply.next_page_token
+        return [limits for page in pages for limits in page]
+
+    before = await listed()
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), **who)
+    hidden = await listed()
+    used = [
+        await refused(world.models.SetModelLimits(usage_pb2.SetModelLimitsRequest(**whose, parallel_calls=3), **who))
+        for whose in (subjects[0], subjects[2])
+    ]
+    read = [
+        await refused(call)
+        for whose, limits in ((subjects[0], made[0]), (subjects[2], made[2]))
+        for call in (
+            world.models.GetModelLimits(usage_pb2.GetModelLimitsRequest(**whose), **who),
+            world.models.DeleteModelLimits(usage_pb2.DeleteModelLimitsRequest(id=limits.id), **who),
+        )
+    ]
+    await world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=user.id), **who)
+
+    assert before == made[::-1]
+    assert hidden == [made[1]]
+    assert [(each.code, each.reason) for each in used] == [(Code.FAILED_PRECONDITION, "USER_DELETED")] * 2
+    assert [each.reason for each in read] == ["LIMIT_SUBJECT_UNKNOWN", "LIMITS_NOT_FOUND"] * 2
+    assert await listed() == before

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from atrium.identity.v1 import session_pb2, user_pb2
+from atrium.tenant.v1 import tenant_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.factories.world import PASSWORD, Person, World, refused
 
@@ -194,10 +195,14 @@ async def test_every_failure_does_the_same_work(world: World, admin: Any) -> Non
     inactive = await world.user(administrator)
     change = user_pb2.UpdateUserRequest(id=inactive.id, state=user_pb2.User.STATE_INACTIVE)
     await world.identity.UpdateUser(change, metadata=administrator.metadata)
+    away, platform = await world.tenant(), await world.platform()
+    suspend = tenant_pb2.SuspendTenantRequest(id=away.tenant_id)
+    await world.tenants.SuspendTenant(suspend, metadata=platform.metadata)
     took: dict[str, list[float]] = {}
     for _ in range(3):
         for name, tenant, login, password in (
             ("unknown tenant", "nowhere", "nobody", "wrong"),
+            ("suspended tenant", away.tenant, "admin", PASSWORD),
             ("unknown user", administrator.tenant, "nobody", "wrong"),
             ("wrong password", administrator.tenant, user.username, "wrong"),
             ("inactive", administrator.tenant, inactive.username, PASSWORD),

@@ -169,16 +169,17 @@ async def test_verifying_opens_everything_at_once_and_another_address_closes_it(
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             world = World(channel, first)
             administrator = await world.tenant()
+            person = await world.user(administrator, "users:read", "users:manage")
             await _require(world, administrator)
-            assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
+            assert (await _refusal(world, person)).reason == "EMAIL_NOT_VERIFIED"
             await world.identity.RequestEmailVerification(
-                email_verification_pb2.RequestEmailVerificationRequest(), metadata=administrator.metadata
+                email_verification_pb2.RequestEmailVerificationRequest(), metadata=person.metadata
             )
             token = re.findall(r"^\S{60,}$", (await box.next()).get_content(), flags=re.M)[0]
 
             await world.identity.VerifyEmail(email_verification_pb2.VerifyEmailRequest(token=token))
 
-            await _list_users(world, administrator)
-            change = user_pb2.UpdateUserRequest(id=administrator.id, email="moved@example.com")
-            await world.identity.UpdateUser(change, metadata=administrator.metadata)
-            assert (await _refusal(world, administrator)).reason == "EMAIL_NOT_VERIFIED"
+            await _list_users(world, person)
+            change = user_pb2.UpdateUserRequest(id=person.id, email="moved@example.com")
+            await world.identity.UpdateUser(change, metadata=person.metadata)
+            assert (await _refusal(world, person)).reason == "EMAIL_NOT_VERIFIED"

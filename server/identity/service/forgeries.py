@@ -16,7 +16,8 @@ from server.db.database import Database
 from server.identity.domain import ApiKeyInvalid, TokenInvalid
 from server.identity.ports import AuditLog, Tenants
 from server.identity.store import api_keys as key_store
-from server.identity.tokens import KeySecret, claimed_tenant
+from server.identity.store import keys as signing_store
+from server.identity.tokens import KeySecret, claimed_key, claimed_tenant, is_signed_with
 from server.kernel.audit import Change
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.principal import Call, call_or_none, within
@@ -52,7 +53,7 @@ class _Gathered:
 
 
 class Forgeries:
-    """Gathers access tokens whose signature is wrong and API keys whose secret is, and tells of them aside.
+    """Gathers access tokens that no key of ours has signed and API keys whose secret is wrong, and tells of them aside.
 
     Refusing them stays as cheap as it is, and takes no longer for a tenant that there is than for one that there is
     not. A tenant is told of the calls of one network once a minute at most, by each process.
@@ -72,7 +73,7 @@ class Forgeries:
         self._gathered: dict[tuple[str | None, UUID], _Gathered] = {}
 
     def see(self, credential: str | KeySecret) -> None:
-        """The running call came with an access token that no key of ours has signed, or with a key that is not good."""
+        """The running call came with an access token or a key that is not good, and may be made up."""
         call = call_or_none()
         if call is None:
             return
@@ -138,10 +139,21 @@ class Forgeries:
     async def _concerned(self, credential: str | KeySecret) -> tuple[UUID | None, str]:
         """The tenant that a made-up credential names, None where it names none or was good once; and what it is."""
         if not isinstance(credential, KeySecret):
-            return claimed_tenant(credential), "access_tokens"
+            tenant_id = claimed_tenant(credential)
+            forged = tenant_id is not None and not await self._is_ours(credential)
+            return tenant_id if forged else None, "access_tokens"
         async with self._database.tenant_tx(credential.tenant_id, read_only=True) as tx:
             forged = await key_store.is_forged(tx, credential.prefix, credential.hash)
         return credential.tenant_id if forged else None, "api_keys"
+
+    async def _is_ours(self, token: str) -> bool:
+        """Whether a key of ours has signed the token, one that was retired since or that is new to this process too."""
+        kid = claimed_key(token)
+        if kid is None:
+            return False
+        async with self._database.global_tx() as tx:
+            public_key = await signing_store.public_key(tx, kid)
+        return public_key is not None and is_signed_with(token, public_key)
 
     async def _write(self, tenant_id: UUID, gathered: _Gathered) -> None:
         details = {**gathered.counts, "method": gathered.call.method}

@@ -18,6 +18,7 @@ from server.identity.ports import AuditLog, Mailer, Tenants
 from server.identity.service.values import user_values
 from server.identity.store import one_time_tokens as token_store
 from server.identity.store import sessions as session_store
+from server.identity.store import throttle
 from server.identity.store import users as user_store
 from server.identity.tokens import OneTimeToken
 from server.kernel.audit import Change
@@ -76,6 +77,7 @@ class RecoveryService:
         async with self._database.tenant_tx(token.tenant_id) as tx:
             await self._holder(tx, token, "reset_password", use=True)
             await user_store.reset_password(tx, user.id, password_hash)
+            await throttle.forget_all(tx, user.id)
             await session_store.revoke_all(tx, user.id, "password reset")
             await session_store.tell_changed(tx, token.tenant_id, user.id)
             await self._audit.record(tx, Change("users.reset_password", "user", user.id, user_id=user.id))

@@ -80,7 +80,8 @@ class SessionService:
         """
         call = current_call()
         async with self._turn((slug, login.lower()), call.network) as place:
-            tenant_id = await self._tenants.find_active(slug)
+            there, is_active = await self._tenants.find(slug)
+            tenant_id = there if is_active else None
             found, attempt = await self._count(tenant_id, login, call.network)
             # No connection is held while the hash is computed.
             matches = await place.matches(found.password_hash if found else None, password)
@@ -93,8 +94,9 @@ class SessionService:
             except LoginFailed:
                 details = {"tenant": slug, "login": login}
                 change = Change("sessions.login", "session", details=details, user_id=found.user.id if found else None)
-                # A sign-in to a tenant that is not there is the platform's to know of.
-                await self._note_failure(tenant_id or PLATFORM_TENANT_ID, change, LoginFailed.reason)
+                # A sign-in to a tenant that is not there is the platform's to know of; of one that is not active it is
+                # that tenant's, and goes with it when it is purged.
+                await self._note_failure(there or PLATFORM_TENANT_ID, change, LoginFailed.reason)
                 raise
 
     async def refresh(self, text: str) -> TokenPair:
@@ -268,7 +270,7 @@ class SessionService:
     ) -> tuple[LoginCandidate | None, throttle.Attempt]:
         """Whom the login names, and the attempt at their password, which is counted before it is looked at.
 
-        Where there is no such tenant the platform's is asked the same, and its answer thrown away.
+        Where there is no such tenant that is active the platform's is asked the same, and its answer thrown away.
         """
         # A crash of the database may take a count back, and not a sign-in.
         async with self._database.tenant_tx(tenant_id or PLATFORM_TENANT_ID, durable=False) as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -74,34 +75,45 @@ def _hold(held: frozenset[Permission], needed: Iterable[Permission]) -> None:
         raise EscalationRefused(permissions=", ".join(sorted(missing)))
 
 
-async def administrators(tx: Tx) -> dict[UUID, str]:
-    """The usernames of those who administer the transaction's tenant for good, by their ids.
+@dataclass(frozen=True, slots=True)
+class Administrators:
+    """Those who administer a tenant for good: usernames by ids. `able`: but who has to verify their address first."""
+
+    everybody: Mapping[UUID, str]
+    able: Mapping[UUID, str]
+
+
+async def administrators(tx: Tx) -> Administrators:
+    """Those of the transaction's tenant.
 
     Whoever asks next waits until the transaction ends, so that of two who would each end the last but one, one is
     refused.
     """
     platform = tx.tenant_id == PLATFORM_TENANT_ID
     code, needed = (PLATFORM_ADMINISTRATOR_ROLE, _OF_PLATFORM) if platform else (ADMINISTRATOR_ROLE, _OF_TENANT)
-    return {
-        user_id: username
-        for (user_id, username), grants in (await role_store.hold_holders(tx, code)).items()
-        if _always_allows(grants, needed)
-    }
+    found = [who for who, grants in (await role_store.hold_holders(tx, code)).items() if _always_allows(grants, needed)]
+    return Administrators(
+        {user_id: username for user_id, username, _ in found},
+        {user_id: username for user_id, username, unverified in found if not unverified},
+    )
 
 
 async def keep_an_administrator(tx: Tx, user: User) -> None:
     """Raises LastAdministrator where nobody administers the tenant besides this one, who is about to be shut out."""
-    if (await administrators(tx)).keys() == {user.id}:
+    there = await administrators(tx)
+    if {user.id} in (there.everybody.keys(), there.able.keys()):
         raise LastAdministrator(user.username)
 
 
-async def keep_administered(tx: Tx, before: Mapping[UUID, str]) -> None:
-    """Raises LastAdministrator where a change to roles leaves the tenant without anybody who administers it.
+async def keep_administered(tx: Tx, before: Administrators) -> None:
+    """Raises LastAdministrator where a change leaves the tenant without anybody who administers it, or is able to.
 
     `before`: those who did before the change. Where nobody did, nothing is kept from being mended.
     """
-    if before and not await administrators(tx):
-        raise LastAdministrator(min(before.values()))
+    after = await administrators(tx)
+    for were, are in ((before.everybody, after.everybody), (before.able, after.able)):
+        if were and not are:
+            raise LastAdministrator(min(were.values()))
 
 
 def _always_allows(grants: Sequence[tuple[Grant, datetime | None]], needed: Set[Permission]) -> bool:

@@ -12,9 +12,15 @@ from server.identity.domain import User
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
-from server.identity.service.standing import hold_all_of, hold_what_new_users_get, keep_an_administrator
+from server.identity.service.standing import (
+    administrators,
+    hold_all_of,
+    hold_what_new_users_get,
+    keep_administered,
+    keep_an_administrator,
+)
 from server.identity.service.values import user_values
-from server.identity.store import idempotency, one_time_tokens
+from server.identity.store import idempotency, one_time_tokens, throttle
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -95,13 +101,12 @@ class UserService:
             old = await user_store.lock(tx, user_id)
             check_etag(etag, old.revision, "user")
             await hold_all_of(tx, caller, user_id)
-            if values.get("email", old.email) != old.email:  # what was verified was the old address
-                values = {**values, "email_verified": False}
             if values.get("status", "active") != "active":
                 await keep_an_administrator(tx, old)
-            new = await user_store.change(tx, user_id, values) if values else old
-            if new.email != old.email:  # what was sent to the old one does not come to life with it again
-                await one_time_tokens.void(tx, user_id)
+            if values.get("email", old.email) != old.email:
+                new = await self._move(tx, user_id, values)
+            else:
+                new = await user_store.change(tx, user_id, values) if values else old
             if new.status == "inactive":
                 await session_store.revoke_all(tx, user_id, "made inactive")
             # Before the reply: whoever is made inactive is signed out everywhere, and a new address has to be verified.
@@ -129,6 +134,7 @@ class UserService:
             old = await user_store.lock(tx, user_id)
             await hold_all_of(tx, caller, user_id)
             new = await user_store.unlock(tx, user_id)
+            await throttle.forget_all(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             await self._record(tx, "users.unlock", old, new)
         return new
@@ -168,6 +174,18 @@ class UserService:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             user = await self._require_deleted(tx, user_id)
             await purge_users(tx, [user], self._audit, self._belongings)
+
+    async def _move(self, tx: Tx, user_id: UUID, values: Mapping[str, Any]) -> User:
+        """Changes the user, whose e-mail address is among the values. Raises UsernameTaken, EmailTaken,
+        LastAdministrator.
+        """
+        before = await administrators(tx)
+        # What was verified was the old address.
+        new = await user_store.change(tx, user_id, {**values, "email_verified": False})
+        await keep_administered(tx, before)
+        # What was sent to the old one does not come to life with it again.
+        await one_time_tokens.void(tx, user_id)
+        return new
 
     async def _require_deleted(self, tx: Tx, user_id: UUID) -> User:
         user = await user_store.lock_any(tx, user_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, insert, or_, select, update
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
@@ -36,7 +36,11 @@ _CREATE = Statement(
     .returning(*_COLUMNS)
 )
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
-_EXISTS = Statement(select(api_keys.c.id).where(_THIS))
+_THERE = Statement(
+    select(api_keys.c.id)
+    .join_from(api_keys, users, users.c.id == api_keys.c.user_id)
+    .where(api_keys.c.id == any_(bindparam("key_ids", type_=ARRAY(Uuid))), users.c.deleted_at.is_(None))
+)
 _LIST = Statement(
     select(*_COLUMNS)
     .where(api_keys.c.user_id == bindparam("user_id"), api_keys.c.id < bindparam("before"))
@@ -137,9 +141,9 @@ async def lock(tx: Tx, key_id: UUID) -> ApiKey:
     return ApiKey(*row)
 
 
-async def is_there(tx: Tx, key_id: UUID) -> bool:
-    """Whether there is such a key, revoked ones included."""
-    return await tx.fetchrow(_EXISTS, key_id=key_id) is not None
+async def there(tx: Tx, key_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of them there are, revoked ones included, whose users are not deleted."""
+    return {key_id for (key_id,) in await tx.fetch(_THERE, key_ids=list(key_ids))}
 
 
 async def is_forged(tx: Tx, prefix: str, secret_hash: str) -> bool:

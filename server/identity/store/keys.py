@@ -27,6 +27,7 @@ _LIVE = Statement(
     .where(or_(signing_keys.c.retires_at.is_(None), signing_keys.c.retires_at > func.now()))
     .order_by(signing_keys.c.not_before)
 )
+_PUBLIC_KEY = Statement(select(signing_keys.c.public_key).where(signing_keys.c.kid == bindparam("kid")))
 _NEWEST = Statement(select(func.max(signing_keys.c.not_before)))
 _RETIRE = Statement(
     update(signing_keys)
@@ -59,6 +60,12 @@ async def live(tx: Tx, master_keys: MasterKeys) -> list[SigningKey]:
         SigningKey.unwrap(kid, wrapped, not_before, retires_at, master_keys)
         for kid, wrapped, not_before, retires_at in await tx.fetch(_LIVE)
     ]
+
+
+async def public_key(tx: Tx, kid: str) -> bytes | None:
+    """The public half of the key of that name, also where its tokens are not accepted any more; 32 raw bytes."""
+    found: bytes | None = await tx.fetchval(_PUBLIC_KEY, kid=kid)
+    return found
 
 
 async def newest(tx: Tx) -> datetime | None:

@@ -25,6 +25,7 @@ from server.identity.domain import (
     Standing,
 )
 from server.identity.store.grants import GRANTS, KNOWN, NEXT_EXPIRY, decided_by, known
+from server.identity.store.sessions import UNVERIFIED
 from server.identity.tables import permissions, role_permissions, roles, user_roles, users
 from server.kernel.deletion import Deleted
 from server.kernel.paging import Page, PageRequest
@@ -143,6 +144,7 @@ _HOLDERS = Statement(
     select(
         users.c.id,
         users.c.username,
+        UNVERIFIED.label("unverified"),
         _CODE,
         _ALLOWS,
         roles.c.code,
@@ -345,15 +347,16 @@ async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standi
     return Standing((tenant_id, user_id), status, decided, row["good_until"] or _FOREVER)
 
 
-async def hold_holders(tx: Tx, code: str) -> dict[tuple[UUID, str], list[tuple[Grant, datetime | None]]]:
-    """The active people who hold the role for good, by id and username, with each entry of their roles and its end.
+async def hold_holders(tx: Tx, code: str) -> dict[tuple[UUID, str, bool], list[tuple[Grant, datetime | None]]]:
+    """The active people who hold the role for good, with each entry of their roles and its end; by id, username, and
+    whether they have to verify their e-mail address first.
 
     The role is held until the transaction ends.
     """
     await tx.fetch(_HOLD_CODE, code=code)
-    found: dict[tuple[UUID, str], list[tuple[Grant, datetime | None]]] = {}
-    for user_id, username, *entry, end in await tx.fetch(_HOLDERS, code=code):
-        found.setdefault((user_id, username), []).extend((grant, end) for grant in known([entry]))
+    found: dict[tuple[UUID, str, bool], list[tuple[Grant, datetime | None]]] = {}
+    for user_id, username, unverified, *entry, end in await tx.fetch(_HOLDERS, code=code):
+        found.setdefault((user_id, username, unverified), []).extend((grant, end) for grant in known([entry]))
     return found
 
 

@@ -114,6 +114,7 @@ _COUNT_GUESS = _count(guesses, FREE_OF_ACCOUNT, "tenant_id", "user_id", "address
 _THESE = (guesses.c.user_id == bindparam("user_id"), guesses.c.address == _NETWORK)
 _ARE_OVER = Statement(select(over(guesses.c.blocked_until, "own_wait")).where(*_THESE).with_for_update())
 _FORGET_GUESSES = Statement(delete(guesses).where(*_THESE))
+_FORGET_ALL = Statement(delete(guesses).where(guesses.c.user_id == bindparam("user_id")))
 _TAKE_BACK = Statement(
     update(throttle)
     .where(throttle.c.address == _NETWORK)
@@ -165,3 +166,8 @@ async def forget(tx: Tx, attempt: Attempt) -> bool:
         return False
     await tx.execute(_FORGET_GUESSES, **these)
     return True
+
+
+async def forget_all(tx: Tx, user_id: UUID) -> None:
+    """Whatever was tried at the account from where it was signed in before has nobody wait any more."""
+    await tx.execute(_FORGET_ALL, user_id=user_id)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, case, delete, exists, false, func, insert, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import INET
 
 from server.db.base import among
@@ -120,6 +135,7 @@ _NEW_PASSWORD = {"password_hash": bindparam("password_hash"), "login_attempts": 
 _RESET_PASSWORD = Statement(update(users).where(THIS).values(**_NEW_PASSWORD, token_epoch=users.c.token_epoch + 1))
 _REPLACE_PASSWORD = Statement(update(users).where(*_STILL_CHECKED).values(**_NEW_PASSWORD).returning(users.c.id))
 _EXISTS = Statement(select(users.c.id).where(THIS, LIVE))
+_THERE = Statement(select(users.c.id).where(users.c.id == any_(bindparam("user_ids", type_=ARRAY(Uuid))), LIVE))
 _ANY = Statement(select(users.c.id).limit(1))
 
 
@@ -183,6 +199,11 @@ async def lock_any(tx: Tx, user_id: UUID) -> User:
 async def is_there(tx: Tx, user_id: UUID) -> bool:
     """Whether there is such a user, who is not deleted."""
     return await tx.fetchrow(_EXISTS, user_id=user_id) is not None
+
+
+async def there(tx: Tx, user_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of them there are, who are not deleted."""
+    return {user_id for (user_id,) in await tx.fetch(_THERE, user_ids=list(user_ids))}
 
 
 async def require(tx: Tx, user_id: UUID) -> None:

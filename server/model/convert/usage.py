@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from atrium.model.v1 import usage_pb2 as pb
-from server.kernel.clock import now
 from server.kernel.errors import etag_of
 from server.model.limits import Limits, SubjectLimits
 from server.model.service.usage import LimitUse
 from server.model.usage import Dimension, Usage, UsagePage
-from server.rpc.wire import duration_ms, moment, money, present, timestamp, uuid_or_none
+from server.rpc.wire import average_ms, days, money, present, timestamp, uuid_or_none
 
 _MOST = 1000
 _DIMENSIONS: dict[Any, Dimension] = {
@@ -81,8 +80,7 @@ def usage_asked(
     request: pb.GetModelUsageRequest, cursor: bytes | None
 ) -> tuple[list[Dimension], date, date, dict[str, Any], int, list[str] | None]:
     """By what, from which day, before which day, of which calls, how many sums at most, and behind which."""
-    today = now().astimezone(UTC).date()
-    since, until = moment(request, "day_from"), moment(request, "day_until")
+    since, until = days(request)
     filters = {
         "model_id": uuid_or_none(request.model_id),
         "user_id": uuid_or_none(request.user_id),
@@ -91,8 +89,8 @@ def usage_asked(
     }
     return (
         [_DIMENSIONS[dimension] for dimension in request.group_by],
-        today.replace(day=1) if since is None else since.date(),
-        today + timedelta(days=1) if until is None else until.date(),
+        since,
+        until,
         {name: value for name, value in filters.items() if value is not None},
         request.limit or _MOST,
         None if cursor is None else cursor.decode().split(),
@@ -119,5 +117,5 @@ def model_usage(value: Usage) -> pb.ModelUsage:
         cached_tokens=value.cached_tokens,
         reasoning_tokens=value.reasoning_tokens,
         cost_usd=money(value.cost),
-        average_latency=duration_ms(value.latency_ms // value.calls if value.calls else None),
+        average_latency=average_ms(value.latency_ms, value.calls),
     )

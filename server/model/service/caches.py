@@ -12,14 +12,12 @@ import numpy as np
 import structlog
 
 from server.db.database import Database
-from server.llm.port import ToolCall, ToolCallDelta
+from server.llm.port import ToolCall, ToolCallDelta, Vector
 from server.model.chat import Delta
 from server.model.domain import Model
 from server.model.store import caches as store
 
 _log = structlog.get_logger("atrium.caches")
-
-Vector = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,11 @@ class Caches:
         hashes = {_hash(model, text): text for text in texts}
         async with self._database.tenant_tx(tenant_id) as tx:
             found = await store.vectors(tx, model.id, list(hashes), seconds)
-        return {hashes[name]: np.frombuffer(vector, "<f4").tolist() for name, vector in found.items()}
+        return {hashes[name]: np.frombuffer(vector, "<f4") for name, vector in found.items()}
 
     async def keep_vectors(self, tenant_id: UUID, model: Model, found: Mapping[str, Vector], seconds: float) -> None:
         """The same of vectors."""
-        packed = {_hash(model, text): np.array(vector, "<f4").tobytes() for text, vector in found.items()}
+        packed = {_hash(model, text): vector.tobytes() for text, vector in found.items()}
         with _not_vital("vectors", tenant_id):
             async with self._database.tenant_tx(tenant_id) as tx:
                 await store.keep_vectors(tx, model.id, packed, seconds)

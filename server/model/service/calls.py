@@ -61,10 +61,9 @@ class CallService:
         """
         try:
             if (prompt := asked.prompt) is not None:
-                rendered = await self._prompts.render(
-                    prompt.template_id, prompt.version, prompt.label, prompt.values, prompt.user_key, prompt.said
-                )
-                asked = asked.prompted(rendered)
+                found = await self._prompts.find(prompt.template_id, prompt.version, prompt.label, prompt.user_key)
+                asked = asked.found(found.version)
+                asked = asked.prompted(await found.render(prompt.values, prompt.said))
             prepared = await self._planner.chat(asked)
         except DomainError as error:
             await self._note_unmade(asked, error)
@@ -144,9 +143,7 @@ class CallService:
 
     async def _note_unmade(self, asked: ChatCall, error: DomainError) -> None:
         """Has it on record that a call comes to nothing: its prompt cannot be had, or no model of it can be asked."""
-        if not (asked.prompt is not None and asked.prompt_version_id is None) and not isinstance(
-            error, ModelNotConfigured | ModelUnavailable
-        ):
+        if asked.prompt is None and not isinstance(error, ModelNotConfigured | ModelUnavailable):
             return
         with suppress(DatabaseUnavailable):  # what is wrong with the call is what its caller is told
             if (meter := await self._planner.meter(asked)) is not None:

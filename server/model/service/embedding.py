@@ -18,15 +18,17 @@ from server.llm.port import (
     ModelRateLimited,
     ModelResponseInvalid,
     Usage,
+    Vector,
 )
+from server.model.attempts import RANDOM
 from server.model.domain import CallLog, Deprecated
 from server.model.ledger import NO_HOLD, Ledger
 from server.model.meter import Meter
 from server.model.routes import PASSING, failure_of
 from server.model.service.books import Books, Entry
-from server.model.service.caches import Caches, Vector
+from server.model.service.caches import Caches
 from server.model.service.calls import INTERNAL
-from server.model.service.planning import RANDOM, RETRY, Planner, carried, claimed, most_tokens, named
+from server.model.service.planning import RETRY, Planner, carried, claimed, most_tokens, named
 from server.model.service.reach import Reach
 
 # OpenAI takes 2,048 texts and 300,000 tokens at once (platform.openai.com/docs/api-reference/embeddings), others less.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from random import Random
 
 import orjson
 
@@ -15,7 +14,7 @@ from server.kernel.clock import now
 from server.kernel.features import FeatureMissing
 from server.kernel.principal import Call, current_call
 from server.llm.port import ChatModel, ChatRequest
-from server.model.attempts import MOST_SWITCHES, Attempts, Plan
+from server.model.attempts import MOST_SWITCHES, RANDOM, Attempts, Plan
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogue, Catalogues
 from server.model.chat import ChatCall
@@ -37,7 +36,6 @@ from server.model.service.reach import Reach
 RETRY = Retry()
 """How a model by itself is tried again."""
 
-RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
 _AROUND_A_TEXT = 16
 """Tokens that a provider's template adds to each message at most."""

@@ -21,6 +21,7 @@ from server.model.ledger import Ledger
 from server.model.limits import (
     TENANT_SETTINGS,
     Limits,
+    LimitsNotFound,
     LimitSubjectUnknown,
     SubjectLimits,
     Window,
@@ -74,10 +75,14 @@ class UsageService:
     async def set_limits(
         self, user_id: UUID | None, api_key_id: UUID | None, limits: Limits, etag: str
     ) -> SubjectLimits:
-        """These limits and no others, from the next call on. Raises LimitSubjectUnknown, EtagMismatch."""
+        """These limits and no others, from the next call on.
+
+        Raises LimitSubjectUnknown, EtagMismatch; where the user is deleted, or the key is theirs, that they are.
+        """
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
-            await self._require(tx, user_id, api_key_id)
+            if not await self._subjects.hold(tx, user_id, api_key_id):
+                raise LimitSubjectUnknown(user_id or api_key_id)
             old = await store.lock(tx, user_id, api_key_id)
             if old is not None:
                 check_etag(etag, old.revision, "model limits")
@@ -102,8 +107,8 @@ class UsageService:
         """
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
-            if user_id is not None or api_key_id is not None:
-                await self._require(tx, user_id, api_key_id)
+            if (user_id is not None or api_key_id is not None) and not await self._there(tx, (user_id, api_key_id)):
+                raise LimitSubjectUnknown(user_id or api_key_id)
             found = await store.find(tx, user_id, api_key_id)
         subject = subject_of(user_id, api_key_id)
         if found is not None:
@@ -129,23 +134,35 @@ class UsageService:
         return [(window, limit, balances[window]) for window, limit in counted.items()]
 
     async def page_limits(self, request: PageRequest) -> Page[SubjectLimits]:
-        """The limits of users and keys, newest first."""
+        """The limits of users and keys that are there, newest first."""
+        shown: list[SubjectLimits] = []
+        cursor = request.cursor
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await store.page(tx, request)
+            while True:
+                page = await store.page(tx, PageRequest(request.size + 1, cursor))
+                there = await self._there(tx, *((each.user_id, each.api_key_id) for each in page.items))
+                shown += (each for each in page.items if (each.user_id or each.api_key_id) in there)
+                cursor = page.next_cursor
+                if cursor is None or len(shown) > request.size:
+                    return Page.cut(shown[: request.size + 1], [each.id for each in shown], request.size)
 
     async def delete_limits(self, limits_id: UUID, etag: str) -> None:
         """Raises LimitsNotFound, EtagMismatch."""
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
             old = await store.lock_by_id(tx, limits_id)
+            if not await self._there(tx, (old.user_id, old.api_key_id)):
+                raise LimitsNotFound(limits_id)
             check_etag(etag, old.revision, "model limits")
             await store.remove(tx, limits_id)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.delete", old, old=old.limits)
 
-    async def _require(self, tx: Tx, user_id: UUID | None, api_key_id: UUID | None) -> None:
-        if not await self._subjects.is_there(tx, user_id, api_key_id):
-            raise LimitSubjectUnknown(user_id or api_key_id)
+    async def _there(self, tx: Tx, *subjects: tuple[UUID | None, UUID | None]) -> set[UUID]:
+        """Which of the users and keys there are."""
+        user_ids = [user_id for user_id, _ in subjects if user_id is not None]
+        api_key_ids = [api_key_id for _, api_key_id in subjects if api_key_id is not None]
+        return await self._subjects.there(tx, user_ids, api_key_ids)
 
     async def _look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
         with suppress(DatabaseUnavailable):  # they are set all the same, and the calls that follow are warned of

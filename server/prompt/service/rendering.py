@@ -60,7 +60,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resolved:
-    """A version with all that it includes, as they were read together."""
+    """A version with all that it includes."""
 
     tenant_id: UUID
     version: Version
@@ -80,6 +80,23 @@ class _Resolved:
         return self.tenant_id, None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version that a caller may render. `key`: whom it is for, where an included label is split."""
+
+    rendering: PromptRendering
+    template: Template
+    version: Version
+    key: str
+
+    async def render(self, values: Mapping[str, Any], said: bytes) -> Rendered:
+        """It, with the values. `said`: these as they came, the same bytes for the same ones.
+
+        Raises PromptIncludeUnknown, and as `PromptWork.render` does.
+        """
+        return await self.rendering.render(self, values, said)
+
+
 class PromptRendering:
     """Renders prompts for callers who see them, and for the calls that name them."""
 
@@ -91,14 +108,12 @@ class PromptRendering:
         self._resolved = Memory[_Resolved](_MOST_RESOLVED, lambda resolved: resolved.size)
         self._texts = Texts()
 
-    async def render(
-        self, template_id: UUID, version: str, label: str, values: Mapping[str, Any], user_key: str, said: bytes
-    ) -> Rendered:
-        """The version of that name, or behind that label, with the values. `user_key`: whom it is for (empty: the
-        caller), where a label is split. `said`: the values as they came, the same bytes for the same ones.
+    async def find(self, template_id: UUID, version: str, label: str, user_key: str) -> Found:
+        """The version of that name, or behind that label. `user_key`: whom it is for (empty: the caller), where a label
+        is split.
 
         Raises PermissionMissing, TemplateNotFound, TemplateDeleted, TemplateWithoutVersion, VersionNotFound,
-        LabelNotFound, and as `PromptWork.render` does.
+        LabelNotFound.
         """
         caller = current_call().caller
         if Permission.TEMPLATES_READ not in caller.permissions:
@@ -112,23 +127,30 @@ class PromptRendering:
             raise TemplateDeleted(template.name)
         key = user_key or str(caller.user_id)
         wanted = version or _behind(known, label or LATEST, key)
-        place = (template.id, wanted)
-        resolved = self._resolved.recall(place) or await self._resolved.read(
-            place, lambda: self._resolve(template, wanted, key)
-        )
+        resolved = self._resolved.recall((template.id, wanted))
+        if resolved is not None:
+            return Found(self, template, resolved.version, key)
+        async with self._sight.reading(template) as tx:
+            return Found(self, template, await versions.get(tx, template.id, wanted), key)
+
+    async def render(self, found: Found, values: Mapping[str, Any], said: bytes) -> Rendered:
+        """As `Found.render` does."""
+        template, version = found.template, found.version
+        place = (template.id, version.version)
+        resolved = self._resolved.recall(place) or await self._resolved.read(place, lambda: self._resolve(found))
         assert resolved is not None
         texts = self._texts.recall(resolved.mark, said)
         if texts is None:
-            texts = await self._work.render(resolved.version, values, resolved.includes, len(said))
+            texts = await self._work.render(version, values, resolved.includes, len(said))
             if self._resolved.recall(place) is resolved:
                 self._texts.keep(resolved.mark, said, texts)
-        if template.tenant_id == caller.tenant_id:  # of another's, nothing is written
+        if template.tenant_id == current_call().caller.tenant_id:  # of another's, nothing is written
             self._counts.add(template.tenant_id, template.id)
-        content = resolved.version.content
+        content = version.content
         if isinstance(content, str):
-            return Rendered(template, resolved.version, texts[0])
+            return Rendered(template, version, texts[0])
         turns = [Turn(turn.role, text) for turn, text in zip(content, texts, strict=True)]
-        return Rendered(template, resolved.version, None, turns)
+        return Rendered(template, version, None, turns)
 
     def changed(self, tenant_id: UUID) -> None:
         """Something about the tenant's templates changed."""
@@ -153,14 +175,13 @@ class PromptRendering:
             labels = (await versions.all_labels(tx, [template.id]))[template.id]
         return _Known(template, {label.label: label for label in labels}, now() + _LIFE)
 
-    async def _resolve(self, template: Template, version: str, key: str) -> _Resolved:
-        async with self._sight.reading(template) as tx:
-            found = await versions.get(tx, template.id, version)
-        sources = sources_of(found.content)
-        includes, split = await includes_of(partial(self._sight.reading, template), self._work, template, sources, key)
+    async def _resolve(self, found: Found) -> _Resolved:
+        template, version = found.template, found.version
+        reading, sources = partial(self._sight.reading, template), sources_of(version.content)
+        includes, split = await includes_of(reading, self._work, template, sources, found.key)
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE
-        return _Resolved(template.tenant_id, found, includes, good_until)
+        return _Resolved(template.tenant_id, version, includes, good_until)
 
 
 def _behind(known: _Known, label: str, key: str) -> str:

@@ -78,6 +78,9 @@ class TemplateService:
             check_etag(etag, old.revision, "template")
             becomes = values.get("visibility", old.visibility)
             check_public(caller, public="public" in (old.visibility, becomes))
+            if becomes != old.visibility or values.get("name", old.name) != old.name:
+                # Others find it by these, and it what it includes: what its labels stand for changes with them.
+                await _check_labels(tx, template_id)
             if becomes == "public":
                 _check_library(caller, old.name)
             made_personal = becomes == "personal" != old.visibility
@@ -95,8 +98,7 @@ class TemplateService:
             old = seen(await store.lock(tx, template_id))
             check_etag(etag, old.revision, "template")
             check_public(caller, public=old.visibility == "public")
-            labels = (await versions.all_labels(tx, [template_id]))[template_id]
-            check_label(caller, protected=any(label.protected for label in labels))
+            await _check_labels(tx, template_id)
             new = await store.mark_deleted(tx, template_id, caller.user_id)
             await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.delete", template_id, old=old, new=new)
@@ -107,6 +109,7 @@ class TemplateService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
             check_public(caller, public=old.visibility == "public")
+            await _check_labels(tx, template_id)
             new = await store.restore(tx, old)
             await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.restore", template_id, old=old, new=new)
@@ -149,6 +152,12 @@ def check_label(caller: Principal, *, protected: bool) -> None:
     """Raises PermissionMissing where a protected label is moved by somebody who may not."""
     if protected and Permission.PROMPT_LABELS_MANAGE not in caller.permissions:
         raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
+
+
+async def _check_labels(tx: Tx, template_id: UUID) -> None:
+    """Raises PermissionMissing where the template has a protected label that the caller may not move."""
+    labels = (await versions.all_labels(tx, [template_id]))[template_id]
+    check_label(current_call().caller, protected=any(label.protected for label in labels))
 
 
 async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog) -> None:

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 
 from atrium.identity.v1 import password_pb2, session_pb2, user_pb2
+from server.identity.store.throttle import FREE_OF_ACCOUNT
 from tests.factories.world import PASSWORD, World, refused
 from tests.fakes.smtp import Mailbox
 from tests.rpc.recovery.mails import (
@@ -154,6 +156,38 @@ async def test_what_is_kept_is_not_the_token(world: World, box: Mailbox, admin: 
 
     assert rows
     assert not [row for (row,) in [*rows, *audited] if secret in row]
+
+
+@pytest.mark.parametrize("by", ["reset", "unlock"])
+async def test_whom_guesses_have_wait_signs_in_after_a_reset_and_when_unlocked(
+    world: World, box: Mailbox, admin: Any, by: str
+) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+
+    def login(place: str, password: str) -> Any:
+        request = session_pb2.LoginRequest(tenant=person.tenant, login=person.username, password=password)
+        return world.identity.Login(request, metadata=(("x-forwarded-for", place),))
+
+    home, abroad, stranger = "198.51.100.7", "203.0.113.9", "192.0.2.44"
+    await login(home, PASSWORD)
+    for place in (home, stranger):
+        for _ in range(FREE_OF_ACCOUNT):
+            await refused(login(place, "a wrong password"))
+    # Both have the next ones wait by now; long enough for a test that takes its time.
+    await admin.execute("UPDATE users SET locked_until = locked_until + interval '1 hour'")
+    await admin.execute("UPDATE sign_in_guesses SET blocked_until = blocked_until + interval '1 hour'")
+    for place in (home, abroad):
+        assert (await refused(login(place, PASSWORD))).reason == "LOGIN_FAILED"
+
+    if by == "reset":
+        await reset_with(world, await reset_token(world, box, person))
+    else:
+        unlock = user_pb2.UnlockUserRequest(id=person.id)
+        await world.identity.UnlockUser(unlock, metadata=administrator.metadata)
+
+    for place in (abroad, home):
+        await login(place, NEW if by == "reset" else PASSWORD)
 
 
 async def test_no_access_token_from_before_a_reset_is_good_whatever_becomes_of_its_session(

@@ -25,10 +25,13 @@ class Held:
     def __init__(self) -> None:
         self.looked_for: list[str] = []
 
-    async def find_active(self, slug: str) -> UUID | None:
+    async def find(self, slug: str) -> tuple[UUID | None, bool]:
         self.looked_for.append(slug)
         await asyncio.Event().wait()
-        return None
+        return None, False
+
+    async def find_active(self, slug: str) -> UUID | None:
+        return (await self.find(slug))[0]
 
 
 async def _settled() -> None:

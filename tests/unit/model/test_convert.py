@@ -6,10 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import chat_pb2
+from atrium.model.v1 import chat_pb2, embedding_pb2
 from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
@@ -17,6 +18,7 @@ from server.llm.port import ModelUnavailable
 from server.model.chat import ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.convert import calls as convert
 from server.model.domain import CallLog
+from server.model.service.embedding import Embeddings
 
 LOG = CallLog(
     id=uuid7(),
@@ -93,3 +95,15 @@ def test_a_record_of_a_call_without_a_price_or_a_token_leaves_them_out() -> None
     assert not log.usage.HasField("cost_usd")
     assert not log.HasField("time_to_first_token")
     assert log.user_id == ""
+
+
+@pytest.mark.parametrize("dimensions", [1, 31, 32, 4000])
+def test_a_vectors_message_holds_its_numbers_whatever_their_count(dimensions: int) -> None:
+    vector = np.linspace(-1, 1, dimensions, dtype="<f4")
+    found = Embeddings([vector, ModelUnavailable(), vector], "m", LOG, None)
+
+    reply = convert.embeddings(found)
+
+    values = [float(value) for value in vector]
+    assert [list(one.values) for one in reply.embeddings] == [values, [], values]
+    assert reply == embedding_pb2.EmbedResponse.FromString(reply.SerializeToString())

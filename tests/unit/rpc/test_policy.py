@@ -8,9 +8,24 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from server.kernel.features import Feature
 from server.kernel.permissions import Permission
 from server.rpc.policy import PolicyError, Rule, read_rules
 from tests.factories.services import NO_RULE, service
+from tests.rpc.methods import RULES
+
+ASKED_FOR_ELSEWHERE = {
+    Feature.LONGER_RETENTION: "it depends on the days that are set, and on how long a tier that has ended goes on for",
+    Feature.AUDIT_EXPORT: "it is for the audit service's own export; a complete one of a tenant is its own right",
+}
+"""Features that no method's rule asks for, and why."""
+
+
+def test_a_feature_is_asked_for_by_a_method_or_there_is_a_reason() -> None:
+    asked = {rule.feature for rule in RULES.values() if rule.feature is not None}
+
+    assert asked.isdisjoint(ASKED_FOR_ELSEWHERE)
+    assert asked | ASKED_FOR_ELSEWHERE.keys() == set(Feature)
 
 
 @pytest.mark.parametrize(

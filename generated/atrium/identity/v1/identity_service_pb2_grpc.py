@@ -379,8 +379,8 @@ class IdentityServiceServicer:
         - `NOT_FOUND`: the tenant has no such user (`USER_NOT_FOUND`).
         - `ALREADY_EXISTS`: the username or the e-mail address is taken (`USERNAME_TAKEN`, `EMAIL_TAKEN`).
         - `ABORTED`: the user was changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: the user is the tenant's last administrator and would be made inactive
-        (`LAST_ADMINISTRATOR`).
+        - `FAILED_PRECONDITION`: the user is the tenant's last administrator and would be made inactive, or would have to
+        verify a new address before they may do anything (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -722,7 +722,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateApiKey(self, request, context):
-        """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace.
+        """Gives a key a new secret, shown in this answer and never again. The one before stays good for the grace, and
+        any earlier one is not good any more.
 
         Permission: none but a credential for one's own; for a service account's, and with an API key, `api_keys:manage`.
 
@@ -771,8 +772,9 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetPassword(self, request, context):
-        """Sets the password of the user whom a token was mailed to, and ends all their sessions. The token is good once, and
-        not any more once the user's address or password has changed.
+        """Sets the password of the user whom a token was mailed to, and ends all their sessions. Sign-ins that failed before have
+        the account wait no longer, wherever they came from. The token is good once, and not any more once the user's address or
+        password has changed.
 
         Permission: none, and no credential but the token.
 

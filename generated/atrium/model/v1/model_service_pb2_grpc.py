@@ -632,6 +632,7 @@ class ModelServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the tenant has no such user or key (`LIMIT_SUBJECT_UNKNOWN`).
+        - `FAILED_PRECONDITION`: the user is deleted, or the key is a deleted user's (`USER_DELETED`).
         - `ABORTED`: the limits were changed since the etag was read (`ETAG_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -653,7 +654,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModelLimits(self, request, context):
-        """Lists the limits of the tenant's users and API keys, the newest first.
+        """Lists the limits of the tenant's users and API keys, the newest first. Those of a deleted user and their keys are hidden,
+        and come back with them.
 
         Permission: `limits:manage`.
 

@@ -180,7 +180,8 @@ class PromptServiceServicer:
     def UpdateTemplate(self, request, context):
         """Changes what is said of a template, and who sees it.
 
-        Permission: `templates:manage`; to make it public, and to change a public one, `public_templates:manage` too.
+        Permission: `templates:manage`; to make it public, and to change a public one, `public_templates:manage` too, and to
+        change the name or the visibility of one that has a protected label `prompt_labels:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -214,7 +215,8 @@ class PromptServiceServicer:
     def RestoreTemplate(self, request, context):
         """Brings a deleted template back with its versions and labels.
 
-        Permission: `templates:manage`; where it is public `public_templates:manage` too.
+        Permission: `templates:manage`; where it has a protected label `prompt_labels:manage` too, and where it is public
+        `public_templates:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -363,7 +365,8 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderPrompt(self, request, context):
-        """Renders a prompt with values. `Chat` and `StreamChat` do the same with what their field `prompt` names.
+        """Renders a prompt with values. `Chat` and `StreamChat` do the same with what their field `prompt` names, and have a call
+        log where that fails; a rendering by itself calls no model and has none.
 
         Permission: `templates:read`.
 

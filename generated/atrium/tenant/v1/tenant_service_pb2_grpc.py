@@ -307,10 +307,10 @@ class TenantServiceServicer:
         Numbers with a fraction are strings; beside a `permission_id` stands the permission's name. A stream that broke is
         taken up behind the last cursor that came.
 
-        Permission: `tenants:manage`.
+        Permission: `tenants:manage`, and `audit_logs:read`: the audit log is a part of it.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks one of the permissions.
         - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another export (`PAGE_TOKEN_INVALID`).
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         """

@@ -1,0 +1,48 @@
+"""What models do not take is learned from their refusals, and what is remembered of it has bounds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from server.llm import endpoint as endpoints
+from server.llm.endpoint import HttpEndpoint
+from tests.fakes.openai_stub import OpenAIStub
+from tests.unit.llm.openai_calls import answer, text_of
+
+
+def _remembered(endpoint: HttpEndpoint) -> int:
+    """Everything that an endpoint keeps by a name."""
+    return sum(len(value) for value in vars(endpoint).values() if isinstance(value, dict))
+
+
+async def test_nothing_is_remembered_of_models_that_refuse_nothing(endpoint: HttpEndpoint) -> None:
+    await answer(endpoint, "stub-fast-1")
+    before = _remembered(endpoint)
+
+    for number in range(2, 9):
+        await answer(endpoint, f"stub-fast-{number}")
+
+    assert _remembered(endpoint) == before
+
+
+async def test_the_models_that_were_learned_of_last_are_remembered(
+    endpoint: HttpEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MOST_REFUSING", 2)
+    for name in ("stub-reasoning-1", "stub-reasoning-2", "stub-reasoning-3"):
+        await answer(endpoint, name)
+    learned = len(stub.exchanges)
+
+    for name in ("stub-reasoning-2", "stub-reasoning-3", "stub-fast-1", "stub-fast-2", "stub-reasoning-2"):
+        await answer(endpoint, name)
+    assert len(stub.exchanges) == learned + 5
+    await answer(endpoint, "stub-reasoning-1")
+    assert len(stub.exchanges) == learned + 5 + 3
+
+
+async def test_calls_that_learn_the_same_at_once_all_get_their_answers(endpoint: HttpEndpoint) -> None:
+    answers = await asyncio.gather(*(answer(endpoint, "stub-reasoning-2") for _ in range(5)))
+
+    assert [text_of(chunks) for chunks in answers] == ["t0 t1 "] * 5
