@@ -14,7 +14,8 @@ from typing import Any
 import grpc
 from openai import AsyncOpenAI
 
-from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2, stream_pb2
+from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
+from atrium.model.v1 import chat_pb2, model_service_pb2_grpc, route_pb2, stream_pb2, usage_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_service_pb2_grpc
 from bench import litellm
 from bench.figures import Figure, Side, alternate
@@ -112,11 +113,12 @@ async def _added(sides: dict[str, Ask]) -> list[Figure]:
 
 @asynccontextmanager
 async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
-    """A tenant with every kind of limit, none of which it comes to, that calls routes."""
+    """A caller who has every kind of limit, and whose tenant has, none of which they come to, and who calls routes."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
         _, platform = await stage.sign_in(channel)
         tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
         models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+        people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
         tenant_id, metadata = await found(channel, platform, "bench")
         limits = tenant_config_pb2.UpdateTenantConfigRequest(
             tenant_id=tenant_id,
@@ -127,6 +129,16 @@ async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
             max_parallel_calls=_PLENTY,
         )
         await tenants.UpdateTenantConfig(limits, metadata=platform)
+        me = await people.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
+        own_limits = usage_pb2.SetModelLimitsRequest(
+            user_id=me.user_id,
+            requests_per_minute=_PLENTY,
+            tokens_per_minute=_PLENTY,
+            monthly_tokens=_PLENTY * _PLENTY,
+            monthly_cost_usd=str(_PLENTY - 1),
+            parallel_calls=_PLENTY,
+        )
+        await models.SetModelLimits(own_limits, metadata=metadata)
         for name in _MODELS:
             await create_model(channel, platform, name, base_url)
             route = route_pb2.CreateRouteRequest(alias=_alias(name), targets=[route_pb2.RouteTarget(model=name)])

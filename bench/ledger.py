@@ -1,4 +1,5 @@
-"""The ledger of limits: reservations and settlements of one tenant, beside a single row that is updated as often."""
+"""The ledger of limits: reservations and settlements of one tenant, beside a single row that is updated as often, and
+beside those of a caller whose limits have room for half of those who ask at once."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -20,7 +23,7 @@ from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger, Settlement
-from server.model.limits import Limits, claims
+from server.model.limits import LimitReached, Limits, claims
 from server.settings import Settings
 
 _CALLERS = (1, 4, 16)
@@ -30,18 +33,21 @@ _PLENTY = 10**12
 _LIMITS = Limits(_PLENTY, _PLENTY, _PLENTY, Decimal(_PLENTY), _PLENTY)
 """One of each kind: five rows, which all callers contend for."""
 
+_TIGHT = f"user/{UUID(int=1)}"
+"""Whose limits are nearly used: where not all who ask together have room, each is decided on by itself."""
+
 
 def run() -> list[Figure]:
-    """About half a minute."""
+    """About a minute."""
     with databased() as settings:
         return asyncio.run(_measure(settings))
 
 
 async def _measure(settings: Settings) -> list[Figure]:
     figures: list[Figure] = []
-    async with _ledger(settings) as pair, _row(settings, max(_CALLERS)) as update:
+    async with _ledger(settings) as pair_of, _row(settings, max(_CALLERS)) as update:
         for callers in _CALLERS:
-            ours, bare = Side(pair, os.getpid()), Side(update, os.getpid())
+            ours, bare = Side(pair_of("tenant", _LIMITS), os.getpid()), Side(update, os.getpid())
             ratio = await alternate(ours, bare, slices=_SLICES, seconds=_SECONDS, callers=callers)
             at_once = f"{callers} at once" if callers > 1 else "one at a time"
             figures += [
@@ -49,12 +55,22 @@ async def _measure(settings: Settings) -> list[Figure]:
                 Figure(f"reservations and settlements, {at_once}", ours.rate, "a second"),
                 Figure(f"updates of one row, {at_once}", bare.rate, "a second"),
             ]
+            nearly_used = replace(_LIMITS, parallel_calls=callers // 2)
+            tight, ours = Side(pair_of(_TIGHT, nearly_used), os.getpid()), Side(ours.work, os.getpid())
+            ratio = await alternate(tight, ours, slices=_SLICES, seconds=_SECONDS, callers=callers)
+            room = f"with room for {callers // 2}, {at_once}"
+            figures += [
+                Figure(f"ledger {room} / with room for all", ratio, "of its rate"),
+                Figure(f"reservations, refusals and settlements {room}", tight.rate, "a second"),
+            ]
     return figures
 
 
 @asynccontextmanager
 async def _ledger(settings: Settings) -> AsyncIterator[Any]:
-    """One reservation and its settlement. Those that end at one moment are settled together, as calls are."""
+    """What somebody with these limits does: one reservation and its settlement, or one refusal. Those that end at one
+    moment are settled together, as calls are.
+    """
     background = Background()
     async with Database.open(settings) as database:
         ledger = Ledger(database, AuditLog(database), background)
@@ -65,13 +81,19 @@ async def _ledger(settings: Settings) -> AsyncIterator[Any]:
 
         settled = Together[Settlement, None](settle)
 
-        async def pair() -> int:
-            asked = claims([("tenant", _LIMITS)], 1_000, Decimal("0.01"), now())
-            hold = await ledger.reserve(PLATFORM_TENANT_ID, asked)
-            await settled(Settlement(hold, 100, Decimal("0.001")))
-            return 2
+        def pair_of(subject: str, limits: Limits) -> Any:
+            async def pair() -> int:
+                asked = claims([(subject, limits)], 1_000, Decimal("0.01"), now())
+                try:
+                    hold = await ledger.reserve(PLATFORM_TENANT_ID, asked)
+                except LimitReached:
+                    return 1
+                await settled(Settlement(hold, 100, Decimal("0.001")))
+                return 2
 
-        yield pair
+            return pair
+
+        yield pair_of
         await background.close(5.0)
 
 

@@ -15,7 +15,9 @@ from bench.figures import Figure
 from bench.stage import Stage, create_model, provider, staged
 
 FULL = os.environ.get("SCALE") == "full"
-CALLS, WARM_UP = (50_000, 5_000) if FULL else (5_000, 1_000)
+CALLS = 50_000 if FULL else 5_000
+WARM_UP = 5_000
+"""Whatever is measured: what is remembered of the first calls is not kept of each."""
 
 _WHOLE, _LEFT = "stub-fast-5", "stub-slow-5"
 """Who leaves does so between two tokens that are 20 ms apart, so that nothing has ended by then."""
@@ -27,7 +29,7 @@ _QUESTION = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="H
 
 
 def run() -> list[Figure]:
-    """Half a minute; with SCALE=full, some."""
+    """About a minute; with SCALE=full, some."""
     with provider() as base_url, staged(base_url) as stage:
         return asyncio.run(_measure(stage, base_url))
 

@@ -24,6 +24,7 @@ from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, logs_of, stream_from
 
 Code = grpc.StatusCode
+TOOL = chat_pb2.Tool(name="look_up")
 BAD_TEMPLATES = {
     "loops": ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "more than 100000 steps"),
     "escapes": ("{{ ''['__class__'] }}", "__class__"),
@@ -37,6 +38,44 @@ async def _is_on_record(world: World, person: Person, refusal: Refusal) -> None:
     *_, log = await logs_of(world, person)
     assert error_reason_pb2.ErrorReason.Name(log.error_reason) == f"ERROR_REASON_{refusal.reason}"
     assert log.status == log.STATUS_ERROR
+
+
+@pytest.mark.parametrize(
+    ("reason", "model", "fields", "recorded"),
+    [
+        ("LIMIT_REACHED", "stub-fast-3", {}, False),
+        ("MODEL_NOT_FOUND", "none", {}, False),
+        ("MODEL_KIND_MISMATCH", "stub-embed-8", {}, False),
+        ("MODEL_DISABLED", "stub-fast-3", {}, False),
+        ("MODEL_WITHOUT_TOOLS", "stub-fast-3", {"tools": [TOOL]}, False),
+        ("PROMPT_RENDER_FAILED", "stub-fast-3", {"prompt": True}, True),
+        ("MODEL_NOT_CONFIGURED", "gpt-4", {}, True),
+    ],
+)
+async def test_a_refused_call_is_on_record_where_its_model_was_to_be_asked(
+    gateway: World, stub: OpenAIStub, reason: str, model: str, fields: dict[str, Any], recorded: bool
+) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    if reason == "LIMIT_REACHED":
+        none_at_all = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=ann.tenant_id, requests_per_minute=0)
+        await gateway.tenants.UpdateTenantConfig(none_at_all, metadata=platform.metadata)
+    if reason == "MODEL_DISABLED":
+        found = await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=platform.metadata)
+        (model_id,) = [each.id for each in found.models if each.name == model]
+        disabled = model_pb2.UpdateModelRequest(id=model_id, state=model_pb2.Model.STATE_DISABLED)
+        await gateway.models.UpdateModel(disabled, metadata=platform.metadata)
+    if "prompt" in fields:
+        template_id = await make_template(gateway, ann)
+        await make_version(gateway, ann, template_id, BAD_TEMPLATES["escapes"][0])
+        fields = {"prompt": {"template_id": template_id}}
+
+    refusal = await refused(chat_with(gateway, ann, model, **fields))
+
+    assert refusal.reason == reason
+    assert len(await logs_of(gateway, ann)) == int(recorded)
+    assert not stub.exchanges
+    if recorded:
+        await _is_on_record(gateway, ann, refusal)
 
 
 @pytest.mark.parametrize("what", BAD_TEMPLATES)

@@ -77,7 +77,7 @@ class People(Machine):
             .api_keys[0]
             .HasField("last_use_time")
         ):
-            pass  # it is noted after the call, and must not be taken for another step's
+            self.server.pause()  # it is noted after the call, and must not be taken for another step's
 
     @rule(side=SIDES, code=NAMES)
     def create_role(self, side: int, code: str) -> None:

@@ -46,7 +46,11 @@ class Side:
     def written(self) -> None:
         """Waits until streams that have ended are written down: it happens after the last event."""
         while self.run(self._admin.fetchval("SELECT EXISTS (SELECT FROM generations WHERE NOT ended)")):
-            pass
+            self.pause()
+
+    def pause(self) -> None:
+        """Leaves the processor to the server for a moment."""
+        self.run(asyncio.sleep(0.01))
 
     def rows(self) -> dict[tuple[str, str], str]:
         """What each tenant has in each table, in short."""
