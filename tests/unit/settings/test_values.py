@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import os
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, SettingsError, load_settings
-from tests.factories.certificates import authority, signed_by
-
-KEY = base64.b64encode(bytes(range(32))).decode()
-URL = "postgresql://atrium_app@db.example/atrium"
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a setting in it."""
-    for name in [name for name in os.environ if name.startswith("ATRIUM_")]:
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
-def _load(environment: pytest.MonkeyPatch, **variables: str) -> Settings:
-    for name, value in variables.items():
-        environment.setenv(f"ATRIUM_{name}", value)
-    return load_settings()
-
-
-def _complaints(environment: pytest.MonkeyPatch, **variables: str) -> dict[str, str]:
-    """What is said of each variable."""
-    with pytest.raises(SettingsError) as refused:
-        _load(environment, **variables)
-    lines = [line.split(": ", 1) for line in str(refused.value).splitlines()]
-    assert len({name for name, _ in lines}) == len(lines)
-    return {name.removeprefix("ATRIUM_"): text for name, text in lines}
+from tests.unit.settings.reading import KEY, URL, complaints_of, load
 
 
 def test_nothing_need_be_set(environment: pytest.MonkeyPatch) -> None:
-    settings = _load(environment)
+    settings = load(environment)
 
     assert (settings.address, settings.processes, settings.database_url) == ("127.0.0.1:50051", 1, None)
     assert settings.serves_reflection
 
 
 def test_proxies_are_trusted_by_their_networks(environment: pytest.MonkeyPatch) -> None:
-    settings = _load(environment, TRUSTED_PROXIES='["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]')
+    settings = load(environment, TRUSTED_PROXIES='["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]')
 
     assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")))
 
 
 def test_values_are_read_by_their_names(environment: pytest.MonkeyPatch) -> None:
-    settings = _load(
+    settings = load(
         environment,
         ADDRESS="[::]:0",
         PROCESSES="4",
@@ -73,7 +42,7 @@ def test_values_are_read_by_their_names(environment: pytest.MonkeyPatch) -> None
 
 
 def test_a_variable_that_is_empty_is_not_set(environment: pytest.MonkeyPatch) -> None:
-    settings = _load(environment, DATABASE_URL="", PROCESSES="", OPENAI_API_KEY="", PROVIDER_KEYS="")
+    settings = load(environment, DATABASE_URL="", PROCESSES="", OPENAI_API_KEY="", PROVIDER_KEYS="")
 
     assert (settings.database_url, settings.processes, settings.openai_api_key) == (None, 1, None)
 
@@ -92,7 +61,7 @@ def test_reflection_is_off_in_production_unless_asked_for(
 ) -> None:
     variables = {"ENVIRONMENT": environment_name} | ({"REFLECTION": asked} if asked else {})
 
-    assert _load(environment, **variables).serves_reflection is served
+    assert load(environment, **variables).serves_reflection is served
 
 
 @pytest.mark.parametrize(
@@ -197,7 +166,7 @@ def test_a_wrong_value_is_named(environment: pytest.MonkeyPatch, name: str, valu
     # Whoever has a database of their own gives its key too.
     others = {"MASTER_KEY": KEY} if name == "DATABASE_URL" else {}
 
-    complaints = _complaints(environment, **others, **{name: value})
+    complaints = complaints_of(environment, **others, **{name: value})
 
     assert complaints.keys() == {name}
     assert complaints[name]
@@ -217,13 +186,13 @@ def test_a_wrong_value_is_named(environment: pytest.MonkeyPatch, name: str, valu
     ],
 )
 def test_a_database_is_named_as_postgresql_names_it(environment: pytest.MonkeyPatch, url: str) -> None:
-    settings = _load(environment, DATABASE_URL=url, ADMIN_DATABASE_URL=url, LISTEN_DATABASE_URL=url, MASTER_KEY=KEY)
+    settings = load(environment, DATABASE_URL=url, ADMIN_DATABASE_URL=url, LISTEN_DATABASE_URL=url, MASTER_KEY=KEY)
 
     assert {settings.database_url, settings.admin_database_url, settings.listen_database_url} == {url}
 
 
 def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(environment: pytest.MonkeyPatch) -> None:
-    complaints = _complaints(
+    complaints = complaints_of(
         environment,
         PROCESSES="none",
         LOG_LEVEL="loud",
@@ -257,7 +226,7 @@ def test_every_wrong_value_and_every_unknown_variable_is_named_in_one_message(en
 
 
 def test_an_unknown_variable_alone_is_refused_too(environment: pytest.MonkeyPatch) -> None:
-    assert _complaints(environment, DATABASE_URI=URL) == {"DATABASE_URI": "is not a setting"}
+    assert complaints_of(environment, DATABASE_URI=URL) == {"DATABASE_URI": "is not a setting"}
 
 
 _SERVICE_LINKS = {
@@ -278,13 +247,13 @@ def test_what_kubernetes_says_of_a_service_named_atrium_is_passed_over(
 ) -> None:
     links = {f"{service}{name}": value for name, value in _SERVICE_LINKS.items()}
 
-    assert _load(environment, **links, PROCESSES="2").processes == 2
-    assert _complaints(environment, SERVICE="atrium", PORT_NUMBER="50051").keys() == {"SERVICE", "PORT_NUMBER"}
+    assert load(environment, **links, PROCESSES="2").processes == 2
+    assert complaints_of(environment, SERVICE="atrium", PORT_NUMBER="50051").keys() == {"SERVICE", "PORT_NUMBER"}
 
 
 @pytest.mark.parametrize("name", [*_SERVICE_LINKS, "DATABASE_PORT"])
 def test_one_such_variable_without_the_others_is_a_mistake(environment: pytest.MonkeyPatch, name: str) -> None:
-    assert _complaints(environment, **{name: "50051"}) == {name: "is not a setting"}
+    assert complaints_of(environment, **{name: "50051"}) == {name: "is not a setting"}
 
 
 @pytest.mark.parametrize(
@@ -304,119 +273,17 @@ def test_one_such_variable_without_the_others_is_a_mistake(environment: pytest.M
     ],
 )
 def test_no_message_repeats_a_secret(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    assert "s3cret" not in str(_complaints(environment, **{name: value}))
+    assert "s3cret" not in str(complaints_of(environment, **{name: value}))
     environment.delenv(f"ATRIUM_{name}")
-    settings = _load(environment, OPENAI_API_KEY="s3cret", PROVIDER_KEYS='{"http://a/v1": "s3cret"}')
+    settings = load(environment, OPENAI_API_KEY="s3cret", PROVIDER_KEYS='{"http://a/v1": "s3cret"}')
     assert "s3cret" not in repr(settings)
 
 
 def test_a_database_of_ones_own_needs_a_master_key(environment: pytest.MonkeyPatch) -> None:
-    complaints = _complaints(environment, DATABASE_URL=URL)
+    complaints = complaints_of(environment, DATABASE_URL=URL)
 
     assert "ATRIUM_DATABASE_URL" in complaints["MASTER_KEY"]
-    assert _load(environment, MASTER_KEY=KEY).database_url == URL
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> dict[str, str]:
-    """Settings for mutual TLS."""
-    root = authority(tmp_path, "root")
-    own = signed_by(root, tmp_path, "server")
-    return {
-        "TLS_CERTIFICATE_FILE": str(own.certificate_file),
-        "TLS_PRIVATE_KEY_FILE": str(own.key_file),
-        "TLS_CLIENT_CA_FILE": str(root.certificate_file),
-    }
-
-
-@pytest.mark.parametrize(
-    ("given", "wrong"),
-    [
-        (["TLS_CERTIFICATE_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
-        (["TLS_PRIVATE_KEY_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
-        (["TLS_CLIENT_CA_FILE"], {"TLS_CLIENT_CA_FILE"}),
-        (["TLS_CERTIFICATE_FILE", "TLS_CLIENT_CA_FILE"], {"TLS_PRIVATE_KEY_FILE"}),
-    ],
-)
-def test_a_certificate_and_its_key_go_together(
-    environment: pytest.MonkeyPatch, files: dict[str, str], given: list[str], wrong: set[str]
-) -> None:
-    assert _complaints(environment, **{name: files[name] for name in given}).keys() == wrong
-
-
-def test_tls_is_set_by_files(environment: pytest.MonkeyPatch, files: dict[str, str]) -> None:
-    settings = _load(environment, **files)
-
-    assert str(settings.tls_client_ca_file) == files["TLS_CLIENT_CA_FILE"]
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("TLS_CERTIFICATE_FILE", {"TLS_PRIVATE_KEY_FILE"}),
-        ("TLS_PRIVATE_KEY_FILE", {"TLS_PRIVATE_KEY_FILE"}),
-        ("TLS_CLIENT_CA_FILE", {"TLS_CLIENT_CA_FILE"}),
-    ],
-)
-@pytest.mark.parametrize("content", ["", "rubbish", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"])
-def test_a_file_that_holds_something_else_is_named(
-    environment: pytest.MonkeyPatch, files: dict[str, str], name: str, wrong: set[str], content: str
-) -> None:
-    Path(files[name]).write_text(content)
-
-    assert _complaints(environment, **files).keys() == wrong
-
-
-def test_a_certificates_key_is_its_own(environment: pytest.MonkeyPatch, files: dict[str, str], tmp_path: Path) -> None:
-    another = authority(tmp_path, "another")
-
-    complaints = _complaints(environment, **files | {"TLS_PRIVATE_KEY_FILE": str(another.key_file)})
-
-    assert complaints.keys() == {"TLS_PRIVATE_KEY_FILE"}
-
-
-def test_a_folder_is_no_certificate(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    complaints = _complaints(
-        environment, TLS_CERTIFICATE_FILE=str(tmp_path), TLS_PRIVATE_KEY_FILE=str(tmp_path / "absent.pem")
-    )
-
-    assert complaints.keys() == {"TLS_CERTIFICATE_FILE", "TLS_PRIVATE_KEY_FILE"}
-    assert str(tmp_path) in complaints["TLS_CERTIFICATE_FILE"]
-
-
-def test_the_embedded_databases_master_key_is_made_once_for_its_owner_alone(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = tmp_path / "new"
-
-    first = _load(environment, DATA_DIR=str(folder)).master_key_bytes
-    second = _load(environment, DATA_DIR=str(folder)).master_key_bytes
-
-    assert (len(first), first) == (32, second)
-    assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in folder.iterdir()] == ["master.key"]
-
-
-def test_of_many_that_make_the_master_key_at_once_all_have_the_same(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    everyone = [_load(environment, DATA_DIR=str(tmp_path / "new")) for _ in range(16)]
-
-    with ThreadPoolExecutor(len(everyone)) as pool:
-        keys = list(pool.map(lambda settings: settings.master_key_bytes, everyone))
-
-    assert len(set(keys)) == 1
-
-
-@pytest.mark.parametrize("found", ["", "short", KEY[:-4], "é"])
-def test_a_file_that_holds_no_master_key_is_named_and_left_alone(
-    environment: pytest.MonkeyPatch, tmp_path: Path, found: str
-) -> None:
-    (tmp_path / "master.key").write_text(found)
-
-    with pytest.raises(SettingsError, match=f"ATRIUM_DATA_DIR: {tmp_path / 'master.key'} holds no master key"):
-        _ = _load(environment, DATA_DIR=str(tmp_path)).master_key_bytes
-    assert (tmp_path / "master.key").read_text() == found
+    assert load(environment, MASTER_KEY=KEY).database_url == URL
 
 
 @pytest.mark.parametrize(
@@ -434,13 +301,13 @@ def test_a_file_that_holds_no_master_key_is_named_and_left_alone(
     ],
 )
 def test_where_mail_goes_out_is_a_server_and_nothing_else(environment: pytest.MonkeyPatch, url: str) -> None:
-    complaints = _complaints(environment, SMTP_URL=url, MAIL_FROM="Atrium <no-reply@atrium.example>")
+    complaints = complaints_of(environment, SMTP_URL=url, MAIL_FROM="Atrium <no-reply@atrium.example>")
 
     assert complaints.keys() == {"SMTP_URL"}
     assert "mail.example" not in complaints["SMTP_URL"]
 
 
 def test_mail_over_smtp_needs_a_sender(environment: pytest.MonkeyPatch) -> None:
-    complaints = _complaints(environment, SMTP_URL="smtps://user:pass%40word@mail.example:465")
+    complaints = complaints_of(environment, SMTP_URL="smtps://user:pass%40word@mail.example:465")
 
     assert complaints.keys() == {"MAIL_FROM"}
