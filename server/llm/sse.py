@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from server.kernel.errors import DomainError
+from server.llm.http import MOST_WHOLE_BRACKETS
 from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid, ToolCallDelta, Usage, length
 
 MOST_BYTES = 1_048_576
@@ -47,6 +48,7 @@ class EventReader(ABC):
         _check_length(line)
         if not line.startswith(b"data:"):  # a comment that keeps the connection alive, or a field of no use
             return None
+        _check_form(line)
         try:
             return self._event(line[5:].strip())
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -59,6 +61,13 @@ class EventReader(ABC):
 
 def _check_length(line: bytes | bytearray) -> None:
     if len(line) > MOST_BYTES:
+        raise ModelResponseInvalid
+
+
+def _check_form(line: bytes) -> None:
+    """Raises ModelResponseInvalid for more lists and objects than a model writes: to make them holds up other calls."""
+    # A shorter one cannot have so many.
+    if len(line) > MOST_WHOLE_BRACKETS and line.count(b"[") + line.count(b"{") > MOST_WHOLE_BRACKETS:
         raise ModelResponseInvalid
 
 

@@ -219,3 +219,12 @@ def test_where_the_bytes_are_split_makes_no_difference(stream: bytes, data: st.D
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
     assert _read(*pieces) == _read(stream) == _read(*(bytes([byte]) for byte in stream))
+
+
+def test_an_event_of_more_lists_than_a_model_writes_is_not_read() -> None:
+    reader = ChunkReader()
+
+    chunks = reader.feed(b'data: {"choices": [], "x": [' + b"[]," * 70_000 + b"0]}\n\n")
+
+    assert chunks == []
+    assert isinstance(reader.failure, ModelResponseInvalid)
