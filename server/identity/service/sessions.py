@@ -64,6 +64,8 @@ class SessionService:
         self._passwords = passwords
         self._accounts = Turns(at_once=1, waiting=24)
         self._networks = Turns(at_once=4, waiting=24)
+        # Of all who wait under one address, for whichever turn: the surplus is shed at once.
+        self._callers = Turns(at_once=28, waiting=0)
         self._tokens = tokens
         self._tenants = tenants
         self._audit = audit
@@ -261,7 +263,11 @@ class SessionService:
         An attempt counts from before its password is looked at until that was right: those who sign in at once, each
         with the right one, would be taken for a burst of guesses if they did not do so one after the other.
         """
-        async with self._accounts.taken((account, network)), self._networks.taken(network):
+        async with (
+            self._callers.taken(network),
+            self._accounts.taken((account, network)),
+            self._networks.taken(network),
+        ):
             # Not while the turn is waited for: two addresses could take every place, and keep everybody else out.
             with self._passwords.place() as place:
                 yield place

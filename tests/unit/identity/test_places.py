@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from server.identity.domain import MailBusy
-from server.identity.passwords import Passwords
+from server.identity.passwords import LoginBusy, Passwords
 from server.identity.ports import Tenants
 from server.identity.service.recovery import RecoveryService
 from server.identity.service.sessions import SessionService
@@ -44,9 +44,8 @@ def _from(address: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         return asyncio.create_task(work)
 
 
-async def test_those_who_wait_for_their_turn_at_two_addresses_keep_nobody_else_out() -> None:
-    tenants, passwords = Held(), Passwords(parallel=1, waiting=8)
-    sessions = SessionService(
+def _sessions(tenants: Held, passwords: Passwords) -> SessionService:
+    return SessionService(
         NOT_USED,
         passwords,
         NOT_USED,
@@ -56,6 +55,11 @@ async def test_those_who_wait_for_their_turn_at_two_addresses_keep_nobody_else_o
         timedelta(days=1),
         [b""],
     )
+
+
+async def test_those_who_wait_for_their_turn_at_two_addresses_keep_nobody_else_out() -> None:
+    tenants, passwords = Held(), Passwords(parallel=1, waiting=8)
+    sessions = _sessions(tenants, passwords)
 
     tasks = [
         _from(address, sessions.login("theirs", f"nobody-{number}", "a password"))
@@ -68,6 +72,24 @@ async def test_those_who_wait_for_their_turn_at_two_addresses_keep_nobody_else_o
         await _settled()
 
         assert tenants.looked_for == ["theirs"] * 8 + ["another"]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        passwords.close()
+
+
+async def test_of_many_at_one_address_the_surplus_is_shed_at_once_whichever_turn_they_wait_for() -> None:
+    tenants, passwords = Held(), Passwords(parallel=1)
+    sessions = _sessions(tenants, passwords)
+
+    tasks = [_from("192.0.2.1", sessions.login("theirs", f"user-{number % 20}", "a password")) for number in range(200)]
+    try:
+        await _settled()
+
+        shed = [task for task in tasks if task.done()]
+        assert len(shed) == 200 - 28
+        assert {type(task.exception()) for task in shed} == {LoginBusy}
     finally:
         for task in tasks:
             task.cancel()
