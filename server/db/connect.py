@@ -18,7 +18,6 @@ from server.settings import Settings
 MIN_POSTGRES = 15
 MIN_VECTOR = (0, 8)
 
-
 # Sent with the start of a connection, so they cost no round trip. Behind PgBouncer they need its
 # `ignore_startup_parameters`, and belong on the role instead.
 _SERVER_SETTINGS = {

@@ -83,7 +83,7 @@ class Feed:
         """Ends it, where it has not ended."""
         if self.task is not None and not self.ended:
             self.ending = self.ending or why
-            self.task.cancel(why.reason)
+            self.task.cancel(why)
 
     async def changes(self, seconds: float) -> None:
         """Waits for more, no longer than that."""

@@ -84,4 +84,4 @@ class _Limited:
     def expire(self) -> None:
         if not self._expired:
             self._expired = True
-            self.task.cancel(CeilingReached.reason)
+            self.task.cancel(CeilingReached(seconds=self._ceiling.seconds))

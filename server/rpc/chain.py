@@ -250,7 +250,7 @@ class Chain:
         stream = self._streams.get(task)
         if stream is not None and stream.ending is None:
             stream.ending = error
-            task.cancel(error.reason)
+            task.cancel(error)
 
 
 def _service(context: Context) -> str | None:

@@ -107,8 +107,9 @@ class CallService:
         except DomainError as error:
             failure, log = error, attempts.meters[-1].end("error", error.reason)
         except (asyncio.CancelledError, GeneratorExit) as left:
-            # Whoever ends a call from here says why; a caller who leaves says nothing.
-            reason = str(left.args[0]) if left.args else None
+            # Whoever ends a call from here says why; a caller who leaves says nothing, and libraries what they like.
+            why = left.args[0] if left.args else None
+            reason = why.reason if isinstance(why, DomainError) else None
             self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "cancelled", reason))
             raise
         except Exception:

@@ -25,6 +25,7 @@ from server.llm.registry import Registry
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
 from server.model.chat import ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
+from server.model.domain import GenerationCancelled
 from server.model.ledger import Ledger
 from server.model.service.books import Books
 from server.model.service.caches import Caches
@@ -289,6 +290,32 @@ async def test_a_caller_who_leaves_leaves_a_record_of_what_was_used_until_then(
     (record,) = await records()
     assert (record["status"], record["error_code"]) == ("cancelled", None)
     assert record["completion_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [(GenerationCancelled(), "GENERATION_CANCELLED"), ("by a cancel scope of a library", None), (None, None)],
+)
+async def test_who_ends_a_call_from_here_says_why_and_what_a_library_says_is_no_reason(
+    calls: CallService, caller: Call, script: Script, records: Records, why: object, reason: str | None
+) -> None:
+    script.steps = [ChatChunk("Hel", usage=Usage(3, 2)), asyncio.Event()]
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        begin_call(caller)
+        async with aclosing(calls.stream_chat(_asked())) as batches:
+            async for batch in batches:
+                if any(isinstance(event, Delta) for event in batch):
+                    begun.set()
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel(why)
+    await asyncio.wait([task])
+
+    (log,) = await records()
+    assert (log["status"], log["error_code"]) == ("cancelled", reason)
 
 
 @pytest.mark.parametrize(("last", "status"), [(ChatChunk("", "stop"), "success"), (ModelUnavailable(), "error")])
