@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
@@ -40,21 +41,12 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
             app, port = await stack.enter_async_context(serving(settings))
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
             worlds.append(World(channel, await app.founding.first_platform_administrator() or ("", "")))
-        platform = await worlds[0].platform()
-        price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="1000")
-        for name in (*CHATS, *EMBEDDERS):
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                type=model_pb2.Model.TYPE_CHAT,
-                price=price,
-                base_url=stub.base_url,
-                supports_function_calling=name != "stub-fast-3",
-                supports_streaming=name not in EMBEDDERS,
-            )
-            if name in EMBEDDERS:
-                request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8
-            await worlds[0].models.CreateModel(request, metadata=platform.metadata)
+        for name in CHATS:
+            calls_tools = name != "stub-fast-3"
+            await make_model(worlds[0], stub.base_url, name, supports_function_calling=calls_tools)
+        embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8, "supports_streaming": False}
+        for name in EMBEDDERS:
+            await make_model(worlds[0], stub.base_url, name, **embeds)
         yield worlds[0], worlds[1]
 
 

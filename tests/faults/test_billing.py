@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +11,7 @@ from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, stream_pb2
 from atrium.model.v1 import route_pb2 as routes
 from atrium.tenant.v1 import tenant_config_pb2
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, logs_of, stream_from
@@ -19,21 +19,6 @@ from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, logs_of, stream_
 Code = grpc.StatusCode
 PROMPT_TOKENS = 6
 """What reading "four words of prompt" takes, about; the stub counts its words."""
-
-
-async def _model(world: World, stub: OpenAIStub, name: str, **fields: Any) -> str:
-    """The stub's model of that name, which streams unless it is said that it does not."""
-    given: dict[str, Any] = {"supports_streaming": True, "type": model_pb2.Model.TYPE_CHAT, **fields}
-    request = model_pb2.CreateModelRequest(
-        name=name,
-        provider=model_pb2.Model.PROVIDER_CUSTOM,
-        price=model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="1000"),
-        base_url=stub.base_url,
-        **given,
-    )
-    platform = await world.platform()
-    await world.models.CreateModel(request, metadata=platform.metadata)
-    return name
 
 
 async def _route(world: World, person: Person, *models: str, **fallbacks: list[str]) -> str:
@@ -61,7 +46,11 @@ async def test_a_chat_that_is_left_before_its_first_token_is_billed_for_what_was
     gateway: World, stub: OpenAIStub, streams: bool
 ) -> None:
     ann = await gateway.tenant()
-    name = "stub-silent" if streams else await _model(gateway, stub, "stub-silent-1", supports_streaming=False)
+    name = (
+        "stub-silent"
+        if streams
+        else await make_model(gateway, stub.base_url, "stub-silent-1", supports_streaming=False)
+    )
     call = asyncio.create_task(chat_with(gateway, ann, name))
     await stub.arrival()
 
@@ -88,7 +77,7 @@ async def test_an_embedding_that_is_left_is_billed_for_the_texts_that_were_sent(
 
 async def test_thoughts_that_are_shown_are_counted_as_they_come(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-cut-thoughts-30")
+    name = await make_model(gateway, stub.base_url, "stub-cut-thoughts-30")
 
     refusal = await refused(chat_with(gateway, ann, name))
 
@@ -101,7 +90,7 @@ async def test_a_whole_answer_far_beyond_what_was_asked_for_is_refused_and_paid_
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-fast-1000", supports_streaming=False)
+    name = await make_model(gateway, stub.base_url, "stub-fast-1000", supports_streaming=False)
 
     refusal = await refused(chat_with(gateway, ann, name, max_tokens=5))
 
@@ -114,7 +103,7 @@ async def test_many_tokens_in_one_part_are_no_way_round_the_most_that_was_asked_
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-endless-90")
+    name = await make_model(gateway, stub.base_url, "stub-endless-90")
 
     events = [event async for event in stream_from(gateway, ann, name, max_tokens=5)]
 
@@ -126,7 +115,7 @@ async def test_whoever_goes_on_may_write_what_is_left_and_is_told_of_when_it_is_
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann, platform = await gateway.tenant(), await gateway.platform()
-    await _route(gateway, ann, await _model(gateway, stub, "stub-cut-sentences-5"), "stub-fast-3")
+    await _route(gateway, ann, await make_model(gateway, stub.base_url, "stub-cut-sentences-5"), "stub-fast-3")
     found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
     old = next(model for model in found if model.name == "stub-fast-3")
     update = model_pb2.UpdateModelRequest(id=old.id, deprecate_time={"seconds": 1})
@@ -144,7 +133,7 @@ async def test_an_answer_that_the_filter_keeps_back_is_had_from_the_fallback_for
     gateway: World, stub: OpenAIStub
 ) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-withheld")
+    name = await make_model(gateway, stub.base_url, "stub-withheld")
     await _route(gateway, ann, name, content_filter=["stub-fast-3"])
 
     answer = await chat_with(gateway, ann, "way")
@@ -157,7 +146,7 @@ async def test_an_answer_that_the_filter_keeps_back_is_had_from_the_fallback_for
 
 async def test_without_such_a_fallback_it_ends_with_nothing_and_why(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-withheld")
+    name = await make_model(gateway, stub.base_url, "stub-withheld")
 
     answer = await chat_with(gateway, ann, name)
     events = [event async for event in stream_from(gateway, ann, name)]

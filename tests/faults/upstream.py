@@ -9,6 +9,7 @@ from typing import Any
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, stream_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
 
@@ -37,19 +38,8 @@ class Upstream:
             price = model_pb2.ModelPrice(
                 input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
             )
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                price=price,
-                base_url=self.stub.base_url,
-                supports_streaming=True,
-            )
-            if name.startswith(EMBEDDING):
-                request.type, request.dimensions = model_pb2.Model.TYPE_EMBEDDING, 8
-            else:
-                request.type = model_pb2.Model.TYPE_CHAT
-            platform = await self.world.platform()
-            await self.world.models.CreateModel(request, metadata=platform.metadata)
+            embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8} if name.startswith(EMBEDDING) else {}
+            await make_model(self.world, self.stub.base_url, name, price=price, **embeds)
             self.known.add(name)
         while not self.stub.arrivals.empty():  # those of the tests before
             self.stub.arrivals.get_nowait()

@@ -8,8 +8,8 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import model_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.fakes.smtp import mailbox
@@ -44,16 +44,6 @@ async def router(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        platform = await world.platform()
-        price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1")
         for name in ROUTED:
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                type=model_pb2.Model.TYPE_CHAT,
-                price=price,
-                base_url=stub.base_url,
-                supports_streaming=True,
-            )
-            await world.models.CreateModel(request, metadata=platform.metadata)
+            await make_model(world, stub.base_url, name, usd=1)
         yield world

@@ -16,10 +16,11 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 
 from atrium.identity.v1 import api_key_pb2
-from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
+from atrium.model.v1 import chat_pb2, stream_pb2
 from atrium.model.v1 import usage_pb2 as pb
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
@@ -48,18 +49,8 @@ async def gateways(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[tuple[Wo
             world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
         async with _server(scratch, stub, stack) as (_, channel):
             other = World(channel, ("", ""))
-        platform = await world.platform()
-        price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="1000")
         for name in MODELS:
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                type=model_pb2.Model.TYPE_CHAT,
-                price=price,
-                base_url=stub.base_url,
-                supports_streaming=True,
-            )
-            await world.models.CreateModel(request, metadata=platform.metadata)
+            await make_model(world, stub.base_url, name)
         yield world, other
 
 
@@ -100,9 +91,13 @@ async def _warnings(admin: Any) -> list[tuple[int, str, str]]:
 async def _nothing_reserved(scratch: Scratch) -> None:
     """Waits until no reservation is left."""
     async with scratch.connect() as connection, asyncio.timeout(NOT_FOR_EVER):
-        while await connection.fetchval("SELECT count(*) FROM quota_reservations"):
+        # In one look: a call that begins between two would be in the second alone.
+        held = (
+            "SELECT (SELECT count(*) FROM quota_reservations) AS rows, (SELECT sum(reserved) FROM quota_ledger) AS held"
+        )
+        while (found := await connection.fetchrow(held))["rows"]:
             pass
-        assert not await connection.fetchval("SELECT sum(reserved) FROM quota_ledger")
+        assert not found["held"]
 
 
 async def test_a_hundred_calls_at_once_through_two_servers_never_overspend(
