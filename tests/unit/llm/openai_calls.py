@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
-from server.llm.port import ChatChunk, ChatRequest, Message, Usage
+from server.llm.port import ChatChunk, ChatRequest, Usage
 from tests.fakes.openai_exchange import SECRET
+from tests.unit.llm.chats import asking, heard_into
 
 SILENCE = 0.2
 """How long the provider may say nothing in these tests."""
-
-NOT_FOR_EVER = 10.0
-"""What hangs is a failure, not a run without end."""
 
 
 @asynccontextmanager
@@ -26,12 +23,6 @@ async def connected(base_url: str, key: str) -> AsyncIterator[HttpEndpoint]:
     endpoint = connect(base_url, key, silence=SILENCE)
     yield endpoint
     await endpoint.close()
-
-
-def asking(model: str, **changes: Any) -> ChatRequest:
-    """A short request of that model; the changes take the place of its fields."""
-    given: dict[str, Any] = {"messages": [Message("user", "Say something.")], "temperature": 0.5, "max_tokens": 1000}
-    return ChatRequest(model=model, **(given | changes))
 
 
 async def answer(endpoint: HttpEndpoint, model: str, **changes: Any) -> list[ChatChunk]:
@@ -43,13 +34,7 @@ async def answer(endpoint: HttpEndpoint, model: str, **changes: Any) -> list[Cha
 
 async def answer_into(chunks: list[ChatChunk], endpoint: HttpEndpoint, request: ChatRequest) -> None:
     """Adds what comes to the chunks, so that it is there when the rest fails."""
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(OpenAIChat(endpoint).stream(request)) as batches:
-        async for batch in batches:
-            chunks.extend(batch)
-
-
-def text_of(chunks: Sequence[ChatChunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+    await heard_into(chunks, OpenAIChat(endpoint), request)
 
 
 def usage_of(chunks: Sequence[ChatChunk]) -> Usage | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from statistics import median
 from time import perf_counter
@@ -37,6 +37,7 @@ from server.llm.port import (
 from tests.fakes.openai_behaviours import RETRY_AFTER
 from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
+from tests.unit.llm.chats import asking, heard_into, text_of
 
 SILENCE = 0.2
 GONE_WITHIN = 0.1
@@ -51,31 +52,20 @@ async def endpoint(stub: OpenAIStub) -> AsyncIterator[AnthropicEndpoint]:
     await made.close()
 
 
-def _asking(model: str, **changes: Any) -> ChatRequest:
-    given: dict[str, Any] = {"messages": [Message("user", "Say something.")], "temperature": 0.5, "max_tokens": 1000}
-    return ChatRequest(model=model, **(given | changes))
-
-
 async def _answer(endpoint: AnthropicEndpoint, model: str, **changes: Any) -> list[ChatChunk]:
     chunks: list[ChatChunk] = []
-    await _into(chunks, endpoint, _asking(model, **changes))
+    await _into(chunks, endpoint, asking(model, **changes))
     return chunks
 
 
 async def _into(chunks: list[ChatChunk], endpoint: AnthropicEndpoint, request: ChatRequest) -> None:
-    async with asyncio.timeout(NOT_FOR_EVER), aclosing(AnthropicChat(endpoint).stream(request)) as batches:
-        async for batch in batches:
-            chunks.extend(batch)
-
-
-def _text(chunks: Sequence[ChatChunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+    await heard_into(chunks, AnthropicChat(endpoint), request)
 
 
 async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpoint: AnthropicEndpoint) -> None:
     chunks = await _answer(endpoint, "stub-fast-200")
 
-    assert _text(chunks) == "".join(f"t{number} " for number in range(200))
+    assert text_of(chunks) == "".join(f"t{number} " for number in range(200))
     assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
     assert chunks[-1].usage == Usage(prompt_tokens=11, completion_tokens=200, cached_tokens=4)
 
@@ -83,7 +73,7 @@ async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpo
 async def test_thoughts_are_counted_and_not_shown(endpoint: AnthropicEndpoint) -> None:
     chunks = await _answer(endpoint, "stub-thinking-7")
 
-    assert _text(chunks) == "t0"
+    assert text_of(chunks) == "t0"
     assert chunks[-1].usage == Usage(11, completion_tokens=8, cached_tokens=4, reasoning_tokens=7)
 
 
@@ -99,7 +89,7 @@ async def test_tool_calls_are_numbered_among_themselves(endpoint: AnthropicEndpo
         ToolCallDelta(1, arguments='{"n":'),
         ToolCallDelta(1, arguments="2}"),
     ]
-    assert (_text(chunks), chunks[-1].finish_reason) == ("Look:", "tool_calls")
+    assert (text_of(chunks), chunks[-1].finish_reason) == ("Look:", "tool_calls")
 
 
 async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
@@ -110,11 +100,11 @@ async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
     with pytest.raises(ModelResponseInvalid):
         await _answer(endpoint, "stub-unended", streams=False)
 
-    assert (_text(chunks), chunks[-1].finish_reason) == ("t0 t1 t2 t3 ", "stop")
+    assert (text_of(chunks), chunks[-1].finish_reason) == ("t0 t1 t2 t3 ", "stop")
     assert chunks[-1].usage == Usage(11, completion_tokens=9, cached_tokens=4)
     calls = [(delta.index, delta.id, delta.arguments) for chunk in tools for delta in chunk.tool_calls]
     assert calls == [(0, "call-1", ""), (0, "", '{"n":1}'), (1, "call-2", ""), (1, "", '{"n":2}')]
-    assert (_text(tools), tools[-1].finish_reason) == ("Look:", "tool_calls")
+    assert (text_of(tools), tools[-1].finish_reason) == ("Look:", "tool_calls")
     assert [exchange.body["stream"] for exchange in stub.exchanges] == [False] * 3
 
 
@@ -206,7 +196,7 @@ async def test_any_json_is_asked_for_in_words(endpoint: AnthropicEndpoint, stub:
 
 
 async def test_a_tenants_key_goes_in_place_of_the_endpoints(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
-    async with aclosing(AnthropicChat(endpoint, "key-of-a-tenant").stream(_asking("stub-fast"))) as batches:
+    async with aclosing(AnthropicChat(endpoint, "key-of-a-tenant").stream(asking("stub-fast"))) as batches:
         async for _ in batches:
             pass
 
@@ -290,9 +280,9 @@ async def test_an_answer_to_go_on_with_does_not_end_in_white_space(
 async def test_what_comes_before_a_failure_is_there_with_what_it_used(endpoint: AnthropicEndpoint) -> None:
     chunks: list[ChatChunk] = []
     with pytest.raises(ModelAnswerBroken):
-        await _into(chunks, endpoint, _asking("stub-cut-8"))
+        await _into(chunks, endpoint, asking("stub-cut-8"))
 
-    assert _text(chunks) == "".join(f"t{number} " for number in range(8))
+    assert text_of(chunks) == "".join(f"t{number} " for number in range(8))
     assert chunks[-1].usage == Usage(11, completion_tokens=7, cached_tokens=4, estimated=True)
 
 
@@ -300,7 +290,7 @@ async def test_whoever_leaves_ends_the_providers_work(endpoint: AnthropicEndpoin
     await _answer(endpoint, "stub-fast")  # which loads the SDK
     delays = []
     for _ in range(5):
-        stream = AnthropicChat(endpoint).stream(_asking("stub-stall-2"))
+        stream = AnthropicChat(endpoint).stream(asking("stub-stall-2"))
         await anext(stream)
         left = perf_counter()
         await stream.aclose()

@@ -9,7 +9,8 @@ import pytest
 from server.llm import endpoint as endpoints
 from server.llm.endpoint import HttpEndpoint
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.openai_calls import answer, text_of
+from tests.unit.llm.chats import text_of
+from tests.unit.llm.openai_calls import answer
 
 
 def _remembered(endpoint: HttpEndpoint) -> int:

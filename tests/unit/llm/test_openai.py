@@ -12,7 +12,8 @@ from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCallDelta, Usage
 from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.openai_calls import NOT_FOR_EVER, SILENCE, answer, asking, connected, text_of, usage_of
+from tests.unit.llm.chats import NOT_FOR_EVER, asking, text_of
+from tests.unit.llm.openai_calls import SILENCE, answer, connected, usage_of
 
 
 async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpoint: HttpEndpoint) -> None:

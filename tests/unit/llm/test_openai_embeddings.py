@@ -19,7 +19,8 @@ from server.llm.port import (
 )
 from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.openai_calls import NOT_FOR_EVER, holds_nothing_of_the_provider
+from tests.unit.llm.chats import NOT_FOR_EVER
+from tests.unit.llm.openai_calls import holds_nothing_of_the_provider
 
 TEXTS = ["one", "two words", "三"]
 

@@ -26,16 +26,8 @@ from server.llm.port import (
 )
 from tests.fakes.openai_behaviours import RETRY_AFTER
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.openai_calls import (
-    NOT_FOR_EVER,
-    answer,
-    answer_into,
-    asking,
-    connected,
-    holds_nothing_of_the_provider,
-    text_of,
-    usage_of,
-)
+from tests.unit.llm.chats import NOT_FOR_EVER, asking, text_of
+from tests.unit.llm.openai_calls import answer, answer_into, connected, holds_nothing_of_the_provider, usage_of
 
 GONE_WITHIN = 0.1
 """How soon the provider sees that nobody listens any more: the median of five, since a busy machine delays any one."""

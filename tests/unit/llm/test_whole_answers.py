@@ -18,7 +18,7 @@ from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, ModelResponseInvalid
 from server.llm.sse import whole_answer
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.openai_calls import asking, text_of
+from tests.unit.llm.chats import asking, text_of
 
 PART = 65_536
 
