@@ -22,6 +22,7 @@ from pgqueuer.domain.types import Channel
 from bench.figures import Figure
 from bench.stage import databased
 from server.db.database import Database
+from server.jobs.backlog import ADMIT, Backlog, TenantRun
 from server.jobs.queue import enqueue, waking
 from server.jobs.runs import Run
 from server.jobs.worker import Worker
@@ -30,6 +31,7 @@ from server.settings import Settings
 _SLICES = 4
 _JOBS = 1_000
 _SINGLE = 200
+_TENANTS = 20
 _RUNNING: dict[str, Any] = {
     "dequeue_timeout": timedelta(seconds=5),
     "batch_size": 10,
@@ -85,6 +87,13 @@ async def _measure(settings: Settings) -> list[Figure]:
             ]
             await side.one()
             await side.many()
+    async with _ours(settings) as ours, _theirs(settings) as theirs:
+        await _compare(ours, theirs)
+        ratio = statistics.median(a / b for a, b in zip(theirs.rates, ours.rates, strict=True))
+        figures += [
+            Figure("of twenty tenants / jobs", ratio, "of its rate"),
+            Figure("of twenty tenants", statistics.median(theirs.rates), "jobs/s"),
+        ]
     async with _ours(settings, workers=2) as ours, _bare(settings, workers=2) as bare:
         await _compare(ours, bare)
         ratio = statistics.median(a / b for a, b in zip(ours.rates, bare.rates, strict=True))
@@ -133,6 +142,41 @@ async def _ours(settings: Settings, workers: int = 1) -> AsyncIterator[_Side]:
             for worker in crew:
                 worker.stop()
             await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def _theirs(settings: Settings) -> AsyncIterator[_Side]:
+    """Jobs that are tenants' own: each comes out of its tenant's backlog."""
+    async with Database.open(settings) as database, waking(settings, database):
+        tenants = await asyncpg.connect(settings.admin_database_url)
+        rows = await tenants.fetch(
+            "INSERT INTO tenants (name, slug) SELECT 't' || n, 't' || n FROM generate_series(1, $1) n RETURNING id",
+            _TENANTS,
+        )
+        await tenants.close()
+        backlog = Backlog(settings.jobs_per_tenant)
+
+        async def ask(number: int) -> None:
+            async with database.tenant_tx(rows[0]["id"]) as tx:  # in one, so that none is done before all are asked for
+                for place, row in enumerate(rows):
+                    await tx.enter(row["id"])
+                    for _ in range(place, number, _TENANTS):
+                        await backlog.add(tx, "theirs", {})
+
+        side = _Side(ask)
+
+        async def noop(_: TenantRun) -> None:
+            side.did.release()
+
+        worker = Worker(
+            settings, database, {"theirs": backlog.handler(database, noop), ADMIT: backlog.admitting(database)}
+        )
+        task = asyncio.create_task(worker.run())
+        try:
+            yield side
+        finally:
+            worker.stop()
+            await asyncio.wait([task])
 
 
 @asynccontextmanager

@@ -29,7 +29,6 @@ from server.hearing import Hearing
 from server.identity.access import AccessCache
 from server.identity.domain import Access, Standing
 from server.identity.passwords import Passwords
-from server.identity.ports import Mailer
 from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.forgeries import Forgeries
 from server.identity.service.founding import Founding
@@ -44,6 +43,7 @@ from server.identity.signing_keys import KeyRing
 from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, sessions, users
 from server.identity.tokens import AccessTokens
+from server.jobs.backlog import Backlog
 from server.jobs.queue import waking
 from server.jobs.worker import Worker
 from server.kernel.cores import cores
@@ -53,8 +53,7 @@ from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
 from server.llm.registry import Registry
-from server.mail.console import ConsoleMailer
-from server.mail.smtp import SmtpMailer
+from server.mail.outgoing import mailer
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
 from server.model.convert.calls import failed
@@ -231,7 +230,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
             RoleService(database, audit, standings),
             keys_of_programs,
-            RecoveryService(database, passwords, standing, audit, _mailer(settings), background),
+            RecoveryService(
+                database,
+                passwords,
+                standing,
+                audit,
+                Backlog(settings.jobs_per_tenant),
+                background,
+                sends_mail=mailer(settings) is not None,
+            ),
             pages,
         )
         model = ModelServicer(
@@ -298,13 +305,6 @@ async def _key_ring(signing: SigningKeys) -> KeyRing:
             "ATRIUM_MASTER_KEY: is not the one that the keys in this database are kept under: give it the same key "
             "as before"
         ) from None
-
-
-def _mailer(settings: Settings) -> Mailer | None:
-    """What mail goes out by; None in production without an SMTP server, where a log is no place for its secrets."""
-    if settings.smtp_url is not None and settings.mail_from is not None:
-        return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
-    return ConsoleMailer() if settings.environment == "development" else None
 
 
 def _failed(seq: int, error: DomainError) -> bytes:

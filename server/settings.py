@@ -55,6 +55,15 @@ class Settings(BaseSettings):
     worker: Annotated[
         bool, Field(description="do jobs in the (first) server process too; without it `atrium worker` must run")
     ] = True
+    jobs_per_tenant: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="jobs of one tenant that are in the queue at once, waiting for a worker or with one; the "
+            "others wait in the tenant's own backlog, and stand before nobody else's",
+        ),
+    ] = 10
     grace_seconds: Annotated[
         float,
         Field(

@@ -15,14 +15,17 @@ from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.upkeep import analyze_divided, months_kept
 from server.identity.service.expiry import Expiry
+from server.identity.service.mailing import MAIL, TokenMail
 from server.identity.service.signing import SigningKeys
+from server.jobs.backlog import ADMIT, Backlog
 from server.jobs.queue import prune, waking
-from server.jobs.reconcile import Claims, reconcile
+from server.jobs.reconcile import reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
+from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
 from server.model.service.upkeep import CallLogRetention, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
@@ -43,9 +46,6 @@ SCHEDULE = (
     Cron("rotate_signing_key/1", "11 4 * * *"),
 )
 """By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
-
-CLAIMS: tuple[Claims, ...] = ()
-"""What the slices' tables say is to be done; of those that there are, none asks for jobs of its own yet."""
 
 
 class Upkeep:
@@ -114,6 +114,7 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry) 
     expiry = Expiry(database, audit, PromptBelongings())
     upkeep = Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit))
 
+    backlog = Backlog(settings.jobs_per_tenant)
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
 
     async def pruning(_: Run) -> None:
@@ -123,7 +124,7 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry) 
         await signing.rotate_after(timedelta(days=settings.signing_key_days))
 
     async def reconciling(_: Run) -> None:
-        if lost := await reconcile(database, CLAIMS):
+        if lost := await reconcile(database, backlog):
             _log.warning("jobs were lost, and are asked for again", count=lost)
 
     retention = CallLogRetention(standing, settings.admin_database_url)
@@ -142,6 +143,8 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry) 
         "reconcile/1": reconciling,
         "retention/1": retaining,
         "analyze/1": analyzing,
+        ADMIT: backlog.admitting(database),
+        MAIL: backlog.handler(database, TokenMail(database, standing, mailer(settings))),
     }
     return Worker(settings, database, handlers, SCHEDULE, registry=registry)
 

@@ -19,7 +19,7 @@ READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 NOT_DELETED = frozenset({"tenants", "models", "signing_keys"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
-DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl"})
+DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl", "atrium_tenants_at_work"})
 """The only functions that run with the rights of who made them, and so past row security."""
 
 

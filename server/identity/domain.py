@@ -80,7 +80,7 @@ class MailNotConfigured(FailedPrecondition):
 
 
 class MailBusy(ResourceExhausted):
-    """As much mail is on its way as the server takes at once: try again shortly."""
+    """As many requests for mail are looked into as the server takes at once: try again shortly."""
 
 
 class EscalationRefused(PermissionDenied):

@@ -21,7 +21,7 @@ class Mailer(Protocol):
     """Carries mail to people."""
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Hands the mail over to be delivered. Raises whatever keeps it from that."""
+        """Hands the mail over to be delivered. Raises MailRefused, or whatever else keeps it from that for now."""
 
 
 class Quotas(Protocol):

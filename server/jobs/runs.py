@@ -108,6 +108,18 @@ class Overtaken(Exception):
     """The run was taken for dead, and another has begun: what this one did is to be discarded."""
 
 
+class PutAside(Exception):
+    """The job was begun too often: it is held for somebody to look at."""
+
+
+class SetBack(Exception):
+    """The run failed, and is over: the backlog of its tenant has the job again, for `delay` later."""
+
+    def __init__(self, delay: timedelta) -> None:
+        super().__init__()
+        self.delay = delay
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a job.

@@ -25,7 +25,7 @@ from server.db.errors import LOST
 from server.db.together import Together
 from server.jobs.line import Line, connect
 from server.jobs.queue import CHANNEL, engine, enqueue
-from server.jobs.runs import FencedQueries, Overtaken, Run, begin
+from server.jobs.runs import FencedQueries, Overtaken, PutAside, Run, SetBack, begin
 from server.kernel.tasks import Pauses
 from server.settings import Settings
 
@@ -64,6 +64,10 @@ class Patience:
         return timedelta(seconds=seconds * random.uniform(1, 1.25))  # noqa: S311 - apart, not secret
 
 
+PATIENCE = Patience()
+"""Where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cron:
     """A job that is asked for again and again. `expression`: five fields, in UTC."""
@@ -82,7 +86,7 @@ class Worker:
         handlers: Mapping[str, Handler],
         schedule: tuple[Cron, ...] = (),
         *,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._settings = settings
@@ -200,6 +204,13 @@ class Worker:
         except Overtaken:
             ended("overtaken")
             _log.warning("job overtaken", **told)
+        except SetBack as error:
+            ended("failed")
+            _log.warning("job failed", **told, again_in=error.delay.total_seconds(), exc_info=error.__cause__)
+        except PutAside as error:
+            ended("put_aside")
+            _log.error("job put aside", **told, exc_info=error.__cause__)
+            raise
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _cancelled():
                 ended("cut_short")
@@ -220,10 +231,6 @@ class Worker:
         """What is scheduled becomes a job like any other, with its lease: one, however many workers there are."""
         async with self._database.global_tx() as tx:
             await enqueue(tx, schedule.entrypoint, key=f"scheduled/{schedule.entrypoint}")
-
-
-class PutAside(Exception):
-    """The job was begun too often: it is held for somebody to look at."""
 
 
 class _Shift:

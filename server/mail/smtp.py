@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiosmtplib
 
 from server.kernel.clock import now
+from server.mail import MailRefused
 
 _TIMEOUT_SECONDS = 30.0
 _PORTS = {"smtp": 587, "smtps": 465}
@@ -32,7 +33,7 @@ class SmtpMailer:
         self._start_tls = _start_tls(server)
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Returns once the server has taken the mail. Raises aiosmtplib's SMTPException, or OSError."""
+        """Returns once the server has taken the mail. Raises MailRefused, aiosmtplib's SMTPException, or OSError."""
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = to
@@ -41,17 +42,27 @@ class SmtpMailer:
         message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps holiday notices from answering
         message.set_content(text)
-        await aiosmtplib.send(
-            message,
-            recipients=[to],  # and not what a header parser makes of it
-            hostname=self._host,
-            port=self._port,
-            username=self._username,
-            password=self._password,
-            use_tls=self._tls,
-            start_tls=self._start_tls,
-            timeout=_TIMEOUT_SECONDS,
-        )
+        try:
+            await aiosmtplib.send(
+                message,
+                recipients=[to],  # and not what a header parser makes of it
+                hostname=self._host,
+                port=self._port,
+                username=self._username,
+                password=self._password,
+                use_tls=self._tls,
+                start_tls=self._start_tls,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _judged(error, min(refused.code for refused in error.recipients)) from None
+        except aiosmtplib.SMTPDataError as error:
+            raise _judged(error, error.code) from None
+
+
+def _judged(error: aiosmtplib.SMTPException, code: int) -> Exception:
+    """What is to be raised: of a mail that is refused for good (RFC 5321, section 4.2.1), that it is."""
+    return MailRefused(code) if code // 100 == 5 else error
 
 
 def _start_tls(server: SplitResult) -> bool | None:

@@ -22,7 +22,8 @@ class Mailbox:
         self.recipients: list[str] = []
         self.encrypted: list[bool] = []
         self.logins: list[tuple[bytes, bytes]] = []
-        self.refuses = False
+        self.answer = "250 OK"
+        """What the text of a mail is answered with; it is kept where that begins with a 2."""
         self.open = asyncio.Event()
         """Mail is taken while this is set; until then whoever sends waits."""
         self.open.set()
@@ -37,14 +38,14 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         await self.open.wait()
-        if self.refuses:
-            return "550 No"
+        if not self.answer.startswith("2"):
+            return self.answer
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=policy.default)
         self.recipients += envelope.rcpt_tos
         self.encrypted.append(session.ssl is not None)
         self.arrived.put_nowait(message)
-        return "250 OK"
+        return self.answer
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)

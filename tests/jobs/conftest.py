@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,3 +18,11 @@ async def asking(scratch: Scratch, database: Database) -> AsyncIterator[Database
     """A database whose jobs wake the workers."""
     async with waking(scratch.settings(), database):
         yield database
+
+
+@pytest.fixture
+async def tenants(admin: Any) -> tuple[UUID, UUID]:
+    """Two tenants."""
+    rows = await admin.fetch("INSERT INTO tenants (name, slug) VALUES ('Ada', 'ada'), ('Bob', 'bob') RETURNING id")
+    first, second = (row["id"] for row in rows)
+    return first, second

@@ -13,6 +13,7 @@ import sys
 from pydantic import SecretStr
 
 from server.db.database import Database
+from server.jobs.backlog import Backlog, TenantRun
 from server.jobs.runs import Run
 from server.jobs.worker import Worker
 from server.settings import Settings
@@ -29,11 +30,16 @@ async def main() -> None:
         await answers.readline()
         print("ended", flush=True)
 
+    async def theirs(run: TenantRun) -> None:
+        print(f"began {run.payload['number']} of a tenant", flush=True)
+        await answers.readline()
+
     async def die(_: Run) -> None:
         os._exit(9)
 
     async with Database.open(settings) as database:
-        await Worker(settings, database, {"wait": wait, "die": die}).run()
+        handlers = {"wait": wait, "die": die, "theirs": Backlog(1).handler(database, theirs)}
+        await Worker(settings, database, handlers).run()
 
 
 if __name__ == "__main__":

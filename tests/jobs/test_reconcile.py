@@ -1,45 +1,90 @@
-"""Jobs that should be there and are not are asked for again; those that were put aside are not."""
+"""Tenants' jobs that nothing in the queue stands for any more are asked for again; those put aside are not."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
+
+import pytest
 
 from server.db.database import Database
-from server.jobs.reconcile import Due, reconcile
+from server.jobs.aside import retry
+from server.jobs.reconcile import reconcile
+from server.jobs.worker import MOST_LOST
 from tests.databases import Scratch
-from tests.jobs.working import STATUS, Done, ask, until, working
+from tests.jobs.theirs import LEFT, SLOTS, Theirs, add, backlog, handlers
+from tests.jobs.working import until, working
 
 
 async def test_a_job_that_was_lost_is_asked_for_again_and_one_that_is_there_is_not(
-    scratch: Scratch, asking: Database, admin: Any
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
 ) -> None:
-    async def claims() -> AsyncIterator[Due]:
+    for tenant_id in tenants:
         for number in range(3):
-            yield Due("wait", str(number).encode(), f"item/{number}")
+            await add(asking, tenant_id, number)
+    assert await reconcile(asking, backlog()) == 0
+    await admin.execute(
+        "DELETE FROM jobs.pgqueuer WHERE dedupe_key IN "
+        "(SELECT tenant_id || '/' || id FROM tenant_jobs WHERE tenant_id = $1 ORDER BY id LIMIT 2)",
+        tenants[0],
+    )
 
-    assert await reconcile(asking, [claims]) == 3
-    await admin.execute("DELETE FROM jobs.pgqueuer WHERE payload = '1'")
-    assert await reconcile(asking, [claims]) == 1
+    assert await reconcile(asking, backlog()) == 2
 
-    done = Done()
-    async with working(scratch, {"wait": done}):
-        assert {(await done.next()).payload for _ in range(3)} == {b"0", b"1", b"2"}
+    theirs = Theirs()
+    async with working(scratch, handlers(asking, theirs)):
+        ran = sorted([await theirs.next() for _ in range(6)])
+        await until(admin, LEFT, 0)
+    assert ran == sorted((tenant_id, number) for tenant_id in tenants for number in range(3))
+    assert await admin.fetchval(SLOTS) == 0
 
 
-async def test_a_job_that_was_put_aside_is_not_asked_for_again(scratch: Scratch, asking: Database, admin: Any) -> None:
-    async def claims() -> AsyncIterator[Due]:
-        yield Due("wait", b"poison", "item/1")
-        yield Due("wait", b"good", "item/2")
+async def test_a_slot_whose_job_killed_its_workers_is_given_to_the_next(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    await add(asking, tenants[0], 1, share=1)
+    await admin.execute(
+        "INSERT INTO jobs.runs (job_id, attempts, run_token) SELECT id, $1, gen_random_uuid() FROM jobs.pgqueuer",
+        MOST_LOST,
+    )
+    await add(asking, tenants[0], 2, share=1)
+    theirs = Theirs()
 
-    await ask(asking, payload=b"poison", key="item/1")
+    async with working(scratch, handlers(asking, theirs, share=1)):
+        await until(admin, "SELECT status::text FROM jobs.pgqueuer", "failed")
+        assert await reconcile(asking, backlog(1)) == 0
+        assert await theirs.next() == (tenants[0], 2)
+        await until(admin, "SELECT string_agg(status, ' ') FROM tenant_jobs", "aside")
+        assert await reconcile(asking, backlog(1)) == 0
+
+        await retry(asking)
+        assert await theirs.next() == (tenants[0], 1)
+        await until(admin, LEFT, 0)
+    assert await admin.fetchval(SLOTS) == 0
+
+
+async def test_what_was_put_aside_is_forgotten_with_its_job(
+    asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    await add(asking, tenants[0], 1)
     await admin.execute("UPDATE jobs.pgqueuer SET status = 'failed'")
+    await reconcile(asking, backlog())
+    assert await admin.fetchval(LEFT) == 1
 
-    assert await reconcile(asking, [claims]) == 1
+    await admin.execute("DELETE FROM jobs.pgqueuer")
+    await reconcile(asking, backlog())
 
-    done = Done()
-    async with working(scratch, {"wait": done}):
-        assert (await done.next()).payload == b"good"
-        await until(admin, "SELECT count(*) FROM jobs.pgqueuer WHERE status <> 'failed'", 0)
-    assert await admin.fetchval(STATUS) == "failed"
-    assert await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer") == 1
+    assert await admin.fetchval(LEFT) == 0
+
+
+@pytest.mark.parametrize("wrong", [0, 7])
+async def test_a_count_of_slots_that_went_wrong_is_set_right(
+    asking: Database, admin: Any, tenants: tuple[UUID, UUID], wrong: int
+) -> None:
+    for number in range(5):
+        await add(asking, tenants[0], number, share=3)
+    await admin.execute("UPDATE tenant_slots SET admitted = $1", wrong)
+
+    await reconcile(asking, backlog(3))
+
+    assert await admin.fetchval(SLOTS) == 3

@@ -143,6 +143,10 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0032": {},
     "0033": {},
     "0034": {},
+    "0035": {
+        "tenant_slots": _OF_TENANT,
+        "tenant_jobs": {**_OF_TENANT, "entrypoint": "mail/1", "payload": {}},
+    },
 }
 
 

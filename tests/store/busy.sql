@@ -77,4 +77,9 @@ INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, 
     FROM prompt_templates, generate_series(0, 2) n;
 INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
     SELECT tenant_id, template_id, 'production', id FROM prompt_template_versions WHERE version = 'v1.1';
+INSERT INTO tenant_slots (tenant_id) SELECT DISTINCT tenant_id FROM people;
+INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status, not_before)
+    SELECT tenant_id, 'mail/1', '{}', CASE WHEN n % 97 = 0 THEN 'admitted' ELSE 'ready' END,
+           now() + (n - 30) * interval '1 minute'
+    FROM spread;
 ANALYZE;

@@ -16,6 +16,7 @@ import schema_doc
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, expiry, one_time_tokens, roles, sessions, users
+from server.jobs import backlog
 from server.kernel.clock import now
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
@@ -107,6 +108,8 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
     ),
     "ix_generations_expires_at": _store(generations.EXPIRED),
+    "ix_tenant_jobs_ready": (backlog._ADMIT, [5]),
+    "ix_tenant_jobs_taken": (backlog._LOST, []),
 }
 
 # As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.

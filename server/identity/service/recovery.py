@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.identity.domain import LoginCandidate, MailBusy, MailNotConfigured, OneTimeTokenInvalid, TokenPurpose
-from server.identity.mails import written
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
-from server.identity.ports import AuditLog, Mailer, Tenants
+from server.identity.ports import AuditLog, Tenants
+from server.identity.service.mailing import bound_to, issue
 from server.identity.service.values import user_values
 from server.identity.store import one_time_tokens as token_store
 from server.identity.store import sessions as session_store
 from server.identity.store import throttle
 from server.identity.store import users as user_store
 from server.identity.tokens import OneTimeToken
+from server.jobs.backlog import Backlog
 from server.kernel.audit import Change
-from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background
 
-_LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "verify_email": timedelta(days=1)}
 _MOST_MAILS, _WINDOW = 5, timedelta(hours=1)
 _KEPT = timedelta(days=1)
-_MOST_ON_THEIR_WAY = 100
+_MOST_LOOKED_INTO = 100
 # Whoever asks again and again, for accounts that may not even be there, keeps nobody else from asking.
 _MOST_OF_ADDRESS = 20
 
 
 class RecoveryService:
-    """Sends one-time tokens by mail, and takes them. `mailer`: None where the server has no way to send mail."""
+    """Has one-time tokens mailed, and takes them. `sends_mail`: whether the server has a way to send mail."""
 
     def __init__(
         self,
@@ -43,24 +40,30 @@ class RecoveryService:
         passwords: Passwords,
         tenants: Tenants,
         audit: AuditLog,
-        mailer: Mailer | None,
+        backlog: Backlog,
         background: Background,
+        *,
+        sends_mail: bool,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._tenants = tenants
         self._audit = audit
-        self._mailer = mailer
+        self._backlog = backlog
         self._background = background
-        self._on_their_way: Counter[str | None] = Counter()
+        self._sends_mail = sends_mail
+        self._looked_into: Counter[str | None] = Counter()
 
     async def request_password_reset(self, slug: str, login: str) -> None:
-        """Mails a token to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
+        """Has a token mailed to the person of that login, where there is one. Raises MailNotConfigured, MailBusy."""
+        self._require_mail()
         with ExitStack() as place:
-            mailer = self._ready(place)
+            self._take(place)
             tenant_id = await self._tenants.find_active(slug)
             # Whatever takes longer for an account than for none happens after the answer: its time must not tell.
-            self._start(place, self._reset(mailer, tenant_id, login), "password reset")
+            kept = place.pop_all()
+            task = self._background.start(self._reset(tenant_id, login), "password reset")
+            task.add_done_callback(lambda _: kept.close())
 
     async def reset_password(self, text: str, password: str) -> None:
         """Sets the password of the token's user and ends all their sessions.
@@ -83,15 +86,13 @@ class RecoveryService:
             await self._audit.record(tx, Change("users.reset_password", "user", user.id, user_id=user.id))
 
     async def request_email_verification(self) -> None:
-        """Mails a token to the caller's address, where it is not verified. Raises MailNotConfigured, MailBusy."""
-        with ExitStack() as place:
-            mailer = self._ready(place)
-            caller = current_call().caller
-            async with self._database.tenant_tx(caller.home) as tx:
-                user = await user_store.lock(tx, caller.user_id)
-                issued = None if user.email_verified else await self._issue(tx, user.id, "verify_email")
-            if issued is not None:
-                self._start(place, self._send(mailer, "verify_email", *issued), "e-mail verification")
+        """Has a token mailed to the caller's address, where it is not verified. Raises MailNotConfigured."""
+        self._require_mail()
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.home) as tx:
+            user = await user_store.lock(tx, caller.user_id)
+            if not user.email_verified:
+                await self._issue(tx, user.id, "verify_email")
 
     async def verify_email(self, text: str) -> None:
         """The address that the token was sent to is verified. Raises OneTimeTokenInvalid."""
@@ -105,55 +106,43 @@ class RecoveryService:
             )
             await self._audit.record(tx, change)
 
-    def _ready(self, place: ExitStack) -> Mailer:
-        """What carries the mail, which is counted as on its way from now on. `place`: gives its place back again."""
-        if self._mailer is None:
+    def _require_mail(self) -> None:
+        if not self._sends_mail:
             raise MailNotConfigured
+
+    def _take(self, place: ExitStack) -> None:
+        """Counts a request as looked into. `place`: gives its place back again. Raises MailBusy."""
         network = current_call().network
-        if self._on_their_way[network] >= _MOST_OF_ADDRESS or self._on_their_way.total() >= _MOST_ON_THEIR_WAY:
-            raise MailBusy(subject="mails on their way", retry_after=1.0)
-        self._on_their_way[network] += 1
-        place.callback(self._arrived, network)
-        return self._mailer
+        if self._looked_into[network] >= _MOST_OF_ADDRESS or self._looked_into.total() >= _MOST_LOOKED_INTO:
+            raise MailBusy(subject="requests that are looked into", retry_after=1.0)
+        self._looked_into[network] += 1
+        place.callback(self._leave, network)
 
-    def _start(self, place: ExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Does the work after the answer; it keeps the place until it is done."""
-        kept = place.pop_all()
-        self._background.start(work, name).add_done_callback(lambda _: kept.close())
+    def _leave(self, network: str | None) -> None:
+        self._looked_into[network] -= 1
+        if not self._looked_into[network]:
+            del self._looked_into[network]
 
-    def _arrived(self, network: str | None) -> None:
-        self._on_their_way[network] -= 1
-        if not self._on_their_way[network]:
-            del self._on_their_way[network]
-
-    async def _reset(self, mailer: Mailer, tenant_id: UUID | None, login: str) -> None:
+    async def _reset(self, tenant_id: UUID | None, login: str) -> None:
         if tenant_id is None:
             return
         async with self._database.tenant_tx(tenant_id) as tx:
             found = await user_store.find_login(tx, login, None)
-            issued = None if found is None else await self._issue(tx, found.user.id, "reset_password")
-        if issued is not None:
-            await self._send(mailer, "reset_password", *issued)
+            if found is not None:
+                await self._issue(tx, found.user.id, "reset_password")
 
-    async def _send(self, mailer: Mailer, purpose: TokenPurpose, found: LoginCandidate, token: OneTimeToken) -> None:
-        mail = written(purpose, found.user, str(token))
-        await mailer.send(found.user.email, mail.subject, mail.text)
-
-    async def _issue(self, tx: Tx, user_id: UUID, purpose: TokenPurpose) -> tuple[LoginCandidate, OneTimeToken] | None:
-        """A new token of the user; None where they may have none, or had as many as there are to have for now."""
+    async def _issue(self, tx: Tx, user_id: UUID, purpose: TokenPurpose) -> None:
+        """A new token of the user, unless they may have none, or had as many as there are to have for now."""
         # Held, so that of several requests at once each counts the others.
         found = await user_store.lock_candidate(tx, user_id)
         if found is None or found.user.status != "active" or found.user.kind != "person":
-            return None
+            return
         if await token_store.count(tx, user_id, purpose, _WINDOW) >= _MOST_MAILS:
-            return None
+            return
         await token_store.forget(tx, user_id, _KEPT)
-        token = OneTimeToken.generate(tx.tenant_id, uuid7())
-        token_hash = token.hash(*_bound_to(found, purpose))
-        await token_store.replace(tx, tx.tenant_id, token.id, user_id, purpose, token_hash, _LIFE[purpose])
         action = "users.request_password_reset" if purpose == "reset_password" else "users.request_email_verification"
         await self._audit.record(tx, Change(action, "user", user_id, new={"purpose": purpose}, user_id=user_id))
-        return found, token
+        await issue(tx, self._backlog, found, purpose)
 
     async def _holder(self, tx: Tx, token: OneTimeToken, purpose: TokenPurpose, *, use: bool) -> LoginCandidate:
         """Whose token it is, while it is good. `use`: it is used up, and its user held until the transaction ends.
@@ -167,11 +156,6 @@ class RecoveryService:
         if found is None or found.user.status != "active":
             raise OneTimeTokenInvalid
         passes = token_store.use if use else token_store.is_good
-        if not await passes(tx, token.id, token.hash(*_bound_to(found, purpose))):
+        if not await passes(tx, token.id, token.hash(*bound_to(found, purpose))):
             raise OneTimeTokenInvalid
         return found
-
-
-def _bound_to(found: LoginCandidate, purpose: TokenPurpose) -> tuple[str | None, ...]:
-    """What makes the token void when it changes: the address it was sent to, and the password it is to replace."""
-    return (found.user.email, found.password_hash) if purpose == "reset_password" else (found.user.email,)

@@ -36,6 +36,12 @@ _CREATE = Statement(
         expires_at=func.now() + bindparam("life", type_=Interval),
     )
 )
+_RENEW = Statement(
+    update(tokens)
+    .where(tokens.c.id == bindparam("token_id"), *_GOOD)
+    .values(token_hash=bindparam("token_hash"), expires_at=func.now() + bindparam("life", type_=Interval))
+    .returning(tokens.c.id)
+)
 _OWNER = Statement(select(tokens.c.user_id).where(tokens.c.id == bindparam("token_id"), _OF_PURPOSE, *_GOOD))
 _THIS = (tokens.c.id == bindparam("token_id"), tokens.c.token_hash == bindparam("token_hash"), *_GOOD)
 _IS_GOOD = Statement(select(tokens.c.id).where(*_THIS))
@@ -77,6 +83,11 @@ async def replace(
         token_hash=token_hash,
         life=life,
     )
+
+
+async def renew(tx: Tx, token_id: UUID, token_hash: str, life: timedelta) -> bool:
+    """Gives the token another secret and its whole life anew; False where it was not good any more."""
+    return await tx.fetchrow(_RENEW, token_id=token_id, token_hash=token_hash, life=life) is not None
 
 
 async def owner(tx: Tx, token_id: UUID, purpose: TokenPurpose) -> UUID | None:

@@ -8,8 +8,11 @@ import orjson
 
 from server.db.base import metadata
 
-LOGS = ("audit_logs", "ddl_audit_logs", "sign_in_guesses", "sign_in_throttle", "quota_ledger", "tenant_keys")
-"""Tables of logs, of what guesses and calls are counted by, and of keys that are made when the first one is needed."""
+_WORK = ("tenant_jobs", "tenant_slots")
+LOGS = ("audit_logs", "ddl_audit_logs", "sign_in_guesses", "sign_in_throttle", "quota_ledger", "tenant_keys", *_WORK)
+"""Tables of logs, of what guesses and calls are counted by, of keys that are made when the first one is needed, and of
+what workers do meanwhile.
+"""
 
 
 Rows = dict[str, dict[str, dict[str, Any]]]

@@ -758,14 +758,15 @@ class IdentityServiceServicer:
 
     def RequestPasswordReset(self, request, context):
         """Mails a token to the person of that login, with which ResetPassword sets another password: once, and within an
-        hour. The answer is the same whether or not there is such a person, and comes before the mail is written. An account
-        is sent at most five such mails an hour; each makes the token before it void.
+        hour. The answer is the same whether or not there is such a person, and comes before the mail is written. Where it
+        cannot be delivered yet, that is tried again as long as the token would be good. An account is sent at most five such
+        mails an hour; each makes the token before it void.
 
         Permission: none, and no credential.
 
         - `INVALID_ARGUMENT`: a field is malformed.
         - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: too much mail is on its way, at all or for the caller's address (`MAIL_BUSY`).
+        - `RESOURCE_EXHAUSTED`: too many requests are looked into, at all or from the caller's address (`MAIL_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -788,14 +789,13 @@ class IdentityServiceServicer:
 
     def RequestEmailVerification(self, request, context):
         """Mails a token to the caller's own address, with which VerifyEmail proves that it is theirs: once, and within a day.
-        Where the address is verified already, nothing is sent. A caller is sent at most five such mails an hour; each makes
-        the token before it void.
+        Where the address is verified already, nothing is sent. Mail that cannot be delivered yet is tried again for an hour
+        and a half. A caller is sent at most five such mails an hour; each makes the token before it void.
 
         Permission: none but a credential.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `FAILED_PRECONDITION`: this server has no way to send mail (`MAIL_NOT_CONFIGURED`).
-        - `RESOURCE_EXHAUSTED`: too much mail is on its way (`MAIL_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
