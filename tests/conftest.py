@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
+
+from server.kernel.tasks import Background
 
 pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.gateways"]
 
@@ -16,3 +18,11 @@ def _no_logging_of_others() -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+async def background() -> AsyncIterator[Background]:
+    """What owns the tasks of a test that makes its services itself."""
+    made = Background()
+    yield made
+    await made.close(30)

@@ -223,3 +223,16 @@ async def admin(scratch: Scratch) -> AsyncIterator[Any]:
     """A connection to the test's database that sees every row."""
     async with scratch.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+async def stranger(postgres: Cluster) -> AsyncIterator[str]:
+    """A role that may log in and nothing else. Roles are the cluster's, so it has a name of its own."""
+    name = f"stranger_{os.getpid()}_{next(_numbers)}"
+    admin = await asyncpg.connect(postgres.template_url, database="postgres")
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN")
+        yield name
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()

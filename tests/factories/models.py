@@ -14,14 +14,13 @@ async def make_model(world: World, base_url: str, name: str, *, usd: int = 1000,
     `usd`: what 1,000 tokens cost, read or written.
     """
     given: dict[str, Any] = {
+        "provider": model_pb2.Model.PROVIDER_CUSTOM,
         "type": model_pb2.Model.TYPE_CHAT,
         "price": model_pb2.ModelPrice(input_cost_per_1k=str(usd), output_cost_per_1k=str(usd)),
         "supports_streaming": True,
         **fields,
     }
-    request = model_pb2.CreateModelRequest(
-        name=name, provider=model_pb2.Model.PROVIDER_CUSTOM, base_url=base_url, **given
-    )
+    request = model_pb2.CreateModelRequest(name=name, base_url=base_url, **given)
     platform = await world.platform()
     await world.models.CreateModel(request, metadata=platform.metadata)
     return name

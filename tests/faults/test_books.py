@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
+from atrium.model.v1 import chat_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from server.audit.service import AuditLog
 from server.db.database import Database
@@ -29,6 +29,7 @@ from server.model.ledger import NO_HOLD, Ledger, Settlement
 from server.model.limits import Claim, Window
 from server.model.service.books import Books, Content, Entry
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.processes import atrium, environment
@@ -57,17 +58,8 @@ async def _cut(scratch: Scratch) -> AsyncIterator[None]:
 
 
 async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
-    platform = await world.platform()
     for name in names:
-        request = model_pb2.CreateModelRequest(
-            name=name,
-            provider=model_pb2.Model.PROVIDER_CUSTOM,
-            type=model_pb2.Model.TYPE_CHAT,
-            price=model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="1"),
-            base_url=stub.base_url,
-            supports_streaming=True,
-        )
-        await world.models.CreateModel(request, metadata=platform.metadata)
+        await make_model(world, stub.base_url, name, usd=1)
 
 
 async def _one_at_once(world: World, person: Person) -> None:
@@ -138,13 +130,6 @@ async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: 
             await _until_answered(world, ann, "stub-fast-3")
             call.cancel()
     assert refused is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-@pytest.fixture
-async def background() -> AsyncIterator[Background]:
-    made = Background()
-    yield made
-    await made.close(NOT_FOR_EVER)
 
 
 @pytest.fixture

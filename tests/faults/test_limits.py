@@ -13,8 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2, model_pb2
+from atrium.model.v1 import chat_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
@@ -37,17 +38,8 @@ async def _world_of(scratch: Scratch, *models: str, **settings: Any) -> AsyncIte
             administrator = await app.founding.first_platform_administrator()
             assert administrator is not None
             world = World(channel, administrator)
-            platform = await world.platform()
             for name in models:
-                request = model_pb2.CreateModelRequest(
-                    name=name,
-                    provider=model_pb2.Model.PROVIDER_CUSTOM,
-                    type=model_pb2.Model.TYPE_CHAT,
-                    price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
-                    base_url=stub.base_url,
-                    supports_streaming=True,
-                )
-                await world.models.CreateModel(request, metadata=platform.metadata)
+                await make_model(world, stub.base_url, name)
             yield world, stub, port
 
 

@@ -19,12 +19,13 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
-from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
+from atrium.model.v1 import chat_pb2, stream_pb2
 from server.db.database import Database
 from server.db.partitions import month_after, partition_name
 from server.jobs.queue import enqueue
 from server.kernel.clock import now
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment, refusal_of
@@ -41,17 +42,8 @@ async def _world_of(process: Process) -> AsyncIterator[World]:
 
 
 async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
-    platform = await world.platform()
     for name in names:
-        request = model_pb2.CreateModelRequest(
-            name=name,
-            provider=model_pb2.Model.PROVIDER_CUSTOM,
-            type=model_pb2.Model.TYPE_CHAT,
-            price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
-            base_url=stub.base_url,
-            supports_streaming=True,
-        )
-        await world.models.CreateModel(request, metadata=platform.metadata)
+        await make_model(world, stub.base_url, name, usd=0)
 
 
 async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_what_is_long(

@@ -15,6 +15,7 @@ from atrium.model.v1 import chat_pb2, credential_pb2, embedding_pb2, model_pb2, 
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.prompts import NAME, make_template, make_version
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.fakes.openai_exchange import SECRET
@@ -34,20 +35,9 @@ def _asked(name: str, **fields: Any) -> dict[str, Any]:
 
 
 async def _models(world: World, stub: OpenAIStub) -> None:
-    platform = await world.platform()
-    price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
-    for name in ("stub-fast-3", "stub-401", "stub-400", "stub-500", "stub-html", "stub-error-event-2", "stub-embed-8"):
-        request = model_pb2.CreateModelRequest(
-            name=name,
-            provider=model_pb2.Model.PROVIDER_CUSTOM,
-            type=CHAT,
-            price=price,
-            base_url=stub.base_url,
-            supports_streaming=True,
-        )
-        if name == "stub-embed-8":
-            request.type, request.dimensions = EMBEDDING, 8
-        await world.models.CreateModel(request, metadata=platform.metadata)
+    for name in ("stub-fast-3", "stub-401", "stub-400", "stub-500", "stub-html", "stub-error-event-2"):
+        await make_model(world, stub.base_url, name)
+    await make_model(world, stub.base_url, "stub-embed-8", type=EMBEDDING, dimensions=8)
 
 
 async def _sign_in_and_out(world: World, ann: Person) -> list[str]:

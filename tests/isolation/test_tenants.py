@@ -14,15 +14,16 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from pydantic import SecretStr
 
 from atrium.identity.v1 import role_pb2
-from atrium.model.v1 import call_log_pb2, model_pb2
+from atrium.model.v1 import call_log_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Cluster
+from tests.factories.models import make_model
 from tests.factories.world import World
 from tests.fakes.openai_stub import OpenAIStub
 from tests.isolation.machine import PICKS, SIDES, picked
 from tests.isolation.people import People
 from tests.isolation.sides import SHOWN, TABLES, Side
-from tests.isolation.work import CUSTOM, FREE, SHARED_MODEL, Work
+from tests.isolation.work import SHARED_MODEL, Work
 from tests.rpc.by_id import BY_ID
 from tests.servers import serving
 
@@ -128,15 +129,7 @@ async def _running(postgres: Cluster, runner: asyncio.Runner) -> AsyncIterator[S
         assert administrator is not None
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         world = World(channel, administrator)
-        shared = model_pb2.CreateModelRequest(
-            name=SHARED_MODEL,
-            provider=CUSTOM,
-            type=model_pb2.Model.TYPE_CHAT,
-            price=FREE,
-            base_url=stub.base_url,
-            supports_streaming=True,
-        )
-        await world.models.CreateModel(shared, metadata=(await world.platform()).metadata)
+        await make_model(world, stub.base_url, SHARED_MODEL, usd=0)
         yield Side(runner, world, stub, admin, [tuple(row) for row in await admin.fetch(TABLES)])
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from itertools import count
-from os import getpid
 from typing import Any
 
 import asyncpg
@@ -19,21 +16,6 @@ from server.db.partitions import ensure_months
 from server.db.revision import SCHEMA_REVISION
 from server.embedded.postgres import as_role
 from tests.databases import Cluster, Scratch
-
-_numbers = count(1)
-
-
-@pytest.fixture
-async def stranger(postgres: Cluster) -> AsyncIterator[str]:
-    """A role that may log in and nothing else. Roles are the cluster's, so it has a name of its own."""
-    name = f"stranger_{getpid()}_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.template_url, database="postgres")
-    try:
-        await admin.execute(f"CREATE ROLE {name} LOGIN")
-        yield name
-        await admin.execute(f"DROP ROLE {name}")
-    finally:
-        await admin.close()
 
 
 async def _log(admin: Any) -> list[tuple[str, str | None]]:

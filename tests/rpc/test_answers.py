@@ -13,6 +13,7 @@ from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.prompt.v1 import version_pb2 as versions
 from atrium.tenant.v1 import tenant_config_pb2
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, embed_with, kinds_of, logs_of, said, stream_from
@@ -61,17 +62,8 @@ async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
 
 
 async def test_a_call_that_names_no_limit_leaves_room_for_what_is_read(gateway: World, stub: OpenAIStub) -> None:
-    ann, platform = await gateway.tenant(), await gateway.platform()
-    request = model_pb2.CreateModelRequest(
-        name="stub-context-4096",
-        provider=model_pb2.Model.PROVIDER_CUSTOM,
-        type=model_pb2.Model.TYPE_CHAT,
-        max_tokens=4096,
-        price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
-        base_url=stub.base_url,
-        supports_streaming=True,
-    )
-    await gateway.models.CreateModel(request, metadata=platform.metadata)
+    ann = await gateway.tenant()
+    await make_model(gateway, stub.base_url, "stub-context-4096", max_tokens=4096)
     long = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="word " * 1000)
 
     answer = await chat_with(gateway, ann, "stub-context-4096", messages=[long])

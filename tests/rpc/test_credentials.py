@@ -15,6 +15,7 @@ from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2
 from atrium.model.v1 import credential_pb2 as pb
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.processes import atrium, environment
@@ -41,15 +42,8 @@ async def _gateway(scratch: Scratch, stub: OpenAIStub, **settings: Any) -> Async
 async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
     """The same, with the stub's models."""
     async with _gateway(scratch, stub) as world:
-        platform = await world.platform()
-        price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
-        for name, kind in (("stub-fast", model_pb2.Model.TYPE_CHAT), ("stub-embed", model_pb2.Model.TYPE_EMBEDDING)):
-            request = model_pb2.CreateModelRequest(
-                name=name, provider=CUSTOM, type=kind, price=price, base_url=stub.base_url, supports_streaming=True
-            )
-            if kind == model_pb2.Model.TYPE_EMBEDDING:
-                request.dimensions = 3
-            await world.models.CreateModel(request, metadata=platform.metadata)
+        await make_model(world, stub.base_url, "stub-fast")
+        await make_model(world, stub.base_url, "stub-embed", type=model_pb2.Model.TYPE_EMBEDDING, dimensions=3)
         yield world
 
 
@@ -169,17 +163,7 @@ async def test_own_credentials_are_what_the_tier_gives(gateway: World, stub: Ope
 
 async def test_a_wrong_key_is_said_to_be_and_logged(gateway: World, stub: OpenAIStub, admin: Any) -> None:
     ann = await gateway.tenant()
-    platform = await gateway.platform()
-    price = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
-    request = model_pb2.CreateModelRequest(
-        name="stub-status-401",
-        provider=CUSTOM,
-        type=model_pb2.Model.TYPE_CHAT,
-        price=price,
-        base_url=stub.base_url,
-        supports_streaming=True,
-    )
-    await gateway.models.CreateModel(request, metadata=platform.metadata)
+    await make_model(gateway, stub.base_url, "stub-status-401")
     await _bring(gateway, ann, stub)
     messages = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
 

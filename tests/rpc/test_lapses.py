@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2, tenant_model_pb2
 from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
@@ -29,17 +30,7 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr(SERVERS)}, private_model_addresses=True)
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        platform = await world.platform()
-        request = model_pb2.CreateModelRequest(
-            name="shared",
-            upstream_name="stub-fast",
-            provider=CUSTOM,
-            type=CHAT,
-            price=PRICE,
-            base_url=stub.base_url,
-            supports_streaming=True,
-        )
-        await world.models.CreateModel(request, metadata=platform.metadata)
+        await make_model(world, stub.base_url, "shared", upstream_name="stub-fast")
         yield world
 
 

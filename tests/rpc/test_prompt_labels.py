@@ -20,6 +20,7 @@ from atrium.prompt.v1 import template_pb2 as templates
 from server.kernel.clock import now
 from server.prompt.domain import Label, Share
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.prompts import (
     NAME,
     PERSONAL,
@@ -252,17 +253,9 @@ async def priced(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        platform = await world.platform()
+        price = model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="2000")
         for name in (FAST, FAILING):
-            request = model_pb2.CreateModelRequest(
-                name=name,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                type=model_pb2.Model.TYPE_CHAT,
-                price=model_pb2.ModelPrice(input_cost_per_1k="1000", output_cost_per_1k="2000"),
-                base_url=stub.base_url,
-                supports_streaming=True,
-            )
-            await world.models.CreateModel(request, metadata=platform.metadata)
+            await make_model(world, stub.base_url, name, price=price)
         yield world
 
 

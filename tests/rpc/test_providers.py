@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, model_pb2, route_pb2, stream_pb2
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
@@ -25,24 +26,14 @@ async def gateway(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr("key")})
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        platform = await world.platform()
+        price = model_pb2.ModelPrice(input_cost_per_1k="1", output_cost_per_1k="10", cached_input_cost_per_1k="0.5")
         for provider, names in (
             (model_pb2.Model.PROVIDER_ANTHROPIC, CLAUDES),
             (model_pb2.Model.PROVIDER_CUSTOM, ("stub-fast-2",)),
         ):
             for name in names:
-                request = model_pb2.CreateModelRequest(
-                    name=name,
-                    provider=provider,
-                    type=model_pb2.Model.TYPE_CHAT,
-                    base_url=stub.base_url,
-                    supports_function_calling=True,
-                    price=model_pb2.ModelPrice(
-                        input_cost_per_1k="1", output_cost_per_1k="10", cached_input_cost_per_1k="0.5"
-                    ),
-                    supports_streaming=True,
-                )
-                await world.models.CreateModel(request, metadata=platform.metadata)
+                fields = {"provider": provider, "price": price, "supports_function_calling": True}
+                await make_model(world, stub.base_url, name, **fields)
         yield world
 
 

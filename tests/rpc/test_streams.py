@@ -13,10 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2, model_pb2, stream_pb2
+from atrium.model.v1 import chat_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2
 from server.model.service.calls import CallService
 from tests.databases import Scratch
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import kinds_of, stream_from
@@ -35,15 +36,7 @@ async def talkative(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
         assert administrator is not None
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             world = World(channel, administrator)
-            request = model_pb2.CreateModelRequest(
-                name=MODEL,
-                provider=model_pb2.Model.PROVIDER_CUSTOM,
-                type=model_pb2.Model.TYPE_CHAT,
-                base_url=stub.base_url,
-                price=model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0"),
-                supports_streaming=True,
-            )
-            await world.models.CreateModel(request, metadata=(await world.platform()).metadata)
+            await make_model(world, stub.base_url, MODEL)
             yield world
 
 

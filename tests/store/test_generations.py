@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -79,13 +79,6 @@ async def _first(generations: Generations, generation_id: UUID | None, source: S
 async def _all(stream: AsyncGenerator[Sequence[bytes], None]) -> list[bytes]:
     async with asyncio.timeout(NOT_FOR_EVER), aclosing(stream) as batches:
         return [message async for batch in batches for message in batch]
-
-
-@pytest.fixture
-async def background() -> AsyncIterator[Background]:
-    made = Background()
-    yield made
-    await made.close(NOT_FOR_EVER)
 
 
 async def _tenant(admin: Any) -> UUID:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -30,13 +29,6 @@ NOT_FOR_EVER = 20.0
 def postgres(each_postgres: Cluster) -> Cluster:
     """Each test runs on every major version at hand."""
     return each_postgres
-
-
-@pytest.fixture
-async def background() -> AsyncIterator[Background]:
-    made = Background()
-    yield made
-    await made.close(NOT_FOR_EVER)
 
 
 @pytest.fixture

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from itertools import count
-from os import getpid
 from typing import Any
 
-import asyncpg
 import pytest
 
 from server.db import migrate
@@ -17,21 +13,6 @@ from server.db.errors import DatabaseRefused
 from server.db.revision import SCHEMA_REVISION
 from server.embedded.postgres import as_role
 from tests.databases import Cluster, Scratch
-
-_numbers = count(1)
-
-
-@pytest.fixture
-async def role(postgres: Cluster) -> AsyncIterator[str]:
-    """A role that may log in. Roles are the cluster's, so it has a name of its own."""
-    name = f"visitor_{getpid()}_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.template_url, database="postgres")
-    try:
-        await admin.execute(f"CREATE ROLE {name} LOGIN")
-        yield name
-        await admin.execute(f"DROP ROLE {name}")
-    finally:
-        await admin.close()
 
 
 async def _opens(url: str, scratch: Scratch) -> None:
@@ -47,25 +28,25 @@ async def test_the_serving_role_on_a_migrated_database_is_taken(each_postgres: C
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        ("ALTER ROLE {role} SUPERUSER", "may bypass row security"),
-        ("ALTER ROLE {role} BYPASSRLS", "may bypass row security"),
-        ("GRANT atrium_owner TO {role}", "owns tables, or is a member of a role that does"),
-        ("GRANT atrium_owner TO {role} WITH INHERIT FALSE", "owns tables, or is a member of a role that does"),
-        ("ALTER TABLE sessions OWNER TO {role}", "owns tables, or is a member of a role that does"),
-        ("ALTER VIEW active_users OWNER TO {role}", "owns tables, or is a member of a role that does"),
+        ("ALTER ROLE {stranger} SUPERUSER", "may bypass row security"),
+        ("ALTER ROLE {stranger} BYPASSRLS", "may bypass row security"),
+        ("GRANT atrium_owner TO {stranger}", "owns tables, or is a member of a role that does"),
+        ("GRANT atrium_owner TO {stranger} WITH INHERIT FALSE", "owns tables, or is a member of a role that does"),
+        ("ALTER TABLE sessions OWNER TO {stranger}", "owns tables, or is a member of a role that does"),
+        ("ALTER VIEW active_users OWNER TO {stranger}", "owns tables, or is a member of a role that does"),
     ],
 )
 async def test_a_role_that_row_security_does_not_bind_is_refused(
-    made: str, reason: str, scratch: Scratch, admin: Any, role: str
+    made: str, reason: str, scratch: Scratch, admin: Any, stranger: str
 ) -> None:
-    await admin.execute(f"GRANT atrium_app TO {role}")
-    await _opens(as_role(scratch.admin_url, role), scratch)
+    await admin.execute(f"GRANT atrium_app TO {stranger}")
+    await _opens(as_role(scratch.admin_url, stranger), scratch)
 
-    await admin.execute(made.format(role=role))
+    await admin.execute(made.format(stranger=stranger))
 
-    with pytest.raises(DatabaseRefused, match=f"connects as {role}, which {reason}.*connect as atrium_app"):
-        await _opens(as_role(scratch.admin_url, role), scratch)
-    await admin.execute(f"REASSIGN OWNED BY {role} TO atrium_owner")
+    with pytest.raises(DatabaseRefused, match=f"connects as {stranger}, which {reason}.*connect as atrium_app"):
+        await _opens(as_role(scratch.admin_url, stranger), scratch)
+    await admin.execute(f"REASSIGN OWNED BY {stranger} TO atrium_owner")
 
 
 async def test_the_owner_and_the_superuser_are_refused(scratch: Scratch) -> None:

@@ -68,7 +68,7 @@ _NEXT_PRICE = Statement(
     select(func.min(model_prices.c.effective_from)).where(model_prices.c.effective_from > func.now())
 )
 _ID = Statement(select(models.c.id).where(models.c.name == bindparam("name")))
-_DESCRIPTION = (
+DESCRIPTION = (
     "name",
     "provider",
     "model_type",
@@ -80,7 +80,9 @@ _DESCRIPTION = (
     "base_url",
     "upstream_name",
 )
-_CREATE = Statement(insert(models).values({name: bindparam(name) for name in ("id", *_DESCRIPTION)}))
+"""Columns that say what a model is, the platform's or a tenant's own, each a field of NewModel."""
+
+_CREATE = Statement(insert(models).values({name: bindparam(name) for name in ("id", *DESCRIPTION)}))
 _SET_PRICE = Statement(
     insert(model_prices)
     .values(
@@ -134,7 +136,7 @@ async def create(tx: Tx, new: NewModel) -> Model:
     """A global model with its price from now on. Raises ModelNameTaken."""
     model_id = uuid7()
     with constraint_errors({"uq_models_name": lambda: ModelNameTaken(name=new.name)}):
-        await tx.execute(_CREATE, id=model_id, **{name: getattr(new, name) for name in _DESCRIPTION})
+        await tx.execute(_CREATE, id=model_id, **{name: getattr(new, name) for name in DESCRIPTION})
     await set_price(tx, model_id, new.price, None)
     return await get(tx, model_id)
 

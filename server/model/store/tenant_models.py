@@ -18,22 +18,10 @@ from server.model.domain import Model, ModelNameTaken, ModelNotFound, ModelRepla
 from server.model.store import models as shared
 from server.model.tables import models, tenant_models
 
-_DESCRIPTION = (
-    "name",
-    "provider",
-    "model_type",
-    "description",
-    "max_tokens",
-    "dimensions",
-    "supports_streaming",
-    "supports_function_calling",
-    "base_url",
-    "upstream_name",
-)
 _PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
 _own = tenant_models.alias("own")
 _MODEL = select(
-    *(tenant_models.c[name] for name in ("id", *_DESCRIPTION, "status", "deprecates_at")),
+    *(tenant_models.c[name] for name in ("id", *shared.DESCRIPTION, "status", "deprecates_at")),
     # The tenant's own or the platform's; what it named and is gone is named no more.
     func.coalesce(_own.c.name, models.c.name).label("replacement"),
     *(tenant_models.c[name] for name in ("revision", "created_at", "updated_at", *_PRICE)),
@@ -51,7 +39,7 @@ _LIST = Statement(
     _MODEL.where(tenant_models.c.id < bindparam("before")).order_by(tenant_models.c.id.desc()).limit(bindparam("most"))
 )
 _CREATE = Statement(
-    insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *_DESCRIPTION, *_PRICE)})
+    insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *shared.DESCRIPTION, *_PRICE)})
 )
 _NAMED = Statement(select(tenant_models.c.id).where(tenant_models.c.name == bindparam("name")))
 _REMOVE = Statement(delete(tenant_models).where(_THIS))
@@ -87,7 +75,7 @@ async def page(tx: Tx, request: PageRequest) -> Page[Model]:
 async def create(tx: Tx, new: NewModel) -> Model:
     """Raises ModelNameTaken."""
     model_id = uuid7()
-    described = {name: getattr(new, name) for name in _DESCRIPTION}
+    described = {name: getattr(new, name) for name in shared.DESCRIPTION}
     with constraint_errors({"uq_tenant_models_name": lambda: ModelNameTaken(name=new.name)}):
         await tx.execute(_CREATE, tenant_id=tx.tenant_id, id=model_id, **described, **_priced(new.price))
     return await get(tx, model_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -98,13 +98,6 @@ class Settings:
 @pytest.fixture
 def script() -> Script:
     return Script()
-
-
-@pytest.fixture
-async def background() -> AsyncIterator[Background]:
-    made = Background()
-    yield made
-    await made.close(NOT_FOR_EVER)
 
 
 @pytest.fixture

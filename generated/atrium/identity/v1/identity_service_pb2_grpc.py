@@ -758,9 +758,9 @@ class IdentityServiceServicer:
 
     def RequestPasswordReset(self, request, context):
         """Mails a token to the person of that login, with which ResetPassword sets another password: once, and within an
-        hour. The answer is the same whether or not there is such a person, and comes before the mail is written. Where it
-        cannot be delivered yet, that is tried again as long as the token would be good. An account is sent at most five such
-        mails an hour; each makes the token before it void.
+        hour. The answer is the same whether or not there is such a person, and comes before the mail is written. Mail that
+        cannot be delivered yet is tried again for an hour and a half. An account is sent at most five such mails an hour;
+        each makes the token before it void.
 
         Permission: none, and no credential.
 
