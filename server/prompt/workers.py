@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,8 +20,9 @@ _MOST_SECONDS = 5.0
 """What is allowed takes a second or two; whatever takes longer has found a way around its bounds."""
 
 _MOST_SECONDS_TO_START = 30.0
-_MOST_WAITING = 64
-_MOST_OF_A_TENANT = 8
+_PIECE_BYTES = 1 << 16
+_MOST_WAITING = 1024
+_MOST_OF_A_TENANT = 256
 _RETRY_SECONDS = 1.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -33,6 +34,10 @@ class _Job:
     tenant_id: UUID
     request: bytes
     answer: asyncio.Future[bytes]
+
+    @property
+    def pieces(self) -> int:
+        return 1 + len(self.request) // _PIECE_BYTES
 
 
 class Workers:
@@ -46,25 +51,26 @@ class Workers:
         most_of_a_tenant: int = _MOST_OF_A_TENANT,
     ) -> None:
         """`parallel`: how many processes. `seconds`: what one piece of work may take; its process is ended then.
-        `most_waiting`, `most_of_a_tenant`: pieces of work that are waiting or under way, of all and of one.
+        `most_waiting`, `most_of_a_tenant`: pieces of work that are waiting or under way, of all and of one; one that is
+        large counts as one for each 64 KiB begun.
         """
         self._parallel = parallel
         self._seconds = seconds
         self._most_waiting = most_waiting
         self._most_of_a_tenant = most_of_a_tenant
         self._waiting: OrderedDict[UUID, deque[_Job]] = OrderedDict()
-        self._held: dict[UUID, int] = {}
+        self._held: Counter[UUID] = Counter()
         self._working = 0
         self._idle: list[Process] = []
         self._tasks = Background()
 
     async def run(self, tenant_id: UUID, work: Callable[..., Result], *arguments: Any) -> Result:
         """What the function of `worker` returns. Raises what it raises, PromptsBusy, PromptWorkTooLong."""
-        held = self._held.get(tenant_id, 0)
-        if held >= self._most_of_a_tenant or sum(self._held.values()) >= self._most_waiting:
+        held = self._held[tenant_id]
+        if held >= self._most_of_a_tenant or self._held.total() >= self._most_waiting:
             raise PromptsBusy("work on prompts at once", _RETRY_SECONDS)
         job = _Job(tenant_id, worker.packed((work, arguments)), asyncio.get_running_loop().create_future())
-        self._held[tenant_id] = held + 1
+        self._held[tenant_id] += job.pieces
         self._waiting.setdefault(tenant_id, deque()).append(job)
         self._start_next()
         result: Result = worker.outcome(await job.answer)
@@ -94,7 +100,7 @@ class Workers:
                 await self._answer(job)
         finally:
             self._working -= 1
-            self._held[job.tenant_id] -= 1
+            self._held[job.tenant_id] -= job.pieces
             if not self._held[job.tenant_id]:
                 del self._held[job.tenant_id]
             self._start_next()

@@ -25,6 +25,7 @@ from tests.factories.prompts import (
     set_label,
 )
 from tests.factories.world import World, read_refusal, refused
+from tests.servers import serving
 
 Code = grpc.StatusCode
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -310,3 +311,21 @@ async def test_a_template_without_a_version_cannot_be_used_yet(world: World) -> 
         assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "TEMPLATE_WITHOUT_VERSION")
     refusal = await refused(render(world, owner, template_id, version="v1.0"))
     assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "VERSION_NOT_FOUND")
+
+
+async def test_whoever_comes_at_once_is_answered_where_nothing_is_compiled_yet(world: World, scratch: Scratch) -> None:
+    ann = await world.tenant()
+    template_id = await make_template(world, ann, "new")
+    many = versions.PromptVariable(name="many", type=versions.PromptVariable.TYPE_LIST)
+    await make_version(world, ann, template_id, "{% for n in many %}{{ n }}{% endfor %}", variables=[many])
+    long = {"many": [*range(600)]}  # more than is rendered where calls are served
+
+    async with serving(scratch.settings()) as (_, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        other = World(channel, ("", ""))
+        short, much = [
+            await asyncio.gather(*(render(other, ann, template_id, variables=values) for _ in range(count)))
+            for count, values in ((100, {"many": [1, 2]}), (40, long))
+        ]
+
+    assert {reply.text for reply in short} == {"12"}
+    assert {reply.text for reply in much} == {"".join(map(str, range(600)))}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -29,14 +31,14 @@ class PromptWork:
         self._workers = workers
         # Versions that were too much before: what was done of them at once was done for nothing.
         self._heavy: set[UUID] = set()
+        self._preparing: dict[tuple[str, ...], asyncio.Task[Sequence[Prepared]]] = {}
 
     async def references(self, sources: Collection[str]) -> dict[str, Sequence[str]]:
         """What each source itself includes, each once, in order. Raises PromptSyntaxInvalid."""
         known = {source: self._renderer.references(source) for source in sources}
         unread = [source for source, found in known.items() if found is None]
         if unread:
-            made = await self._run(worker.prepared, unread)
-            self._learn(unread, made)
+            made = await self._prepared(tuple(unread))
             known |= {source: prepared.references for source, prepared in zip(unread, made, strict=True)}
         return {source: found or () for source, found in known.items()}
 
@@ -77,6 +79,21 @@ class PromptWork:
         with suppress(Unread):
             return self._renderer.render_at_once(sources, bound, includes)
         return None
+
+    async def _prepared(self, sources: tuple[str, ...]) -> Sequence[Prepared]:
+        """What is made of them, once for all who need the same at one moment: whoever deploys a version has all its
+        callers come at once. It goes on where the first of them leaves.
+        """
+        task = self._preparing.get(sources)
+        if task is None:
+            task = self._preparing[sources] = asyncio.create_task(self._run(worker.prepared, sources))
+            task.add_done_callback(partial(self._learned, sources))
+        return await asyncio.shield(task)
+
+    def _learned(self, sources: tuple[str, ...], task: asyncio.Task[Sequence[Prepared]]) -> None:
+        del self._preparing[sources]
+        if not task.cancelled() and task.exception() is None:
+            self._learn(sources, task.result())
 
     async def _run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         return await self._workers.run(current_call().caller.tenant_id, work, *arguments)

@@ -132,6 +132,20 @@ async def test_all_tenants_together_have_a_bound_too() -> None:
         await workers.close()
 
 
+async def test_what_is_large_takes_more_of_a_share() -> None:
+    workers = Workers(parallel=1, most_of_a_tenant=3)
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(workers.run(ADA, len, "a" * (2 << 16)))
+            await asyncio.sleep(0)
+            with pytest.raises(PromptsBusy):
+                await workers.run(ADA, len, "a")
+        assert asked.result() == 2 << 16
+        assert await workers.run(ADA, len, "a") == 1
+    finally:
+        await workers.close()
+
+
 async def test_tenants_take_turns_however_much_one_asks(workers: Workers) -> None:
     order: list[UUID] = []
 

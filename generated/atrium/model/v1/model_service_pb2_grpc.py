@@ -287,8 +287,8 @@ class ModelServiceServicer:
         (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
         tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
-        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
-        limits the rate (`MODEL_RATE_LIMITED`).
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), the provider
+        limits the rate (`MODEL_RATE_LIMITED`), or the server has as much work on prompts as it takes (`PROMPTS_BUSY`).
         - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
         understood (`MODEL_RESPONSE_INVALID`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
@@ -329,8 +329,9 @@ class ModelServiceServicer:
         tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `ABORTED`: the caller's stream of this id answers another request (`GENERATION_ID_REUSED`).
-        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or so many
-        resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`).
+        - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), so many
+        resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`), or the server has as much work on
+        prompts as it takes (`PROMPTS_BUSY`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`), also in the middle of an answer.
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 600 seconds.
         """
