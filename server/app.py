@@ -237,7 +237,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 audit,
                 Backlog(settings.jobs_per_tenant),
                 background,
-                sends_mail=mailer(settings) is not None,
+                sends_mail=mailer(settings, console=settings.worker) is not None,
             ),
             pages,
         )
@@ -275,7 +275,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             ledger.keeping(),
             counts.writing(),
             forgeries.telling(),
-            working(settings, database, grace, registry) if process == 0 and settings.worker else nullcontext() as crew,
+            working(settings, database, grace, registry, mailer(settings, console=True))
+            if process == 0 and settings.worker
+            else nullcontext() as crew,
         ):
             streams = asyncio.create_task(chain.watch(), name="streams")
             try:

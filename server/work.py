@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.upkeep import analyze_divided, months_kept
+from server.identity.ports import Mailer
 from server.identity.service.expiry import Expiry
-from server.identity.service.mailing import MAIL, TokenMail
+from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, TokenMail
 from server.identity.service.signing import SigningKeys
 from server.jobs.backlog import ADMIT, Backlog
 from server.jobs.queue import prune, waking
@@ -105,8 +106,8 @@ class UpkeepIncomplete(Exception):
     """The upkeep failed for some tenants; the log says which, and why."""
 
 
-def worker(settings: Settings, database: Database, registry: CollectorRegistry) -> Worker:
-    """A worker for the jobs of every slice. `registry`: where it counts them."""
+def worker(settings: Settings, database: Database, registry: CollectorRegistry, mailer: Mailer | None) -> Worker:
+    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`: None: it leaves mail to others."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
@@ -144,17 +145,18 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry) 
         "retention/1": retaining,
         "analyze/1": analyzing,
         ADMIT: backlog.admitting(database),
-        MAIL: backlog.handler(database, TokenMail(database, standing, mailer(settings))),
     }
-    return Worker(settings, database, handlers, SCHEDULE, registry=registry)
+    if mailer is not None:
+        handlers[MAIL] = backlog.handler(database, TokenMail(database, standing, mailer), MAIL_PATIENCE)
+    return Worker(settings, database, handlers, SCHEDULE, most={MAIL: MOST_MAILS}, registry=registry)
 
 
 @asynccontextmanager
 async def working(
-    settings: Settings, database: Database, grace: Grace, registry: CollectorRegistry
+    settings: Settings, database: Database, grace: Grace, registry: CollectorRegistry, mailer: Mailer | None
 ) -> AsyncIterator[Worker]:
     """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
-    crew = worker(settings, database, registry)
+    crew = worker(settings, database, registry, mailer)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield crew
@@ -172,12 +174,15 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     registry = CollectorRegistry()
+    by = mailer(settings, console=False)
+    if by is None:
+        _log.warning("mail is left to other workers: ATRIUM_SMTP_URL is not set")
     serve_metrics(registry, settings, process=0)
     async with (
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        working(settings, database, grace, registry),
+        working(settings, database, grace, registry, by),
     ):
         _log.info("working")
         await stopping.wait()

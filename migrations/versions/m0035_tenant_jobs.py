@@ -75,6 +75,7 @@ _UP = (
     "CREATE INDEX atrium_failed_key_idx ON jobs.pgqueuer (dedupe_key) WHERE status = 'failed'",
 )
 _DOWN = (
+    "DELETE FROM jobs.pgqueuer WHERE entrypoint IN ('mail/1', 'admit/1')",  # which no older worker takes
     "DROP INDEX jobs.atrium_failed_key_idx",
     "DROP FUNCTION atrium_tenants_at_work()",
     "DROP TABLE tenant_jobs",

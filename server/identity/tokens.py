@@ -10,7 +10,7 @@ import re
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import time
 from typing import Any
@@ -276,7 +276,7 @@ class OneTimeToken:
 
     tenant_id: UUID
     id: UUID
-    secret: str
+    secret: str = field(repr=False)
 
     @classmethod
     def generate(cls, tenant_id: UUID, id: UUID) -> OneTimeToken:

@@ -9,58 +9,84 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
+from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
 
 from server.db.database import Database, Tx
+from server.db.statements import Statement
 from server.jobs.queue import enqueue
 from server.jobs.runs import PutAside, Run, SetBack
+from server.jobs.tables import tenant_jobs
 from server.jobs.worker import PATIENCE, Handler, Patience
 from server.kernel.ids import uuid7
 
 ADMIT = "admit/1"
-"""What looks at a backlog when a job in it that failed is to be tried again."""
+"""What looks at a backlog when jobs in it that failed are to be tried again."""
 
-_ADD = "INSERT INTO tenant_jobs (tenant_id, id, entrypoint, payload) VALUES ($1, $2, $3, $4)"
-_READ = "SELECT payload, status, failed_runs FROM tenant_jobs WHERE id = $1"
-_DONE = "DELETE FROM tenant_jobs WHERE id = $1"
-_FAILED = "UPDATE tenant_jobs SET status = $2, failed_runs = $3, not_before = now() + $4::interval WHERE id = $1"
-# No row where the tenant is gone.
-_HOLD = """
-INSERT INTO tenant_slots AS slots (tenant_id) SELECT id FROM tenants WHERE id = $1
+_THIS = tenant_jobs.c.id == bindparam("job_id")
+_ADD = Statement(
+    insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
+)
+_READ = Statement(select(tenant_jobs.c.payload, tenant_jobs.c.status, tenant_jobs.c.failed_runs).where(_THIS))
+_DONE = Statement(delete(tenant_jobs).where(_THIS).returning(tenant_jobs.c.status))
+_before = select(tenant_jobs.c.id, tenant_jobs.c.status).where(_THIS).with_for_update().cte("before")
+_FAILED = Statement(
+    update(tenant_jobs)
+    .where(tenant_jobs.c.id == _before.c.id)
+    .values(
+        status=bindparam("becomes"),
+        failed_runs=bindparam("failed_runs"),
+        not_before=func.now() + bindparam("delay", type_=Interval),
+    )
+    .returning(_before.c.status, func.extract("epoch", func.now()))
+)
+
+# No row where the tenant is gone, or is being purged: nothing of it is begun any more, nor locked against the purge.
+_SLOTS = """
+INSERT INTO tenant_slots AS slots (tenant_id) SELECT id FROM tenants WHERE id = $1 AND purge_started_at IS NULL
 ON CONFLICT (tenant_id) DO UPDATE SET admitted = greatest(slots.admitted - $2, 0)
 RETURNING admitted
 """
 # By the clock and not by the transaction's beginning: what was added meanwhile waits for this look, and for no other.
 _ADMIT = """
 WITH next AS (
-    SELECT id FROM tenant_jobs WHERE status = 'ready' AND not_before <= clock_timestamp()
-    ORDER BY not_before, id LIMIT $1
+    SELECT id FROM tenant_jobs WHERE tenant_id = $1 AND status = 'ready' AND not_before <= clock_timestamp()
+    ORDER BY not_before, id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), admitted AS (
-    UPDATE tenant_jobs AS job SET status = 'admitted' FROM next WHERE job.id = next.id RETURNING job.id, job.entrypoint
+    UPDATE tenant_jobs AS job SET status = 'admitted' FROM next WHERE job.tenant_id = $1 AND job.id = next.id
+    RETURNING job.id, job.entrypoint
 ), counted AS (
-    UPDATE tenant_slots SET admitted = admitted + (SELECT count(*) FROM admitted)
+    UPDATE tenant_slots SET admitted = admitted + (SELECT count(*) FROM admitted) WHERE tenant_id = $1
 )
 SELECT id, entrypoint FROM admitted ORDER BY id
 """
-_KEY = "job.tenant_id || '/' || job.id"
-_THERE = f"EXISTS (SELECT FROM jobs.pgqueuer AS there WHERE there.dedupe_key = {_KEY} AND there.status {{}})"
-_QUEUED, _HELD = _THERE.format("IN ('queued', 'picked')"), _THERE.format("= 'failed'")
+_IN_QUEUE = "SELECT FROM jobs.pgqueuer AS queued WHERE queued.dedupe_key = job.tenant_id || '/' || job.id"
+_UNDER_WAY = f"EXISTS ({_IN_QUEUE} AND queued.status IN ('queued', 'picked'))"
+_ASIDE = f"EXISTS ({_IN_QUEUE} AND queued.status = 'failed')"
 # A job that killed its workers was put aside without a word to the backlog. One that was, long ago, is forgotten.
 _SETTLE = f"""
 WITH aside AS (
     UPDATE tenant_jobs AS job SET status = 'aside'
-    WHERE status = 'admitted' AND NOT {_QUEUED} AND {_HELD} RETURNING job.id
+    WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY} AND {_ASIDE} RETURNING job.id
 ), forgotten AS (
-    DELETE FROM tenant_jobs AS job WHERE status = 'aside' AND NOT {_QUEUED} AND NOT {_HELD}
+    DELETE FROM tenant_jobs AS job WHERE tenant_id = $1 AND status = 'aside' AND NOT {_UNDER_WAY} AND NOT {_ASIDE}
 )
 UPDATE tenant_slots SET admitted =
-    (SELECT count(*) FROM tenant_jobs WHERE status = 'admitted') - (SELECT count(*) FROM aside)
+    (SELECT count(*) FROM tenant_jobs WHERE tenant_id = $1 AND status = 'admitted') - (SELECT count(*) FROM aside)
+WHERE tenant_id = $1
 """
-_LOST = f"SELECT id, entrypoint FROM tenant_jobs AS job WHERE status = 'admitted' AND NOT {_QUEUED}"
+_LOST = (
+    f"SELECT id, entrypoint FROM tenant_jobs AS job WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY}"
+)
+
+# Of a tenant's jobs that failed those that are due together are looked for together: while they are tried soon, once a
+# second, and then four times a minute.
+_SOON_SECONDS, _STEP, _LATER_STEP = 10.0, 1.0, 15.0
 
 
 class TenantRun:
@@ -73,34 +99,40 @@ class TenantRun:
         self.finished = False
         self._run = run
         self._backlog = backlog
-        self._slots = int(job["status"] == "admitted")  # one that was put aside gave its own away
         # One that was put aside, and is tried again, begins anew.
-        self._failures: int = job["failed_runs"] if self._slots else 0
+        self._failed_runs: int = 0 if job["status"] == "aside" else job["failed_runs"]
 
     async def finish(self, tx: Tx) -> None:
         """The job is done, if the tenant's transaction commits: its effect and its end are one. Raises Overtaken."""
         await self._run.finish(tx)
-        await tx.run(_DONE, self.id)
-        await self._backlog.admit(tx, ended=self._slots)
+        before: str | None = await tx.fetchval(_DONE, job_id=self.id)
+        await self._backlog.admit(tx, ended=before == "admitted")
         self.finished = True
 
-    async def fail(self, tx: Tx, patience: Patience) -> timedelta | None:
+    async def fail(self, tx: Tx, patience: Patience, error: Exception) -> timedelta | None:
         """The run failed: after how long the job is tried again; None: it is put aside. Raises Overtaken."""
-        failures = self._failures + 1
-        aside = failures >= patience.most_failures
-        delay = timedelta() if aside else patience.delay(failures)
+        failed_runs = self._failed_runs + 1
+        aside = failed_runs >= patience.most_failures
+        delay = timedelta() if aside else patience.delay(failed_runs)
         if aside:
-            await self._run.hold(tx)  # the job in the queue stays, for whoever looks for what failed
+            await self._run.put_aside(tx, type(error).__name__)
         else:
             await self._run.finish(tx)
-            await enqueue(tx, ADMIT, tx.tenant_id.bytes, delay=delay)
-        await tx.run(_FAILED, self.id, "aside" if aside else "ready", failures, delay)
-        await self._backlog.admit(tx, ended=self._slots)
+        values = {"becomes": "aside" if aside else "ready", "failed_runs": failed_runs, "delay": delay}
+        row = await tx.fetchrow(_FAILED, job_id=self.id, **values)
+        if row is None:  # its tenant is being purged
+            return None if aside else delay
+        before, moment = row
+        if not aside:
+            await _look_later(tx, float(moment), delay.total_seconds())
+        await self._backlog.admit(tx, ended=before == "admitted")
         return None if aside else delay
 
 
 TenantHandler = Callable[[TenantRun], Awaitable[None]]
-"""Does a job of a tenant. It may be run again after any failure, and beside one that is taken for dead."""
+"""Does a job of a tenant. It may be run again after any failure, and beside one that is taken for dead. Where it
+finishes the job by itself, in a transaction that fails, it raises.
+"""
 
 
 class Backlog:
@@ -114,14 +146,14 @@ class Backlog:
 
         Whoever adds one to the same backlog waits until the transaction ends: it comes last in it.
         """
-        await tx.run(_ADD, tx.tenant_id, uuid7(), entrypoint, payload)
+        await tx.execute(_ADD, tenant_id=tx.tenant_id, id=uuid7(), entrypoint=entrypoint, payload=payload)
         await self.admit(tx)
 
-    async def admit(self, tx: Tx, *, ended: int = 0) -> None:
-        """Puts into the queue what the tenant's share has room for. `ended`: so many of its jobs are over."""
-        for row in await tx.run(_HOLD, tx.tenant_id, ended):
+    async def admit(self, tx: Tx, *, ended: bool = False) -> None:
+        """Puts into the queue what the tenant's share has room for. `ended`: one that had a slot has given it back."""
+        for row in await tx.run(_SLOTS, tx.tenant_id, int(ended)):
             if (room := self._share - row["admitted"]) > 0:
-                for job in await tx.run(_ADMIT, room):
+                for job in await tx.run(_ADMIT, tx.tenant_id, room):
                     await _enqueue(tx, job["id"], job["entrypoint"])
 
     async def reconcile(self, tx: Tx) -> int:
@@ -130,10 +162,10 @@ class Backlog:
 
         A job can be lost: a queue that is restored from a backup knows nothing of what was enqueued since.
         """
-        if not await tx.run(_HOLD, tx.tenant_id, 0):
+        if not await tx.run(_SLOTS, tx.tenant_id, 0):
             return 0
-        await tx.run(_SETTLE)
-        lost = await tx.run(_LOST)
+        await tx.run(_SETTLE, tx.tenant_id)
+        lost = await tx.run(_LOST, tx.tenant_id)
         for job in lost:
             await _enqueue(tx, job["id"], job["entrypoint"])
         await self.admit(tx)
@@ -146,19 +178,23 @@ class Backlog:
             named = orjson.loads(run.payload)
             tenant_id, job_id = UUID(named["tenant_id"]), UUID(named["id"])
             async with database.tenant_tx(tenant_id) as tx:
-                found = await tx.run(_READ, job_id)
-            if not found or found[0]["status"] == "ready":  # its tenant was purged; or another job stands for it
+                job = await tx.fetchrow(_READ, job_id=job_id)
+            if job is None:  # its tenant was purged
                 return
-            this = TenantRun(run, self, tenant_id, job_id, found[0])
+            this = TenantRun(run, self, tenant_id, job_id, job)
+            failure: Exception | None = None
             try:
                 await act(this)
-            except Exception as error:
-                async with database.tenant_tx(tenant_id) as tx:
-                    delay = await this.fail(tx, patience)
-                raise (PutAside(type(error).__name__) if delay is None else SetBack(delay)) from error
-            if not this.finished:
-                async with database.tenant_tx(tenant_id) as tx:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the job is tried again
+                failure = error
+            async with database.tenant_tx(tenant_id) as tx:
+                if failure is not None:
+                    delay = await this.fail(tx, patience, failure)
+                elif not this.finished:
                     await this.finish(tx)
+            # Not from the failure: the engine keeps what an error came from, which may speak of people.
+            if failure is not None:
+                raise PutAside(failure) if delay is None else SetBack(failure, delay)
 
         return do
 
@@ -175,3 +211,13 @@ class Backlog:
 async def _enqueue(tx: Tx, job_id: UUID, entrypoint: str) -> None:
     named = orjson.dumps({"tenant_id": str(tx.tenant_id), "id": str(job_id)})
     await enqueue(tx, entrypoint, named, key=f"{tx.tenant_id}/{job_id}")
+
+
+async def _look_later(tx: Tx, moment: float, seconds: float) -> None:
+    """Has the tenant's backlog looked at so many seconds after the moment, or a little later. `moment`: the
+    transaction's.
+    """
+    step = _STEP if seconds < _SOON_SECONDS else _LATER_STEP
+    due = ceil((moment + seconds) / step) * step
+    key = f"{tx.tenant_id}/admit/{due:.0f}"
+    await enqueue(tx, ADMIT, tx.tenant_id.bytes, delay=timedelta(seconds=due - moment), key=key)

@@ -41,10 +41,21 @@ JOIN wanted ON wanted.job_id = begun.job_id
 JOIN jobs.pgqueuer AS job ON job.id = wanted.job_id AND job.queue_manager_id = wanted.worker
 FOR KEY SHARE OF job
 """
-_HOLD = "SELECT job_id FROM jobs.runs WHERE job_id = $1 AND run_token = $2 FOR UPDATE"
 _FINISH = """
 WITH mine AS (DELETE FROM jobs.runs WHERE job_id = $1 AND run_token = $2 RETURNING job_id)
 DELETE FROM jobs.pgqueuer WHERE id IN (SELECT job_id FROM mine) RETURNING id
+"""
+# As the engine's own end of a run that failed, and part of somebody's transaction.
+_PUT_ASIDE = """
+WITH mine AS (
+    DELETE FROM jobs.runs WHERE job_id = $1 AND run_token = $2 RETURNING job_id
+), held AS (
+    UPDATE jobs.pgqueuer SET status = 'failed', updated = now(), queue_manager_id = NULL
+    WHERE id IN (SELECT job_id FROM mine)
+    RETURNING id, entrypoint, priority, status
+)
+INSERT INTO jobs.pgqueuer_log (job_id, entrypoint, priority, status, traceback)
+SELECT held.*, jsonb_build_object('exception_message', $3::text) FROM held RETURNING job_id
 """
 _END = """
 WITH mine AS (
@@ -109,14 +120,21 @@ class Overtaken(Exception):
 
 
 class PutAside(Exception):
-    """The job was begun too often: it is held for somebody to look at."""
+    """The job failed, or was begun, too often: it is held for somebody to look at. `cause`: what its last run failed
+    with; None: it came to no end.
+    """
+
+    def __init__(self, cause: BaseException | None) -> None:
+        super().__init__("" if cause is None else type(cause).__name__)
+        self.cause = cause
 
 
 class SetBack(Exception):
     """The run failed, and is over: the backlog of its tenant has the job again, for `delay` later."""
 
-    def __init__(self, delay: timedelta) -> None:
-        super().__init__()
+    def __init__(self, cause: Exception, delay: timedelta) -> None:
+        super().__init__(type(cause).__name__)
+        self.cause = cause
         self.delay = delay
 
 
@@ -132,14 +150,14 @@ class Run:
     attempts: int
     token: UUID
 
-    async def hold(self, tx: Tx) -> None:
-        """Nobody overtakes the run until the transaction ends. Raises Overtaken where somebody has."""
-        if not await tx.run(_HOLD, self.job_id, self.token):
-            raise Overtaken
-
     async def finish(self, tx: Tx) -> None:
         """The job is done, if the transaction commits: its effect and its end are one. Raises Overtaken."""
         if not await tx.run(_FINISH, self.job_id, self.token):
+            raise Overtaken
+
+    async def put_aside(self, tx: Tx, why: str) -> None:
+        """The job is held, if the transaction commits, for somebody to look at. Raises Overtaken."""
+        if not await tx.run(_PUT_ASIDE, self.job_id, self.token, why):
             raise Overtaken
 
 

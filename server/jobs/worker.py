@@ -86,13 +86,16 @@ class Worker:
         handlers: Mapping[str, Handler],
         schedule: tuple[Cron, ...] = (),
         *,
+        most: Mapping[str, int] | None = None,
         patience: Patience = PATIENCE,
         registry: CollectorRegistry | None = None,
     ) -> None:
+        """`most`: how many of a kind run at once, in all workers together; without one, all that come."""
         self._settings = settings
         self._database = database
         self._handlers = handlers
         self._schedule = schedule
+        self._most = most or {}
         self._patience = patience
         self._stopping = asyncio.Event()
         self._begin = Together(partial(begin, database))
@@ -135,7 +138,8 @@ class Worker:
         manager = QueueManager(queries, CHANNEL)
         for name, handler in self._handlers.items():
             # Held, not removed: what a job was about can still be looked into.
-            manager.entrypoint(name, on_failure="hold")(self._fenced(handler, shift))
+            limit = self._most.get(name, 0)  # none
+            manager.entrypoint(name, concurrency_limit=limit, on_failure="hold")(self._fenced(handler, shift))
         scheduler = SchedulerManager(queries)
         for cron in self._schedule:
             scheduler.schedule(cron.entrypoint, cron.expression)(self._due)
@@ -193,23 +197,28 @@ class Worker:
         def ended(outcome: str) -> None:
             self._runs.labels(job.entrypoint, outcome).inc()
 
+        def put_aside(cause: BaseException | None) -> None:
+            ended("put_aside")
+            _log.error("job put aside", **told, exc_info=cause)
+
+        def failed(cause: BaseException, delay: timedelta) -> None:
+            ended("failed")
+            _log.warning("job failed", **told, again_in=delay.total_seconds(), exc_info=cause)
+
         # The engine counts the runs that failed; the others that were begun came to no end.
         failures, lost = job.attempts, run.attempts - 1 - job.attempts
         if lost >= MOST_LOST:
-            ended("put_aside")
-            _log.error("job put aside", **told)
-            raise PutAside
+            put_aside(None)
+            raise PutAside(None)
         try:
             await handler(run)
         except Overtaken:
             ended("overtaken")
             _log.warning("job overtaken", **told)
         except SetBack as error:
-            ended("failed")
-            _log.warning("job failed", **told, again_in=error.delay.total_seconds(), exc_info=error.__cause__)
+            failed(error.cause, error.delay)
         except PutAside as error:
-            ended("put_aside")
-            _log.error("job put aside", **told, exc_info=error.__cause__)
+            put_aside(error.cause)
             raise
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _cancelled():
@@ -217,12 +226,10 @@ class Worker:
                 raise
             failures += 1
             if failures >= self._patience.most_failures:
-                ended("put_aside")
-                _log.error("job put aside", **told, exc_info=error)
-                raise PutAside(type(error).__name__) from error
-            ended("failed")
+                put_aside(error)
+                raise PutAside(error) from error
             delay = self._patience.delay(failures)
-            _log.warning("job failed", **told, again_in=delay.total_seconds(), exc_info=error)
+            failed(error, delay)
             raise RetryRequested(delay=delay) from error
         else:
             ended("done")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from ipaddress import ip_address
@@ -10,9 +11,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiosmtplib
 
 from server.kernel.clock import now
-from server.mail import MailRefused
+from server.mail import MailNotTaken, MailRefused
 
 _TIMEOUT_SECONDS = 30.0
+"""For each answer of the server."""
+
+_WHOLE_SECONDS = 60.0
+"""For all of them: a server that is just quick enough each time holds no mail for ever."""
+
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -33,7 +39,9 @@ class SmtpMailer:
         self._start_tls = _start_tls(server)
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Returns once the server has taken the mail. Raises MailRefused, aiosmtplib's SMTPException, or OSError."""
+        """Returns once the server has taken the mail. Raises MailNotTaken, MailRefused, or what keeps it from
+        being asked: aiosmtplib's SMTPException, OSError, TimeoutError.
+        """
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = to
@@ -43,26 +51,30 @@ class SmtpMailer:
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps holiday notices from answering
         message.set_content(text)
         try:
-            await aiosmtplib.send(
-                message,
-                recipients=[to],  # and not what a header parser makes of it
-                hostname=self._host,
-                port=self._port,
-                username=self._username,
-                password=self._password,
-                use_tls=self._tls,
-                start_tls=self._start_tls,
-                timeout=_TIMEOUT_SECONDS,
-            )
+            async with asyncio.timeout(_WHOLE_SECONDS):
+                await aiosmtplib.send(
+                    message,
+                    recipients=[to],  # and not what a header parser makes of it
+                    hostname=self._host,
+                    port=self._port,
+                    username=self._username,
+                    password=self._password,
+                    use_tls=self._tls,
+                    start_tls=self._start_tls,
+                    timeout=_TIMEOUT_SECONDS,
+                )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise _judged(error, min(refused.code for refused in error.recipients)) from None
+            raise _judged(min(refused.code for refused in error.recipients)) from None
         except aiosmtplib.SMTPDataError as error:
-            raise _judged(error, error.code) from None
+            raise _judged(error.code) from None
+        except aiosmtplib.SMTPResponseException as error:
+            # What it thinks of who sends can be set right: another sender, another password.
+            raise MailNotTaken(error.code) from None
 
 
-def _judged(error: aiosmtplib.SMTPException, code: int) -> Exception:
-    """What is to be raised: of a mail that is refused for good (RFC 5321, section 4.2.1), that it is."""
-    return MailRefused(code) if code // 100 == 5 else error
+def _judged(code: int) -> MailNotTaken:
+    """What is to be raised: of mail that is refused for good (RFC 5321, section 4.2.1), that it is."""
+    return MailRefused(code) if code // 100 == 5 else MailNotTaken(code)
 
 
 def _start_tls(server: SplitResult) -> bool | None:

@@ -29,6 +29,13 @@ _BATCH = 10_000
 # What the platform's people were answered of it, to be given again.
 _FORGET_ANSWERS = "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND response LIKE $2"
 
+# What is left in the queue of its jobs: the leases of those that ended with their rows, and those that were put aside.
+_FORGET_JOBS = """
+WITH gone AS (DELETE FROM jobs.pgqueuer WHERE dedupe_key LIKE $1 RETURNING id),
+    told AS (DELETE FROM jobs.pgqueuer_log WHERE job_id IN (SELECT id FROM gone))
+DELETE FROM jobs.runs WHERE job_id IN (SELECT id FROM gone)
+"""
+
 _PERSONAL = frozenset({"contact_email", "contact_phone", "contact_person"})
 """What is of a person, and does not outlive the tenant in the platform's audit log."""
 
@@ -115,6 +122,7 @@ async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
                     for table in tables:
                         removed[table.name] += await _empty(connection, table, tenant_id)
                     await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+                await connection.execute(_FORGET_JOBS, f"{tenant_id}/%")
                 await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
     except DatabaseRefused as error:
         raise DatabaseUnavailable from error

@@ -7,14 +7,16 @@ import signal
 from typing import Any
 from uuid import UUID
 
+from server.audit.service import AuditLog
 from server.db.database import Database
 from server.jobs.aside import put_aside, retry
-from server.jobs.backlog import TenantRun
+from server.jobs.backlog import ADMIT, TenantRun
 from server.jobs.runs import Overtaken
 from server.jobs.worker import Patience
+from server.tenant.purge import TenantPurge
 from tests.databases import Scratch
 from tests.jobs.theirs import LEFT, SLOTS, Theirs, add, backlog, handlers
-from tests.jobs.working import NOT_FOR_EVER, QUICK, crew, until, working
+from tests.jobs.working import NOT_FOR_EVER, QUICK, Done, ask, crew, until, working
 
 SLOW = Patience(most_failures=4, first_seconds=3600, most_seconds=3600)
 
@@ -93,6 +95,61 @@ async def test_a_job_that_fails_is_done_again_until_it_does_not(
         await until(admin, "SELECT count(*) FROM jobs.pgqueuer", 0)
 
     assert await admin.fetchval(SLOTS) == 0
+
+
+async def test_jobs_that_failed_and_are_due_together_are_looked_for_once(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    for number in range(20):
+        await add(asking, tenants[0], number)
+
+    async with working(scratch, handlers(asking, Theirs(failures=1), patience=SLOW)):
+        await until(admin, "SELECT count(*) FROM tenant_jobs WHERE failed_runs = 1", 20)
+
+    looks = await admin.fetch("SELECT entrypoint, execute_after FROM jobs.pgqueuer ORDER BY execute_after")
+    last = await admin.fetchval("SELECT max(not_before) FROM tenant_jobs")
+    # A quarter of what they wait is by chance, and so they are due within a quarter of an hour.
+    assert {look["entrypoint"] for look in looks} == {ADMIT}
+    assert len({look["execute_after"] for look in looks}) == len(looks)
+    assert last <= looks[-1]["execute_after"]
+
+
+async def test_what_a_failure_says_is_not_kept(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    async def fail(_: TenantRun) -> None:
+        raise ZeroDivisionError("ada@example.com")
+
+    async with working(scratch, handlers(asking, fail)):
+        await add(asking, tenants[0], 7)
+        await until(admin, "SELECT status FROM tenant_jobs", "aside")
+
+    rows = [
+        str(dict(row))
+        for table in ("pgqueuer", "pgqueuer_log")
+        for row in await admin.fetch(f"SELECT * FROM jobs.{table}")
+    ]
+    assert "ZeroDivisionError" in "".join(rows)
+    assert "ada@example.com" not in "".join(rows)
+
+
+async def test_of_a_kind_no_more_run_at_once_than_may(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    for number in range(4):
+        await add(asking, tenants[number % 2], number)
+    theirs, others = Theirs(shut=True), Done()
+
+    async with working(scratch, {**handlers(asking, theirs), "wait": others}, most={"theirs": 2}):
+        for _ in range(2):
+            await theirs.next()
+        await ask(asking)
+        await others.next()  # however long those take
+        assert theirs.begun.empty()
+        theirs.open.set()
+        for _ in range(2):
+            await theirs.next()
+        await until(admin, LEFT, 0)
 
 
 async def test_a_job_that_always_fails_is_put_aside_gives_its_slot_away_and_is_done_anew_when_it_is_asked_for(
@@ -185,6 +242,27 @@ async def test_a_job_whose_end_is_part_of_its_effect_fails_with_it(
 
     assert await admin.fetchval("SELECT name FROM tenants WHERE id = $1", tenants[0]) == "second"
     assert await admin.fetchval(SLOTS) == 0
+
+
+async def test_a_tenant_is_purged_while_its_jobs_are_done(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    gone, _ = tenants
+    async with asking.tenant_tx(gone) as tx:
+        for number in range(500):
+            await backlog().add(tx, "theirs", {"number": number})
+    theirs = Theirs()
+    purge = TenantPurge(asking, scratch.admin_url, AuditLog(asking))
+    await admin.execute("UPDATE tenants SET status = 'deleted', deleted_at = now() WHERE id = $1", gone)
+
+    async with working(scratch, handlers(asking, theirs)):
+        for _ in range(20):
+            await theirs.next()
+        await purge(gone)
+        await until(admin, "SELECT count(*) FROM jobs.pgqueuer", 0)
+
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", gone) == 0
+    assert await admin.fetchval(LEFT) == 0
 
 
 async def test_the_job_of_a_tenant_that_is_gone_ends_without_a_word(

@@ -9,7 +9,7 @@ import pytest
 
 from server.db.database import Database
 from server.jobs.aside import retry
-from server.jobs.reconcile import reconcile
+from server.jobs.reconcile import ReconcileIncomplete, reconcile
 from server.jobs.worker import MOST_LOST
 from tests.databases import Scratch
 from tests.jobs.theirs import LEFT, SLOTS, Theirs, add, backlog, handlers
@@ -88,3 +88,20 @@ async def test_a_count_of_slots_that_went_wrong_is_set_right(
     await reconcile(asking, backlog(3))
 
     assert await admin.fetchval(SLOTS) == 3
+
+
+async def test_a_tenant_that_it_fails_for_keeps_it_from_no_other(
+    scratch: Scratch, asking: Database, admin: Any, tenants: tuple[UUID, UUID]
+) -> None:
+    for tenant_id in tenants:
+        await add(asking, tenant_id, 1)
+    await admin.execute("DELETE FROM jobs.pgqueuer")
+
+    async with scratch.connect() as other, other.transaction():
+        await other.execute("SELECT FROM tenant_slots WHERE tenant_id = $1 FOR UPDATE", tenants[0])
+        with pytest.raises(ReconcileIncomplete):
+            await reconcile(asking, backlog())
+
+    found = await admin.fetch("SELECT split_part(dedupe_key, '/', 1) FROM jobs.pgqueuer")
+    assert [row[0] for row in found] == [str(tenants[1])]
+    assert await reconcile(asking, backlog()) == 1

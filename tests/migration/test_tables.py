@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,12 @@ def test_the_page_of_the_schema_names_every_column_with_its_meaning() -> None:
         for column in table.columns:
             assert f"| `{column.name}` |" in page
             assert f"| {column.comment} |" in page
+
+
+@pytest.mark.parametrize("module", ["server.app", "server.work"])
+def test_a_process_knows_every_table(module: str) -> None:
+    """What a purge empties and an export reads: also those of which a process may need no more than their names."""
+    code = f"import {module}; from server.db.base import metadata; print(*metadata.tables)"
+    known = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set(known) == {table.name for table in TABLES}

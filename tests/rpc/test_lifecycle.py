@@ -291,6 +291,7 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     administrator, other, platform = await world.tenant(), await world.tenant(), await world.platform()
     for who in (administrator, other):
         tables = await fill_tenant(admin, who.tenant_id)
+        await _put_aside(admin, who.tenant_id)
     before = await _rows_of(admin, other.tenant_id)
     contact = "ada@contact.example"
     update = tenant_pb2.UpdateTenantRequest(contact_email=contact)
@@ -309,9 +310,20 @@ async def test_a_purged_tenant_leaves_no_row_in_any_table(world: World, admin: A
     assert set((await _rows_of(admin, administrator.tenant_id)).values()) == {0}
     assert await _rows_of(admin, other.tenant_id) == before
     assert contact not in str(await rows_of(admin))
+    assert await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer_log WHERE status = 'failed'") == 1
     told = await admin.fetchrow("SELECT tenant_id::text, details FROM audit_logs WHERE action = 'tenants.purge'")
     assert told["tenant_id"] == platform.tenant_id
     assert '"users": 2' in told["details"]
+
+
+async def _put_aside(admin: Any, tenant_id: str) -> None:
+    """A job of the tenant is put aside."""
+    await admin.execute(
+        "WITH job AS (INSERT INTO jobs.pgqueuer (priority, status, entrypoint, dedupe_key) "
+        "VALUES (0, 'failed', 'mail/1', $1) RETURNING id, status, priority, entrypoint) "
+        "INSERT INTO jobs.pgqueuer_log (job_id, status, priority, entrypoint) SELECT * FROM job",
+        f"{tenant_id}/job",
+    )
 
 
 async def _rows_of(admin: Any, tenant_id: str) -> dict[str, int]:
@@ -324,6 +336,8 @@ async def _rows_of(admin: Any, tenant_id: str) -> dict[str, int]:
         row[0]: await admin.fetchval(f'SELECT count(*) FROM "{row[0]}" WHERE tenant_id = $1', tenant_id)
         for row in tables
     }
+    aside = "FROM jobs.pgqueuer AS job JOIN jobs.pgqueuer_log AS told ON told.job_id = job.id WHERE dedupe_key LIKE $1"
+    counts["the queue"] = await admin.fetchval(f"SELECT count(*) {aside}", f"{tenant_id}/%")
     counts["tenants"] = await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", tenant_id)
     return counts
 

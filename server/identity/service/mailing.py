@@ -10,18 +10,25 @@ from uuid import UUID
 import structlog
 
 from server.db.database import Database, Tx
-from server.identity.domain import LoginCandidate, MailNotConfigured, TokenPurpose, User
+from server.identity.domain import LoginCandidate, TokenPurpose, User
 from server.identity.mails import written
 from server.identity.ports import Mailer, Tenants
 from server.identity.store import one_time_tokens as token_store
 from server.identity.store import users as user_store
 from server.identity.tokens import OneTimeToken
 from server.jobs.backlog import Backlog, TenantRun
+from server.jobs.worker import Patience
 from server.kernel.ids import uuid7
 from server.mail import MailRefused
 
 MAIL = "mail/1"
 """The job that mails a token."""
+
+MAIL_PATIENCE = Patience(most_failures=8)
+"""Half an hour and some minutes: who waits for a code has asked for another by then."""
+
+MOST_MAILS = 20
+"""On their way at once: a mail server that hangs holds no more of the workers."""
 
 _LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "verify_email": timedelta(days=1)}
 
@@ -43,21 +50,19 @@ def bound_to(found: LoginCandidate, purpose: TokenPurpose) -> tuple[str | None, 
 
 
 class TokenMail:
-    """Does MAIL. `mailer`: None where the server has no way to send mail."""
+    """Does MAIL."""
 
-    def __init__(self, database: Database, tenants: Tenants, mailer: Mailer | None) -> None:
+    def __init__(self, database: Database, tenants: Tenants, mailer: Mailer) -> None:
         self._database = database
         self._tenants = tenants
         self._mailer = mailer
 
     async def __call__(self, run: TenantRun) -> None:
-        """Mails the token under a secret that is made now: after a failure that may have come too late, the last mail
-        is the one that is good. No mail for a token that is over by now.
+        """Mails the token under a secret that is made now, and takes the place of one that was mailed before, by a run
+        that failed too late. No mail for a token that is over by now.
 
-        Raises MailNotConfigured, and whatever keeps the mail from going out and may be gone later.
+        Raises whatever keeps the mail from going out and may be gone later.
         """
-        if self._mailer is None:
-            raise MailNotConfigured
         async with self._database.tenant_tx(run.tenant_id) as tx:
             sent = await self._renewed(tx, run.payload)
         if sent is None:

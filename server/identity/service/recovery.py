@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from server.db.database import Database, Tx
@@ -22,11 +25,13 @@ from server.identity.tokens import OneTimeToken
 from server.jobs.backlog import Backlog
 from server.kernel.audit import Change
 from server.kernel.principal import current_call
-from server.kernel.tasks import Background
+from server.kernel.tasks import Background, persistently
 
 _MOST_MAILS, _WINDOW = 5, timedelta(hours=1)
 _KEPT = timedelta(days=1)
 _MOST_LOOKED_INTO = 100
+_PLACE_SECONDS = 1.0
+_OUTAGE_SECONDS = 60.0
 # Whoever asks again and again, for accounts that may not even be there, keeps nobody else from asking.
 _MOST_OF_ADDRESS = 20
 
@@ -61,9 +66,8 @@ class RecoveryService:
             self._take(place)
             tenant_id = await self._tenants.find_active(slug)
             # Whatever takes longer for an account than for none happens after the answer: its time must not tell.
-            kept = place.pop_all()
-            task = self._background.start(self._reset(tenant_id, login), "password reset")
-            task.add_done_callback(lambda _: kept.close())
+            reset = persistently(partial(self._reset, tenant_id, login), _OUTAGE_SECONDS)
+            self._background.start(self._held(place.pop_all(), reset), "password reset")
 
     async def reset_password(self, text: str, password: str) -> None:
         """Sets the password of the token's user and ends all their sessions.
@@ -114,7 +118,7 @@ class RecoveryService:
         """Counts a request as looked into. `place`: gives its place back again. Raises MailBusy."""
         network = current_call().network
         if self._looked_into[network] >= _MOST_OF_ADDRESS or self._looked_into.total() >= _MOST_LOOKED_INTO:
-            raise MailBusy(subject="requests that are looked into", retry_after=1.0)
+            raise MailBusy(subject="requests that are looked into", retry_after=_PLACE_SECONDS)
         self._looked_into[network] += 1
         place.callback(self._leave, network)
 
@@ -122,6 +126,11 @@ class RecoveryService:
         self._looked_into[network] -= 1
         if not self._looked_into[network]:
             del self._looked_into[network]
+
+    async def _held(self, place: ExitStack, reset: Awaitable[None]) -> None:
+        """Keeps the place while an account is looked into, and as long where there is none."""
+        with place:
+            await asyncio.gather(reset, asyncio.sleep(_PLACE_SECONDS))
 
     async def _reset(self, tenant_id: UUID | None, login: str) -> None:
         if tenant_id is None:

@@ -9,10 +9,16 @@ from uuid import UUID
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from atrium.identity.v1 import email_verification_pb2, password_pb2, session_pb2, user_pb2
+from server.db.database import Database
+from server.jobs.queue import enqueue
+from server.kernel.grace import Grace
+from server.mail.outgoing import mailer
+from server.work import working
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
 from tests.fakes.smtp import Mailbox
@@ -135,6 +141,34 @@ async def test_mail_outlives_the_server_that_was_asked_for_it(scratch: Scratch, 
 
     async with serving(settings) as (_, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await verify_with(World(channel, administrator), await mailed_token(box))
+
+
+async def test_mail_is_left_to_a_worker_that_can_send_it(scratch: Scratch, box: Mailbox, admin: Any) -> None:
+    settings = scratch.settings(smtp_url=SecretStr(box.url), mail_from="Atrium <no-reply@atrium.example>", worker=False)
+    async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
+        person = await world.tenant()
+        await request_verification(world, person)
+        registry, others = CollectorRegistry(), scratch.settings()
+        async with Database.open(others) as database, working(others, database, Grace(5), registry, None):
+            async with database.global_tx() as tx:
+                await enqueue(tx, "prune/1")
+            await until(admin, "SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'prune/1'", 0)
+        assert await admin.fetchval("SELECT status FROM tenant_jobs") == "admitted"
+
+        async with (
+            Database.open(settings) as database,
+            working(settings, database, Grace(5), CollectorRegistry(), mailer(settings, console=False)),
+        ):
+            await verify_with(world, await mailed_token(box))
+
+
+@pytest.mark.parametrize(("worker", "sends"), [(True, True), (False, False)])
+def test_mail_is_written_into_the_log_where_a_developer_looks_on(scratch: Scratch, worker: bool, sends: bool) -> None:
+    settings = scratch.settings(worker=worker)
+
+    assert (mailer(settings, console=settings.worker) is not None) == sends
+    assert mailer(scratch.settings(environment="production"), console=True) is None
 
 
 async def test_a_token_that_is_over_is_not_mailed(world: World, box: Mailbox, admin: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import traceback
 from pathlib import Path
 
 import aiosmtplib
 import pytest
 from structlog.testing import capture_logs
 
+from server.mail import MailNotTaken, MailRefused
 from server.mail.console import ConsoleMailer
 from server.mail.smtp import SmtpMailer
 from tests.factories.certificates import Certificate, authority, signed_by
@@ -101,10 +103,31 @@ async def test_a_line_break_adds_no_header(to: str, subject: str) -> None:
 
 async def test_a_server_that_refuses_or_is_not_there_is_an_error() -> None:
     async with mailbox(auth_required=True) as box:
-        with pytest.raises(aiosmtplib.SMTPException):
+        with pytest.raises(MailNotTaken):
             await SmtpMailer(box.url, SENDER).send("ada@example.com", "Hello", "")
     with pytest.raises((aiosmtplib.SMTPException, OSError)):
         await asyncio.wait_for(SmtpMailer("smtp://127.0.0.1:1", SENDER).send("ada@example.com", "Hello", ""), 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [("451 ada@example.com is away", MailNotTaken), ("550 ada@example.com is away", MailRefused)]
+)
+async def test_what_the_server_says_of_whom_mail_is_for_is_not_repeated(answer: str, kind: type[Exception]) -> None:
+    async with mailbox() as box:
+        box.answer = answer
+        with pytest.raises(kind) as refused:
+            await SmtpMailer(box.url, SENDER).send("ada@example.com", "Hello", "")
+
+    assert type(refused.value) is kind
+    assert "is away" not in "".join(traceback.format_exception(refused.value))
+
+
+async def test_a_server_that_answers_too_slowly_in_all_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.mail.smtp._WHOLE_SECONDS", 0.2)
+    async with mailbox() as box:
+        box.open.clear()
+        with pytest.raises(TimeoutError):
+            await SmtpMailer(box.url, SENDER).send("ada@example.com", "Hello", "")
 
 
 async def test_in_development_a_mail_is_a_line_of_the_log() -> None:
