@@ -759,8 +759,8 @@ class IdentityServiceServicer:
     def RequestPasswordReset(self, request, context):
         """Mails a token to the person of that login, with which ResetPassword sets another password: once, and within an
         hour. The answer is the same whether or not there is such a person, and comes before the mail is written. Mail that
-        cannot be delivered yet is tried again for an hour and a half. An account is sent at most five such mails an hour;
-        each makes the token before it void.
+        cannot be delivered yet is tried again for half an hour. An account can ask for five such mails an hour; each makes
+        the token before it void.
 
         Permission: none, and no credential.
 
@@ -789,8 +789,8 @@ class IdentityServiceServicer:
 
     def RequestEmailVerification(self, request, context):
         """Mails a token to the caller's own address, with which VerifyEmail proves that it is theirs: once, and within a day.
-        Where the address is verified already, nothing is sent. Mail that cannot be delivered yet is tried again for an hour
-        and a half. A caller is sent at most five such mails an hour; each makes the token before it void.
+        Where the address is verified already, nothing is sent. Mail that cannot be delivered yet is tried again for half
+        an hour. A caller can ask for five such mails an hour; each makes the token before it void.
 
         Permission: none but a credential.
 
