@@ -18,6 +18,7 @@ from server.llm.endpoint import HttpEndpoint, drained
 from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
 from server.llm.port import (
+    NO_ARGUMENTS,
     ChatChunk,
     ChatRequest,
     EmbeddingResult,
@@ -27,9 +28,10 @@ from server.llm.port import (
     ModelUnavailable,
     ResponseFormat,
     Tool,
+    ToolCall,
     ToolChoice,
 )
-from server.llm.sse import ChunkReader, whole_answer
+from server.llm.sse import ChunkReader
 from server.llm.vectors import VectorReader
 
 
@@ -77,7 +79,7 @@ class OpenAIChat:
             posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)
             async with posted as content:
                 if patient:
-                    yield meter.counted([await read_whole(content.iter_any(), whole_answer)])
+                    yield meter.counted([await read_whole(content.iter_any(), reader.whole)])
                     if meter.failure is not None:
                         raise meter.failure
                     return
@@ -140,13 +142,15 @@ def _without(body: Mapping[str, Any], refused: Set[str]) -> dict[str, Any]:
 def _message(message: Message) -> dict[str, Any]:
     made: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        made["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
+        made["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
     if message.tool_call_id:
         made["tool_call_id"] = message.tool_call_id
     return made
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments or NO_ARGUMENTS}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -19,6 +19,9 @@ Vector = npt.NDArray[np.float32]
 MOST_TOKENS = 1_000_000_000
 """More than any call can use: a larger count is a provider's mistake."""
 
+NO_ARGUMENTS = "{}"
+"""The arguments of a tool call that has none, as JSON."""
+
 _MOST_INDEX = 2**31 - 1
 """What callers are given a tool call's index in holds no more."""
 
@@ -201,7 +204,7 @@ class ChatChunk:
     """A part of an answer: its text, why the answer ended, what is known to be used so far.
 
     `finish_reason`: stop, length, tool_calls or content_filter; other where the provider's own words are none of these.
-    `thought`: bytes of thoughts that are not shown.
+    `thought`: bytes that are not shown, of thoughts and of the words of a refusal.
     """
 
     text: str = ""
@@ -212,7 +215,9 @@ class ChatChunk:
 
     @property
     def size(self) -> int:
-        """Bytes written, in UTF-8."""
+        """Bytes written, in UTF-8. A call's id is none of them: no model writes it."""
+        if not self.tool_calls:
+            return length(self.text)
         return length(self.text) + sum(length(call.name) + length(call.arguments) for call in self.tool_calls)
 
 

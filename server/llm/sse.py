@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from server.kernel.errors import DomainError
 from server.llm.http import MOST_WHOLE_BRACKETS
-from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid, ToolCallDelta, Usage, length
+from server.llm.port import (
+    NO_ARGUMENTS,
+    ChatChunk,
+    ModelAnswerBroken,
+    ModelResponseInvalid,
+    ToolCallDelta,
+    Usage,
+    length,
+)
 
 MOST_BYTES = 1_048_576
 """An event, or what should be one, that is longer than this is not one."""
 
 _FINISH_REASON = re.compile(r"[a-z_]{1,50}")
+
+_CUT_SHORT = ("length", "content_filter")
+"""A call that is then without arguments may have been about to get some."""
 
 
 class EventReader(ABC):
@@ -74,60 +86,135 @@ def _check_form(line: bytes) -> None:
 class ChunkReader(EventReader):
     """Reads the events of OpenAI's protocol."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = _Calls()
+        self._refused = False
+
+    def whole(self, content: bytes) -> ChatChunk:
+        """An answer that came in one piece. Raises ModelResponseInvalid."""
+        try:
+            body = orjson.loads(content)
+            message = body["choices"][0]["message"]
+            calls = [{**call, "index": index} for index, call in enumerate(message.get("tool_calls") or ())]
+            choice = {**body["choices"][0], "delta": {**message, "tool_calls": calls}}
+            chunk = self._said({**body, "choices": [choice]})
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelResponseInvalid from None
+        if chunk is None or chunk.finish_reason is None:
+            raise ModelResponseInvalid
+        return chunk
+
     def _event(self, payload: bytes) -> ChatChunk | None:
         if payload == b"[DONE]":
             self.done = True
             return None
-        return _chunk(orjson.loads(payload))
+        return self._said(orjson.loads(payload))
+
+    def _said(self, event: dict[str, Any]) -> ChatChunk | None:
+        if "error" in event:
+            raise ModelAnswerBroken
+        text, finish_reason, thought = "", None, 0
+        calls: tuple[ToolCallDelta, ...] = ()
+        choices = event["choices"]
+        if choices:
+            choice = choices[0]
+            # What Azure's filter finds later, in what is written already, it tells in choices without a delta.
+            delta = choice.get("delta") or {}
+            text = delta.get("content") or ""
+            if not isinstance(text, str):
+                raise ModelResponseInvalid
+            # OpenAI shows no thoughts; others do, under one of two names.
+            if isinstance(shown := delta.get("reasoning_content") or delta.get("reasoning"), str):
+                thought = length(shown)
+            if (refusal := delta.get("refusal")) and isinstance(refusal, str):
+                self._refused = True
+                thought += length(refusal)
+            if wanted := delta.get("tool_calls"):
+                calls = tuple(self._calls.part(call) for call in wanted)
+            # Some say "" where they mean null.
+            if finish_reason := choice.get("finish_reason") or None:
+                finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
+                # It is said to have stopped, as an answer does.
+                finish_reason = "content_filter" if self._refused else finish_reason
+                if finish_reason not in _CUT_SHORT:
+                    calls += self._calls.left_bare()
+        used = usage_of(event)
+        if not text and not calls and not thought and finish_reason is None and used is None:
+            return None
+        return ChatChunk(text, finish_reason, used, calls, thought)
 
 
-def whole_answer(content: bytes) -> ChatChunk:
-    """An answer that came in one piece. Raises ModelResponseInvalid."""
-    try:
-        body = orjson.loads(content)
-        message = body["choices"][0]["message"]
-        calls = [{**call, "index": index} for index, call in enumerate(message.get("tool_calls") or ())]
-        choice = {**body["choices"][0], "delta": {**message, "tool_calls": calls}}
-        chunk = _chunk({**body, "choices": [choice]})
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise ModelResponseInvalid from None
-    if chunk is None or chunk.finish_reason is None:
-        raise ModelResponseInvalid
-    return chunk
+@dataclass(slots=True)
+class _Call:
+    """A call of a tool as far as it is told. `bare`: none of its arguments has come."""
+
+    number: int
+    id: str = ""
+    name: str = ""
+    bare: bool = True
+
+    def goes_on(self, call_id: str, name: str, index: int | None) -> bool:
+        """Whether a part that says so belongs to it, where it is the newest call of that index."""
+        if call_id and self.id:
+            return call_id == self.id
+        return index is not None or not (name and self.name)
+
+    def named(self, name: str) -> str:
+        """The name, where it is the first."""
+        if self.name:
+            return ""
+        self.name = name
+        return name
 
 
-def _chunk(event: dict[str, Any]) -> ChatChunk | None:
-    if "error" in event:
-        raise ModelAnswerBroken
-    text, finish_reason, thought = "", None, 0
-    calls: tuple[ToolCallDelta, ...] = ()
-    choices = event["choices"]
-    if choices:
-        choice = choices[0]
-        delta = choice["delta"]
-        text = delta.get("content") or ""
-        if not isinstance(text, str):
+class _Calls:
+    """The calls of one answer. They are told apart also where their endpoint gives them all one index, or none."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+        self._next = 0
+        self._of_id: dict[str, _Call] = {}
+        # By the index that the endpoint says; None: the newest of all.
+        self._newest: dict[int | None, _Call] = {}
+
+    def part(self, said: dict[str, Any]) -> ToolCallDelta:
+        """A part of a call, under an index that the call has for itself. Raises what looking into it raises."""
+        function = said.get("function") or {}
+        parts = (said.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+        if not all(isinstance(part, str) for part in parts):
             raise ModelResponseInvalid
-        # OpenAI shows no thoughts; others do, under one of two names.
-        if isinstance(shown := delta.get("reasoning_content") or delta.get("reasoning"), str):
-            thought = length(shown)
-        if wanted := delta.get("tool_calls"):
-            calls = tuple(_tool_call(call) for call in wanted)
-        # Some say "" where they mean null.
-        if finish_reason := choice.get("finish_reason") or None:
-            finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
-    used = usage_of(event)
-    if not text and not calls and not thought and finish_reason is None and used is None:
-        return None
-    return ChatChunk(text, finish_reason, used, calls, thought)
+        call_id, name, arguments = parts
+        index = None if (index := said.get("index")) is None else whole_number(index)
+        call = self._newest.get(index)
+        if call is not None and not call.goes_on(call_id, name, index):
+            # Older versions of vLLM give each part an id of its own: one that has arguments alone begins no call.
+            call = self._of_id.get(call_id) or (None if name or not function else call)
+        call = call or self._begun(index)
+        self._newest[index] = self._newest[None] = call
+        call.bare = call.bare and not arguments
+        return ToolCallDelta(call.number, self._identified(call, call_id), call.named(name), arguments)
 
+    def left_bare(self) -> tuple[ToolCallDelta, ...]:
+        """What the calls that have got no arguments lack to be JSON."""
+        bare = [call for call in self._calls.values() if call.bare]
+        for call in bare:
+            call.bare = False
+        return tuple(ToolCallDelta(call.number, arguments=NO_ARGUMENTS) for call in bare)
 
-def _tool_call(call: dict[str, Any]) -> ToolCallDelta:
-    function = call.get("function") or {}
-    parts = (call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
-    if not all(isinstance(part, str) for part in parts):
-        raise ModelResponseInvalid
-    return ToolCallDelta(whole_number(call.get("index") or 0), *parts)
+    def _identified(self, call: _Call, call_id: str) -> str:
+        """The id, where it is the call's first."""
+        if call.id or not call_id:
+            return ""
+        call.id = call_id
+        self._of_id.setdefault(call_id, call)
+        return call_id
+
+    def _begun(self, index: int | None) -> _Call:
+        number = self._next if index is None or index in self._calls else index
+        self._next = max(self._next, number + 1)
+        call = self._calls[number] = _Call(number)
+        return call
 
 
 def whole_number(value: Any) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
-from tests.fakes.openai_behaviours import behaviour, fast, words
+from tests.fakes.openai_behaviours import PAUSE_SECONDS, behaviour, fast, words
 from tests.fakes.openai_exchange import SECRET, Exchange
 
 
@@ -90,3 +92,73 @@ async def wrong_index(exchange: Exchange, count: int) -> None:
     call = {"index": 2**31, "id": "call-1", "function": {"name": SECRET, "arguments": "{}"}}
     await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
     await exchange.part(b"")
+
+
+async def _in_parts(exchange: Exchange, *parts: dict[str, Any]) -> None:
+    """Parts of calls of tools, each in an event that comes by itself."""
+    await exchange.begin()
+    for part in parts:
+        await exchange.event(choices=[{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}])
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _called(exchange: Exchange, *parts: dict[str, Any]) -> None:
+    await _in_parts(exchange, *parts)
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "tool_calls"}])
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
+
+
+@behaviour
+async def id_first(exchange: Exchange, count: int) -> None:
+    """A call whose id, name and arguments come one after the other."""
+    functions = ({"name": "weather"}, {"arguments": '{"n":'}, {"arguments": "1}"})
+    parts = ({"index": 0, "function": function} for function in functions)
+    await _called(exchange, {"index": 0, "id": "call-1", "type": "function"}, *parts)
+
+
+@behaviour
+async def cut_id(exchange: Exchange, count: int) -> None:
+    """A call's id, and then a closed connection."""
+    await _in_parts(exchange, {"index": 0, "id": "call-1", "type": "function"})
+    exchange.connection.hang_up()
+
+
+@behaviour
+async def one_index(exchange: Exchange, count: int) -> None:
+    """So many calls, all of the first index."""
+    named = ({"id": f"call-{n}", "function": {"name": "weather", "arguments": f'{{"n":{n}}}'}} for n in range(count))
+    await _called(exchange, *({"index": 0, **call} for call in named))
+
+
+@behaviour
+async def bare_call(exchange: Exchange, count: int) -> None:
+    """A call without arguments."""
+    await _called(exchange, {"index": 0, "id": "call-1", "function": {"name": "weather", "arguments": ""}})
+
+
+@behaviour
+async def filtered_later(exchange: Exchange, count: int) -> None:
+    """So many tokens, and behind their end what Azure's filter says of them when it has looked."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices=[{"index": 0, "content_filter_results": {}, "finish_reason": None}])
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    await exchange.event(choices=[{"index": 0, "content_filter_results": {}, "finish_reason": "content_filter"}])
+    await exchange.event(choices=[], usage=exchange.usage())
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
+
+
+@behaviour
+async def refusing(exchange: Exchange, count: int) -> None:
+    """A refusal in so many words, as OpenAI's models have it where an answer in a given form is asked for."""
+    exchange.tokens = count
+    if not exchange.body.get("stream"):
+        message = {"role": "assistant", "content": None, "refusal": SECRET}
+        await exchange.whole(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])
+        return
+    await exchange.begin()
+    for _ in range(count):
+        await exchange.event(choices=[{"index": 0, "delta": {"refusal": SECRET}, "finish_reason": None}])
+    await exchange.end()

@@ -9,7 +9,7 @@ import pytest
 
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat
-from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCallDelta, Usage
+from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCall, ToolCallDelta, Usage
 from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.chats import NOT_FOR_EVER, asking, text_of
@@ -60,6 +60,15 @@ async def test_what_was_left_open_is_not_sent(endpoint: HttpEndpoint, stub: Open
     await answer(endpoint, "stub-fast")
 
     assert stub.exchanges[0].body.keys().isdisjoint({"stop", "seed"})
+
+
+async def test_a_call_without_arguments_goes_out_as_json(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    calls = [ToolCall("a", "add", ""), ToolCall("b", "add", '{"n": 1}')]
+
+    await answer(endpoint, "stub-fast", messages=[Message("user", "Add."), Message("assistant", "", calls)])
+
+    sent = stub.exchanges[0].body["messages"][-1]["tool_calls"]
+    assert [call["function"]["arguments"] for call in sent] == ["{}", '{"n": 1}']
 
 
 async def test_no_key_of_the_environment_reaches_a_provider(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +153,14 @@ async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
     assert list(called.tool_calls) == [ToolCallDelta(n, f"call-{n}", "weather", '{"city":"Oslo"}') for n in range(2)]
     assert called.finish_reason == "tool_calls"
     assert [exchange.body.keys() & {"stream", "stream_options"} for exchange in stub.exchanges] == [set(), set()]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_refusal_is_an_answer_that_is_held_back(endpoint: HttpEndpoint, streams: bool) -> None:
+    chunks = await answer(endpoint, "stub-refusing-4", streams=streams)
+
+    assert (text_of(chunks), {chunk.finish_reason for chunk in chunks} - {None}) == ("", {"content_filter"})
+    assert usage_of(chunks) == Usage(2, 4, 1)
 
 
 async def test_a_model_that_does_not_stream_is_waited_for(endpoint: HttpEndpoint) -> None:

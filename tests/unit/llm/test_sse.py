@@ -57,6 +57,11 @@ def test_the_count_that_llama_cpp_keeps_while_it_writes_is_usage_too() -> None:
         _event(choices=None),
         _event(choices=[], usage={}),
         _delta(None, ""),
+        _event(choices=[{}]),
+        _event(choices=[{"index": 0, "delta": None, "finish_reason": None}]),
+        _event(choices=[{"index": 0, "content_filter_results": {}, "finish_reason": None}]),
+        _event(choices=[{"delta": {"content": None, "refusal": None}}]),
+        _event(choices=[{"delta": {"content": None, "refusal": ""}}]),
     ],
 )
 def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
@@ -76,8 +81,8 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
         b"{}",
         b'{"choices": {"a": 1}}',
         b'{"choices": [null]}',
-        b'{"choices": [{}]}',
-        b'{"choices": [{"delta": null}]}',
+        b'{"choices": [{"delta": 7}]}',
+        b'{"choices": [{"delta": ["a"]}]}',
         b'{"choices": [{"delta": {"content": 7}}]}',
         b'{"choices": [{"delta": {"content": ["a"]}}]}',
         b'{"choices": [{"delta": {"content": "\\ud800"}}]}',
@@ -132,6 +137,120 @@ def test_which_of_the_calls_a_part_belongs_to_is_read(told: Any, index: int) -> 
     (chunk,) = _read(_event(choices=[{"delta": {"tool_calls": [{"index": told, "id": "a"}]}}]))
 
     assert chunk.tool_calls == (ToolCallDelta(index, "a"),)
+
+
+def _part(said: dict[str, Any], **function: str) -> bytes:
+    return _event(choices=[{"delta": {"tool_calls": [{**said, "function": function}]}}])
+
+
+A, B = {"name": "f", "arguments": '{"n":1}'}, {"name": "g", "arguments": '{"n":2}'}
+
+
+@pytest.mark.parametrize(
+    ("parts", "indexes"),
+    [
+        ([_part({"id": "a"}, **A), _part({"id": "b"}, **B)], [0, 1]),
+        ([_part({}, **A), _part({}, **B)], [0, 1]),
+        ([_part({"index": 0, "id": "a"}, **A), _part({"index": 0, "id": "b"}, **B)], [0, 1]),
+        ([_part({"index": 3, "id": "a"}, **A), _part({"index": 3, "id": "b"}, **B)], [3, 4]),
+        (
+            [_part({"index": index, "id": name}, **A) for index, name in ((0, "a"), (0, "b"), (1, "c"), (1, "d"))],
+            [0, 1, 2, 3],
+        ),
+        ([_part({"index": index, "id": "a"}, **A) for index in (1, 0, 2)], [1, 0, 2]),
+        ([_part({"id": "a"}, name="f"), _part({}, arguments="{"), _part({"id": ""}, arguments="}")], [0, 0, 0]),
+        ([_part({"id": "a"}, name="f"), _part({"id": "a"}, name="f", arguments="{}")], [0, 0]),
+        (
+            [_part({"index": 0, "id": name}, name="f", arguments="{") for name in ("a", "b")]
+            + [_part({"index": 0, "id": name}, arguments="}") for name in ("a", "", "b")],
+            [0, 1, 0, 0, 1],
+        ),
+        ([_part({"index": 0}, name="f"), _part({"index": 0, "id": "a"}), _part({"index": 0}, arguments="{}")], [0] * 3),
+        (
+            [_part({"index": 0, "id": "a"}, name="f")]
+            + [_part({"index": 0, "id": name}, arguments=text) for name, text in (("b", "{"), ("c", "}"), ("d", ""))],
+            [0, 0, 0, 0],
+        ),
+        (
+            [part for name in ("a", "b") for part in (_part({"index": 0, "id": name}), _part({"index": 0}, name="f"))],
+            [0, 0, 1, 1],
+        ),
+        ([part for name in ("a", "b") for part in (_part({"id": name}), _part({}, name="f"))], [0, 0, 1, 1]),
+        ([_part({"index": 0, "id": "a"}, name="f"), _part({"index": 1, "id": ""}, name="g"), _part({})], [0, 1, 1]),
+    ],
+    ids=[
+        *("no index", "neither index nor id", "one index", "one index that is not the first", "two indexes twice"),
+        *("one id", "no index, in parts", "no index, an id in every part", "one index, parts by their id"),
+        *("an id that comes later", "one index, another id in each part", "one index, ids before names"),
+        *("no index, ids before names", "the newest goes on"),
+    ],
+)
+def test_each_call_has_an_index_of_its_own_whatever_its_endpoint_says(parts: list[bytes], indexes: list[int]) -> None:
+    assert [call.index for chunk in _read(*parts) for call in chunk.tool_calls] == indexes
+
+
+def test_a_calls_id_and_name_are_in_the_first_part_that_has_them_alone() -> None:
+    chunks = _read(*(_part({"index": 0, "id": "a"}, name="f", arguments=text) for text in ("", "{", "}")))
+
+    parts = [part for chunk in chunks for part in chunk.tool_calls]
+    assert parts == [ToolCallDelta(0, "a", "f"), ToolCallDelta(0, arguments="{"), ToolCallDelta(0, arguments="}")]
+
+
+def test_calls_that_come_together_are_told_apart() -> None:
+    calls = [{"id": "a", "function": A}, {"id": "b", "function": B}]
+
+    (chunk,) = _read(_event(choices=[{"delta": {"tool_calls": calls}}]))
+
+    assert chunk.tool_calls == (ToolCallDelta(0, "a", "f", '{"n":1}'), ToolCallDelta(1, "b", "g", '{"n":2}'))
+
+
+@pytest.mark.parametrize(
+    ("reason", "rest"),
+    [
+        ("tool_calls", (ToolCallDelta(1, arguments="{}"),)),
+        ("stop", (ToolCallDelta(1, arguments="{}"),)),
+        ("length", ()),
+        ("content_filter", ()),
+    ],
+)
+def test_a_call_without_arguments_gets_an_empty_object_when_it_is_whole(
+    reason: str, rest: tuple[ToolCallDelta, ...]
+) -> None:
+    parts = [_part({"index": 0, "id": "a"}, **A), _part({"index": 1, "id": "b"}, name="g", arguments="")]
+
+    *_, last = _read(*parts, _delta(None, reason))
+
+    assert last == ChatChunk("", reason, None, rest)
+    assert last.finish_reason == reason
+
+
+def test_what_stands_beside_a_delta_that_is_not_there_counts() -> None:
+    reader = ChunkReader()
+
+    chunks = reader.feed(
+        _delta("a", "stop")
+        + _event(choices=[{"index": 0, "finish_reason": "content_filter"}])
+        + _event(choices=[{"index": 0, "delta": None}], usage={"prompt_tokens": 3})
+    )
+
+    assert chunks == [ChatChunk("a", "stop"), ChatChunk("", "content_filter"), ChatChunk(usage=Usage(3))]
+    assert reader.failure is None
+
+
+def test_a_refusal_is_an_answer_that_is_held_back_and_its_words_are_counted_and_not_shown() -> None:
+    words = [_event(choices=[{"delta": {"refusal": text}}]) for text in ("I can", "not.")]
+
+    chunks = _read(*words, _delta(None, "stop"))
+
+    assert chunks == [ChatChunk(thought=5), ChatChunk(thought=4), ChatChunk("", "content_filter")]
+
+
+def test_a_refusal_in_one_piece_is_the_same() -> None:
+    choice = {"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"}
+
+    chunk = ChunkReader().whole(json.dumps({"choices": [choice]}).encode())
+
+    assert chunk == ChatChunk("", "content_filter", thought=9)
 
 
 @pytest.mark.parametrize("reason", ["x" * 51, "a\0b", "Upstream secret text"])

@@ -16,7 +16,7 @@ from server.llm.endpoint import HttpEndpoint
 from server.llm.http import MOST_WHOLE_BRACKETS, MOST_WHOLE_BYTES, read_whole
 from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, ModelResponseInvalid
-from server.llm.sse import whole_answer
+from server.llm.sse import ChunkReader
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.chats import asking, text_of
 
@@ -86,7 +86,7 @@ async def test_a_long_answer_of_anthropics_is_looked_through_aside(
 async def test_a_long_text_is_an_answer() -> None:
     text = "def answer(values: dict[str, list[int]]) -> int: return {'ÿ': [1]}\n" * 10_000
 
-    assert await read_whole(aiter(_Parts(_answer(text))), whole_answer) == ChatChunk(text, "stop")
+    assert await read_whole(aiter(_Parts(_answer(text))), ChunkReader().whole) == ChatChunk(text, "stop")
 
 
 @pytest.mark.parametrize("beside", [[[]] * MOST_WHOLE_BRACKETS, [{}] * MOST_WHOLE_BRACKETS])
@@ -94,7 +94,7 @@ async def test_more_lists_and_objects_than_a_model_writes_are_not_parsed(
     beside: list[Any], parsed_aside: list[bool]
 ) -> None:
     with pytest.raises(ModelResponseInvalid):
-        await read_whole(aiter(_Parts(_answer("a", beside=beside))), whole_answer)
+        await read_whole(aiter(_Parts(_answer("a", beside=beside))), ChunkReader().whole)
 
     assert parsed_aside == []
 
@@ -103,7 +103,7 @@ async def test_no_more_than_a_model_writes_is_read(parsed_aside: list[bool]) -> 
     parts = _Parts(_answer("a" * 3 * MOST_WHOLE_BYTES))
 
     with pytest.raises(ModelResponseInvalid):
-        await read_whole(aiter(parts), whole_answer)
+        await read_whole(aiter(parts), ChunkReader().whole)
 
     assert parts.taken == MOST_WHOLE_BYTES + PART
     assert parsed_aside == []
