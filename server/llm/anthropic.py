@@ -110,7 +110,7 @@ class AnthropicChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        reader, meter = MessageReader(), AnswerMeter(request)
+        reader, meter = MessageReader(request.name), AnswerMeter(request)
         headers = {**request.headers, **self._credentials}
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
@@ -215,12 +215,15 @@ def _tool_choice(choice: ToolChoice | Tool) -> dict[str, str]:
 
 
 class MessageReader(EventReader):
-    """Reads the events of a streamed message."""
+    """Reads the events of a streamed message. `model`: what callers know its model by."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
         super().__init__()
+        self._model = model
         self._read = self._cached = self._wrote = self._thought = self._size = 0
         self._calls: dict[int, int] = {}
+        # Of the calls whose arguments have not come in parts: what they began with.
+        self._inputs: dict[int, Any] = {}
 
     def whole(self, content: bytes) -> list[ChatChunk]:
         """The chunks of a message that came in one piece. Raises ModelResponseInvalid."""
@@ -229,8 +232,7 @@ class MessageReader(EventReader):
             events = [{"type": "message_start", "message": message}]
             for index, block in enumerate(message["content"]):
                 events.append({"type": "content_block_start", "index": index, "content_block": block})
-                if (delta := _delta_of(block)) is not None:
-                    events.append({"type": "content_block_delta", "index": index, "delta": delta})
+                events.append({"type": "content_block_stop", "index": index})
             events.append({"type": "message_delta", "delta": message, "usage": message["usage"]})
             chunks = [chunk for event in events if (chunk := self._said(event)) is not None]
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -251,25 +253,37 @@ class MessageReader(EventReader):
                 return self._begun(event["index"], event["content_block"])
             case "content_block_delta":
                 return self._delta(event["index"], event["delta"])
+            case "content_block_stop":
+                return self._wrote_more(ChatChunk(tool_calls=self._given([event.get("index")])))
             case "message_delta":
                 self._size = 0  # what is told now is exact
                 self._count(event.get("usage") or {})
-                reason = event["delta"].get("stop_reason")
-                return ChatChunk(finish_reason=_FINISH.get(reason, "other") if reason else None, usage=self._usage())
+                if not (reason := event["delta"].get("stop_reason")):
+                    return ChatChunk(usage=self._usage())
+                # Where the ends of blocks are not told.
+                calls = self._given(list(self._inputs))
+                return ChatChunk(finish_reason=_FINISH.get(reason, "other"), usage=self._usage(), tool_calls=calls)
             case "message_stop":
                 self.done = True
             case "error":
-                raise _failure(str(event["error"]["type"]))
-        return None  # a ping, the end of a block, and what is yet to be invented
+                raise _failure(str(event["error"]["type"]), self._model)
+        return None  # a ping, and what is yet to be invented
 
     def _begun(self, index: int, block: dict[str, Any]) -> ChatChunk | None:
-        if block["type"] != "tool_use":
-            return None
-        if index in self._calls:  # what is written of the two could not be told apart
-            raise ModelResponseInvalid
-        self._calls[index] = len(self._calls)
-        call = ToolCallDelta(self._calls[index], _text(block["id"]), _text(block["name"]))
-        return self._wrote_more(ChatChunk(tool_calls=(call,)))
+        """The API begins a block with nothing in it; whole answers and gateways have it there."""
+        match block["type"]:
+            case "text":
+                return self._wrote_more(ChatChunk(_text(block.get("text") or "")))
+            case "thinking":
+                return self._wrote_more(ChatChunk(thought=length(_text(block.get("thinking") or ""))))
+            case "tool_use":
+                if index in self._calls:  # what is written of the two could not be told apart
+                    raise ModelResponseInvalid
+                self._calls[index] = len(self._calls)
+                self._inputs[index] = block.get("input") or {}
+                call = ToolCallDelta(self._calls[index], _text(block["id"]), _text(block["name"]))
+                return self._wrote_more(ChatChunk(tool_calls=(call,)))
+        return None
 
     def _delta(self, index: int, delta: dict[str, Any]) -> ChatChunk | None:
         match delta["type"]:
@@ -277,13 +291,24 @@ class MessageReader(EventReader):
                 return self._wrote_more(ChatChunk(_text(delta["text"])))
             case "input_json_delta":
                 call = ToolCallDelta(self._calls[index], arguments=_text(delta["partial_json"]))
+                if not call.arguments:
+                    return None
+                self._inputs.pop(index, None)
                 return self._wrote_more(ChatChunk(tool_calls=(call,)))
             case "thinking_delta":
                 return self._wrote_more(ChatChunk(thought=length(_text(delta["thinking"]))))
         return None
 
+    def _given(self, indexes: Sequence[Any]) -> tuple[ToolCallDelta, ...]:
+        """The arguments of those calls in these blocks that have not come in parts, each once."""
+        given = [(index, self._inputs.pop(index)) for index in indexes if index in self._inputs]
+        return tuple(
+            ToolCallDelta(self._calls[index], arguments=orjson.dumps(arguments).decode()) for index, arguments in given
+        )
+
     def _wrote_more(self, chunk: ChatChunk) -> ChatChunk | None:
-        if not (size := chunk.size + chunk.thought):
+        size = chunk.size + chunk.thought
+        if not size and not chunk.tool_calls:
             return None
         self._size += size
         return ChatChunk(chunk.text, None, self._usage(), chunk.tool_calls, chunk.thought)
@@ -306,29 +331,17 @@ class MessageReader(EventReader):
         return Usage(self._read, max(self._wrote, self._size // BYTES_PER_TOKEN + 1), self._cached, estimated=True)
 
 
-def _delta_of(block: dict[str, Any]) -> dict[str, Any] | None:
-    """What a block would have come as, had it been streamed in one part."""
-    match block["type"]:
-        case "text":
-            return {"type": "text_delta", "text": block["text"]}
-        case "tool_use":
-            return {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}
-        case "thinking":
-            return {"type": "thinking_delta", "thinking": block["thinking"]}
-    return None
-
-
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ModelResponseInvalid
     return value
 
 
-def _failure(kind: str) -> Exception:
+def _failure(kind: str, model: str) -> Exception:
     """An error that comes in the middle of an answer."""
     match kind:
         case "overloaded_error" | "timeout_error":
             return ModelUnavailable()
         case "rate_limit_error":
-            return ModelRateLimited("")
+            return ModelRateLimited(model)
     return ModelAnswerBroken()

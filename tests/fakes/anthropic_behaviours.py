@@ -104,6 +104,38 @@ async def tools(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def bare_call(exchange: Exchange, count: int) -> None:
+    """A call without arguments, which comes as the API has it: with an empty part of them."""
+    block = {"type": "tool_use", "id": "call-1", "name": "weather", "input": {}}
+    if not exchange.body["stream"]:
+        await _whole(exchange, "tool_use", block)
+        return
+    await _begin(exchange)
+    await _block(exchange, 0, block, {"type": "input_json_delta", "partial_json": ""})
+    await _end(exchange, "tool_use")
+
+
+@behaviour
+async def gateway(exchange: Exchange, count: int) -> None:
+    """A thought, a word and a call, each whole where it begins; the call's arguments come once more where there are so
+    many parts of them, and no block's end is told where there are none.
+    """
+    await _begin(exchange)
+    call = {"type": "tool_use", "id": "call-1", "name": "weather", "input": {"n": 1}}
+    blocks = ({"type": "thinking", "thinking": "Well"}, {"type": "text", "text": "Look:"}, call)
+    for index, block in enumerate(blocks):
+        await _event(exchange, "content_block_start", index=index, content_block=block)
+        exchange.tokens += 1
+        if block is call:
+            for part in ('{"n":', "1}")[:count]:
+                delta = {"type": "input_json_delta", "partial_json": part}
+                await _event(exchange, "content_block_delta", index=index, delta=delta)
+        if count:
+            await _event(exchange, "content_block_stop", index=index)
+    await _end(exchange, "tool_use")
+
+
+@behaviour
 async def twice(exchange: Exchange, count: int) -> None:
     """Two tools in blocks of one number."""
     await _begin(exchange)

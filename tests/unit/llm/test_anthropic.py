@@ -92,6 +92,26 @@ async def test_tool_calls_are_numbered_among_themselves(endpoint: AnthropicEndpo
     assert (text_of(chunks), chunks[-1].finish_reason) == ("Look:", "tool_calls")
 
 
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_call_without_arguments_has_an_empty_object_of_them(endpoint: AnthropicEndpoint, streams: bool) -> None:
+    chunks = await _answer(endpoint, "stub-bare-call", streams=streams)
+
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert deltas == [ToolCallDelta(0, "call-1", "weather"), ToolCallDelta(0, arguments="{}")]
+
+
+@pytest.mark.parametrize("parts", [2, 1, 0])
+async def test_what_a_block_begins_with_is_read(endpoint: AnthropicEndpoint, parts: int) -> None:
+    """Gateways have all of it there. Where arguments come in parts too, these are what counts, as in the API's SDKs."""
+    chunks = await _answer(endpoint, f"stub-gateway-{parts}")
+
+    deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
+    assert deltas[0] == ToolCallDelta(0, "call-1", "weather")
+    assert "".join(delta.arguments for delta in deltas) == ('{"n":' if parts == 1 else '{"n":1}')
+    assert (text_of(chunks), sum(chunk.thought for chunk in chunks)) == ("Look:", 4)
+    assert chunks[-1].finish_reason == "tool_calls"
+
+
 async def test_a_model_that_does_not_stream_gives_its_answer_in_one_piece(
     endpoint: AnthropicEndpoint, stub: OpenAIStub
 ) -> None:
@@ -122,7 +142,9 @@ async def test_a_conversation_is_put_as_the_api_wants_it(endpoint: AnthropicEndp
         Message("system", "Be brief."),
         Message("user", "Add."),
         Message("user", "Now."),
-        Message("assistant", "", [ToolCall("a", "add", '{"n": 1}'), ToolCall("b", "add", "{")]),
+        Message(
+            "assistant", "", [ToolCall("a", "add", '{"n": 1}'), ToolCall("b", "add", "{"), ToolCall("c", "add", "")]
+        ),
         Message("tool", "2", tool_call_id="a"),
         Message("tool", "3", tool_call_id="b"),
         Message("system", "Be kind."),
@@ -162,6 +184,7 @@ async def test_a_conversation_is_put_as_the_api_wants_it(endpoint: AnthropicEndp
                 "content": [
                     {"type": "tool_use", "id": "a", "name": "add", "input": {"n": 1}},
                     {"type": "tool_use", "id": "b", "name": "add", "input": {}},
+                    {"type": "tool_use", "id": "c", "name": "add", "input": {}},
                 ],
             },
             {
@@ -257,6 +280,14 @@ async def test_a_limit_of_the_rate_says_when_to_come_back(endpoint: AnthropicEnd
         await _answer(endpoint, "stub-429")
 
     assert raised.value.retry_after == RETRY_AFTER
+
+
+@pytest.mark.parametrize("model", ["stub-429", "stub-limited"])
+async def test_a_limit_of_the_rate_says_of_which_model(endpoint: AnthropicEndpoint, model: str) -> None:
+    with pytest.raises(ModelRateLimited) as raised:
+        await _answer(endpoint, model, label="claude")
+
+    assert raised.value.subject == "claude"
 
 
 @pytest.mark.parametrize("model", ["stub-529", "stub-429", "stub-500"])
