@@ -32,6 +32,7 @@ class AnswerMeter:
         self._parts = 0
         self._bytes = 0
         self._thought = 0
+        self._ids = 0
         self._told: Usage | None = None
         self.begun = False
         self.finished = False
@@ -41,12 +42,17 @@ class AnswerMeter:
         """The chunks, the last of them with an estimate where the provider has told nothing yet.
 
         Of an answer of more parts than tokens were asked for, of more tokens as its provider counts them while it
-        writes, or of more bytes than so many tokens have, there is what it used alone: it would not end.
+        writes, or of more bytes than so many tokens have, there is what it used alone: it would not end. Each part of a
+        tool's call is one, also where there is nothing in it.
         """
         self.begun = True
         for chunk in chunks:
             size = chunk.size
-            self._parts += bool(size)
+            if calls := chunk.tool_calls:
+                self._parts += len(calls)
+                self._ids += sum(length(call.id) for call in calls)
+            else:
+                self._parts += bool(size)
             self._bytes += size
             self._thought += chunk.thought
             self._told = chunk.usage or self._told
@@ -67,7 +73,8 @@ class AnswerMeter:
         # What is told when all is over is what was used: thoughts count in it, which some are not held to.
         told = self._told is not None and not self.finished and self._told.completion_tokens > self._most_tokens
         parts = self._parts > self._most_tokens or self._bytes > self._most_bytes
-        return (told and bool(self._bytes)) or parts or self._bytes + self._thought > _MOST_ANSWER_BYTES
+        everything = self._bytes + self._thought + self._ids
+        return (told and bool(self._bytes)) or parts or everything > _MOST_ANSWER_BYTES
 
     def _estimate(self) -> Usage:
         # A part may be a token or a sentence of them.

@@ -20,7 +20,9 @@ from server.llm.port import (
     ModelCredentialRefused,
     ModelNotConfigured,
     ModelRateLimited,
+    ModelResponseInvalid,
     ModelUnavailable,
+    ToolCallDelta,
 )
 from server.model.breakers import Breakers
 from server.model.domain import Model
@@ -29,6 +31,9 @@ from server.model.routes import PASSING, Failure, Retry, failure_of
 
 MOST_SWITCHES = 2
 """How often another model goes on with an answer at most: each reads all of it again."""
+
+MOST_HELD = 1000
+"""Parts of tools' calls that may come before the first name: of each call, a model has its id there and no more."""
 
 RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
@@ -99,6 +104,7 @@ class Attempts:
                 meter.attempts += 1
                 try:
                     begun = False
+                    held: list[ToolCallDelta] = []
                     async with aclosing(chat.stream(asked)) as source:
                         async for batch in source:
                             for chunk in batch:
@@ -107,8 +113,14 @@ class Attempts:
                                 yield batch
                             elif meter.begun:
                                 begun = True
+                                batch = (ChatChunk(tool_calls=tuple(held)), *batch) if held else batch
                                 yield (Began(meter, after), *batch)
-                            if self._plan.continues:
+                            else:
+                                # Ids alone are nothing yet that another could not replace.
+                                held.extend(call for chunk in batch for call in chunk.tool_calls)
+                                if len(held) > MOST_HELD:
+                                    raise ModelResponseInvalid
+                            if begun and self._plan.continues:
                                 written.extend(chunk.text for chunk in batch)
                                 called = called or any(chunk.tool_calls for chunk in batch)
                     if meter.filtered:

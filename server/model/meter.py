@@ -35,17 +35,18 @@ class Meter:
     finish_reason: str | None = None
     _started: float = field(default_factory=perf_counter)
     _first_token: float | None = None
+    _begun: bool = False
     _log: CallLog | None = None
 
     @property
     def begun(self) -> bool:
         """Whether the model has written anything, or ended without."""
-        return self._first_token is not None or (self.finish_reason is not None and not self.filtered)
+        return self._begun
 
     @property
     def filtered(self) -> bool:
         """Whether the provider's filter has kept the whole answer back."""
-        return self._first_token is None and self.finish_reason == "content_filter"
+        return not self._begun and self.finish_reason == "content_filter"
 
     @property
     def ended(self) -> bool:
@@ -54,11 +55,15 @@ class Meter:
 
     def take(self, chunk: ChatChunk) -> None:
         """Counts what came."""
-        if chunk.size and self._first_token is None:
+        if self._first_token is None and chunk.size:
             self._first_token = perf_counter()
+            self._begun = True
         if chunk.usage is not None:
             self.usage, self.reading = chunk.usage, 0
-        self.finish_reason = chunk.finish_reason or self.finish_reason
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+            # What the filter says behind an end is a reason, and takes back nothing that was shown.
+            self._begun = self._begun or not self.filtered
 
     def end(self, status: CallStatus, error_code: str | None = None) -> CallLog:
         """The record of the call as it ends now, at the price that was in force when it began; the first end counts.

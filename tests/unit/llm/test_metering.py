@@ -16,7 +16,7 @@ REQUEST = ChatRequest("model", [Message("user", "x" * 400)], temperature=0, max_
         ([ChatChunk("a"), ChatChunk("b")], 2),
         ([ChatChunk("x" * 40), ChatChunk("y" * 40)], 20),
         ([ChatChunk("租户租户")], 3),
-        ([ChatChunk(tool_calls=(ToolCallDelta(0, "id", "n" * 8, "a" * 32),))], 10),
+        ([ChatChunk(tool_calls=(ToolCallDelta(0, "id" * 50, "n" * 8, "a" * 32),))], 10),
         ([ChatChunk(finish_reason="stop")], 0),
     ],
     ids=["a token a part", "many tokens a part", "bytes and not characters", "tool calls", "nothing"],
@@ -50,8 +50,14 @@ def test_what_the_provider_counts_is_not_estimated() -> None:
         [ChatChunk("x" * 2000)],
         [ChatChunk("a", usage=Usage(7, 117))],
         [ChatChunk(thought=16 * 1_048_576 + 1)],
+        [ChatChunk(tool_calls=(ToolCallDelta(0),))] * 117,
+        [ChatChunk(tool_calls=(ToolCallDelta(0),) * 117)],
+        [ChatChunk(tool_calls=(ToolCallDelta(0, "x" * 1_048_576),))] * 17,
     ],
-    ids=["parts", "bytes", "as its provider counts", "thoughts without end"],
+    ids=[
+        *("parts", "bytes", "as its provider counts", "thoughts without end"),
+        *("parts of calls with nothing in them", "such parts in one piece", "ids without end"),
+    ],
 )
 def test_an_answer_that_goes_on_beyond_what_was_asked_for_ends_with_what_it_used(chunks: list[ChatChunk]) -> None:
     meter = AnswerMeter(REQUEST)

@@ -20,8 +20,17 @@ from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.principal import Call, Principal, begin_call
 from server.kernel.sealing import MasterKeys
 from server.kernel.tasks import Background
-from server.llm.port import ChatChunk, ChatRequest, Message, ModelUnavailable, Usage
+from server.llm.port import (
+    ChatChunk,
+    ChatRequest,
+    Message,
+    ModelResponseInvalid,
+    ModelUnavailable,
+    ToolCallDelta,
+    Usage,
+)
 from server.llm.registry import Registry
+from server.model.attempts import MOST_HELD
 from server.model.breakers import Breakers
 from server.model.catalogue import Catalogues
 from server.model.chat import ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started
@@ -183,6 +192,45 @@ async def test_a_finished_call_is_on_record_with_all_that_is_known_of_it(
     }
     assert {name: record[name] for name in expected} == expected
     assert record["latency_ms"] >= record["time_to_first_token_ms"] >= 0
+
+
+async def test_a_tools_call_loses_nothing_of_what_comes_before_its_name(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    parts = [
+        ToolCallDelta(0, "call-1"),
+        ToolCallDelta(0, name="weather"),
+        ToolCallDelta(0, arguments="{}"),
+    ]
+    script.steps = [*(ChatChunk(tool_calls=(part,)) for part in parts), ChatChunk("", "tool_calls")]
+
+    events = await _events(calls, caller)
+
+    assert isinstance(events[0], Started)
+    assert [part for delta in events if isinstance(delta, Delta) for part in delta.tool_calls] == parts
+
+
+async def test_ids_of_calls_without_end_are_not_gathered(calls: CallService, caller: Call, script: Script) -> None:
+    script.steps = [ChatChunk(tool_calls=(ToolCallDelta(0, "call-1"),))] * 2 * MOST_HELD
+
+    *_, ended = await _events(calls, caller)
+
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.error, ModelResponseInvalid)
+    assert script.given == ended.logs[-1].attempts * (MOST_HELD + 1)
+
+
+async def test_what_the_filter_says_behind_the_end_of_an_empty_answer_begins_no_other(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    script.steps = [ChatChunk("", "stop"), ChatChunk("", "content_filter")]
+
+    events = await _events(calls, caller)
+
+    ended = events[-1]
+    assert [type(event) for event in events if not isinstance(event, Heartbeat)] == [Started, Ended]
+    assert isinstance(ended, Ended)
+    assert ended.logs[-1].finish_reason == "content_filter"
 
 
 async def test_a_call_that_leaves_things_open_takes_the_tenants_settings_under_the_models_ceiling(
