@@ -69,6 +69,13 @@ generations = tenant_table(
     created_at(),
     Column("called", Uuid, comment="What its user calls it; NULL: by its id."),
     Column("asked", LargeBinary, comment="SHA-256 of all that was asked for; NULL: nobody knows any more."),
+    Column(
+        "lost",
+        Boolean,
+        nullable=False,
+        server_default=_NO,
+        comment="Whether it was ended since its server was gone, which may have told more than is written.",
+    ),
     tenant_key(),
     belongs_to_tenant(),
     by_moment("ix_generations_expires_at", "expires_at", serves="the end of what has expired"),

@@ -17,7 +17,9 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2
+from pydantic import SecretStr
 
+from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from atrium.model.v1 import chat_pb2, stream_pb2
 from server.db.database import Database
@@ -29,6 +31,7 @@ from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment, refusal_of
+from tests.servers import serving
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
 JWKS = session_pb2.GetJwksRequest()
@@ -132,6 +135,61 @@ async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grac
         assert monotonic() - stopped_at < 5
     assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
     assert await admin.fetchval("SELECT ended FROM generations")
+
+
+async def test_a_server_that_was_stopped_for_a_while_does_not_go_on_with_a_stream_that_is_lost(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""})
+    settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
+    async with (
+        atrium(variables) as process,
+        _world_of(process) as world,
+        serving(settings) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        other = World(channel, await process.administrator())
+        await _register(world, stub, "stub-slow-3000")
+        ann = await world.tenant()
+        asked = stream_pb2.StreamChatRequest(model="stub-slow-3000", messages=HELLO, resumable=True)
+        stream = world.models.StreamChat(asked, metadata=ann.metadata)
+        events = aiter(stream)
+        generation = (await anext(events)).started.generation_id
+        local = asyncio.create_task(_events(events))
+
+        async def elsewhere(after_seq: int = 0) -> list[stream_pb2.StreamChatResponse]:
+            request = stream_pb2.StreamChatRequest(generation_id=generation, after_seq=after_seq)
+            return await _events(other.models.StreamChat(request, metadata=ann.metadata, timeout=BOUND_SECONDS))
+
+        remote = asyncio.create_task(elsewhere())
+        while not await admin.fetchval("SELECT count(*) FROM generation_events"):
+            pass
+        process.send(signal.SIGSTOP)
+        try:
+            told = await remote
+        finally:
+            process.send(signal.SIGCONT)
+        seen = await local
+        async with asyncio.timeout(BOUND_SECONDS):
+            await (await stub.arrival()).left.wait()
+            while not (logged := await admin.fetchrow("SELECT * FROM model_call_logs")):
+                pass
+
+        lost = error_reason_pb2.ERROR_REASON_GENERATION_LOST
+        assert [event.seq for event in told] == list(range(1, len(told) + 1))
+        assert [event.seq for event in seen] == list(range(2, len(seen) + 2))
+        for events in (told, seen):
+            assert [event.WhichOneof("event") for event in events].count("failed") == 1
+            assert events[-1].failed.reason == lost
+        assert told[1:-1] == seen[: len(told) - 2]
+        assert await elsewhere() == told
+        assert await elsewhere(len(told) - 1) == told[-1:]
+        assert (logged["status"], logged["error_code"]) == ("cancelled", "GENERATION_LOST")
+        assert logged["completion_tokens"] >= len(seen) - 1, "what it used until then is paid for"
+
+
+async def _events(stream: Any) -> list[stream_pb2.StreamChatResponse]:
+    return [event async for event in stream]
 
 
 @asynccontextmanager

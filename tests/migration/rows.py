@@ -147,6 +147,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "tenant_slots": _OF_TENANT,
         "tenant_jobs": {**_OF_TENANT, "entrypoint": "mail/1", "payload": {}},
     },
+    "0036": {},
 }
 
 

@@ -222,7 +222,12 @@ class Generations:
             del self._feeds[feed.key]
 
     async def _write(self, feed: Feed) -> None:
-        """Writes down what came, all of some moments at a time, and that this server is there."""
+        """Writes down what came, all of some moments at a time, and that this server is there.
+
+        Where others have ended it, what they are told is what is written down: its last event may have a number that an
+        event which is not written has here. Those who read here have seen that one; they are told of the loss with the
+        number behind their last, so that each reader has one last event and no number twice.
+        """
         looked_at = monotonic()
         try:
             while True:
@@ -230,11 +235,13 @@ class Generations:
                 new = feed.after(feed.written)
                 try:
                     async with self._database.tenant_tx(feed.key.tenant_id) as tx:
+                        cancelled = await store.keep(tx, feed.row_id, ended=ended)
                         if new:
                             await store.add(tx, feed.row_id, feed.written + 1, new)
-                        cancelled = await store.keep(tx, feed.row_id, ended=ended)
                 except DatabaseUnavailable:
                     cancelled = False
+                except GenerationLost:
+                    return
                 else:
                     feed.wrote(new)
                     if ended:
@@ -261,7 +268,8 @@ class Generations:
                 runs = await self._runs(feed.key.tenant_id, feed.row_id, seq)
                 if not runs:
                     raise _Nothing
-                for new in runs:
+                for run in runs:
+                    new = run[: feed.written - seq]  # behind that stands what others ended it with, if anything
                     seq += len(new)
                     yield new
             elif new := feed.after(seq):
@@ -274,6 +282,7 @@ class Generations:
 
     async def _stored(self, key: store.Key, seq: int) -> Source:
         row_id: UUID | None = None
+        seen = seq
         while True:
             # The state is read first: what is there when the stream has ended is all of it.
             state = await store.state(self._database, key)
@@ -286,11 +295,21 @@ class Generations:
                 yield new
             if runs:
                 continue
-            if state.lost:
-                yield (self._failed(seq + 1, GenerationLost()),)
-            if state.ended or state.lost:
+            if state.ended:
+                if seq == seen and state.lost:
+                    # Whoever read it where it was written may have seen more than is written, and no last event.
+                    yield (self._failed(seq + 1, GenerationLost()),)
                 return
-            await asyncio.sleep(_GATHER_SECONDS)
+            if not (state.overdue and await self._lose(key.tenant_id, row_id)):
+                await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _lose(self, tenant_id: UUID, row_id: UUID) -> bool:
+        """Ends a stream whose server counts as gone; whether it did."""
+        async with self._database.tenant_tx(tenant_id) as tx:
+            seq = await store.lose(tx, row_id)
+            if seq is not None:
+                await store.add(tx, row_id, seq, [self._failed(seq, GenerationLost())])
+        return seq is not None
 
     async def _runs(self, tenant_id: UUID, row_id: UUID, seq: int) -> list[list[bytes]]:
         """Some of what is written down from behind that event on."""

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Float, and_, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
 from server.db.removal import removal
 from server.db.statements import HotStatement, Statement
+from server.model.domain import GenerationLost
 from server.model.tables import generation_events, generations
 
 LEASE_SECONDS = 5.0
@@ -22,6 +23,7 @@ CANCELLED = "atrium_generation_cancelled"
 """Tells whose stream is to end, and what they call it."""
 
 _THIS = generations.c.id == bindparam("row_id")
+_OVERDUE = and_(~generations.c.ended, generations.c.kept_until <= func.now())
 _CALLED = (
     generations.c.user_id == bindparam("user_id"),
     # No COALESCE: PostgreSQL takes it for one that could leak, so that it does not go by an index under row security.
@@ -50,12 +52,29 @@ _CREATE = Statement(
     .on_conflict_do_nothing()
     .returning(generations.c.id)
 )
-_REMOVE = Statement(delete(generations).where(_THIS))
+_REMOVE = Statement(delete(generations).where(_THIS, ~generations.c.ended))
+# The row alone says who was first: whoever finds a server late ends its stream for good, and where nobody has, it goes
+# on. Late is also a server that has a thousand streams to write, or whose database was away.
 _KEEP = Statement(
     update(generations)
-    .where(_THIS)
+    .where(_THIS, ~generations.c.ended)
     .values(kept_until=_in("lease"), ended=bindparam("ended"))
     .returning(generations.c.cancelled)
+)
+# One whose row is held is being written, or being ended by somebody else.
+_LOSE = Statement(
+    update(generations)
+    .where(
+        generations.c.id
+        == select(generations.c.id).where(_THIS, _OVERDUE).with_for_update(skip_locked=True).scalar_subquery()
+    )
+    .values(ended=True, lost=True)
+    .returning(generations.c.id)
+)
+_NEXT_SEQ = Statement(
+    select(func.coalesce(func.max(generation_events.c.last_seq), 0) + 1).where(
+        generation_events.c.generation_id == bindparam("row_id")
+    )
 )
 _CANCEL = Statement(update(generations).where(*_CALLED).values(cancelled=True).returning(generations.c.id))
 _ADD = Statement(
@@ -71,7 +90,8 @@ _STATE = HotStatement(
         generations.c.id,
         generations.c.asked,
         generations.c.ended,
-        (~generations.c.ended & (generations.c.kept_until < func.now())).label("lost"),
+        generations.c.lost,
+        _OVERDUE.label("overdue"),
     ).where(*_CALLED, generations.c.expires_at > func.now())
 )
 _EVENTS = Statement(
@@ -97,12 +117,15 @@ class Key(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is asked for, hashed, and whether more will come. `lost`: its server is gone."""
+    """What is asked for, hashed, and whether more will come. `lost`: it was ended since its server was gone; `overdue`:
+    it is to be, for its server counts as gone.
+    """
 
     row_id: UUID
     asked: bytes | None
     ended: bool
     lost: bool
+    overdue: bool
 
 
 async def create(tx: Tx, key: Key, row_id: UUID, asked: bytes, life: float) -> bool:
@@ -114,7 +137,7 @@ async def create(tx: Tx, key: Key, row_id: UUID, asked: bytes, life: float) -> b
 
 
 async def remove(tx: Tx, row_id: UUID) -> None:
-    """As if it had never been begun."""
+    """As if it had never been begun, where it has not ended: that was told."""
     await tx.execute(_REMOVE, row_id=row_id)
 
 
@@ -131,8 +154,26 @@ async def add(tx: Tx, row_id: UUID, first_seq: int, messages: Sequence[bytes]) -
 
 
 async def keep(tx: Tx, row_id: UUID, *, ended: bool) -> bool:
-    """Says that its server is there; whether somebody wants it to end."""
-    return bool(await tx.fetchval(_KEEP, row_id=row_id, lease=LEASE_SECONDS, ended=ended))
+    """Says that its server is there; whether somebody wants it to end.
+
+    Raises GenerationLost where somebody has ended it since its server counted as gone: what was to be written in this
+    transaction is not.
+    """
+    cancelled: bool | None = await tx.fetchval(_KEEP, row_id=row_id, lease=LEASE_SECONDS, ended=ended)
+    if cancelled is None:
+        raise GenerationLost
+    return cancelled
+
+
+async def lose(tx: Tx, row_id: UUID) -> int | None:
+    """Ends it where its server counts as gone: the number of its last event, which is to be added. None: it is not so,
+    or somebody else is at it.
+    """
+    if await tx.fetchval(_LOSE, row_id=row_id) is None:
+        return None
+    # By itself, once the row is held: nothing is written any more by whoever held it before.
+    seq: int = await tx.fetchval(_NEXT_SEQ, row_id=row_id)
+    return seq
 
 
 async def cancel(tx: Tx, key: Key) -> bool:
