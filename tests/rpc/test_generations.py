@@ -211,3 +211,28 @@ async def test_a_server_ends_a_stream_as_soon_as_another_tells_it_to(
         await (await stub.arrival()).left.wait()
         rest = [event async for event in events]
     assert rest[-1].failed.reason == error_reason_pb2.ERROR_REASON_GENERATION_CANCELLED
+
+
+async def test_what_lies_behind_the_last_event_of_a_stream_that_has_ended_is_refused(
+    gateways: tuple[World, World],
+) -> None:
+    ann = await gateways[0].tenant()
+    asked = {"resumable": True, "generation_id": str(uuid4())}
+    stream = aiter(stream_from(gateways[0], ann, "stub-slow-30", **asked))
+    await anext(stream)
+    early = [
+        asyncio.create_task(refused(stream_from(world, ann, "stub-slow-30", **asked, after_seq=34)))
+        for world in gateways
+    ]
+    last = [event async for event in stream][-1].seq
+
+    refusals = await asyncio.gather(*early)
+    for world in gateways:
+        for fields in (asked, {"generation_id": asked["generation_id"]}):
+            name = "stub-slow-30" if "resumable" in fields else ""
+            assert [event async for event in stream_from(world, ann, name, **fields, after_seq=last)] == []
+            refusals.append(await refused(stream_from(world, ann, name, **fields, after_seq=last + 1)))
+
+    assert last == 33
+    assert {(refusal.code, refusal.reason) for refusal in refusals} == {(Code.INVALID_ARGUMENT, "INVALID_REQUEST")}
+    assert [refusal.fields for refusal in refusals] == [["after_seq"]] * 6

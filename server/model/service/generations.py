@@ -11,7 +11,7 @@ from time import monotonic
 from uuid import UUID
 
 from server.db.database import Database
-from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError
+from server.kernel.errors import DatabaseUnavailable, DeadlineExceeded, DomainError, InvalidRequest
 from server.kernel.ids import uuid7
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background
@@ -96,7 +96,7 @@ class Generations:
 
         `generation_id`: None: one that is new. `beginning`: None: it is there. Raises what the stream fails with before
         its first event, GenerationNotFound for one that should be there and is not, GenerationIdReused for one that
-        something else was asked of, and TooManyGenerations.
+        something else was asked of, TooManyGenerations, and InvalidRequest where it has ended before that event.
         """
         caller = current_call().caller
         key = store.Key(caller.tenant_id, caller.user_id, generation_id or uuid7())
@@ -275,6 +275,8 @@ class Generations:
             elif new := feed.after(seq):
                 seq += len(new)
                 yield new
+            elif seq > feed.last_seq and feed.ended:
+                raise _behind_the_last()
             elif feed.ended:
                 return
             else:
@@ -299,6 +301,8 @@ class Generations:
                 if seq == seen and state.lost:
                     # Whoever read it where it was written may have seen more than is written, and no last event.
                     yield (self._failed(seq + 1, GenerationLost()),)
+                elif seq == seen and seq and not await self._runs(key.tenant_id, row_id, seq - 1):
+                    raise _behind_the_last()
                 return
             if not (state.overdue and await self._lose(key.tenant_id, row_id)):
                 await asyncio.sleep(_GATHER_SECONDS)
@@ -320,3 +324,7 @@ class Generations:
             runs.append(messages[max(0, seq - first + 1) :])
             seq = first + len(messages) - 1
         return runs
+
+
+def _behind_the_last() -> InvalidRequest:
+    return InvalidRequest([("after_seq", "lies behind the stream's last event")])

@@ -321,7 +321,7 @@ class ModelServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission, or calls with a key that is not for this model
         (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
-        the prompt is refused as by `RenderPrompt`.
+        the prompt is refused as by `RenderPrompt`; or the stream has ended, and `after_seq` lies behind its last event.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), no such prompt, or no such stream of the caller's to take
         up again (`GENERATION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
