@@ -69,12 +69,15 @@ class Began:
 
 
 class Attempts:
-    """One call's way to its answer. `meters`: of each model that was asked, the last of which is not ended yet."""
+    """One call's way to its answer: `choose`, and then `stream`. `meters`: of each model that was asked, the last of
+    which is not ended yet.
+    """
+
+    _first: tuple[Model, ChatModel]
 
     def __init__(
         self, plan: Plan, reach: Callable[[Model], ChatModel], metered: Callable[[Model], Meter], breakers: Breakers
     ) -> None:
-        """Raises what is wrong before any model is asked: ModelNotConfigured, ModelUnavailable where all cool down."""
         self._plan = plan
         self._reach = reach
         self._metered = metered
@@ -82,6 +85,13 @@ class Attempts:
         self._asked: set[UUID] = set()
         self._chosen: UUID | None = None
         self.meters: list[Meter] = []
+
+    def choose(self) -> None:
+        """Chooses who is asked first, who may then be on trial: nobody else is asked until `stream` has ended, or
+        `leave` was called.
+
+        Raises what is wrong before any model is asked: ModelNotConfigured, ModelUnavailable where all cool down.
+        """
         self._first = self._choose(None)
 
     async def stream(

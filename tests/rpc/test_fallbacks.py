@@ -246,3 +246,33 @@ async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for
     ]
     assert (logs[1].id, logs[2].id) == (whole[0].started.call_log_id, whole[3].switched.call_log_id)
     assert logs[1].usage.completion_tokens == 2
+
+
+async def test_an_answer_that_is_kept_is_given_while_all_cool_down_and_takes_nobodys_trial(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann = await router.tenant()
+    kept = {"cache_ttl": {"seconds": 60}}
+    await route_to(router, ann, "stub-flaky-2", cooldown={"seconds": 60}, cooldown_after=1, **kept)
+    soon = await route_to(
+        router, ann, "stub-flaky-2", alias="soon", cooldown=timedelta(seconds=1), cooldown_after=1, **kept
+    )
+    await route_to(router, ann, "stub-flaky-2", alias="at-once", cooldown={}, **kept)
+    for alias in ("fast", "soon"):
+        await refused(chat_with(router, ann, alias))
+    answer = await chat_with(router, ann, "at-once")  # the same question, of the same models
+
+    again = await chat_with(router, ann, "fast")
+    events = await events_of(router, ann, "fast")
+    another = await refused(chat_with(router, ann, "fast", temperature=1))
+    while (await health_of(router, ann, soon))["stub-flaky-2"] == COOLING:
+        pass
+    tried = await chat_with(router, ann, "soon")
+
+    logs = await logs_of(router, ann)
+    assert (answer.cached, again.cached, tried.cached, events[0].started.cached) == (False, True, True, True)
+    assert {again.message.content, tried.message.content, events[1].delta.text} == {answer.message.content}
+    assert (another.code, another.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
+    assert [log.cached for log in logs] == [False, False, False, True, True, False, True]
+    assert await health_of(router, ann, soon) == {"stub-flaky-2": TRIAL}
+    assert len(stub.exchanges) == 3

@@ -65,25 +65,28 @@ class CallService:
                 asked = asked.found(found.version)
                 asked = asked.prompted(await found.render(prompt.values, prompt.said))
             prepared = await self._planner.chat(asked)
+            kept = await self._kept(prepared)
+            if kept is None:  # and only then: what is given again asks nobody, however the models are doing
+                prepared.attempts.choose()
         except DomainError as error:
             await self._note_unmade(asked, error)
             raise
         try:
-            async with aclosing(self._made(asked, prepared)) as batches:
+            made = self._made(asked, prepared) if kept is None else self._again(asked, prepared, kept)
+            async with aclosing(made) as batches:
                 async for batch in batches:
                     yield batch
         finally:
             prepared.attempts.leave()
 
+    async def _kept(self, prepared: Prepared) -> CachedAnswer | None:
+        """The answer that was given before."""
+        if prepared.question is None or prepared.cache_ttl is None:
+            return None
+        return await self._caches.answer(prepared.plan.tenant_id, prepared.question, prepared.cache_ttl)
+
     async def _made(self, asked: ChatCall, prepared: Prepared) -> AsyncGenerator[Sequence[ChatEvent], None]:
         tenant_id = prepared.plan.tenant_id
-        if prepared.question is not None and prepared.cache_ttl is not None:
-            found = await self._caches.answer(tenant_id, prepared.question, prepared.cache_ttl)
-            if found is not None:
-                hold = await self._ledger.reserve(tenant_id, unpriced(prepared.claims))
-                async for batch in self._again(asked, prepared, found, hold):
-                    yield batch
-                return
         hold = await self._ledger.reserve(tenant_id, prepared.claims)
         attempts, writing = prepared.attempts, Writing()
         keeps = prepared.question is not None or prepared.catalogue.settings.store_prompts
@@ -152,9 +155,10 @@ class CallService:
                 await self._books.enter(meter.call.caller.tenant_id, Entry([log], NO_HOLD))
 
     async def _again(
-        self, asked: ChatCall, prepared: Prepared, found: CachedAnswer, hold: Hold
+        self, asked: ChatCall, prepared: Prepared, found: CachedAnswer
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """An answer that was given before: it uses nothing, and is on record."""
+        hold = await self._ledger.reserve(prepared.plan.tenant_id, unpriced(prepared.claims))
         model = next((model for model in prepared.plan.models if model.id == found.model_id), prepared.plan.models[0])
         meter = Meter(current_call(), model, "chat", prepared.route, asked.prompt_version_id, cached=True)
         meter.finish_reason = found.finish_reason

@@ -43,7 +43,9 @@ _AROUND_A_TEXT = 16
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A chat that is about to be made. `question`: all that its answer depends on, hashed; None: it is not kept."""
+    """A chat that is about to be made. `attempts`: nobody is chosen yet; `question`: all that its answer depends on,
+    hashed; None: it is not kept.
+    """
 
     catalogue: Catalogue
     plan: Plan
@@ -125,7 +127,6 @@ class Planner:
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
         reserved = claimed(catalogue, most, plan.models)
         question = None if ttl is None else _question(plan, asked, settings)
-        # Last: whoever is chosen may be on trial, and nobody else is asked until its call has come to an end.
         attempts = Attempts(plan, reach, metered, self._breakers)
         return Prepared(catalogue, plan, attempts, request, alias, reserved, ttl, question)
 

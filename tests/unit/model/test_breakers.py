@@ -90,6 +90,7 @@ async def test_a_trial_that_ends_in_what_says_nothing_of_the_target_is_the_next_
 
     with suppress(DomainError):
         attempts = _attempts(breakers, chat)
+        attempts.choose()
         if chat is None:
             attempts.leave()
         else:
