@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.domain import (
     CallKind,
+    Deprecated,
     Model,
     ModelDisabled,
     ModelKindMismatch,
@@ -26,6 +27,9 @@ from server.model.routes import Route
 from server.model.store import credentials, limits, models, routes, tenant_models
 
 _LIFE = timedelta(days=1)
+
+NOT_CALLABLE = (ModelNotFound, ModelDisabled, ModelKindMismatch, FeatureMissing)
+"""What is raised of a model that a tenant cannot call now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,16 @@ class Catalogue:
             # Nor with the server's own key in its place: who brings a key pays with it.
             self._require(Feature.OWN_CREDENTIALS)
         return model
+
+    def deprecated(self, model: Model) -> Deprecated | None:
+        """What callers of the model are told who should use another: one that the tenant can call now, or none."""
+        found = model.deprecated(now())
+        if found is not None and found.replacement is not None:
+            try:
+                self.model(found.replacement, model.model_type)
+            except NOT_CALLABLE:
+                return replace(found, replacement=None)
+        return found
 
     def _require(self, feature: Feature) -> None:
         if feature not in self._own.features:

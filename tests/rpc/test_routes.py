@@ -140,6 +140,39 @@ async def test_a_deprecated_model_names_its_replacement_and_a_disabled_one_is_pa
     assert [refusal.reason for refusal in (unknown, itself)] == ["MODEL_REPLACEMENT_UNKNOWN"] * 2
 
 
+async def test_a_replacement_is_named_to_those_alone_who_can_call_it(router: World) -> None:
+    ann, platform = await router.tenant(), await router.platform()
+    found = (await router.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    ids = {one.name: one.id for one in found}
+
+    async def update(name: str, state: model_pb2.Model.State.ValueType, **fields: Any) -> model_pb2.Model:
+        request = model_pb2.UpdateModelRequest(id=ids[name], state=state, **fields)
+        return (await router.models.UpdateModel(request, metadata=platform.metadata)).model
+
+    async def told() -> list[model_pb2.Deprecation]:
+        answer = await chat_with(router, ann, "stub-fast-1", cache_ttl={"seconds": 60})
+        again = await chat_with(router, ann, "stub-fast-1", cache_ttl={"seconds": 60})
+        started = (await events_of(router, ann, "stub-fast-1"))[0].started
+        switched = (await events_of(router, ann, "fast", continue_on_failure=True))[3].switched
+        return [answer.deprecation, again.deprecation, started.deprecation, switched.deprecation]
+
+    await route_to(router, ann, "stub-cut-2", "stub-fast-1")
+    await update("stub-fast-1", model_pb2.Model.STATE_DEPRECATED, replacement="stub-fast-2")
+    before = await told()
+    await update("stub-fast-2", model_pb2.Model.STATE_DISABLED)
+    without = await told()
+    await update("stub-fast-2", model_pb2.Model.STATE_DEPRECATED)
+    after = await told()
+
+    shown = (
+        await router.models.GetModel(model_pb2.GetModelRequest(id=ids["stub-fast-1"]), metadata=ann.metadata)
+    ).model
+    named = model_pb2.Deprecation(model="stub-fast-1", replacement="stub-fast-2")
+    assert (before, after) == ([named] * 4, [named] * 4)
+    assert without == [model_pb2.Deprecation(model="stub-fast-1")] * 4
+    assert shown.replacement == "stub-fast-2"
+
+
 async def test_a_key_for_an_alias_is_for_the_route_and_not_for_its_models(router: World) -> None:
     ann = await router.tenant()
     await route_to(router, ann, "stub-fast-1")

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from time import monotonic
 
-from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
 from server.llm.port import ChatChunk, ModelNotConfigured, ModelUnavailable
@@ -95,7 +94,7 @@ class CallService:
             async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) as read:
                 said_at = monotonic()
                 async for items in read:
-                    events = tuple(_events(items, prepared.route))
+                    events = tuple(_events(items, prepared))
                     # What a model used so far is nothing that its caller hears.
                     if events:
                         said_at = monotonic()
@@ -165,17 +164,18 @@ class CallService:
         log = meter.end("success")
         content = Content.of(asked, found.text, found.tool_calls, log.id) if _stores(prepared) else None
         await self._books.enter(prepared.plan.tenant_id, Entry([log], hold, content))
-        yield (Started(model.name, meter.id, prepared.route, model.deprecated(now()), cached=True), found.delta)
+        deprecated = prepared.catalogue.deprecated(model)
+        yield (Started(model.name, meter.id, prepared.route, deprecated, cached=True), found.delta)
         yield (Ended([log], None),)
 
 
-def _events(batch: Sequence[ChatChunk | Began], route: str | None) -> Iterator[ChatEvent]:
+def _events(batch: Sequence[ChatChunk | Began], prepared: Prepared) -> Iterator[ChatEvent]:
     for item in batch:
         match item:
             case Began(meter, None):
-                yield Started(meter.model.name, meter.id, route, meter.model.deprecated(now()))
+                yield Started(meter.model.name, meter.id, prepared.route, prepared.catalogue.deprecated(meter.model))
             case Began(meter, DomainError() as failed):
-                yield Switched(meter.model.name, meter.id, failed, meter.model.deprecated(now()))
+                yield Switched(meter.model.name, meter.id, failed, prepared.catalogue.deprecated(meter.model))
             case ChatChunk(text=text, tool_calls=calls) if text or calls:
                 yield Delta(text, calls)
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable, DomainError, InvalidArgument, Unavailable
 from server.kernel.principal import current_call
 from server.llm.metering import estimated
@@ -110,7 +109,7 @@ class EmbedService:
         if any(failure_of(one) in PASSING for one in failures):
             current_call().answer_stands = False
         every = {**known, **found}
-        return Embeddings([every[text] for text in inputs], model.name, log, model.deprecated(now()))
+        return Embeddings([every[text] for text in inputs], model.name, log, catalogue.deprecated(model))
 
 
 class _Fetching:

@@ -11,19 +11,15 @@ from decimal import Decimal
 import orjson
 
 from server.kernel.clock import now
-from server.kernel.features import FeatureMissing
 from server.kernel.principal import Call, current_call
 from server.llm.port import ChatModel, ChatRequest
 from server.model.attempts import MOST_SWITCHES, RANDOM, Attempts, Plan
 from server.model.breakers import Breakers
-from server.model.catalogue import Catalogue, Catalogues
+from server.model.catalogue import NOT_CALLABLE, Catalogue, Catalogues
 from server.model.chat import ChatCall
 from server.model.domain import (
     Model,
-    ModelDisabled,
-    ModelKindMismatch,
     ModelNotAllowed,
-    ModelNotFound,
     ModelNotNamed,
     ModelWithoutTools,
 )
@@ -186,7 +182,7 @@ def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
     def callable_ones(names: Sequence[str]) -> list[Model]:
         found = []
         for name in names:
-            with suppress(ModelNotFound, ModelDisabled, ModelKindMismatch, FeatureMissing):
+            with suppress(*NOT_CALLABLE):
                 model = catalogue.model(name, "chat")
                 if model.supports_function_calling or not asked.tools:
                     found.append(model)
