@@ -110,7 +110,7 @@ class AnthropicChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        reader, meter = MessageReader(request.name), AnswerMeter(request)
+        reader, meter = MessageReader(request.name, request.max_tokens), AnswerMeter(request)
         headers = {**request.headers, **self._credentials}
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
@@ -215,11 +215,14 @@ def _tool_choice(choice: ToolChoice | Tool) -> dict[str, str]:
 
 
 class MessageReader(EventReader):
-    """Reads the events of a streamed message. `model`: what callers know its model by."""
+    """Reads the events of a streamed message. `model`: what callers know its model by. `most_tokens`: as many as it may
+    have.
+    """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, most_tokens: int) -> None:
         super().__init__()
         self._model = model
+        self._most_tokens = most_tokens
         self._read = self._cached = self._wrote = self._thought = self._size = 0
         self._calls: dict[int, int] = {}
         # Of the calls whose arguments have not come in parts: what they began with.
@@ -323,12 +326,13 @@ class MessageReader(EventReader):
         self._thought = int((usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
 
     def _usage(self) -> Usage:
-        """Until the end the API does not tell what it wrote: about a token to four bytes, so that a call that is
-        broken off is paid for.
+        """Until the end the API does not tell what it wrote: about a token to four bytes, and no more than may be
+        written, so that a call that is broken off is paid for.
         """
         if not self._size:
             return Usage(self._read, self._wrote, self._cached, min(self._thought, self._wrote))
-        return Usage(self._read, max(self._wrote, self._size // BYTES_PER_TOKEN + 1), self._cached, estimated=True)
+        wrote = min(self._size // BYTES_PER_TOKEN + 1, self._most_tokens)
+        return Usage(self._read, max(self._wrote, wrote), self._cached, estimated=True)
 
 
 def _text(value: Any) -> str:

@@ -26,6 +26,7 @@ class AnswerMeter:
     """
 
     def __init__(self, request: ChatRequest) -> None:
+        self._asked_for = request.max_tokens
         self._most_tokens = request.max_tokens + _SPARE_TOKENS
         self._most_bytes = min(self._most_tokens * _MOST_TOKEN_BYTES, _MOST_ANSWER_BYTES)
         self._prompt = about(request)
@@ -77,9 +78,9 @@ class AnswerMeter:
         return (told and bool(self._bytes)) or parts or everything > _MOST_ANSWER_BYTES
 
     def _estimate(self) -> Usage:
-        # A part may be a token or a sentence of them.
+        # A part may be a token or a sentence of them. Nobody is billed by a guess for more than may be written.
         written = max(self._parts, (self._bytes + self._thought) // BYTES_PER_TOKEN)
-        return Usage(self._prompt, written, estimated=True)
+        return Usage(self._prompt, min(written, self._asked_for), estimated=True)
 
 
 def about(request: ChatRequest) -> int:

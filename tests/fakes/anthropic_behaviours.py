@@ -176,6 +176,14 @@ async def cut(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def cut_sentences(exchange: Exchange, count: int) -> None:
+    """So many parts of three tokens (four bytes each), and then a closed connection."""
+    await _begin(exchange)
+    await _block(exchange, 0, {"type": "text", "text": ""}, *[{"type": "text_delta", "text": "three words "}] * count)
+    exchange.connection.hang_up()
+
+
+@behaviour
 async def unended(exchange: Exchange, count: int) -> None:
     """So many tokens, and no word of the end."""
     if not exchange.body["stream"]:

@@ -134,6 +134,14 @@ async def no_usage(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def long_words(exchange: Exchange, count: int) -> None:
+    """So many tokens of three times the usual length, whose cost is not told."""
+    await exchange.begin()
+    await exchange.write(*["twelve bytes"] * count)
+    await exchange.end(usage=False)
+
+
+@behaviour
 async def timings(exchange: Exchange, count: int) -> None:
     """So many tokens, each with a running count as llama.cpp gives it, and then nothing, ever."""
     await exchange.begin()

@@ -27,7 +27,7 @@ from tests.servers import serving
 
 Code = grpc.StatusCode
 Kind = pb.LimitUsage
-MODELS = ("stub-fast-3", "stub-slow-20", "stub-silent", "stub-500", "stub-cut-2")
+MODELS = ("stub-fast-3", "stub-slow-20", "stub-silent", "stub-500", "stub-cut-2", "stub-long-words-26")
 NOT_FOR_EVER = 20.0
 
 # The stub counts words: a call reads 4 and writes 3. What is known before is 20 bytes, 16 around them, and 10 to write.
@@ -118,6 +118,16 @@ async def test_a_hundred_calls_at_once_through_two_servers_never_overspend(
     assert int(used) > int(limit) - MOST_TOKENS, "whoever fitted was let in"
     assert reserved == "0"
     await _nothing_reserved(scratch)
+
+
+async def test_a_provider_that_does_not_count_is_billed_no_more_than_was_held(gateway: World) -> None:
+    ann = await gateway.tenant()
+    await _limit(gateway, ann, monthly_token_quota=MOST_TOKENS)
+
+    answer = await _chat(gateway, ann.metadata, "stub-long-words-26")
+
+    assert answer.usage.completion_tokens == 10
+    assert int((await _use(gateway, ann))[Kind.KIND_MONTHLY_TOKENS][1]) == answer.usage.total_tokens <= MOST_TOKENS
 
 
 async def test_a_month_s_money_is_not_overspent_either(gateways: tuple[World, World], scratch: Scratch) -> None:

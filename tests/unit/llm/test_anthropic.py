@@ -317,6 +317,14 @@ async def test_what_comes_before_a_failure_is_there_with_what_it_used(endpoint: 
     assert chunks[-1].usage == Usage(11, completion_tokens=7, cached_tokens=4, estimated=True)
 
 
+async def test_words_that_are_long_are_no_more_tokens_than_were_asked_for(endpoint: AnthropicEndpoint) -> None:
+    chunks: list[ChatChunk] = []
+    with pytest.raises(ModelAnswerBroken):
+        await _into(chunks, endpoint, asking("stub-cut-sentences-20", max_tokens=40))
+
+    assert chunks[-1].usage == Usage(11, completion_tokens=40, cached_tokens=4, estimated=True)
+
+
 async def test_whoever_leaves_ends_the_providers_work(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
     await _answer(endpoint, "stub-fast")  # which loads the SDK
     delays = []

@@ -32,6 +32,18 @@ def test_an_answer_is_estimated_by_its_parts_or_by_its_bytes_whichever_is_more(
     assert last.usage == Usage(101, tokens, estimated=True)
 
 
+def test_no_more_is_estimated_than_was_asked_for() -> None:
+    """A token may have many bytes, and thoughts come beside what is held to the most that was asked for."""
+    meter = AnswerMeter(REQUEST)
+
+    (written,) = meter.counted([ChatChunk("x" * 1200)])
+    (thought,) = meter.counted([ChatChunk(thought=4000)])
+    (last,) = meter.counted([ChatChunk("y" * 1200)])
+
+    assert meter.failure is not None
+    assert [chunk.usage for chunk in (written, thought, last)] == [Usage(101, 100, estimated=True)] * 3
+
+
 def test_what_the_provider_counts_is_not_estimated() -> None:
     meter = AnswerMeter(REQUEST)
     told = Usage(7, 3)
