@@ -163,6 +163,16 @@ class Usage:
         if not 0 <= self.reasoning_tokens <= self.completion_tokens <= MOST_TOKENS:
             raise ValueError("impossible count of tokens written")
 
+    def and_also(self, other: Usage) -> Usage:
+        """Of both calls together, as far as it can be counted."""
+        return Usage(
+            min(self.prompt_tokens + other.prompt_tokens, MOST_TOKENS),
+            min(self.completion_tokens + other.completion_tokens, MOST_TOKENS),
+            min(self.cached_tokens + other.cached_tokens, MOST_TOKENS),
+            min(self.reasoning_tokens + other.reasoning_tokens, MOST_TOKENS),
+            self.estimated or other.estimated,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:

@@ -111,7 +111,7 @@ class Attempts:
             self.meters.append(meter)
             asked = _sent_by(meter, self._going_on(request(model), written))
             while True:
-                meter.attempts += 1
+                meter.ask()
                 try:
                     begun = False
                     held: list[ToolCallDelta] = []
@@ -195,7 +195,7 @@ class Attempts:
         """The request for a model that goes on where others broke off."""
         if not any(written):
             return request
-        tokens = sum(meter.usage.completion_tokens for meter in self.meters)
+        tokens = sum(meter.written for meter in self.meters if meter.begun)
         return request.with_answer(Message("assistant", "".join(written)), tokens)
 
     def _following(self, failure: Failure | None) -> tuple[Model, ChatModel] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from time import perf_counter
 from uuid import UUID
 
@@ -30,9 +31,12 @@ class Meter:
     id: UUID = field(default_factory=uuid7)
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
+    """Of every attempt so far: each is paid for."""
     reading: int = 0
     """Tokens of what its provider has been sent and has not told anything of yet, about."""
     finish_reason: str | None = None
+    _before: Usage | None = None
+    """Of the attempts before the last one, where they used anything."""
     _started: float = field(default_factory=perf_counter)
     _first_token: float | None = None
     _begun: bool = False
@@ -53,13 +57,31 @@ class Meter:
         """Whether the record is made."""
         return self._log is not None
 
+    @property
+    def written(self) -> int:
+        """Tokens that the last attempt has written."""
+        return self.usage.completion_tokens - (0 if self._before is None else self._before.completion_tokens)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """Of what is used so far, in USD at the price that was in force when the call began; None: nothing known."""
+        usage, price = self.usage, self.model.price
+        return None if price is None else price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+
+    def ask(self) -> None:
+        """Begins an attempt."""
+        self.attempts += 1
+        if self.usage.prompt_tokens or self.usage.completion_tokens:
+            self._before = self.usage
+
     def take(self, chunk: ChatChunk) -> None:
         """Counts what came."""
         if self._first_token is None and chunk.size:
             self._first_token = perf_counter()
             self._begun = True
         if chunk.usage is not None:
-            self.usage, self.reading = chunk.usage, 0
+            self.usage = chunk.usage if self._before is None else self._before.and_also(chunk.usage)
+            self.reading = 0
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
             # What the filter says behind an end is a reason, and takes back nothing that was shown.
@@ -78,7 +100,7 @@ class Meter:
         return self._log
 
     def _made(self, status: CallStatus, error_code: str | None) -> CallLog:
-        usage, price, first = self.usage, self.model.price, self._first_token
+        usage, first = self.usage, self._first_token
         return CallLog(
             id=self.id,
             user_id=self.call.caller.user_id,
@@ -88,9 +110,7 @@ class Meter:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             total_tokens=usage.prompt_tokens + usage.completion_tokens,
-            total_cost=None
-            if price is None
-            else price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
+            total_cost=self.cost,
             latency_ms=_milliseconds(perf_counter() - self._started),
             time_to_first_token_ms=None if first is None else _milliseconds(first - self._started),
             status=status,

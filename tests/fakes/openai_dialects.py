@@ -75,6 +75,15 @@ async def cut_thoughts(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def flaky_thoughts(exchange: Exchange, count: int) -> None:
+    """So many thoughts of ten tokens and a closed connection for the first who asks, and an answer for the next."""
+    if exchange.number == 1:
+        await cut_thoughts(exchange, count)
+    else:
+        await fast(exchange, 3)
+
+
+@behaviour
 async def withheld(exchange: Exchange, count: int) -> None:
     """Not a word, since the filter keeps the whole answer back."""
     await exchange.begin()

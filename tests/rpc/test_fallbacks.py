@@ -149,6 +149,17 @@ async def test_a_target_is_tried_again_before_another_is(router: World, stub: Op
     assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-flaky-2"] * 3
 
 
+async def test_what_each_try_used_is_on_record_and_paid_for(router: World) -> None:
+    ann = await router.tenant()
+
+    answer = await chat_with(router, ann, "stub-flaky-thoughts-5", max_tokens=100)
+
+    (log,) = await logs_of(router, ann)
+    # About 6 and 50 that the stub's connection broke off after, and 4 and 3 words.
+    assert (log.attempts, log.usage.prompt_tokens, log.usage.completion_tokens) == (2, 10, 53)
+    assert (answer.usage.total_tokens, log.usage.cost_usd) == (63, "0.063")
+
+
 async def test_a_model_by_itself_is_tried_again_too(router: World, stub: OpenAIStub) -> None:
     ann = await router.tenant()
 
