@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from random import Random
@@ -34,6 +34,9 @@ MOST_SWITCHES = 2
 
 MOST_HELD = 1000
 """Parts of tools' calls that may come before the first name: of each call, a model has its id there and no more."""
+
+Admits = Callable[[Model, ChatRequest], Awaitable[DomainError | None]]
+"""Whether a model may be asked that, beside what the call has used so far; what forbids it, where something does."""
 
 RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
@@ -95,13 +98,15 @@ class Attempts:
         self._first = self._choose(None)
 
     async def stream(
-        self, request: Callable[[Model], ChatRequest]
+        self, request: Callable[[Model], ChatRequest], admits: Admits
     ) -> AsyncGenerator[Sequence[ChatChunk | Began], None]:
         """What the models write, in batches of what came together: Began before the first of each one's, then chunks.
 
-        Raises what the last of them fails with, after its Began. `request`: what a model is asked.
+        Raises what the last of them fails with, or what forbids another attempt, after its Began. `request`: what a
+        model is asked. `admits`: is asked before every attempt but the first.
         """
         model, chat = self._first
+        asked = request(model)
         after: DomainError | None = None
         written: list[str] = []
         called = False
@@ -109,13 +114,13 @@ class Attempts:
         while True:
             meter = self._metered(model)
             self.meters.append(meter)
-            asked = _sent_by(meter, self._going_on(request(model), written))
+            forbids: DomainError | None = None
             while True:
                 meter.ask()
                 try:
                     begun = False
                     held: list[ToolCallDelta] = []
-                    async with aclosing(chat.stream(asked)) as source:
+                    async with aclosing(chat.stream(_sent_by(meter, asked))) as source:
                         async for batch in source:
                             for chunk in batch:
                                 meter.take(chunk)
@@ -152,19 +157,24 @@ class Attempts:
                     break
                 if (pause := self._plan.retry.wait(meter.attempts, wait, RANDOM)) is None:
                     break
+                if (forbids := await admits(model, asked)) is not None:
+                    break
                 await asyncio.sleep(pause)
+            meter.end("error", failed.reason)
             # Half a call of a tool is nothing that another model could go on with.
             goes_on = not meter.begun or (self._plan.continues and not called and switches < MOST_SWITCHES)
-            following = self._following(failure) if goes_on else None
-            if following is None:
+            following = self._following(failure) if goes_on and forbids is None else None
+            if following is not None:
+                model, chat = following
+                asked = self._going_on(request(model), written)
+                forbids = await admits(model, asked)
+            if following is None or forbids is not None:
                 if not begun:
                     yield (Began(meter, after),)
-                raise failed
+                raise forbids or failed
             if meter.begun:
                 after = failed
                 switches += 1
-            meter.end("error", failed.reason)
-            model, chat = following
 
     def leave(self) -> None:
         """Says that nothing more will be heard of how the model is doing that was chosen last."""

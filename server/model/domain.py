@@ -146,6 +146,11 @@ class Price:
         )
         return min(thousandfold / 1000, MOST_COST).quantize(_COST_STEP)
 
+    def most(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+        """What so many cost at most, whatever was cached: that may be the dearer."""
+        tokens = prompt_tokens, completion_tokens
+        return max(self.cost(*tokens), self.cost(*tokens, cached_tokens=prompt_tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

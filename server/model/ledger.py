@@ -53,6 +53,10 @@ class Hold:
 
     claims: Sequence[tuple[UUID, Claim]] = ()
 
+    def with_more(self, more: Hold) -> Hold:
+        """This and what the call has reserved beside it."""
+        return Hold([*self.claims, *more.claims]) if more.claims else self
+
     @property
     def reservations(self) -> list[tuple[UUID, Claim]]:
         """Those that are rows: a request counts as used from its beginning."""
@@ -79,10 +83,11 @@ class Settlement:
         """
         used = {"tokens": Decimal(self.tokens), "cost": self.cost}
         claimed = set()
-        for _, claim in self.hold.claims:
-            kind, _, subject, measure = claim.window
+        # Each once, however often more of it was reserved.
+        for window, limit in {claim.window: claim.limit for _, claim in self.hold.claims}.items():
+            kind, _, subject, measure = window
             claimed.add((kind, subject, measure))
-            yield claim.window, claim.limit, used.get(measure, _ZERO)
+            yield window, limit, used.get(measure, _ZERO)
         for call in self.calls:
             for window, amount in months(call):
                 if amount and ("month", window.subject, window.measure) not in claimed:

@@ -198,6 +198,21 @@ def claims(subjects: Iterable[tuple[str, Limits]], tokens: int, cost: Decimal, m
     ]
 
 
+def beyond(held: Iterable[Claim], tokens: int, cost: Decimal) -> list[Claim]:
+    """What a call has yet to claim of the limits that it holds a part of, where it may use so much in the end."""
+    needs: dict[Kind, Decimal] = {"tokens": Decimal(tokens), "cost": cost}
+    amounts: dict[Window, Decimal] = {}
+    limits: dict[Window, Decimal] = {}
+    for claim in held:
+        amounts[claim.window] = amounts.get(claim.window, _ZERO) + claim.amount
+        limits[claim.window] = claim.limit
+    return [
+        Claim(window, limits[window], needs[window.measure] - amount)
+        for window, amount in amounts.items()
+        if needs.get(window.measure, _ZERO) > amount
+    ]
+
+
 def unpriced(claims: Iterable[Claim]) -> list[Claim]:
     """What a call that no model is asked for needs of them: it is a call, and uses no tokens and costs nothing."""
     return [claim for claim in claims if claim.window.measure in ("requests", "parallel")]

@@ -83,7 +83,8 @@ async def test_thoughts_that_are_shown_are_counted_as_they_come(gateway: World, 
 
     log = await _record(gateway, ann)
     assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_ANSWER_BROKEN")
-    assert (log.usage.prompt_tokens, log.usage.completion_tokens) == (PROMPT_TOKENS, 300)
+    assert log.attempts == 2
+    assert (log.usage.prompt_tokens, log.usage.completion_tokens) == (2 * PROMPT_TOKENS, 2 * 300)
 
 
 async def test_a_whole_answer_far_beyond_what_was_asked_for_is_refused_and_paid_for(
@@ -96,7 +97,7 @@ async def test_a_whole_answer_far_beyond_what_was_asked_for_is_refused_and_paid_
 
     log = await _record(gateway, ann)
     assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_ANSWER_TOO_LONG")
-    assert (log.usage.completion_tokens, log.status) == (1000, log.STATUS_ERROR)
+    assert (log.attempts, log.usage.completion_tokens, log.status) == (2, 2 * 1000, log.STATUS_ERROR)
 
 
 async def test_many_tokens_in_one_part_are_no_way_round_the_most_that_was_asked_for(

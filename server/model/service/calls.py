@@ -9,10 +9,10 @@ from time import monotonic
 
 from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
-from server.llm.port import ChatChunk, ModelNotConfigured, ModelUnavailable
+from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured, ModelUnavailable
 from server.model.attempts import Attempts, Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
-from server.model.domain import CallLog, CallStatus
+from server.model.domain import CallLog, CallStatus, Model
 from server.model.ledger import NO_HOLD, Hold, Ledger
 from server.model.limits import unpriced
 from server.model.meter import Meter
@@ -20,7 +20,7 @@ from server.model.ports import Prompts
 from server.model.relay import relay
 from server.model.service.books import Books, Content, Entry
 from server.model.service.caches import CachedAnswer, Caches
-from server.model.service.planning import Planner, Prepared
+from server.model.service.planning import Planner, Prepared, further
 
 HEARTBEAT_SECONDS = 10.0
 _READ_AHEAD_BYTES = 262_144
@@ -89,7 +89,18 @@ class CallService:
         hold = await self._ledger.reserve(tenant_id, prepared.claims)
         attempts, writing = prepared.attempts, Writing()
         keeps = prepared.question is not None or prepared.catalogue.settings.store_prompts
-        source = attempts.stream(prepared.request)
+
+        async def admits(model: Model, request: ChatRequest) -> DomainError | None:
+            nonlocal hold
+            held = [claim for _, claim in hold.claims]
+            try:
+                more = await self._ledger.reserve(tenant_id, further(held, attempts.meters, model, request))
+            except DomainError as error:
+                return error
+            hold = hold.with_more(more)
+            return None
+
+        source = attempts.stream(prepared.request, admits)
         try:
             async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) as read:
                 said_at = monotonic()

@@ -13,7 +13,7 @@ import orjson
 from server.kernel.clock import now
 from server.kernel.principal import Call, current_call
 from server.llm.port import ChatModel, ChatRequest
-from server.model.attempts import MOST_SWITCHES, RANDOM, Attempts, Plan
+from server.model.attempts import RANDOM, Attempts, Plan
 from server.model.breakers import Breakers
 from server.model.catalogue import NOT_CALLABLE, Catalogue, Catalogues
 from server.model.chat import ChatCall
@@ -23,7 +23,7 @@ from server.model.domain import (
     ModelNotNamed,
     ModelWithoutTools,
 )
-from server.model.limits import Claim, claims, subjects_of
+from server.model.limits import Claim, beyond, claims, subjects_of
 from server.model.meter import Meter
 from server.model.ports import CallSettings
 from server.model.routes import Retry, Route, shuffled
@@ -113,12 +113,9 @@ class Planner:
             return self._reach.chat(catalogue, model)
 
         def most() -> tuple[int, int]:
-            answers = 1 + (MOST_SWITCHES if plan.continues else 0)
-            texts = [message.text for message in asked.messages]
-            texts += [orjson.dumps(part).decode() for part in (asked.tools, asked.response_format) if part]
-            written = max(request(model).max_tokens for model in plan.models)
-            # Whoever goes on reads what was written before it too.
-            return most_tokens(texts) * answers + written * (answers - 1), written
+            """Of one answer: what another try, or another model, needs beside it is held when it comes to that."""
+            requests = [request(model) for model in plan.models]
+            return _most_read(requests[0]), max(one.max_tokens for one in requests)
 
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
         reserved = claimed(catalogue, most, plan.models)
@@ -154,8 +151,20 @@ def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: S
     if not limited:
         return ()
     read, written = most()
-    costs = [model.price.cost(read, written) for model in models if model.price is not None]
+    costs = [model.price.most(read, written) for model in models if model.price is not None]
     return claims(limited, read + written, max(costs, default=Decimal(0)), now())
+
+
+def further(held: Sequence[Claim], used: Sequence[Meter], model: Model, request: ChatRequest) -> Sequence[Claim]:
+    """What a call has yet to claim where the model is asked that too, beside what it holds and has used."""
+    if not held:
+        return ()
+    read, written = _most_read(request), request.max_tokens
+    tokens = sum(meter.usage.prompt_tokens + meter.usage.completion_tokens for meter in used)
+    cost = sum((meter.cost or Decimal(0) for meter in used), Decimal(0))
+    if model.price is not None:
+        cost += model.price.most(read, written)
+    return beyond(held, tokens + read + written, cost)
 
 
 def most_tokens(texts: Sequence[str]) -> int:
@@ -166,6 +175,12 @@ def most_tokens(texts: Sequence[str]) -> int:
 def about_tokens(texts: Sequence[str]) -> int:
     """What reading these takes, about: a token to three bytes, fewer than most languages have, and a template's own."""
     return sum(len(text.encode()) // 3 + _AROUND_A_TEXT for text in texts)
+
+
+def _most_read(request: ChatRequest) -> int:
+    texts = [message.text for message in request.messages]
+    texts += [orjson.dumps(part).decode() for part in (request.tools, request.response_format) if part]
+    return most_tokens(texts)
 
 
 def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from server.kernel.errors import DomainError
+from server.kernel.principal import Call, Principal
 from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured
 from server.model.attempts import Attempts, Plan
 from server.model.breakers import Breakers
@@ -59,9 +60,14 @@ class Refusing:
         raise self._error
 
 
+async def _admits(_: Any, __: Any) -> None:
+    """Nothing forbids another attempt."""
+
+
 def _attempts(breakers: Breakers, chat: Any) -> Attempts:
     model: Any = SimpleNamespace(id=MODEL, name="model", price=None)
-    call: Any = None
+    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
+    call.principal = Principal(TENANT, uuid4(), uuid4(), frozenset())
 
     def reach(_: Any) -> Any:
         if isinstance(chat, DomainError):
@@ -94,7 +100,7 @@ async def test_a_trial_that_ends_in_what_says_nothing_of_the_target_is_the_next_
         if chat is None:
             attempts.leave()
         else:
-            async for _ in attempts.stream(lambda _: ChatRequest("model", [], 0, 1)):
+            async for _ in attempts.stream(lambda _: ChatRequest("model", [], 0, 1), _admits):
                 pass
 
     assert breakers.allows(ROUTE, MODEL)
