@@ -73,6 +73,7 @@ from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
 from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
+from server.prompt.service.protection import Protection
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.sight import Sight
 from server.prompt.service.templates import TemplateService
@@ -162,6 +163,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         sight, counts = Sight(database), Counts(database)
         workers = Workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
+        protection = Protection(work)
         rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
         forgeries = Forgeries(database, standing, audit)
@@ -253,8 +255,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             pages,
         )
         prompts = PromptServicer(
-            TemplateService(database, sight, audit),
-            VersionService(database, sight, work, usage, audit),
+            TemplateService(database, sight, protection, audit),
+            VersionService(database, sight, work, protection, usage, audit),
             rendering,
             watching,
             pages,

@@ -93,6 +93,11 @@ class Template:
     deleted_at: datetime | None
     deleted_by: str | None
 
+    @property
+    def personal_to(self) -> UUID | None:
+        """Whose alone it is; None: it is shared."""
+        return self.owner_user_id if self.visibility == "personal" else None
+
     def seen_by(self, caller: Principal) -> bool:
         """Whether it is there for the caller."""
         if self.tenant_id != caller.tenant_id:

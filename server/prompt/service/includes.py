@@ -49,6 +49,20 @@ async def includes_of(
     return found, split
 
 
+async def every_source(tx: Tx, template: Template, reference: str) -> list[str]:
+    """The sources that the template may get by the reference: of each version that a split label is on."""
+    name, version, label = parts(reference)
+    other = await _template(tx, template, name)
+    if other is None:
+        return []
+    names = [version]
+    if not version and label != LATEST:
+        labels = (await versions.all_labels(tx, [other.id]))[other.id]
+        names = [share.version for one in labels if one.label == label for share in one.shares]
+    found = [(await _version(tx, other, one, LATEST, ""))[0] for one in names]
+    return [one.content for one in found if one is not None and isinstance(one.content, str)]
+
+
 async def _source(tx: Tx, template: Template, reference: str, field: str, key: str) -> tuple[str, bool]:
     """The source, and whether it depends on the key."""
     name, version, label = parts(reference)
@@ -66,8 +80,7 @@ async def _template(tx: Tx, template: Template, name: str) -> Template | None:
     ids = []
     with suppress(ValueError):
         ids = [UUID(name)]
-    owner_id = template.owner_user_id if template.visibility == "personal" else None
-    found = await templates.named(tx, [name], ids, owner_id)
+    found = await templates.named(tx, [name], ids, template.personal_to)
     seen = [one for one in found if template.visibility != "public" or one.visibility == "public"]
     return min(seen, key=lambda one: one.visibility != "personal", default=None)
 

@@ -16,6 +16,7 @@ from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
 from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal, TemplateNotPublic, manages
 from server.prompt.ports import AuditLog
+from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight
 from server.prompt.service.values import label_values, template_values
 from server.prompt.store import templates as store
@@ -25,9 +26,10 @@ from server.prompt.store import versions
 class TemplateService:
     """Keeps the templates of the caller's tenant."""
 
-    def __init__(self, database: Database, sight: Sight, audit: AuditLog) -> None:
+    def __init__(self, database: Database, sight: Sight, protection: Protection, audit: AuditLog) -> None:
         self._database = database
         self._sight = sight
+        self._protection = protection
         self._audit = audit
 
     async def create(self, values: Mapping[str, Any]) -> Template:
@@ -41,7 +43,9 @@ class TemplateService:
             _check_library(caller, values["name"])
         if values["visibility"] == "personal" and caller.member_id is None:
             raise TemplateNotPersonal(values["name"])
+        owner_id = caller.member_id if values["visibility"] == "personal" else None
         async with self._database.tenant_tx(caller.tenant_id) as tx:
+            await self._protection.check(tx, [values["name"]], owner_id)
             template = await store.create(tx, {**values, "owner_user_id": caller.member_id})
             await store.tell_changed(tx, [template.id], [template.name])
             await self._record(tx, "templates.create", template.id, new=template)
@@ -80,7 +84,7 @@ class TemplateService:
             check_public(caller, public="public" in (old.visibility, becomes))
             if becomes != old.visibility or values.get("name", old.name) != old.name:
                 # Others find it by these, and it what it includes: what its labels stand for changes with them.
-                await _check_labels(tx, template_id)
+                await self._check_labels(tx, old, values.get("name", old.name), becomes)
             if becomes == "public":
                 _check_library(caller, old.name)
             made_personal = becomes == "personal" != old.visibility
@@ -98,7 +102,7 @@ class TemplateService:
             old = seen(await store.lock(tx, template_id))
             check_etag(etag, old.revision, "template")
             check_public(caller, public=old.visibility == "public")
-            await _check_labels(tx, template_id)
+            await self._check_labels(tx, old, old.name, old.visibility)
             new = await store.mark_deleted(tx, template_id, caller.user_id)
             await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.delete", template_id, old=old, new=new)
@@ -109,7 +113,7 @@ class TemplateService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
             check_public(caller, public=old.visibility == "public")
-            await _check_labels(tx, template_id)
+            await self._check_labels(tx, old, old.name, old.visibility)
             new = await store.restore(tx, old)
             await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.restore", template_id, old=old, new=new)
@@ -121,6 +125,15 @@ class TemplateService:
             old = await _deleted(tx, template_id)
             await purge_templates(tx, [old], self._audit)
             await store.tell_changed(tx, [template_id], [old.name])
+
+    async def _check_labels(self, tx: Tx, template: Template, name: str, visibility: str) -> None:
+        """Raises PermissionMissing where the template has a protected label that the caller may not move, or stands
+        behind another's, as it is or as it becomes.
+        """
+        labels = (await versions.all_labels(tx, [template.id]))[template.id]
+        check_label(current_call().caller, protected=any(label.protected for label in labels))
+        owner_id = template.personal_to if visibility == template.visibility else None
+        await self._protection.check(tx, {template.name, name, str(template.id)}, owner_id)
 
     async def _record(
         self, tx: Tx, action: str, template_id: UUID, *, old: Template | None = None, new: Template | None = None
@@ -146,18 +159,6 @@ def _check_library(caller: Principal, name: str) -> None:
     """Raises TemplateNotPublic outside of the platform's own tenant."""
     if caller.tenant_id != PLATFORM_TENANT_ID:
         raise TemplateNotPublic(name)
-
-
-def check_label(caller: Principal, *, protected: bool) -> None:
-    """Raises PermissionMissing where a protected label is moved by somebody who may not."""
-    if protected and Permission.PROMPT_LABELS_MANAGE not in caller.permissions:
-        raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
-
-
-async def _check_labels(tx: Tx, template_id: UUID) -> None:
-    """Raises PermissionMissing where the template has a protected label that the caller may not move."""
-    labels = (await versions.all_labels(tx, [template_id]))[template_id]
-    check_label(current_call().caller, protected=any(label.protected for label in labels))
 
 
 async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog) -> None:

@@ -35,8 +35,9 @@ from server.prompt.domain import (
 from server.prompt.errors import PromptIncludeCycle, PromptSyntaxInvalid
 from server.prompt.ports import AuditLog, PromptUsage, Usage
 from server.prompt.service.includes import includes_of, parts
+from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight, shown
-from server.prompt.service.templates import check_label, check_public, seen
+from server.prompt.service.templates import check_public, seen
 from server.prompt.service.values import label_values
 from server.prompt.service.work import PromptWork
 from server.prompt.store import templates
@@ -46,10 +47,19 @@ from server.prompt.store import versions as store
 class VersionService:
     """Keeps the versions and labels of templates that the caller sees."""
 
-    def __init__(self, database: Database, sight: Sight, work: PromptWork, usage: PromptUsage, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sight: Sight,
+        work: PromptWork,
+        protection: Protection,
+        usage: PromptUsage,
+        audit: AuditLog,
+    ) -> None:
         self._database = database
         self._sight = sight
         self._work = work
+        self._protection = protection
         self._usage = usage
         self._audit = audit
 
@@ -74,6 +84,7 @@ class VersionService:
                 includes = await self._check_includes(lambda: nullcontext(tx), template, new)
             check_public(caller, public=template.visibility == "public")
             named = replace(new, version=new.version or await store.next_name(tx, template_id))
+            await self._check_included(tx, template, {LATEST, named.version})
             version = await store.create(tx, template_id, named, includes, caller.member_id)
             await templates.set_current(tx, template_id, version.id)
             await templates.tell_changed(tx, [template_id], [template.name])
@@ -128,6 +139,9 @@ class VersionService:
             check_public(caller, public=template.visibility == "public")
             check_label(caller, protected=was or wanted)
             _check_etag(etag, old)
+            await self._check_included(tx, template, {label})
+            if wanted:
+                await self._protection.hold(tx)
             if old is None and count >= MOST_LABELS:
                 raise TooManyLabels(template.name)
             ids = await store.ids(tx, template_id, [share.version for share in shares])
@@ -149,6 +163,7 @@ class VersionService:
             check_public(caller, public=template.visibility == "public")
             check_label(caller, protected=old.protected)
             _check_etag(etag, old)
+            await self._check_included(tx, template, {label})
             await store.remove_label(tx, template_id, label)
             await self._moved(tx, template, "templates.remove_label", old, None)
 
@@ -208,6 +223,10 @@ class VersionService:
                 if depth([reference], field) > MAX_INCLUDE_DEPTH:
                     raise PromptSyntaxInvalid(f"includes more than {MAX_INCLUDE_DEPTH} deep: {reference}", field)
         return {parts(reference)[0] for source in new.sources.values() for reference in references[source]}
+
+    async def _check_included(self, tx: Tx, template: Template, moved: Collection[str]) -> None:
+        """Raises PermissionMissing where another's protected label would stand for something else."""
+        await self._protection.check(tx, {template.name, str(template.id)}, template.personal_to, moved)
 
     async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:
         """The label, and how many labels the template has."""

@@ -252,21 +252,26 @@ async def count(tx: Tx, counts: Mapping[UUID, int]) -> None:
     await tx.execute(_COUNT, ids=[one for one, _ in ordered], counts=[number for _, number in ordered])
 
 
+async def dependants(tx: Tx, names: Sequence[str]) -> list[UUID]:
+    """Those that have a version which includes one of these (names or ids), by whatever way."""
+    found: dict[UUID, None] = {}
+    while names:
+        rows = [row for row in await tx.fetch(_DEPENDANTS, names=names) if row["id"] not in found]
+        found |= dict.fromkeys(row["id"] for row in rows)
+        names = [name for row in rows for name in (row["name"], str(row["id"]))]
+    return list(found)
+
+
 async def tell_changed(tx: Tx, ids: Sequence[UUID], names: Sequence[str] = ()) -> None:
     """Has every process know that these templates, their versions or labels changed, and with them whatever includes
     them. `names`: what they are called, and what they were called before.
     """
     if not ids:
         return
-    dependants: dict[UUID, None] = {}
-    named = [*names, *map(str, ids)]
-    while named:
-        rows = [row for row in await tx.fetch(_DEPENDANTS, names=named) if row["id"] not in dependants]
-        dependants |= dict.fromkeys(row["id"] for row in rows)
-        named = [name for row in rows for name in (row["name"], str(row["id"]))]
+    including = await dependants(tx, [*names, *map(str, ids)])
     for told in _batched(ids, _MOST_TOLD_AT_ONCE):
         await tx.notify(CHANGED, f"{tx.tenant_id}/{','.join(map(str, told))}/")
-    for told in _batched(list(dependants), _MOST_TOLD_AT_ONCE):
+    for told in _batched(including, _MOST_TOLD_AT_ONCE):
         await tx.notify(CHANGED, f"{tx.tenant_id}//{','.join(map(str, told))}")
 
 

@@ -32,6 +32,12 @@ class PromptServiceStub:
     """Keeps prompts, their versions, and which version is to be used.
 
     A template that the caller does not see is not there for them, whatever they do with its id.
+
+    What a protected label stands for is changed with `prompt_labels:manage` only, through what it includes too, however far:
+    a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
+    version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
+    back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
     """
 
     def __init__(self, channel):
@@ -131,12 +137,19 @@ class PromptServiceServicer:
     """Keeps prompts, their versions, and which version is to be used.
 
     A template that the caller does not see is not there for them, whatever they do with its id.
+
+    What a protected label stands for is changed with `prompt_labels:manage` only, through what it includes too, however far:
+    a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
+    version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
+    back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
     """
 
     def CreateTemplate(self, request, context):
         """Creates a template, which has no version yet.
 
-        Permission: `templates:manage`; for a public one `public_templates:manage` too.
+        Permission: `templates:manage`; for a public one `public_templates:manage` too, and for a name that is included behind a
+        protected label `prompt_labels:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -181,7 +194,7 @@ class PromptServiceServicer:
         """Changes what is said of a template, and who sees it.
 
         Permission: `templates:manage`; to make it public, and to change a public one, `public_templates:manage` too, and to
-        change the name or the visibility of one that has a protected label `prompt_labels:manage`.
+        change the name or the visibility of one that has a protected label, or stands behind one, `prompt_labels:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -199,8 +212,8 @@ class PromptServiceServicer:
     def DeleteTemplate(self, request, context):
         """Hides a template with its versions and labels. Calls with it are refused from then on.
 
-        Permission: `templates:manage`; where it has a protected label `prompt_labels:manage` too, and where it is public
-        `public_templates:manage`.
+        Permission: `templates:manage`; where it has a protected label, or stands behind one, `prompt_labels:manage` too, and
+        where it is public `public_templates:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -215,8 +228,8 @@ class PromptServiceServicer:
     def RestoreTemplate(self, request, context):
         """Brings a deleted template back with its versions and labels.
 
-        Permission: `templates:manage`; where it has a protected label `prompt_labels:manage` too, and where it is public
-        `public_templates:manage`.
+        Permission: `templates:manage`; where it has a protected label, or stands behind one, `prompt_labels:manage` too, and
+        where it is public `public_templates:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -248,7 +261,8 @@ class PromptServiceServicer:
     def CreateVersion(self, request, context):
         """Adds a version to a template, which `latest` means from then on.
 
-        Permission: `templates:manage`; where it is public `public_templates:manage` too.
+        Permission: `templates:manage`; where it is public `public_templates:manage` too, and where it stands behind a protected
+        label as it is newest `prompt_labels:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -317,8 +331,8 @@ class PromptServiceServicer:
     def SetLabel(self, request, context):
         """Puts a label on a version, or splits it between several; whoever uses the label gets the new one within a second.
 
-        Permission: `templates:manage`; to protect a label, and to move a protected one, `prompt_labels:manage` too, and where
-        the template is public `public_templates:manage`.
+        Permission: `templates:manage`; to protect a label, and to move a protected one or one that stands behind another,
+        `prompt_labels:manage` too, and where the template is public `public_templates:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -336,8 +350,8 @@ class PromptServiceServicer:
     def RemoveLabel(self, request, context):
         """Takes a label away. Calls with it are refused from then on.
 
-        Permission: `templates:manage`; for a protected label `prompt_labels:manage` too, and where the template is public
-        `public_templates:manage`.
+        Permission: `templates:manage`; for a protected label, and one that stands behind another, `prompt_labels:manage` too, and
+        where the template is public `public_templates:manage`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
@@ -528,6 +542,12 @@ class PromptService:
     """Keeps prompts, their versions, and which version is to be used.
 
     A template that the caller does not see is not there for them, whatever they do with its id.
+
+    What a protected label stands for is changed with `prompt_labels:manage` only, through what it includes too, however far:
+    a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
+    version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
+    back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
     """
 
     @staticmethod
