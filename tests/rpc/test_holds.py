@@ -18,7 +18,7 @@ from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import chat_with, logs_of
+from tests.gateways import NOT_FOR_EVER, chat_with, logs_of
 from tests.rpc.routing import events_of, route_to
 
 Code = grpc.StatusCode
@@ -147,6 +147,24 @@ async def test_who_goes_on_with_an_answer_needs_room_and_nothing_is_held_for_it_
     assert (first.error_reason, second.error_reason) == (error_reason_pb2.ERROR_REASON_MODEL_ANSWER_BROKEN,) * 2
     used = sum(log.usage.total_tokens for log in (first, second, third))
     assert await _use(world, ann) == {Kind.KIND_MONTHLY_TOKENS: (str(used), "0")}
+
+
+async def test_a_caller_who_leaves_the_second_leaves_nothing_held(world: World, stub: OpenAIStub) -> None:
+    ann = await world.tenant()
+    await route_to(world, ann, "stub-cut-thoughts-20", "stub-silent")
+    await _limit(world, ann, monthly_token_quota=1000)
+    call = asyncio.create_task(chat_with(world, ann, "fast", max_tokens=200))
+    for _ in range(2):
+        await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
+    held = await _use(world, ann)
+
+    call.cancel()
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while (use := await _use(world, ann))[Kind.KIND_MONTHLY_TOKENS][1] != "0":
+            pass
+    assert held == {Kind.KIND_MONTHLY_TOKENS: ("0", str(THOUGHT + MOST_TOKENS))}
+    assert use == {Kind.KIND_MONTHLY_TOKENS: (str(THOUGHT + 6), "0")}
 
 
 async def test_a_hundred_calls_at_once_never_overspend_where_targets_fail_after_they_thought(

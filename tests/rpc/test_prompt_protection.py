@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,7 +12,8 @@ from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import template_pb2 as templates
-from tests.factories.prompts import PERSONAL, make_template, make_version, render, set_label
+from tests.databases import Scratch
+from tests.factories.prompts import NOT_FOR_EVER, PERSONAL, make_template, make_version, render, set_label
 from tests.factories.world import Person, World, refused
 
 Code = grpc.StatusCode
@@ -72,6 +74,29 @@ async def test_what_is_included_as_it_is_newest_gets_no_version_without_that_per
     assert (await render(world, editor, outer, label="production")).text == "still safe"
     await make_version(world, owner, inner, "changed by one who may")
     assert (await render(world, editor, outer, label="production")).text == "changed by one who may"
+
+
+async def test_a_label_that_is_protected_just_before_is_protected(
+    world: World, owner: Person, editor: Person, scratch: Scratch
+) -> None:
+    inner = await _made(world, owner, "inner", "safe")
+    outer = await _made(world, owner, "outer", "{% include 'inner' %}")
+    await set_label(world, owner, outer, "production", "v1.0")
+    async with scratch.connect(scratch.owner_url) as other:
+        transaction = other.transaction()
+        await transaction.start()
+        place = f"hashtextextended('includes of {owner.tenant_id}', 0)"
+        await other.execute(f"SELECT pg_advisory_xact_lock({place})")
+        change = asyncio.ensure_future(make_version(world, editor, inner, "changed"))
+        here = await other.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND database = $1"
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while not await other.fetchval(waiting, here):
+                pass
+        await other.execute("UPDATE prompt_labels SET protected = true")
+        await transaction.commit()
+
+    await _denied(change)
 
 
 async def test_however_far_and_by_whatever_way_it_is_included(world: World, owner: Person, editor: Person) -> None:
