@@ -37,6 +37,8 @@ class Principal:
     key_expires_at: datetime | None = None
     """When their key stops being good; None: never, or there is no key."""
     unverified: bool = False
+    roles: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """The codes of the roles that they hold now, whether these decide anything or not."""
     decided: Decided = field(default_factory=dict, compare=False, repr=False)
     """What their roles say of each permission, before a key's scopes take some away."""
 
@@ -52,9 +54,11 @@ class Principal:
 
     @property
     def is_super_admin(self) -> bool:
-        """True for somebody who is signed in and holds the platform's own role: never for a key, whoever's it is."""
-        signed_in = self.is_platform and self.session_id is not None
-        return signed_in and any(grant.role_code == SUPER_ADMIN for grant in self.decided.values())
+        """True for somebody who is signed in and holds the platform's own role: never for a key, whoever's it is.
+
+        Another role of theirs may decide all that it gives; they hold it all the same.
+        """
+        return self.is_platform and self.session_id is not None and SUPER_ADMIN in self.roles
 
     @property
     def member_id(self) -> UUID | None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from grpc import StatusCode as Code
 
-from atrium.identity.v1 import role_pb2, user_pb2
+from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
+from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import Person, World, refused
 
 LATER = {"seconds": 4_102_444_800}
@@ -112,6 +113,44 @@ async def test_a_super_administrator_goes_when_there_is_another(world: World) ->
 
     held = await world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=platform.id), metadata=other.metadata)
     assert "super_admin" not in [role.code for role in held.roles]
+
+
+async def test_a_super_administrator_is_one_whatever_role_decides_what_they_may_do(world: World) -> None:
+    platform, gone = await world.platform(), await world.tenant()
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=platform.metadata)
+    other = await world.user(platform)
+    # Of the same priority and with a later code: it decides everything that the other says too.
+    new = role_pb2.CreateRoleRequest(name="Over all", code="zz_over_all", priority=1000)
+    over = (await world.identity.CreateRole(new, metadata=platform.metadata)).role
+    entries = [role_pb2.RolePermission(permission=one, effect=role_pb2.EFFECT_ALLOW) for one in me.permissions]
+    says = role_pb2.SetRolePermissionsRequest(role_id=over.id, permissions=entries)
+    await world.identity.SetRolePermissions(says, metadata=platform.metadata)
+    for user_id in (platform.id, other.id):
+        await _assign(world, platform, user_id, over.id)
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=gone.tenant_id), metadata=platform.metadata)
+    purge = tenant_pb2.PurgeTenantRequest(id=gone.tenant_id)
+
+    refusal = await refused(world.tenants.PurgeTenant(purge, metadata=other.metadata))
+    await world.tenants.PurgeTenant(purge, metadata=platform.metadata)
+
+    assert refusal.reason == "SUPER_ADMIN_ONLY"
+
+
+async def test_a_super_administrator_whose_time_is_over_is_none(world: World, admin: Any) -> None:
+    platform, gone = await world.platform(), await world.tenant()
+    other = await world.user(platform)
+    role_id = await _role_id(world, platform, "super_admin")
+    await _assign(world, platform, other.id, role_id, expire_time=LATER)
+    await world.give(platform, other.id, "tenants:manage")
+    await admin.execute(
+        "UPDATE user_roles SET expires_at = now() WHERE user_id = $1 AND role_id = $2", other.id, role_id
+    )
+
+    refusal = await refused(
+        world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(id=gone.tenant_id), metadata=other.metadata)
+    )
+
+    assert refusal.reason == "SUPER_ADMIN_ONLY"
 
 
 async def test_a_program_is_no_super_administrator(world: World) -> None:

@@ -54,6 +54,11 @@ def known(entries: Iterable[Any]) -> Iterator[Grant]:
     return (Grant(Permission(code), *rest) for code, *rest in entries if code in KNOWN)
 
 
+def held_by(found: Sequence[Any] | None) -> frozenset[str]:
+    """The codes of the roles that the entries of GRANTS are of, whatever versions know of what they say."""
+    return frozenset(code for _, _, code, _ in found or ())
+
+
 def decided_by(found: Sequence[Any] | None) -> Decided:
     """What the entries of GRANTS come to."""
     return decide(known(found or ()))

@@ -10,7 +10,7 @@ from sqlalchemy import Interval, and_, bindparam, cast, false, func, insert, lit
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import Access, Session, SessionNotFound, StoredSession
-from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by, held_by
 from server.identity.tables import sessions, users
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import allowed
@@ -119,8 +119,17 @@ async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Acces
     if row is None:
         return None
     unverified = row["unverified"]
-    decided = {} if unverified else decided_by(row["grants"])
-    principal = Principal(tenant_id, row["id"], session_id, allowed(decided), decided=decided, unverified=unverified)
+    grants = () if unverified else row["grants"]
+    decided = decided_by(grants)
+    principal = Principal(
+        tenant_id,
+        row["id"],
+        session_id,
+        allowed(decided),
+        unverified=unverified,
+        roles=held_by(grants),
+        decided=decided,
+    )
     return Access(principal, row["token_epoch"], row["good_until"])
 
 

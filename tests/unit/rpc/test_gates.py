@@ -240,7 +240,8 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
     [
         ({}, None),
         ({"tenant_id": SOME_ID, "home_tenant_id": PLATFORM_TENANT_ID}, None),
-        ({"decided": {READ: Grant(READ, allow=True, role_code="custom", priority=1000)}}, SuperAdminOnly),
+        ({"decided": {READ: Grant(READ, allow=True, role_code="custom", priority=1000)}}, None),
+        ({"roles": frozenset({"custom"})}, SuperAdminOnly),
         ({"session_id": None, "api_key_id": SOME_ID}, SuperAdminOnly),
         ({"tenant_id": SOME_ID}, PlatformOnly),
         ({"permissions": frozenset()}, PermissionMissing),
@@ -250,8 +251,7 @@ async def test_a_caller_is_held_against_the_rule_and_a_refusal_is_audited(
 async def test_only_who_is_signed_in_with_the_platforms_own_role_is_a_super_administrator(
     changes: dict[str, Any], error: type[PermissionDenied] | None
 ) -> None:
-    held = {READ: Grant(READ, allow=True, role_code="super_admin", priority=1000)}
-    principal = replace(_principal(READ, tenant_id=PLATFORM_TENANT_ID), decided=held)
+    principal = replace(_principal(READ, tenant_id=PLATFORM_TENANT_ID), roles=frozenset({"custom", "super_admin"}))
     call = Call("/s/M", "request", "trace", "span", principal=replace(principal, **changes))
     rule = Rule(READ, platform_only=True, super_admin=True)
 
