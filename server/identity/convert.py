@@ -163,8 +163,10 @@ def wanted(request: permission_pb2.CheckPermissionRequest) -> list[Permission]:
     return [permission_named(name, "permissions[{}]", index) for index, name in enumerate(request.permissions)]
 
 
-def decisions(status: UserStatus, values: Sequence[Decision]) -> permission_pb2.CheckPermissionResponse:
-    reply = permission_pb2.CheckPermissionResponse(user_state=STATES.number[status])
+def decisions(
+    status: UserStatus, unverified: bool, values: Sequence[Decision]
+) -> permission_pb2.CheckPermissionResponse:
+    reply = permission_pb2.CheckPermissionResponse(user_state=STATES.number[status], must_verify_email=unverified)
     for permission, allowed, role_code in values:
         reply.results.add(permission=permission, allowed=allowed, role_code=role_code or "")
     return reply

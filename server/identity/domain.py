@@ -160,8 +160,8 @@ class UserDeleted(FailedPrecondition):
 
 
 class LastAdministrator(FailedPrecondition):
-    """The user {subject} is the tenant's last administrator: another needs the role first, with a verified e-mail
-    address where the tenant asks for one.
+    """The user {subject} is the tenant's last administrator: another needs the role first, with a password, and with a
+    verified e-mail address where the tenant asks for one.
     """
 
     security_event = True
@@ -311,12 +311,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a user may do. `user`: the tenant, the user. `decided`: what their roles come to; nothing for who is not
-    active. `good_until`: when one of the roles ends next.
+    """What a user may do. `user`: the tenant, the user. `unverified`: they must verify their e-mail address before
+    anything else. `decided`: what their roles come to; nothing for who is not active, or unverified. `good_until`: when
+    one of the roles ends next.
     """
 
     user: tuple[UUID, UUID]
     status: UserStatus
+    unverified: bool
     decided: Decided
     good_until: datetime
 
@@ -330,6 +332,17 @@ class TokenPair:
     refresh_token: str
     refresh_expires_at: datetime
     user: User
+
+
+class Holder(NamedTuple):
+    """Somebody active who holds a role for good. `has_password`: without one they cannot sign in. `unverified`: they
+    can do nothing before they have verified their e-mail address.
+    """
+
+    user_id: UUID
+    username: str
+    has_password: bool
+    unverified: bool
 
 
 class Decision(NamedTuple):

@@ -135,8 +135,8 @@ class IdentityServicer:
     async def CheckPermission(
         self, request: permission_pb2.CheckPermissionRequest, context: Context
     ) -> permission_pb2.CheckPermissionResponse:
-        status, decisions = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
-        return convert.decisions(status, decisions)
+        found = await self._roles.check(uuid_or_none(request.user_id), convert.wanted(request))
+        return convert.decisions(*found)
 
     async def RequestPasswordReset(
         self, request: password_pb2.RequestPasswordResetRequest, context: Context

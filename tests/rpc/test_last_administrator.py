@@ -10,7 +10,7 @@ import pytest
 from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import role_pb2, user_pb2
 from atrium.tenant.v1 import tenant_config_pb2
-from tests.factories.world import Person, World, refused
+from tests.factories.world import PASSWORD, Person, World, refused
 
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
 
@@ -127,6 +127,49 @@ async def test_where_nobody_has_verified_their_address_the_last_administrator_st
     await _end(world, platform, administrator.id, admin_role, "move", inside)
 
     assert [refusal.reason for refusal in refusals] == ["LAST_ADMINISTRATOR"] * 3
+
+
+@pytest.mark.parametrize("end", ["delete", "lock", "deactivate", "demote", "expire"])
+@pytest.mark.parametrize("verified", [False, True])
+async def test_an_administrator_who_has_no_password_does_not_count_as_another(
+    world: World, admin: Any, end: str, verified: bool
+) -> None:
+    administrator = await world.tenant()
+    person, who = world.identity, {"metadata": administrator.metadata}
+    invited = user_pb2.CreateUserRequest(username="invited", email="invited@example.com")
+    deputy = (await person.CreateUser(invited, **who)).user
+    roles = (await person.ListRoles(role_pb2.ListRolesRequest(), **who)).roles
+    role_id = next(role.id for role in roles if role.code == "admin")
+    await person.AssignRole(role_pb2.AssignRoleRequest(user_id=deputy.id, role_id=role_id), **who)
+    if verified:
+        await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", deputy.id)
+
+    refusal = await refused(_end(world, administrator, administrator.id, role_id, end))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
+    await _end(world, administrator, deputy.id, role_id, end)
+
+
+async def test_where_nobody_has_a_password_yet_the_administrator_stays_and_nothing_else_is_kept_from_happening(
+    world: World, admin: Any
+) -> None:
+    invited, platform, person = await world.tenant(), await world.platform(), world.identity
+    await admin.execute("UPDATE users SET password_hash = NULL WHERE id = $1", invited.id)
+    inside = (*platform.metadata, ("x-tenant-id", invited.tenant_id))
+    roles = (await person.ListRoles(role_pb2.ListRolesRequest(), metadata=inside)).roles
+    role_id = next(role.id for role in roles if role.code == "admin")
+
+    refusals = [
+        await refused(_end(world, platform, invited.id, role_id, end, inside)) for end in ("delete", "lock", "demote")
+    ]
+    await _end(world, platform, invited.id, role_id, "move", inside)
+    other = user_pb2.CreateUserRequest(username="other", email="other@example.com", password=PASSWORD)
+    other_id = (await person.CreateUser(other, metadata=inside)).user.id
+    await person.AssignRole(role_pb2.AssignRoleRequest(user_id=other_id, role_id=role_id), metadata=inside)
+    await _end(world, platform, invited.id, role_id, "delete", inside)
+
+    assert [refusal.reason for refusal in refusals] == ["LAST_ADMINISTRATOR"] * 3
+    assert (await refused(_end(world, platform, other_id, role_id, "lock", inside))).reason == "LAST_ADMINISTRATOR"
 
 
 async def test_nobody_denies_what_they_do_not_hold_nor_to_those_who_hold_more(world: World) -> None:

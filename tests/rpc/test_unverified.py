@@ -10,7 +10,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.identity.v1 import api_key_pb2, email_verification_pb2, session_pb2, user_pb2
+from atrium.identity.v1 import api_key_pb2, email_verification_pb2, permission_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
@@ -114,6 +114,25 @@ async def test_another_user_of_the_tenant_is_bound_by_it(world: World, admin: An
 
     assert (refusal.code, refusal.reason) == REFUSED
     await _list_users(world, administrator)
+
+
+async def test_who_asks_what_an_unverified_user_may_do_is_told_what_would_happen(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator, "users:manage")
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
+    check = permission_pb2.CheckPermissionRequest(user_id=person.id, permissions=["users:read"])
+
+    async def told() -> tuple[bool, bool, bool]:
+        reply = await world.identity.CheckPermission(check, metadata=administrator.metadata)
+        assert reply.user_state == user_pb2.User.STATE_ACTIVE
+        return reply.must_verify_email, reply.results[0].allowed, bool(reply.results[0].role_code)
+
+    before = await told()
+    await _require(world, administrator)
+    required = await told()
+    await _require(world, administrator, required=False)
+
+    assert (before, required, await told()) == ((False, True, True), (True, False, False), (False, True, True))
 
 
 async def test_an_unverified_users_keys_are_bound_by_it_too(world: World) -> None:

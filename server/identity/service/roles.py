@@ -224,15 +224,19 @@ class RoleService:
             raise NotDeleted(f"role {role.code}")
         return role
 
-    async def check(self, user_id: UUID | None, wanted: Iterable[Permission]) -> tuple[UserStatus, list[Decision]]:
-        """The user's status (None: the caller), and whether they have each permission, and through which role.
+    async def check(
+        self, user_id: UUID | None, wanted: Iterable[Permission]
+    ) -> tuple[UserStatus, bool, list[Decision]]:
+        """The user's status (None: the caller), whether they must verify their e-mail address before anything else, and
+        whether they have each permission, and through which role.
 
         Raises UserNotFound, PermissionMissing.
         """
         caller = current_call().caller
         user_id = user_id or caller.user_id
         if user_id == caller.user_id:
-            return "active", [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
+            own = [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
+            return "active", caller.unverified, own
         if Permission.ROLES_READ not in caller.permissions:
             raise PermissionMissing(permission=Permission.ROLES_READ)
         name = (caller.tenant_id, user_id)
@@ -241,7 +245,8 @@ class RoleService:
         )
         if standing is None:
             raise UserNotFound(user_id)
-        return standing.status, [_decision(permission, standing.decided) for permission in wanted]
+        decisions = [_decision(permission, standing.decided) for permission in wanted]
+        return standing.status, standing.unverified, decisions
 
     async def _record(self, tx: Tx, action: str, old: Role, new: Role) -> None:
         await self._audit.record(tx, Change(action, "role", new.id, old=role_values(old), new=role_values(new)))

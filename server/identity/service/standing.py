@@ -77,10 +77,20 @@ def _hold(held: frozenset[Permission], needed: Iterable[Permission]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Administrators:
-    """Those who administer a tenant for good: usernames by ids. `able`: but who has to verify their address first."""
+    """Those who administer a tenant for good: usernames by ids.
+
+    `entering`: of these, who can sign in, for they have a password. `able`: of these, who need not verify their address
+    first. Of each there stays one where there was one: who was invited and has no password yet is nobody's successor,
+    and still the only one there is at first.
+    """
 
     everybody: Mapping[UUID, str]
+    entering: Mapping[UUID, str]
     able: Mapping[UUID, str]
+
+    @property
+    def kinds(self) -> tuple[Mapping[UUID, str], ...]:
+        return self.everybody, self.entering, self.able
 
 
 async def administrators(tx: Tx) -> Administrators:
@@ -93,25 +103,26 @@ async def administrators(tx: Tx) -> Administrators:
     code, needed = (PLATFORM_ADMINISTRATOR_ROLE, _OF_PLATFORM) if platform else (ADMINISTRATOR_ROLE, _OF_TENANT)
     found = [who for who, grants in (await role_store.hold_holders(tx, code)).items() if _always_allows(grants, needed)]
     return Administrators(
-        {user_id: username for user_id, username, _ in found},
-        {user_id: username for user_id, username, unverified in found if not unverified},
+        {who.user_id: who.username for who in found},
+        {who.user_id: who.username for who in found if who.has_password},
+        {who.user_id: who.username for who in found if who.has_password and not who.unverified},
     )
 
 
 async def keep_an_administrator(tx: Tx, user: User) -> None:
     """Raises LastAdministrator where nobody administers the tenant besides this one, who is about to be shut out."""
-    there = await administrators(tx)
-    if {user.id} in (there.everybody.keys(), there.able.keys()):
+    if {user.id} in [kind.keys() for kind in (await administrators(tx)).kinds]:
         raise LastAdministrator(user.username)
 
 
 async def keep_administered(tx: Tx, before: Administrators) -> None:
-    """Raises LastAdministrator where a change leaves the tenant without anybody who administers it, or is able to.
+    """Raises LastAdministrator where a change leaves the tenant without anybody who administers it, can sign in for it,
+    or is able to.
 
     `before`: those who did before the change. Where nobody did, nothing is kept from being mended.
     """
     after = await administrators(tx)
-    for were, are in ((before.everybody, after.everybody), (before.able, after.able)):
+    for were, are in zip(before.kinds, after.kinds, strict=True):
         if were and not are:
             raise LastAdministrator(min(were.values()))
 

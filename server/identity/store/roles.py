@@ -16,6 +16,7 @@ from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import (
+    Holder,
     Role,
     RoleCodeTaken,
     RoleDeleted,
@@ -110,9 +111,12 @@ _holders = select(user_roles.c.user_id).where(user_roles.c.role_id == bindparam(
 _not_this_one = user_roles.c.user_id.is_distinct_from(bindparam("but", type_=Uuid))
 _GIVEN_TO_HOLDERS = Statement(_GIVEN.where(user_roles.c.user_id.in_(_holders), _not_this_one))
 _STANDING = HotStatement(
-    select(users.c.status, GRANTS.label("grants"), NEXT_EXPIRY.label("good_until")).where(
-        users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None)
-    )
+    select(
+        users.c.status,
+        UNVERIFIED.label("unverified"),
+        GRANTS.label("grants"),
+        NEXT_EXPIRY.label("good_until"),
+    ).where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None))
 )
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 _PERMISSIONS = Statement(select(_CODE, permissions.c.description).order_by(_CODE))
@@ -139,11 +143,13 @@ _HOLD_CODE = Statement(
     select(roles.c.id).where(roles.c.code == bindparam("code"), _LIVE).with_for_update(key_share=True)
 )
 _held, _holding = roles.alias("held"), user_roles.alias("holding")
-# Who holds the role for good and can sign in, with every entry of every role of theirs. A service account cannot.
+# Who holds the role for good, with every entry of every role of theirs; of people alone, for a service account does not
+# sign in.
 _HOLDERS = Statement(
     select(
         users.c.id,
         users.c.username,
+        users.c.password_hash.is_not(None).label("has_password"),
         UNVERIFIED.label("unverified"),
         _CODE,
         _ALLOWS,
@@ -342,21 +348,21 @@ async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standi
     row = await database.hot(tenant_id, _STANDING, user_id=user_id)
     if row is None:
         return None
-    status = row["status"]
-    decided = decided_by(row["grants"]) if status == "active" else {}
-    return Standing((tenant_id, user_id), status, decided, row["good_until"] or _FOREVER)
+    status, unverified = row["status"], row["unverified"]
+    decided = decided_by(row["grants"]) if status == "active" and not unverified else {}
+    return Standing((tenant_id, user_id), status, unverified, decided, row["good_until"] or _FOREVER)
 
 
-async def hold_holders(tx: Tx, code: str) -> dict[tuple[UUID, str, bool], list[tuple[Grant, datetime | None]]]:
-    """The active people who hold the role for good, with each entry of their roles and its end; by id, username, and
-    whether they have to verify their e-mail address first.
+async def hold_holders(tx: Tx, code: str) -> dict[Holder, list[tuple[Grant, datetime | None]]]:
+    """The active people who hold the role for good, with each entry of their roles and its end.
 
     The role is held until the transaction ends.
     """
     await tx.fetch(_HOLD_CODE, code=code)
-    found: dict[tuple[UUID, str, bool], list[tuple[Grant, datetime | None]]] = {}
-    for user_id, username, unverified, *entry, end in await tx.fetch(_HOLDERS, code=code):
-        found.setdefault((user_id, username, unverified), []).extend((grant, end) for grant in known([entry]))
+    found: dict[Holder, list[tuple[Grant, datetime | None]]] = {}
+    for user_id, username, has_password, unverified, *entry, end in await tx.fetch(_HOLDERS, code=code):
+        holder = Holder(user_id, username, has_password, unverified)
+        found.setdefault(holder, []).extend((grant, end) for grant in known([entry]))
     return found
 
 

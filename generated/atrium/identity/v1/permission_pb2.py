@@ -26,7 +26,7 @@ from atrium.identity.v1 import user_pb2 as atrium_dot_identity_dot_v1_dot_user__
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/identity/v1/permission.proto\x12\x12\x61trium.identity.v1\x1a\x1d\x61trium/identity/v1/user.proto\x1a\x1b\x62uf/validate/validate.proto\"Q\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x18\n\x16ListPermissionsRequest\"N\n\x17ListPermissionsResponse\x12\x33\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1e.atrium.identity.v1.Permission\"s\n\x16\x43heckPermissionRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12;\n\x0bpermissions\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x64\x18\x01\"\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\"\xd4\x01\n\x17\x43heckPermissionResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32\x32.atrium.identity.v1.CheckPermissionResponse.Result\x12\x32\n\nuser_state\x18\x02 \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x1a@\n\x06Result\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12\x11\n\trole_code\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/identity/v1/permission.proto\x12\x12\x61trium.identity.v1\x1a\x1d\x61trium/identity/v1/user.proto\x1a\x1b\x62uf/validate/validate.proto\"Q\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x18\n\x16ListPermissionsRequest\"N\n\x17ListPermissionsResponse\x12\x33\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1e.atrium.identity.v1.Permission\"s\n\x16\x43heckPermissionRequest\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12;\n\x0bpermissions\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x64\x18\x01\"\x18r\x16\x18\xc9\x01\x32\x11^[a-z_]+:[a-z_]+$\"\xef\x01\n\x17\x43heckPermissionResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32\x32.atrium.identity.v1.CheckPermissionResponse.Result\x12\x32\n\nuser_state\x18\x02 \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x19\n\x11must_verify_email\x18\x03 \x01(\x08\x1a@\n\x06Result\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12\x11\n\trole_code\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKPERMISSIONREQUEST']._serialized_start=308
   _globals['_CHECKPERMISSIONREQUEST']._serialized_end=423
   _globals['_CHECKPERMISSIONRESPONSE']._serialized_start=426
-  _globals['_CHECKPERMISSIONRESPONSE']._serialized_end=638
-  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_start=574
-  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_end=638
+  _globals['_CHECKPERMISSIONRESPONSE']._serialized_end=665
+  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_start=601
+  _globals['_CHECKPERMISSIONRESPONSE_RESULT']._serialized_end=665
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ class CheckPermissionRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., permissions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckPermissionResponse(_message.Message):
-    __slots__ = ("results", "user_state")
+    __slots__ = ("results", "user_state", "must_verify_email")
     class Result(_message.Message):
         __slots__ = ("permission", "allowed", "role_code")
         PERMISSION_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,8 @@ class CheckPermissionResponse(_message.Message):
         def __init__(self, permission: _Optional[str] = ..., allowed: _Optional[bool] = ..., role_code: _Optional[str] = ...) -> None: ...
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USER_STATE_FIELD_NUMBER: _ClassVar[int]
+    MUST_VERIFY_EMAIL_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[CheckPermissionResponse.Result]
     user_state: _user_pb2.User.State
-    def __init__(self, results: _Optional[_Iterable[_Union[CheckPermissionResponse.Result, _Mapping]]] = ..., user_state: _Optional[_Union[_user_pb2.User.State, str]] = ...) -> None: ...
+    must_verify_email: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[CheckPermissionResponse.Result, _Mapping]]] = ..., user_state: _Optional[_Union[_user_pb2.User.State, str]] = ..., must_verify_email: _Optional[bool] = ...) -> None: ...
