@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import asyncpg
 import structlog
 
-from server.kernel.errors import DatabaseUnavailable, DomainError
+from server.kernel.errors import DatabaseUnavailable, DomainError, TenantGone
 
 _log = structlog.get_logger("atrium.db")
 
@@ -41,11 +41,18 @@ _UNREACHABLE = (
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Raises DatabaseUnavailable for what means that the database cannot answer now."""
+    """Raises DatabaseUnavailable for what means that the database cannot answer now, and TenantGone where a row was to
+    be a tenant's that was purged a moment ago.
+    """
     try:
         yield
     except _UNREACHABLE as error:
         raise DatabaseUnavailable from error
+    except asyncpg.ForeignKeyViolationError as error:
+        # Of all foreign keys, those alone that refer to the tenants end like this (server.db.base).
+        if not str(error.constraint_name).endswith("_tenant_id"):
+            raise
+        raise TenantGone from error
 
 
 @contextmanager
@@ -58,14 +65,3 @@ def constraint_errors(errors: Mapping[str, Callable[[], DomainError]]) -> Iterat
         if name not in errors:
             raise
         raise errors[name]() from None
-
-
-@contextmanager
-def tenant_gone(error: type[DomainError]) -> Iterator[None]:
-    """Raises the error where a row was to be the transaction's tenant's, and that was purged a moment ago."""
-    try:
-        yield
-    except asyncpg.ForeignKeyViolationError as violation:
-        if not str(violation.constraint_name).endswith("_tenant_id"):
-            raise
-        raise error from None

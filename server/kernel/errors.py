@@ -35,6 +35,13 @@ class DomainError(Exception):
         return str(self.args[0])
 
 
+class TenantGone(Exception):
+    """The tenant was purged while something of it was under way.
+
+    No caller is told this: they are told what a call of theirs that comes now is told.
+    """
+
+
 class Unauthenticated(DomainError):
     """The caller is not known."""
 

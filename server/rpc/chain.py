@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from server.kernel.errors import DomainError, Unavailable
+from server.kernel.errors import DomainError, TenantGone, Unavailable
 from server.kernel.principal import Call, begin_call
 from server.rpc.ceiling import Ceiling
 from server.rpc.policy import Rule
@@ -145,6 +145,8 @@ class Chain:
                 error = ending
             except grpc.aio.AbortError:  # a standard service has answered for itself
                 raise
+            except TenantGone as raised:
+                error = await self._without_tenant(call, credentials, raised)
             except DomainError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - whatever it is, the caller learns nothing of it
@@ -201,6 +203,16 @@ class Chain:
         if requests:
             return act_on_stream
         return act_once if KEY_FIELD in request_fields else act
+
+    async def _without_tenant(self, call: Call, credentials: Credentials, gone: TenantGone) -> DomainError:
+        """What a call is refused with whose tenant was purged while it was under way: what the next one would be."""
+        if call.principal is not None:
+            try:
+                await self._steps.authenticate.confirm(call.principal, credentials)
+            except DomainError as refusal:
+                return refusal
+        self._steps.observe.crashed(call, gone)
+        return Internal()
 
     async def drain(self) -> None:
         """Ends every running stream with UNAVAILABLE, and every later one; unary calls are let finish."""

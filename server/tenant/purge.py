@@ -88,6 +88,8 @@ class TenantPurge:
 
     async def _finish(self, owner_url: str, tenant: Tenant) -> None:
         removed = await _purge_rows(owner_url, tenant.id)
+        if removed is None:  # another, at the same time, was first: it tells
+            return
         async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
             await self._record(tx, "tenants.purge", tenant, {"rows": removed})
 
@@ -102,8 +104,9 @@ def _is_due(tenant: Tenant, retention_days: int) -> bool:
     return tenant.deleted_at is not None and tenant.deleted_at + timedelta(days=retention_days) <= now()
 
 
-async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
-    """Removes the tenant and every row of it, in batches; how many there were, by table.
+async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int] | None:
+    """Removes the tenant and every row of it, in batches; how many there were, by table. None where another removed the
+    tenant itself.
 
     What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
     DatabaseUnavailable.
@@ -121,12 +124,12 @@ async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int]:
                     await connection.execute("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant_id)
                     for table in tables:
                         removed[table.name] += await _empty(connection, table, tenant_id)
-                    await connection.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
+                    gone = await connection.fetchval("DELETE FROM tenants WHERE id = $1 RETURNING id", tenant_id)
                 await connection.execute(_FORGET_JOBS, f"{tenant_id}/%")
                 await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
     except DatabaseRefused as error:
         raise DatabaseUnavailable from error
-    return {str(name): count for name, count in removed.items() if count}
+    return None if gone is None else {str(name): count for name, count in removed.items() if count}
 
 
 async def _empty(connection: Any, table: Table, tenant_id: UUID) -> int:

@@ -15,6 +15,7 @@ from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
 from server.kernel.deletion import Deleted, NotDeleted
+from server.kernel.errors import TenantGone
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.tenant.domain import DEFAULT_RETENTION_DAYS, Entitlement, SlugTaken, Tenant, TenantConfig, TenantNotFound
@@ -141,8 +142,11 @@ async def read_entitlement(database: Database, tenant_id: UUID) -> Entitlement:
 
 
 async def hold_entitlement(tx: Tx) -> Entitlement:
-    """What the limits of the transaction's tenant follow from, held until it ends."""
-    return Entitlement(*await tx.fetchone(_HOLD_ENTITLEMENT))
+    """What the limits of the transaction's tenant follow from, held until it ends. Raises TenantGone."""
+    row = await tx.fetchrow(_HOLD_ENTITLEMENT)
+    if row is None:
+        raise TenantGone
+    return Entitlement(*row)
 
 
 async def mark_deleted(tx: Tx, tenant_id: UUID, by: UUID) -> Tenant:

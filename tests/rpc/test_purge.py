@@ -9,12 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 import grpc
+import pytest
 
-from atrium.identity.v1 import session_pb2
+from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
+from server.identity.passwords import Passwords
 from server.operating import rewrapped
 from tests.databases import Scratch
-from tests.factories.world import World, refused
+from tests.factories.api_keys import make_key, with_key
+from tests.factories.world import PASSWORD, World, refused
 from tests.rpc.changes.rows import rows_of
 
 
@@ -84,6 +87,59 @@ async def test_who_signs_in_while_the_tenant_goes_is_refused_like_anybody(
 
     assert (await signing_in).reason == "LOGIN_FAILED"
     assert "late@came.example" not in str(await rows_of(admin))
+
+
+@pytest.mark.parametrize("how", ["session", "key", "platform"])
+@pytest.mark.parametrize("idempotency_key", ["", "once"])
+async def test_what_was_under_way_when_the_tenant_went_is_refused_like_what_comes_after(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str, idempotency_key: str
+) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    who = {
+        "session": administrator.metadata,
+        "key": with_key((await make_key(world, administrator, "users:manage", "users:read")).secret),
+        "platform": (*platform.metadata, ("x-tenant-id", administrator.tenant_id)),
+    }[how]
+    hashing, gone = asyncio.Event(), asyncio.Event()
+    made = Passwords.hash
+
+    async def hashed(passwords: Passwords, password: str) -> str:
+        hashing.set()
+        await gone.wait()
+        return await made(passwords, password)
+
+    monkeypatch.setattr(Passwords, "hash", hashed)
+    new = user_pb2.CreateUserRequest(
+        username="late", email="late@came.example", password=PASSWORD, idempotency_key=idempotency_key
+    )
+    creating = asyncio.ensure_future(refused(world.identity.CreateUser(new, metadata=who)))
+    await hashing.wait()
+    by = {"id": administrator.tenant_id}
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
+    gone.set()
+
+    refusal = await creating
+
+    after = await refused(world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=who))
+    assert (refusal.code, refusal.reason) == (after.code, after.reason)
+    assert (
+        refusal.reason == {"session": "SESSION_REVOKED", "key": "API_KEY_INVALID", "platform": "TENANT_NOT_FOUND"}[how]
+    )
+
+
+async def test_of_several_purges_at_once_one_alone_is_told(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    by = {"id": administrator.tenant_id}
+    await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=platform.metadata)
+
+    calls = [
+        world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata) for _ in range(4)
+    ]
+    codes = {await call.code() for call in calls}
+
+    assert grpc.StatusCode.OK in codes
+    assert await admin.fetchval("SELECT count(*) FROM audit_logs WHERE action = 'tenants.purge'") == 1
 
 
 async def test_of_a_restore_and_a_purge_at_once_one_alone_succeeds(world: World, admin: Any) -> None:

@@ -8,15 +8,15 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
-from sqlalchemy import JSON, bindparam, func, literal_column, select, true
+from sqlalchemy import JSON, bindparam, func, insert, literal_column, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.database import Database, Tx
 from server.db.errors import DatabaseRefused, constraint_errors
 from server.db.statements import HotStatement, Statement
-from server.kernel.errors import AlreadyExists
+from server.kernel.errors import AlreadyExists, TenantGone
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
-from server.tenant.tables import tenants
+from server.tenant.tables import tenant_configs, tenants
 from tests.databases import Scratch
 from tests.store.line import FOUND, Line, found
 
@@ -169,6 +169,15 @@ async def test_a_violated_constraint_that_stands_for_nothing_stays_what_it_is(on
 
     with pytest.raises(asyncpg.UniqueViolationError), constraint_errors({"uq_tenants_name": Taken}):
         await found(one, "ada")
+
+
+async def test_a_row_of_a_tenant_that_is_not_there_says_so(one: Database) -> None:
+    tenant_id = uuid7()
+    config = Statement(insert(tenant_configs).values(tenant_id=bindparam("tenant_id")))
+
+    with pytest.raises(TenantGone):
+        async with one.tenant_tx(tenant_id) as tx:
+            await tx.execute(config, tenant_id=tenant_id)
 
 
 async def test_a_mistaken_value_is_a_mistake_and_not_an_outage(one: Database) -> None:

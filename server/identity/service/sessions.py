@@ -9,7 +9,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from server.db.database import Database, Tx
-from server.db.errors import tenant_gone
 from server.identity.domain import (
     LoginCandidate,
     LoginFailed,
@@ -35,7 +34,7 @@ from server.identity.store import users as user_store
 from server.identity.tokens import AccessTokens, RefreshToken
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
-from server.kernel.errors import DomainError, PermissionMissing
+from server.kernel.errors import DomainError, PermissionMissing, TenantGone
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -305,9 +304,11 @@ class SessionService:
 
     async def _note_failure(self, tenant_id: UUID, change: Change, error: type[DomainError]) -> None:
         """Raises the error where the tenant was purged meanwhile: nothing is left of it to note that in."""
-        with tenant_gone(error):
+        try:
             async with self._database.tenant_tx(tenant_id) as tx:
                 await self._audit.record(tx, replace(change, status="failure", error_message=error.reason))
+        except TenantGone:
+            raise error from None
 
 
 def _end(action: str, ended: Session, user_id: UUID | None = None) -> Change:
