@@ -98,7 +98,6 @@ async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(w
         (PRO, {"subscription_end_time": -1}, 5),
         (PRO, {"trial_end_time": 1, "subscription_end_time": -1}, 5),
         (FREE, {"quota_raises": [("users", 9, 1)]}, 9),
-        (FREE, {"quota_raises": [("users", 9, -1)]}, 5),
         (FREE, {"quota_raises": [("workflows", 9, 1)]}, 5),
         (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 50),
         (FREE, {"quota_raises": [("users", 60, 1)], "max_users": 50}, 60),
@@ -123,10 +122,22 @@ async def test_the_limit_follows_from_the_tier_and_what_was_given(
     assert await _limit(world, administrator) == limit
 
 
-async def test_a_raise_that_ends_at_no_moment_there_is_names_its_field(world: World) -> None:
+async def test_a_raise_that_is_over_raises_nothing(world: World, admin: Any) -> None:
+    administrator = await world.tenant(FREE)
+    await _set(world, administrator, quota_raises=[{"resource": "users", "limit": 9, "expire_time": _in(1)}])
+    await admin.execute(
+        "UPDATE tenants SET quota_override = jsonb_set(quota_override, '{users,until}', to_jsonb(now())) WHERE id = $1",
+        administrator.tenant_id,
+    )
+
+    assert await _limit(world, administrator) == 5
+
+
+@pytest.mark.parametrize("end", [Timestamp(seconds=253_402_300_800), Timestamp(seconds=1_700_000_000)], ids=repr)
+async def test_a_raise_that_ends_at_no_moment_to_come_names_its_field(world: World, end: Timestamp) -> None:
     administrator = await world.tenant(FREE)
     platform = await world.platform()
-    never = [{"resource": "users", "limit": 9, "expire_time": Timestamp(seconds=253_402_300_800)}]
+    never = [{"resource": "users", "limit": 9, "expire_time": end}]
     request = tenant_pb2.UpdateTenantRequest(id=administrator.tenant_id, quota_raises=never)
 
     refusal = await refused(world.tenants.UpdateTenant(request, metadata=platform.metadata))
