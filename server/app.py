@@ -207,6 +207,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             access_life=settings.access_life,
             refresh_life=timedelta(days=settings.refresh_token_days),
             refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
+            forged=forgeries.see,
         )
         usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
 
@@ -239,6 +240,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 audit,
                 Backlog(settings.jobs_per_tenant),
                 background,
+                forgeries.see,
                 sends_mail=mailer(settings, console=settings.worker) is not None,
             ),
             pages,

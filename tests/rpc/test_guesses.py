@@ -12,7 +12,7 @@ import grpc
 import orjson
 import pytest
 
-from atrium.identity.v1 import password_pb2, session_pb2
+from atrium.identity.v1 import password_pb2, session_pb2, user_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
@@ -53,6 +53,31 @@ async def _over(admin: Any) -> None:
     await admin.execute("UPDATE users SET locked_until = now()")
     await admin.execute("UPDATE sign_in_throttle SET blocked_until = now()")
     await admin.execute("UPDATE sign_in_guesses SET blocked_until = now()")
+
+
+@pytest.mark.parametrize("how", ["account", "guesses", "nothing"])
+async def test_the_audit_log_says_whether_an_unlocking_ended_a_wait(world: World, admin: Any, how: str) -> None:
+    administrator = await world.tenant()
+    person = await world.user(administrator)
+    if how == "account":
+        await admin.execute(
+            "UPDATE users SET login_attempts = 9, locked_until = now() + interval '1 hour' WHERE id = $1", person.id
+        )
+    elif how == "guesses":
+        await admin.execute(
+            "INSERT INTO sign_in_guesses (tenant_id, user_id, address, blocked_until) "
+            "VALUES ($1, $2, '192.0.2.1', now() + interval '1 hour')",
+            person.tenant_id,
+            person.id,
+        )
+
+    await world.identity.UnlockUser(user_pb2.UnlockUserRequest(id=person.id), metadata=administrator.metadata)
+
+    row = await admin.fetchrow("SELECT old_value, new_value FROM audit_logs WHERE action = 'users.unlock'")
+    old, new = (orjson.loads(value) for value in row)
+    assert (old.pop("sign_ins_wait"), new.pop("sign_ins_wait")) == (how != "nothing", False)
+    assert old == new
+    assert "login_attempts" not in old
 
 
 async def test_a_sign_in_is_noted_with_where_it_came_from(world: World, admin: Any) -> None:

@@ -8,16 +8,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
 
 from server.db.database import Database
-from server.identity.domain import ApiKeyInvalid, TokenInvalid
+from server.identity.domain import ApiKeyInvalid, OneTimeTokenInvalid, RefreshTokenInvalid, TokenInvalid
 from server.identity.ports import AuditLog, Tenants
 from server.identity.store import api_keys as key_store
 from server.identity.store import keys as signing_store
-from server.identity.tokens import KeySecret, claimed_key, claimed_tenant, is_signed_with
+from server.identity.tokens import (
+    KeySecret,
+    OneTimeToken,
+    RefreshToken,
+    claimed_key,
+    claimed_tenant,
+    is_signed_with,
+)
 from server.kernel.audit import Change
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.principal import Call, call_or_none, within
@@ -32,7 +40,15 @@ _MOST_WAITING = 500
 _MOST_OF_NETWORK = 50
 _MOST_GATHERED = 10_000
 
-_REASONS = {"access_tokens": TokenInvalid.reason, "api_keys": ApiKeyInvalid.reason}
+_REASONS = {
+    "access_tokens": TokenInvalid.reason,
+    "api_keys": ApiKeyInvalid.reason,
+    "refresh_tokens": RefreshTokenInvalid.reason,
+    "one_time_tokens": OneTimeTokenInvalid.reason,
+}
+
+Credential: TypeAlias = str | KeySecret | RefreshToken | OneTimeToken
+"""An access token, or one of those whose secret is apart from what says where it lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +56,7 @@ class _Seen:
     """A call that was refused, and the credential that it came with."""
 
     call: Call
-    credential: str | KeySecret
+    credential: Credential
 
 
 @dataclass(slots=True)
@@ -53,7 +69,8 @@ class _Gathered:
 
 
 class Forgeries:
-    """Gathers access tokens that no key of ours has signed and API keys whose secret is wrong, and tells of them aside.
+    """Gathers access tokens that no key of ours has signed, and API keys, refresh tokens and codes of mails whose
+    secret is wrong, and tells of them aside.
 
     Refusing them stays as cheap as it is, and takes no longer for a tenant that there is than for one that there is
     not. A tenant is told of the calls of one network once a minute at most, by each process.
@@ -72,8 +89,10 @@ class Forgeries:
         self._passed_over = 0
         self._gathered: dict[tuple[str | None, UUID], _Gathered] = {}
 
-    def see(self, credential: str | KeySecret) -> None:
-        """The running call came with an access token or a key that is not good, and may be made up."""
+    def see(self, credential: Credential) -> None:
+        """The running call came with an access token or a key that is not good, and may be made up; or with a refresh
+        token or a code that is: the session or the code is there, and its secret is another.
+        """
         call = call_or_none()
         if call is None:
             return
@@ -136,9 +155,13 @@ class Forgeries:
             _log.warning("too many forged credentials to look at each", passed_over=self._passed_over)
             self._passed_over = 0
 
-    async def _concerned(self, credential: str | KeySecret) -> tuple[UUID | None, str]:
+    async def _concerned(self, credential: Credential) -> tuple[UUID | None, str]:
         """The tenant that a made-up credential names, None where it names none or was good once; and what it is."""
-        if not isinstance(credential, KeySecret):
+        if isinstance(credential, RefreshToken):
+            return credential.tenant_id, "refresh_tokens"
+        if isinstance(credential, OneTimeToken):
+            return credential.tenant_id, "one_time_tokens"
+        if isinstance(credential, str):
             tenant_id = claimed_tenant(credential)
             forged = tenant_id is not None and not await self._is_ours(credential)
             return tenant_id if forged else None, "access_tokens"

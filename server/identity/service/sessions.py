@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -54,10 +54,11 @@ class SessionService:
         access_life: timedelta,
         refresh_life: timedelta,
         refresh_keys: Sequence[bytes],
+        forged: Callable[[RefreshToken], None],
         clock: Clock = now,
     ) -> None:
         """`refresh_keys`: the one that refresh tokens are made with first, then those whose tokens are known too; the
-        same in every process.
+        same in every process. `forged`: told of refresh tokens of live sessions that never were any; it takes no time.
         """
         self._database = database
         self._passwords = passwords
@@ -71,6 +72,7 @@ class SessionService:
         self._access_life = access_life
         self._refresh_life = refresh_life
         self._refresh_keys = refresh_keys
+        self._forged = forged
         self._clock = clock
 
     async def login(self, slug: str, login: str, password: str) -> TokenPair:
@@ -141,6 +143,7 @@ class SessionService:
             raise RefreshTokenInvalid
         number = presented.number(self._refresh_keys)
         if number is None or number > session.generation:
+            self._forged(presented)
             raise RefreshTokenInvalid
         return None
 

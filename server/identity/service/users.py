@@ -133,10 +133,14 @@ class UserService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await user_store.lock(tx, user_id)
             await hold_all_of(tx, caller, user_id)
+            waited = await throttle.waits(tx, user_id)
             new = await user_store.unlock(tx, user_id)
             await throttle.forget_all(tx, user_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
-            await self._record(tx, "users.unlock", old, new)
+            # That they had to wait, and not for how long or after how many failures.
+            was = {**user_values(old), "sign_ins_wait": waited}
+            now = {**user_values(new), "sign_ins_wait": False}
+            await self._audit.record(tx, Change("users.unlock", "user", user_id, old=was, new=now))
         return new
 
     async def delete(self, user_id: UUID, etag: str) -> None:

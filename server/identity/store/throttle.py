@@ -115,6 +115,14 @@ _THESE = (guesses.c.user_id == bindparam("user_id"), guesses.c.address == _NETWO
 _ARE_OVER = Statement(select(over(guesses.c.blocked_until, "own_wait")).where(*_THESE).with_for_update())
 _FORGET_GUESSES = Statement(delete(guesses).where(*_THESE))
 _FORGET_ALL = Statement(delete(guesses).where(guesses.c.user_id == bindparam("user_id")))
+_WAITS = Statement(
+    select(
+        or_(
+            exists().where(users.c.id == bindparam("user_id", type_=Uuid), users.c.locked_until > func.now()),
+            exists().where(guesses.c.user_id == bindparam("user_id", type_=Uuid), guesses.c.blocked_until > func.now()),
+        )
+    )
+)
 _TAKE_BACK = Statement(
     update(throttle)
     .where(throttle.c.address == _NETWORK)
@@ -166,6 +174,11 @@ async def forget(tx: Tx, attempt: Attempt) -> bool:
         return False
     await tx.execute(_FORGET_GUESSES, **these)
     return True
+
+
+async def waits(tx: Tx, user_id: UUID) -> bool:
+    """Whether attempts that failed have the next ones at the account wait, from wherever."""
+    return bool(await tx.fetchval(_WAITS, user_id=user_id))
 
 
 async def forget_all(tx: Tx, user_id: UUID) -> None:

@@ -54,6 +54,7 @@ def _sessions(tenants: Held, passwords: Passwords) -> SessionService:
         timedelta(minutes=5),
         timedelta(days=1),
         [b""],
+        NOT_USED,
     )
 
 
@@ -100,7 +101,7 @@ async def test_of_many_at_one_address_the_surplus_is_shed_at_once_whichever_turn
 async def test_mail_that_is_asked_for_at_once_is_counted_at_once_and_not_any_more_when_nothing_comes_of_it() -> None:
     tenants = Held()
     recovery = RecoveryService(
-        NOT_USED, NOT_USED, cast("Tenants", tenants), NOT_USED, NOT_USED, Background(), sends_mail=True
+        NOT_USED, NOT_USED, cast("Tenants", tenants), NOT_USED, NOT_USED, Background(), NOT_USED, sends_mail=True
     )
 
     def ask(address: str, times: int) -> list[asyncio.Task[Any]]:
