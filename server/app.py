@@ -41,7 +41,7 @@ from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
 from server.identity.signing_keys import KeyRing
 from server.identity.standing import PeopleStanding
-from server.identity.store import api_keys, sessions, users
+from server.identity.store import api_keys, idempotency, sessions, users
 from server.identity.tokens import AccessTokens
 from server.jobs.backlog import Backlog
 from server.jobs.queue import waking
@@ -77,7 +77,6 @@ from server.prompt.service.protection import Protection
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.sight import Sight
 from server.prompt.service.templates import TemplateService
-from server.prompt.service.upkeep import PromptBelongings
 from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
 from server.prompt.service.work import PromptWork
@@ -102,7 +101,7 @@ from server.tenant.quotas import TenantQuotas
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
-from server.work import working
+from server.work import belongings, working
 
 _log = structlog.get_logger("atrium.app")
 
@@ -230,7 +229,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         )
         identity = IdentityServicer(
             session_service,
-            UserService(database, passwords, TenantQuotas(), audit, standing, PromptBelongings()),
+            UserService(database, passwords, TenantQuotas(), audit, standing, belongings()),
             RoleService(database, audit, standings),
             keys_of_programs,
             RecoveryService(
@@ -257,7 +256,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             pages,
         )
         prompts = PromptServicer(
-            TemplateService(database, sight, protection, audit),
+            TemplateService(database, sight, protection, audit, idempotency.forget_about),
             VersionService(database, sight, work, protection, usage, audit),
             rendering,
             watching,

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.upkeep import analyze_divided, months_kept
-from server.identity.ports import Mailer
+from server.identity.ports import Belongings, Mailer
 from server.identity.service.expiry import Expiry
 from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, TokenMail
 from server.identity.service.signing import SigningKeys
+from server.identity.store import idempotency
 from server.jobs.backlog import ADMIT, Backlog
 from server.jobs.queue import prune, waking
 from server.jobs.reconcile import reconcile
@@ -28,7 +29,7 @@ from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
-from server.model.service.upkeep import CallLogRetention, ModelUpkeep
+from server.model.service.upkeep import CallLogRetention, ModelBelongings, ModelUpkeep
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
@@ -106,14 +107,19 @@ class UpkeepIncomplete(Exception):
     """The upkeep failed for some tenants; the log says which, and why."""
 
 
+def belongings() -> tuple[Belongings, ...]:
+    """What every slice keeps that belongs to people, and goes with them."""
+    return PromptBelongings(idempotency.forget_about), ModelBelongings()
+
+
 def worker(settings: Settings, database: Database, registry: CollectorRegistry, mailer: Mailer | None) -> Worker:
     """A worker for the jobs of every slice, which it counts in `registry`. `mailer`: None: it leaves mail to others."""
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
-    expiry = Expiry(database, audit, PromptBelongings())
-    upkeep = Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit))
+    expiry = Expiry(database, audit, belongings())
+    upkeep = Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit, idempotency.forget_about))
 
     backlog = Backlog(settings.jobs_per_tenant)
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)

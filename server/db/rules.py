@@ -11,7 +11,8 @@ INSERT_ONLY = frozenset(
     {"audit_logs", "audit_checkpoints", "model_call_logs", "model_prices", "prompt_template_versions"}
 )
 """What the serving role adds to and reads, and never alters: the record of what happened, and of what was said.
-Versions go with their template, by a cascade, which is the owner's."""
+Versions go with their template, by a cascade, which is the owner's; of who made them nothing is left once they are
+removed for good, by a function."""
 
 READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 """What migrations alone write."""
@@ -19,7 +20,15 @@ READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 NOT_DELETED = frozenset({"tenants", "models", "signing_keys"})
 """What the serving role may not delete: tenants are purged over the owner's connection, the others never."""
 
-DEFINER_FUNCTIONS = frozenset({"atrium_find_tenant", "atrium_list_tenants", "atrium_log_ddl", "atrium_tenants_at_work"})
+DEFINER_FUNCTIONS = frozenset(
+    {
+        "atrium_find_tenant",
+        "atrium_forget_author",
+        "atrium_list_tenants",
+        "atrium_log_ddl",
+        "atrium_tenants_at_work",
+    }
+)
 """The only functions that run with the rights of who made them, and so past row security."""
 
 

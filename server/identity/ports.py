@@ -51,7 +51,7 @@ class Tenants(Protocol):
 
 
 class Belongings(Protocol):
-    """What other slices keep that belongs to people."""
+    """What another slice keeps that belongs to people."""
 
     async def remove(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         """The person is about to be removed for good. What became of it, for the audit log to say."""

@@ -18,6 +18,12 @@ class AuditLog(Protocol):
     async def record(self, tx: Tx, change: Change) -> None: ...
 
 
+class ForgetAnswers(Protocol):
+    """Has nothing be answered any more that names what is purged, to a call that is sent again."""
+
+    async def __call__(self, tx: Tx, purged: Sequence[UUID]) -> None: ...
+
+
 class Usage(Protocol):
     """Sums over calls of models. `latency_ms`: of all of them."""
 

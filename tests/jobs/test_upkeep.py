@@ -13,15 +13,16 @@ from server.audit.service import AuditLog
 from server.db.database import Database
 from server.db.removal import PURGED_AT_ONCE
 from server.identity.service.expiry import Expiry
+from server.identity.store import idempotency
 from server.jobs.runs import Run
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
-from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
+from server.prompt.service.upkeep import PromptUpkeep
 from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
-from server.work import Upkeep, UpkeepIncomplete
+from server.work import Upkeep, UpkeepIncomplete, belongings
 from tests.databases import Scratch
 
 ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
@@ -81,8 +82,8 @@ def _upkeep(database: Database, settings: Settings) -> Upkeep:
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
-    expiry = Expiry(database, audit, PromptBelongings())
-    return Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit))
+    expiry = Expiry(database, audit, belongings())
+    return Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit, idempotency.forget_about))
 
 
 RUN = Run(1, b"", 1, uuid4())

@@ -148,6 +148,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "tenant_jobs": {**_OF_TENANT, "entrypoint": "mail/1", "payload": {}},
     },
     "0036": {},
+    "0037": {},
 }
 
 

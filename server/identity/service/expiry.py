@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from server.identity.store import users as user_store
 class Expiry:
     """Removes, tenant by tenant and in batches, what nobody can use or restore any more."""
 
-    def __init__(self, database: Database, audit: AuditLog, belongings: Belongings) -> None:
+    def __init__(self, database: Database, audit: AuditLog, belongings: Sequence[Belongings]) -> None:
         self._database = database
         self._audit = audit
         self._belongings = belongings

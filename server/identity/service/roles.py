@@ -31,6 +31,7 @@ from server.identity.service.standing import (
     keep_administered,
 )
 from server.identity.service.values import entry_values, grant_values, role_values
+from server.identity.store import idempotency
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
@@ -262,6 +263,7 @@ async def purge_roles(tx: Tx, roles: Sequence[Role], audit: AuditLog) -> None:
         await role_store.purge(tx, role.id)
         old = {**role_values(role), "permissions": entry_values(entries[role.id])}
         await audit.record(tx, Change("roles.purge", "role", role.id, old=old))
+    await idempotency.forget_about(tx, [role.id for role in roles])
 
 
 def _decision(permission: Permission, decided: Decided, held: frozenset[Permission] | None = None) -> Decision:

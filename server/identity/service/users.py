@@ -42,7 +42,7 @@ class UserService:
         quotas: Quotas,
         audit: AuditLog,
         tenants: Tenants,
-        belongings: Belongings,
+        belongings: Sequence[Belongings],
     ) -> None:
         self._database = database
         self._passwords = passwords
@@ -207,11 +207,15 @@ class UserService:
         await self._audit.record(tx, Change(action, "user", new.id, old=user_values(old), new=user_values(new)))
 
 
-async def purge_users(tx: Tx, users: Sequence[User], audit: AuditLog, belongings: Belongings) -> None:
-    """Removes users with what is theirs, and tells what that was."""
+async def purge_users(tx: Tx, users: Sequence[User], audit: AuditLog, belongings: Sequence[Belongings]) -> None:
+    """Removes users with what is theirs, in every slice, and tells what that was."""
     for user in users:
         old = {**user_values(user), "roles": await role_store.held(tx, user.id)}
-        removed = await belongings.remove(tx, user.id)
+        removed: dict[str, Any] = {}
+        for of_slice in belongings:
+            removed |= await of_slice.remove(tx, user.id)
+        await throttle.forget_all(tx, user.id)
+        await idempotency.forget_caller(tx, user.id)
         await user_store.purge(tx, user.id)
         await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))
     await idempotency.forget_about(tx, [user.id for user in users])

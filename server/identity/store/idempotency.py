@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Interval, LargeBinary, Text, any_, bindparam, delete, func, literal, select
+from sqlalchemy import ARRAY, Interval, LargeBinary, Text, any_, bindparam, delete, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
+from server.identity.tables import api_keys
 from server.identity.tables import idempotency_keys as keys
 
 _LIFE = timedelta(hours=24)
@@ -46,6 +47,10 @@ _RELEASE = Statement(
 )
 _FORGET_ABOUT = Statement(
     delete(keys).where(keys.c.response.op("LIKE")(any_(bindparam("texts", type_=ARRAY(LargeBinary)))))
+)
+_of_caller = select(api_keys.c.id).where(api_keys.c.user_id == bindparam("user_id"))
+_FORGET_CALLER = Statement(
+    delete(keys).where(or_(keys.c.caller == bindparam("user_id"), keys.c.caller.in_(_of_caller)))
 )
 _KEEP = Statement(
     upsert(keys)
@@ -104,6 +109,11 @@ async def forget_about(tx: Tx, purged: Sequence[UUID]) -> None:
     """Forgets every answer that names something that is purged."""
     if purged:  # it looks at all answers
         await tx.execute(_FORGET_ABOUT, texts=[f"%{one}%".encode() for one in purged])
+
+
+async def forget_caller(tx: Tx, user_id: UUID) -> None:
+    """Forgets every call of a user who is purged, and of their keys."""
+    await tx.execute(_FORGET_CALLER, user_id=user_id)
 
 
 async def release(tx: Tx, caller: UUID, method: str, key: str) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from server.db.database import Database
+from server.db.database import Database, Tx
 from server.db.removal import remove_all
 from server.kernel.errors import NotFound
 from server.model.ledger import Ledger
@@ -36,6 +36,18 @@ class ModelUpkeep:
             settings.prompt_retention_days, settings.call_log_retention_days
         )  # nobody finds it without its record
         await remove_all(self._database, tenant_id, contents.EXPIRED, days=days)
+
+
+class ModelBelongings:
+    """What of the slice belongs to people, beside the records of their calls, which are the tenant's."""
+
+    async def remove(self, tx: Tx, user_id: UUID) -> dict[str, int]:
+        """The person is removed for good: what they asked and were answered goes with them. Says how much that was."""
+        found = {
+            "streams_removed": await generations.remove_all(tx, user_id),
+            "kept_calls_removed": await contents.remove_all(tx, user_id),
+        }
+        return {name: count for name, count in found.items() if count}
 
 
 class CallLogRetention:

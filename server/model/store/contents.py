@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Tx
@@ -15,6 +15,7 @@ from server.db.removal import removal
 from server.db.statements import Statement
 from server.llm.port import Message, ToolCall
 from server.model.tables import call_contents
+from server.model.usage_tables import model_call_logs
 
 _ADD = Statement(
     upsert(call_contents)
@@ -26,6 +27,15 @@ _GET = Statement(
         call_contents.c.call_log_id == bindparam("call_log_id")
     )
 )
+_REMOVE_ALL = Statement(
+    delete(call_contents)
+    .where(
+        call_contents.c.call_log_id.in_(
+            select(model_call_logs.c.id).where(model_call_logs.c.user_id == bindparam("user_id"))
+        )
+    )
+    .returning(call_contents.c.call_log_id)
+)
 _life = func.make_interval(0, 0, 0, bindparam("days", type_=Integer))
 EXPIRED = removal(call_contents, call_contents.c.created_at, func.now() - _life)
 """Removes what has been kept for `days`."""
@@ -35,6 +45,11 @@ async def add(tx: Tx, call_log_id: UUID, messages: Sequence[Message], answer: Me
     """Keeps them, once however often it is done."""
     plain = [asdict(message) for message in messages]
     await tx.execute(_ADD, tenant_id=tx.tenant_id, call_log_id=call_log_id, messages=plain, answer=asdict(answer))
+
+
+async def remove_all(tx: Tx, user_id: UUID) -> int:
+    """Removes what is kept of the user's calls; of how many there was something."""
+    return len(await tx.fetch(_REMOVE_ALL, user_id=user_id))
 
 
 async def get(tx: Tx, call_log_id: UUID) -> tuple[list[Message], Message | None] | None:

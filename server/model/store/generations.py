@@ -103,6 +103,9 @@ _EVENTS = Statement(
     .order_by(generation_events.c.last_seq)
     .limit(bindparam("most"))
 )
+_REMOVE_ALL = Statement(
+    delete(generations).where(generations.c.user_id == bindparam("user_id")).returning(generations.c.id)
+)
 _RUNS = 50
 
 EXPIRED = removal(generations, generations.c.expires_at, func.now())
@@ -139,6 +142,11 @@ async def create(tx: Tx, key: Key, row_id: UUID, asked: bytes, life: float) -> b
 async def remove(tx: Tx, row_id: UUID) -> None:
     """As if it had never been begun, where it has not ended: that was told."""
     await tx.execute(_REMOVE, row_id=row_id)
+
+
+async def remove_all(tx: Tx, user_id: UUID) -> int:
+    """Removes every stream of the user; how many there were."""
+    return len(await tx.fetch(_REMOVE_ALL, user_id=user_id))
 
 
 async def add(tx: Tx, row_id: UUID, first_seq: int, messages: Sequence[bytes]) -> None:

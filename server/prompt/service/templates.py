@@ -15,7 +15,7 @@ from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
 from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal, TemplateNotPublic, manages
-from server.prompt.ports import AuditLog
+from server.prompt.ports import AuditLog, ForgetAnswers
 from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight
 from server.prompt.service.values import label_values, template_values
@@ -26,11 +26,14 @@ from server.prompt.store import versions
 class TemplateService:
     """Keeps the templates of the caller's tenant."""
 
-    def __init__(self, database: Database, sight: Sight, protection: Protection, audit: AuditLog) -> None:
+    def __init__(
+        self, database: Database, sight: Sight, protection: Protection, audit: AuditLog, forget: ForgetAnswers
+    ) -> None:
         self._database = database
         self._sight = sight
         self._protection = protection
         self._audit = audit
+        self._forget = forget
 
     async def create(self, values: Mapping[str, Any]) -> Template:
         """The caller's, without a version.
@@ -123,7 +126,7 @@ class TemplateService:
         """Removes a deleted template for good. Raises TemplateNotFound, NotDeleted."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await _deleted(tx, template_id)
-            await purge_templates(tx, [old], self._audit)
+            await purge_templates(tx, [old], self._audit, self._forget)
             await store.tell_changed(tx, [template_id], [old.name])
 
     async def _check_labels(self, tx: Tx, template: Template, name: str, visibility: str) -> None:
@@ -161,7 +164,7 @@ def _check_library(caller: Principal, name: str) -> None:
         raise TemplateNotPublic(name)
 
 
-async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog) -> None:
+async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog, forget: ForgetAnswers) -> None:
     """Removes templates with their versions and labels, and tells what there was of them."""
     labels = await versions.all_labels(tx, [template.id for template in templates])
     for template in templates:
@@ -173,6 +176,7 @@ async def purge_templates(tx: Tx, templates: Sequence[Template], audit: AuditLog
         }
         await store.purge(tx, template.id)
         await audit.record(tx, Change("templates.purge", "prompt_template", template.id, old=old))
+    await forget(tx, [template.id for template in templates])
 
 
 async def _deleted(tx: Tx, template_id: UUID) -> Template:

@@ -8,7 +8,22 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Text, Uuid, any_, bindparam, cast, column, delete, func, insert, literal, select
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from server.db.database import Tx
 from server.db.errors import constraint_errors
@@ -113,6 +128,11 @@ _SET_LABEL = Statement(
 )
 
 
+_FORGET_MOVER = Statement(update(labels).where(labels.c.moved_by == bindparam("user_id")).values(moved_by=None))
+# Versions never change, but for this: a function of the schema does it.
+_FORGET_AUTHOR = Statement(select(func.atrium_forget_author(bindparam("user_id", type_=Uuid))))
+
+
 async def get(tx: Tx, template_id: UUID, version: str) -> Version:
     """Raises VersionNotFound."""
     row = await tx.fetchrow(_GET, template_id=template_id, version=version)
@@ -185,6 +205,12 @@ async def create(tx: Tx, template_id: UUID, new: NewVersion, includes: Collectio
     taken = {"uq_prompt_template_versions_version": lambda: VersionTaken(version=new.version)}
     with constraint_errors(taken):
         return _version(await tx.fetchone(_CREATE, **values))
+
+
+async def forget_person(tx: Tx, user_id: UUID) -> None:
+    """What this user, who is not live any more, has made and moved stays, and nobody made or moved it."""
+    await tx.execute(_FORGET_MOVER, user_id=user_id)
+    await tx.execute(_FORGET_AUTHOR, user_id=user_id)
 
 
 async def all_labels(tx: Tx, template_ids: Sequence[UUID]) -> dict[UUID, list[Label]]:

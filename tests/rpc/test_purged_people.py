@@ -1,0 +1,141 @@
+"""What is left of somebody who was removed for good: nothing of theirs, and nothing that names them but records."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
+from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
+from atrium.tenant.v1 import tenant_config_pb2
+from server.audit.service import AuditLog
+from server.db.database import Database
+from server.identity.service.expiry import Expiry
+from server.work import belongings
+from tests.factories.api_keys import make_key, with_key
+from tests.factories.prompts import PERSONAL, TENANT, make_template, make_version, set_label
+from tests.factories.world import Person, World, refused
+from tests.gateways import chat_with, stream_from
+
+RECORDS = {"audit_logs", "model_call_logs", "usage_rollups", "quota_ledger"}
+"""What happened, and what was used: it is kept as long as that is, and names who it was."""
+
+
+async def _naming(admin: Any, *texts: str) -> set[str]:
+    """The tables that have a row with one of the texts in it, without those of records."""
+    tables = await admin.fetch(
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace "
+        "AND NOT relispartition"
+    )
+    found = set()
+    for (table,) in tables:
+        rows = await admin.fetch(f'SELECT to_jsonb(t)::text FROM "{table}" t')
+        if any(text in row[0] for row in rows for text in texts):
+            found.add(table)
+    return found - RECORDS
+
+
+Purge = Callable[[Person, Person], Awaitable[object]]
+
+
+@pytest.fixture(params=["call", "upkeep"])
+def purge(request: pytest.FixtureRequest, gateway: World, database: Database, admin: Any) -> Purge:
+    """Removes the deleted person for good, as a super administrator or long after they were deleted."""
+
+    async def call(administrator: Person, person: Person) -> object:
+        platform = await gateway.platform()
+        inside = (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
+        return await gateway.identity.PurgeUser(user_pb2.PurgeUserRequest(id=person.id), metadata=inside)
+
+    async def upkeep(administrator: Person, person: Person) -> object:
+        await admin.execute("UPDATE users SET deleted_at = deleted_at - interval '31 days' WHERE id = $1", person.id)
+        expiry = Expiry(database, AuditLog(database), belongings())
+        return await expiry.sweep(UUID(administrator.tenant_id), 30)
+
+    return call if request.param == "call" else upkeep
+
+
+async def _leave_traces(world: World, person: Person) -> list[str]:
+    """What a person may leave anywhere; the ids of a template that others see and of their key."""
+    metadata = person.metadata
+    await world.identity.CreateRole(
+        role_pb2.CreateRoleRequest(name="r", code="of_a_key", idempotency_key="mine"), metadata=metadata
+    )
+    key = await make_key(world, person, "roles:manage")
+    await world.identity.CreateRole(
+        role_pb2.CreateRoleRequest(name="r", code="of_mine", idempotency_key="mine"), metadata=with_key(key.secret)
+    )
+    login = session_pb2.LoginRequest(tenant=person.tenant, login=person.username, password="wrong wrong wrong")
+    assert (await refused(world.identity.Login(login))).reason == "LOGIN_FAILED"
+    await chat_with(world, person, "stub-fast-3")
+    async for _ in stream_from(world, person, "stub-fast-3", resumable=True):
+        pass
+    shared = await make_template(world, person, "shared", TENANT)
+    version = await make_version(world, person, shared, "Hello")
+    await set_label(world, person, shared, "production", version.version)
+    await make_template(world, person, "mine", PERSONAL)
+    return [shared, key.api_key.id]
+
+
+async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
+    administrator = await gateway.tenant()
+    settings = tenant_config_pb2.UpdateTenantConfigRequest(store_prompts=True)
+    await gateway.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)
+    needed = ("roles:manage", "models:execute", "models:read", "templates:manage", "prompt_labels:manage")
+    person = await gateway.user(administrator, *needed)
+    other = await gateway.user(administrator, *needed)
+    shared, key_id = await _leave_traces(gateway, person)
+    theirs = await make_template(gateway, other, "theirs", TENANT)
+    version = await make_version(gateway, other, theirs, "Hello")
+    await set_label(gateway, other, theirs, "production", version.version)
+    await chat_with(gateway, other, "stub-fast-3")
+    labels = label_pb2.ListLabelsRequest(template_id=shared)
+    before = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
+    assert before.moved_by == person.id
+    assert await admin.fetchval("SELECT count(*) FROM call_contents") == 3
+    assert {"idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"} <= await _naming(
+        admin, person.id
+    )
+    await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
+
+    await purge(administrator, person)
+
+    assert await _naming(admin, person.id, person.username, key_id) == set()
+    assert await admin.fetchval("SELECT count(*) FROM call_contents") == 1
+    assert await admin.fetchval("SELECT count(*) FROM generations") == 0
+    after = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
+    assert (after.moved_by, after.update_time, after.etag) == ("", before.update_time, before.etag)
+    made = version_pb2.ListVersionsRequest(template_id=shared)
+    (kept,) = (await gateway.prompts.ListVersions(made, metadata=administrator.metadata)).versions
+    assert kept.created_by == ""
+    made = version_pb2.ListVersionsRequest(template_id=theirs)
+    (others,) = (await gateway.prompts.ListVersions(made, metadata=administrator.metadata)).versions
+    assert others.created_by == other.id
+    told = orjson.loads(await admin.fetchval("SELECT details FROM audit_logs WHERE action = 'users.purge'"))
+    assert (told["streams_removed"], told["kept_calls_removed"]) == (1, 2)
+
+
+async def test_nothing_is_answered_of_a_purged_role_or_template(world: World) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    who = {"metadata": administrator.metadata}
+    inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
+    role = role_pb2.CreateRoleRequest(name="r", code="gone", idempotency_key="key")
+    template = template_pb2.CreateTemplateRequest(name="gone", visibility=TENANT, idempotency_key="key")
+    role_id = (await world.identity.CreateRole(role, **who)).role.id
+    template_id = (await world.prompts.CreateTemplate(template, **who)).template.id
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role_id), **who)
+    await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template_id), **who)
+    await world.identity.PurgeRole(role_pb2.PurgeRoleRequest(id=role_id), **inside)
+    await world.prompts.PurgeTemplate(template_pb2.PurgeTemplateRequest(id=template_id), **inside)
+
+    role_again = (await world.identity.CreateRole(role, **who)).role.id
+    template_again = (await world.prompts.CreateTemplate(template, **who)).template.id
+
+    assert role_again != role_id
+    assert template_again != template_id
+    await world.identity.GetRole(role_pb2.GetRoleRequest(id=role_again), **who)
+    await world.prompts.GetTemplate(template_pb2.GetTemplateRequest(id=template_again), **who)
