@@ -14,14 +14,16 @@ from uuid import UUID
 import asyncpg
 
 from server.db.connect import check, check_listening, connect
-from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable
+from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable, serving
 from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
 from server.settings import Settings
 
 
 class Tx:
-    """A running transaction. Every method raises DatabaseUnavailable where the database does not answer."""
+    """A running transaction. Every method raises DatabaseUnavailable where the database does not answer, and TenantGone
+    where its tenant was purged meanwhile.
+    """
 
     __slots__ = ("_connection", "_tenant_id", "told")
 
@@ -39,17 +41,17 @@ class Tx:
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         """Every row."""
-        with reachable():
+        with serving():
             return await self._connection.fetch(statement.sql, *statement.arguments(values))
 
     async def fetchrow(self, statement: Statement, **values: Any) -> asyncpg.Record | None:
         """The first row; None where there is none."""
-        with reachable():
+        with serving():
             return await self._connection.fetchrow(statement.sql, *statement.arguments(values))
 
     async def fetch_hot(self, statement: HotStatement, **values: Any) -> asyncpg.Record | None:
         """The first row of a statement that sets its tenant by itself: here the transaction's own."""
-        with reachable():
+        with serving():
             return await self._connection.fetchrow(statement.sql, *statement.arguments_of(self.tenant_id, values))
 
     async def fetchone(self, statement: Statement, **values: Any) -> asyncpg.Record:
@@ -60,17 +62,17 @@ class Tx:
 
     async def fetchval(self, statement: Statement, **values: Any) -> Any:
         """The first value of the first row; None where there is no row."""
-        with reachable():
+        with serving():
             return await self._connection.fetchval(statement.sql, *statement.arguments(values))
 
     async def execute(self, statement: Statement, **values: Any) -> None:
         """Runs the statement for what it does."""
-        with reachable():
+        with serving():
             await self._connection.execute(statement.sql, *statement.arguments(values))
 
     async def run(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Every row of SQL that a library has written."""
-        with reachable():
+        with serving():
             return await self._connection.fetch(sql, *arguments)
 
     def tell_here(self, channel: str) -> None:
@@ -79,13 +81,13 @@ class Tx:
 
     async def notify(self, channel: str, payload: str) -> None:
         """Tells every listener, once the transaction has committed. `payload`: under 8,000 bytes."""
-        with reachable():
+        with serving():
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, payload)
         self.told.append((channel, payload))
 
     async def enter(self, tenant_id: UUID) -> None:
         """Sees another tenant's rows from now on."""
-        with reachable():
+        with serving():
             await self._connection.execute(_set_tenant(tenant_id))
         self._tenant_id = tenant_id
 
@@ -294,7 +296,7 @@ class Database:
         return row[0]
 
     async def _only(self, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
-        with reachable():
+        with serving():
             connection = await self._pool.acquire()
             try:
                 row = await connection.fetchrow(sql, *arguments)

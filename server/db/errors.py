@@ -41,8 +41,17 @@ _UNREACHABLE = (
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Raises DatabaseUnavailable for what means that the database cannot answer now, and TenantGone where a row was to
-    be a tenant's that was purged a moment ago.
+    """Raises DatabaseUnavailable for what means that the database cannot answer now."""
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise DatabaseUnavailable from error
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """The same of what the serving role asks, which deletes no tenant: TenantGone where a row was to be the
+    transaction's tenant's, and that was purged a moment ago.
     """
     try:
         yield
