@@ -37,6 +37,14 @@ MASTER_KEY = SecretStr("A" * 43 + "=")
 # A test's database is thrown away: nothing of it need survive a crash of the machine.
 _UNSAFE_AND_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
+WAITING = """
+SELECT count(*) FROM pg_locks AS wanted WHERE NOT granted AND EXISTS (
+    SELECT FROM pg_locks AS held JOIN pg_database ON pg_database.oid = held.database
+    WHERE held.pid = wanted.pid AND datname = current_database()
+)
+"""
+"""How many wait for a lock in the database that it is asked in: the server is other tests' too."""
+
 _FOLDER = pytest.StashKey[Path]()
 _numbers = count(1)
 
@@ -223,6 +231,13 @@ async def admin(scratch: Scratch) -> AsyncIterator[Any]:
     """A connection to the test's database that sees every row."""
     async with scratch.connect() as connection:
         yield connection
+
+
+async def somebody_waits(connection: Any) -> None:
+    """Returns once somebody waits for a lock in the connection's database."""
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(WAITING):  # noqa: ASYNC110 - what it waits for is in the database
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from server.db.database import Database
 from server.db.partitions import month_after, partition_name
 from server.jobs.queue import enqueue
 from server.kernel.clock import now
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -198,9 +198,7 @@ async def _stuck(scratch: Scratch, database: Database, admin: Any) -> AsyncItera
     async with scratch.connect() as other, other.transaction():
         await other.execute("LOCK TABLE one_time_tokens")
         await _asked_for(database, "upkeep/1")
-        async with asyncio.timeout(BOUND_SECONDS):
-            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await somebody_waits(admin)
         yield
 
 

@@ -20,11 +20,10 @@ from server.jobs.line import Line
 from server.jobs.queue import engine
 from server.jobs.runs import FencedQueries, Overtaken, Run, begin
 from server.jobs.worker import HEARTBEAT
-from tests.databases import Scratch
+from tests.databases import WAITING, Scratch
 from tests.jobs.working import STATUS, ask, until
 
 _ATTEMPTS = "SELECT attempts FROM jobs.runs"
-_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 class Hand:
@@ -99,7 +98,7 @@ async def test_a_run_that_is_overtaken_while_its_end_is_written_leaves_the_job_t
 
     async with locked(scratch, "runs") as other:
         ending = asyncio.create_task(first.queries.log_jobs([(job, "successful", None)]))
-        await until(admin, _WAITING, 1)
+        await until(admin, WAITING, 1)
         await other.execute("UPDATE jobs.runs SET run_token = gen_random_uuid(), attempts = attempts + 1")
     await ending
 
@@ -115,7 +114,7 @@ async def test_a_run_that_is_overtaken_while_it_asks_to_be_tried_again_leaves_th
 
     async with locked(scratch, "runs") as other:
         asking = asyncio.create_task(first.queries.retry_job(job, timedelta(), None))
-        await until(admin, _WAITING, 1)
+        await until(admin, WAITING, 1)
         await other.execute("UPDATE jobs.runs SET run_token = gen_random_uuid(), attempts = attempts + 1")
     await asking
 
@@ -134,7 +133,7 @@ async def test_a_job_that_ends_while_another_begins_it_is_not_done_again(
     async with database.global_tx() as tx:
         await run.finish(tx)
         beginning = asyncio.create_task(second.begin(job))
-        await until(admin, _WAITING, 1)
+        await until(admin, WAITING, 1)
 
     assert await beginning is None
     assert await admin.fetchval("SELECT count(*) FROM jobs.pgqueuer") == 0

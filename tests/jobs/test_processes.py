@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from server.db.database import Database
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 from tests.jobs.working import STATUS, ask, until
 from tests.processes import atrium, environment
 
@@ -43,7 +43,7 @@ async def test_a_worker_that_is_told_to_stop_ends_within_its_grace_period_and_le
 ) -> None:
     async with _stuck(scratch), atrium(environment(scratch, grace_seconds=1), "worker") as process:
         await ask(database, "upkeep/1")
-        await until(admin, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", True)  # noqa: FBT003
+        await somebody_waits(admin)
 
         process.send(signal.SIGTERM)
 

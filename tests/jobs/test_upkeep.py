@@ -23,7 +23,7 @@ from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 from server.work import Upkeep, UpkeepIncomplete, belongings
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 
 ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
 
@@ -258,10 +258,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
                 )
             run = group.create_task(upkeep(RUN))
-            async with asyncio.timeout(10):
-                waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-                while not await admin.fetchval(waits, await admin.fetchval("SELECT current_database()")):
-                    pass
+            await somebody_waits(admin)
         await run
 
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2

@@ -14,7 +14,7 @@ import pytest
 
 from atrium.identity.v1 import password_pb2, session_pb2, user_pb2
 from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LONGEST_SECONDS
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.servers import serving
 
@@ -259,8 +259,7 @@ async def test_a_change_of_password_does_not_undo_what_came_before_it(
         async with other.transaction():
             await other.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", person.id)
             changing = asyncio.ensure_future(refused(_change(world, person, by=OFFICE)))
-            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                pass
+            await somebody_waits(admin)
             column = "user_id" if "sessions" in meanwhile else "id"
             await other.execute(f"{meanwhile} WHERE {column} = $1", person.id)
             former = await other.fetchval("SELECT password_hash FROM users WHERE id = $1", person.id)
@@ -279,8 +278,7 @@ async def test_whose_user_is_locked_while_their_password_is_checked_is_in_the_au
         async with other.transaction():
             await other.execute("UPDATE users SET status = 'locked' WHERE id = $1", person.id)
             signing_in = asyncio.ensure_future(refused(_login(world, person, by=OFFICE)))
-            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                pass
+            await somebody_waits(admin)
         refusal = await signing_in
 
     entry = await admin.fetchrow("SELECT * FROM audit_logs WHERE action = 'sessions.login' ORDER BY id DESC LIMIT 1")

@@ -12,8 +12,8 @@ from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import template_pb2 as templates
-from tests.databases import Scratch
-from tests.factories.prompts import NOT_FOR_EVER, PERSONAL, make_template, make_version, render, set_label
+from tests.databases import Scratch, somebody_waits
+from tests.factories.prompts import PERSONAL, make_template, make_version, render, set_label
 from tests.factories.world import Person, World, refused
 
 Code = grpc.StatusCode
@@ -88,11 +88,7 @@ async def test_a_label_that_is_protected_just_before_is_protected(
         place = f"hashtextextended('includes of {owner.tenant_id}', 0)"
         await other.execute(f"SELECT pg_advisory_xact_lock({place})")
         change = asyncio.ensure_future(make_version(world, editor, inner, "changed"))
-        here = await other.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND database = $1"
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not await other.fetchval(waiting, here):
-                pass
+        await somebody_waits(other)
         await other.execute("UPDATE prompt_labels SET protected = true")
         await transaction.commit()
 

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import version_pb2 as versions
-from tests.databases import Scratch
+from tests.databases import WAITING, Scratch
 from tests.factories.prompts import (
     NAME,
     NOT_FOR_EVER,
@@ -28,7 +28,6 @@ from tests.factories.world import World, read_refusal, refused
 from tests.servers import serving
 
 Code = grpc.StatusCode
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def test_versions_are_numbered_given_and_never_the_same(world: World) -> None:

@@ -15,7 +15,7 @@ from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
 from server.identity.passwords import Passwords
 from server.operating import rewrapped
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 from tests.factories.api_keys import make_key, with_key
 from tests.factories.world import PASSWORD, World, refused
 from tests.rpc.changes.rows import rows_of
@@ -83,7 +83,7 @@ async def test_who_signs_in_while_the_tenant_goes_is_refused_like_anybody(
     async with scratch.connect() as other, other.transaction():
         await other.execute("DELETE FROM tenants WHERE id = $1", tenant_id)
         signing_in = asyncio.ensure_future(refused(world.identity.Login(login)))
-        await _until(lambda: admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        await somebody_waits(admin)
 
     assert (await signing_in).reason == "LOGIN_FAILED"
     assert "late@came.example" not in str(await rows_of(admin))

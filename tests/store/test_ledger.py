@@ -18,7 +18,7 @@ from server.kernel.tasks import Background
 from server.model.ledger import Hold, Ledger, Settlement
 from server.model.limits import Claim, LimitReached, Limits, Window, claims, due
 from server.model.store import ledger as store
-from tests.databases import Cluster, Scratch
+from tests.databases import Cluster, Scratch, somebody_waits
 
 MONTH = Window("month", datetime(2030, 1, 1, tzinfo=UTC), "tenant", "tokens")
 MOMENT = datetime(2030, 1, 31, 23, 59, 30, tzinfo=UTC)
@@ -154,9 +154,7 @@ async def test_both_ways_of_entering_a_call_wait_for_the_same_first(
         await tx.execute(store._QUERIES["hold_months"], tenant_id=PLATFORM_TENANT_ID)  # as whoever makes rows of months
         settlements = [Settlement(hold, 20, Decimal(0))]
         entering = asyncio.create_task(ledger.enter(PLATFORM_TENANT_ID, settlements, beside))
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await somebody_waits(admin)
         await admin.fetch("SELECT * FROM quota_ledger FOR UPDATE NOWAIT")  # it holds none of the rows meanwhile
     await entering
 
@@ -288,12 +286,7 @@ async def test_a_reservation_whose_asker_has_gone_is_given_back(
         await transaction.start()
         await blocker.execute("SELECT FROM quota_ledger FOR UPDATE")
         asking = asyncio.create_task(ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 50)]))
-        here = await blocker.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not await blocker.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND (database = $1 OR database IS NULL)", here
-            ):
-                pass
+        await somebody_waits(blocker)
         asking.cancel()
         await asyncio.wait([asking])
         await transaction.rollback()

@@ -108,8 +108,8 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
     ),
     "ix_generations_expires_at": _store(generations.EXPIRED),
-    "ix_tenant_jobs_ready": (backlog._ADMIT, [5]),
-    "ix_tenant_jobs_taken": (backlog._LOST, []),
+    "ix_tenant_jobs_ready": (backlog._ADMIT, [TENANT, 5]),
+    "ix_tenant_jobs_taken": (backlog._LOST, [TENANT]),
 }
 
 # As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.

@@ -12,12 +12,11 @@ from server.db.removal import remove_all
 from server.identity.store import expiry
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.store import caches
-from tests.databases import Cluster
+from tests.databases import WAITING, Cluster
 
 ROWS = 2_000
 NOT_FOR_EVER = 20.0
 _READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
-_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 # Half of the two that are over have had their time, half were ended before.
 _OVER = {
@@ -76,7 +75,7 @@ async def test_what_is_renewed_while_the_removal_waits_for_it_stays(database: Da
                 """
             )
             removing = asyncio.create_task(remove_all(database, PLATFORM_TENANT_ID, caches.EXPIRED[0]))
-            while not await admin.fetchval(_WAITING):  # noqa: ASYNC110
+            while not await admin.fetchval(WAITING):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
         assert await removing == 1

@@ -125,7 +125,7 @@ async def test_what_is_kept_of_answers_is_read_in_its_tenant_alone(
         for _ in range(times):
             assert await caches.answer(fresh, PLATFORM_TENANT_ID, b"question", 60) == {"text": "yes"}
             assert await caches.answer(fresh, OTHER, b"question", 60) is None
-            assert await generations.state(fresh, key) == (person, b"asked", False, False)
+            assert await generations.state(fresh, key) == (person, b"asked", False, False, False)
             assert await generations.state(fresh, key._replace(tenant_id=OTHER)) is None
 
 

@@ -17,7 +17,7 @@ from server.llm.port import (
 from server.model.chat import ChatEvent, Delta, Heartbeat, Started
 from server.model.domain import GenerationCancelled
 from server.model.service.calls import CallService
-from tests.databases import Scratch
+from tests.databases import Scratch, somebody_waits
 from tests.unit.model.scripted import NOT_FOR_EVER, Records, Script, asked, events_of
 
 
@@ -73,11 +73,8 @@ async def test_a_caller_who_leaves_while_the_record_is_written_changes_nothing_i
         transaction = blocker.transaction()
         await transaction.start()
         await blocker.execute("LOCK TABLE model_call_logs")
-        here = await blocker.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
         call = asyncio.create_task(events_of(calls, caller))
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = $1", here):
-                pass
+        await somebody_waits(blocker)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -97,10 +94,7 @@ async def test_a_caller_who_leaves_while_the_copy_of_the_answer_is_kept_leaves_a
         await transaction.start()
         await blocker.execute("LOCK TABLE response_cache IN SHARE MODE")
         call = asyncio.create_task(calls.chat(asked(cache_ttl=60)))
-        here = await blocker.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = $1", here):
-                pass
+        await somebody_waits(blocker)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
