@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
 
 from server.db.database import Database, Tx
-from server.db.statements import Statement
+from server.db.statements import HotStatement, Statement
 from server.jobs.queue import enqueue
 from server.jobs.runs import PutAside, Run, SetBack
 from server.jobs.tables import tenant_jobs
@@ -32,7 +32,7 @@ _THIS = tenant_jobs.c.id == bindparam("job_id")
 _ADD = Statement(
     insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
 )
-_READ = Statement(select(tenant_jobs.c.payload, tenant_jobs.c.status, tenant_jobs.c.failed_runs).where(_THIS))
+_READ = HotStatement(select(tenant_jobs.c.payload, tenant_jobs.c.status, tenant_jobs.c.failed_runs).where(_THIS))
 _DONE = Statement(delete(tenant_jobs).where(_THIS).returning(tenant_jobs.c.status))
 _before = select(tenant_jobs.c.id, tenant_jobs.c.status).where(_THIS).with_for_update().cte("before")
 _FAILED = Statement(
@@ -177,8 +177,7 @@ class Backlog:
         async def do(run: Run) -> None:
             named = orjson.loads(run.payload)
             tenant_id, job_id = UUID(named["tenant_id"]), UUID(named["id"])
-            async with database.tenant_tx(tenant_id) as tx:
-                job = await tx.fetchrow(_READ, job_id=job_id)
+            job = await database.hot(tenant_id, _READ, job_id=job_id)
             if job is None:  # its tenant was purged
                 return
             this = TenantRun(run, self, tenant_id, job_id, job)

@@ -203,9 +203,11 @@ async def test_who_was_overtaken_neither_ends_the_job_nor_frees_its_slot(
     overtaken = asyncio.Event()
 
     async def overtaken_once(run: TenantRun) -> None:
-        counts.append((await admin.fetchval(LEFT), await admin.fetchval(SLOTS)))
-        if not overtaken.is_set():
-            await admin.execute("UPDATE jobs.runs SET run_token = gen_random_uuid()")
+        async with asking.tenant_tx(run.tenant_id) as tx:
+            ((left,), (slots,)) = [*await tx.run(LEFT), *await tx.run(SLOTS)]
+            counts.append((left, slots))
+            if not overtaken.is_set():
+                await tx.run("UPDATE jobs.runs SET run_token = gen_random_uuid()")
         try:
             async with asking.tenant_tx(run.tenant_id) as tx:
                 await run.finish(tx)
