@@ -204,3 +204,16 @@ async def test_an_answer_whose_copy_cannot_be_kept_is_given_and_is_on_record(
     (record,) = await records()
     assert (answer.text, record["status"], record["prompt_tokens"]) == ("a", "success", 10)
     assert [line["event"] for line in logs] == ["not kept to be given again"]
+
+
+@pytest.mark.parametrize(("reason", "asked_again"), [("stop", False), ("length", False), ("content_filter", True)])
+async def test_what_a_filter_cut_short_is_not_kept(
+    calls: CallService, caller: Call, script: Script, reason: str, asked_again: bool
+) -> None:
+    script.steps = [ChatChunk("a"), ChatChunk("b", reason, Usage(10, 2))]
+
+    for _ in range(2):
+        begin_call(caller)
+        await calls.chat(asked(cache_ttl=60))
+
+    assert (script.given == 4) == asked_again
