@@ -152,9 +152,11 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
         "analyze/1": analyzing,
         ADMIT: backlog.admitting(database),
     }
+    most: dict[str, int] = {}
     if mailer is not None:
         handlers[MAIL] = backlog.handler(database, TokenMail(database, standing, mailer), MAIL_PATIENCE)
-    return Worker(settings, database, handlers, SCHEDULE, most={MAIL: MOST_MAILS}, registry=registry)
+        most[MAIL] = MOST_MAILS
+    return Worker(settings, database, handlers, SCHEDULE, most=most, registry=registry)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.core.sm import SchedulerManager
 from pgqueuer.domain.errors import FailingListenerError, RetryRequested
@@ -90,7 +91,7 @@ class Worker:
         patience: Patience = PATIENCE,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`most`: how many of a kind run at once, in all workers together; without one, all that come."""
+        """`most`: how many of a kind run at once here, two or more; those without one have forty places together."""
         self._settings = settings
         self._database = database
         self._handlers = handlers
@@ -135,11 +136,9 @@ class Worker:
         queries.tokens = self._tokens
         await queries.give_back()  # what the connection before this one could not carry any more
         shift = _Shift()
-        manager = QueueManager(queries, CHANNEL)
-        for name, handler in self._handlers.items():
-            # Held, not removed: what a job was about can still be looked into.
-            limit = self._most.get(name, 0)  # none
-            manager.entrypoint(name, concurrency_limit=limit, on_failure="hold")(self._fenced(handler, shift))
+        # The engine's own limit of a kind is looked at with every job that is taken, and costs a third of the rate.
+        managers = [(self._manager(queries, shift, [name]), most) for name, most in self._most.items()]
+        managers.append((self._manager(queries, shift, self._handlers.keys() - self._most.keys()), _AT_ONCE))
         scheduler = SchedulerManager(queries)
         for cron in self._schedule:
             scheduler.schedule(cron.entrypoint, cron.expression)(self._due)
@@ -147,23 +146,26 @@ class Worker:
             asyncio.create_task(
                 manager.run(
                     dequeue_timeout=_DEQUEUE,
-                    batch_size=_BATCH,
-                    max_concurrent_tasks=_AT_ONCE,
+                    batch_size=min(_BATCH, most // 2),  # the engine takes no more than half of them at once
+                    max_concurrent_tasks=most,
                     shutdown_on_listener_failure=True,
                     heartbeat_timeout=HEARTBEAT,
                     log_aggregation_interval=timedelta(),
                 )
             )
+            for manager, most in managers
         ]
         if self._schedule:
             working.append(asyncio.create_task(scheduler.run()))
         # The engine waits for what runs, however long that is, before it tells that it cannot go on.
         lost = asyncio.create_task(line.lost.wait())
-        signs = [lost, *(asyncio.create_task(event.wait()) for event in (self._stopping, manager.shutdown))]
+        over = (self._stopping, *(manager.shutdown for manager, _ in managers))
+        signs = [lost, *(asyncio.create_task(event.wait()) for event in over)]
         try:
             await asyncio.wait([*working, *signs], return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
-                manager.shutdown.set()
+                for manager, _ in managers:
+                    manager.shutdown.set()
                 scheduler.shutdown.set()
                 while not line.lost.is_set() and (rest := [task for task in working if not task.done()]):
                     await asyncio.wait([*rest, lost], return_when=asyncio.FIRST_COMPLETED)
@@ -179,6 +181,13 @@ class Worker:
                 task.result()
         if not self._stopping.is_set():
             raise ConnectionResetError
+
+    def _manager(self, queries: Queries, shift: _Shift, names: Iterable[str]) -> QueueManager:
+        manager = QueueManager(queries, CHANNEL)
+        for name in names:
+            # Held, not removed: what a job was about can still be looked into.
+            manager.entrypoint(name, on_failure="hold")(self._fenced(self._handlers[name], shift))
+        return manager
 
     def _fenced(self, handler: Handler, shift: _Shift) -> Callable[[Job], Awaitable[None]]:
         async def run(job: Job) -> None:

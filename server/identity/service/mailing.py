@@ -28,7 +28,7 @@ MAIL_PATIENCE = Patience(most_failures=8)
 """Half an hour and some minutes: who waits for a code has asked for another by then."""
 
 MOST_MAILS = 20
-"""On their way at once: a mail server that hangs holds no more of the workers."""
+"""On their way at once, in one worker: a mail server that hangs holds none of its other places."""
 
 _LIFE: dict[TokenPurpose, timedelta] = {"reset_password": timedelta(hours=1), "verify_email": timedelta(days=1)}
 
