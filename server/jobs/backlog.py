@@ -186,14 +186,15 @@ class Backlog:
                 await act(this)
             except Exception as error:  # noqa: BLE001 - whatever it is, the job is tried again
                 failure = error
+            if failure is None and this.finished:
+                return
             async with database.tenant_tx(tenant_id) as tx:
-                if failure is not None:
-                    delay = await this.fail(tx, patience, failure)
-                elif not this.finished:
+                if failure is None:
                     await this.finish(tx)
+                    return
+                delay = await this.fail(tx, patience, failure)
             # Not from the failure: the engine keeps what an error came from, which may speak of people.
-            if failure is not None:
-                raise PutAside(failure) if delay is None else SetBack(failure, delay)
+            raise PutAside(failure) if delay is None else SetBack(failure, delay)
 
         return do
 
