@@ -113,6 +113,19 @@ class Scene:
         """Until the server counts as gone."""
         await self._admin.execute("UPDATE generations SET kept_until = now() - interval '1 second'")
 
+    async def falls_behind(self) -> Reading:
+        """Its first event is written down, its second is told where it is written and nowhere else, and its server
+        counts as gone. Who reads it there.
+        """
+        local = Reading(self.begin())
+        self.talk.say(b"a")
+        await self.written(1)
+        self.apart.cut = True
+        self.talk.say(b"b")
+        await local.has(2)
+        await self.time_passes()
+        return local
+
     async def elsewhere(self, after_seq: int = 0) -> list[bytes]:
         """What a reader of the other server is told."""
         return await Reading(self.other.stream(self.id, after_seq, None)).whole()
@@ -130,13 +143,7 @@ async def test_a_server_that_comes_back_finds_its_stream_ended_and_does_not_go_o
     database: Database, background: Background, admin: Any
 ) -> None:
     scene = Scene(database, background, admin)
-    local = Reading(scene.begin())
-    scene.talk.say(b"a")
-    await scene.written(1)
-    scene.apart.cut = True
-    scene.talk.say(b"b")
-    await local.has(2)
-    await scene.time_passes()
+    local = await scene.falls_behind()
 
     told = await scene.elsewhere()
     scene.apart.cut = False
@@ -156,13 +163,7 @@ async def test_a_server_whose_time_has_passed_goes_on_where_nobody_has_found_it_
     database: Database, background: Background, admin: Any
 ) -> None:
     scene = Scene(database, background, admin)
-    local = Reading(scene.begin())
-    scene.talk.say(b"a")
-    await scene.written(1)
-    scene.apart.cut = True
-    scene.talk.say(b"b")
-    await local.has(2)
-    await scene.time_passes()
+    local = await scene.falls_behind()
 
     scene.apart.cut = False
 
