@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,22 +49,24 @@ PATIENCE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What one call has reserved; empty where nothing limits it."""
+    """What one call has reserved, in parts that were reserved together; empty where nothing limits it."""
 
-    claims: Sequence[tuple[UUID, Claim]] = ()
+    parts: Sequence[tuple[UUID, Sequence[Claim]]] = ()
 
     def with_more(self, more: Hold) -> Hold:
         """This and what the call has reserved beside it."""
-        return Hold([*self.claims, *more.claims]) if more.claims else self
+        return Hold([*self.parts, *more.parts]) if more.parts else self
 
     @property
-    def reservations(self) -> list[tuple[UUID, Claim]]:
-        """Those that are rows: a request counts as used from its beginning."""
-        return [(reservation, claim) for reservation, claim in self.claims if claim.reserved]
+    def claims(self) -> list[Claim]:
+        """All that it was made of."""
+        return [claim for _, claims in self.parts for claim in claims]
 
     @property
-    def ids(self) -> list[UUID]:
-        return [reservation for reservation, _ in self.reservations]
+    def held(self) -> Mapping[UUID, Mapping[Window, Decimal]]:
+        """What each part has of limits, where it has anything: a request counts as used from its beginning."""
+        parts = ((part, {claim.window: claim.reserved for claim in claims}) for part, claims in self.parts)
+        return {part: amounts for part, amounts in parts if any(amounts.values())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Settlement:
         used = {"tokens": Decimal(self.tokens), "cost": self.cost}
         claimed = set()
         # Each once, however often more of it was reserved.
-        for window, limit in {claim.window: claim.limit for _, claim in self.hold.claims}.items():
+        for window, limit in {claim.window: claim.limit for claim in self.hold.claims}.items():
             kind, _, subject, measure = window
             claimed.add((kind, subject, measure))
             yield window, limit, used.get(measure, _ZERO)
@@ -119,7 +121,7 @@ class Ledger:
         self._background = background
         self._clock = clock
         self._desks: WeakValueDictionary[UUID, Together[Sequence[Claim], Hold | LimitReached]] = WeakValueDictionary()
-        self._held: dict[UUID, dict[UUID, float]] = defaultdict(dict)
+        self._kept: dict[UUID, dict[UUID, float]] = defaultdict(dict)
 
     async def reserve(self, tenant_id: UUID, claims: Sequence[Claim]) -> Hold:
         """Holds all of it or nothing. Raises LimitReached."""
@@ -151,10 +153,9 @@ class Ledger:
             for window, limit, amount in settlement.uses:
                 before = used.get(window, Wanted(None, _ZERO, _ZERO))
                 used[window] = Wanted(before.limit if limit is None else limit, _ZERO, before.used + amount)
-        holds = [settlement.hold for settlement in settlements]
-        ids = [reservation for hold in holds for reservation in hold.ids]
+        held = _held(settlement.hold for settlement in settlements)
         records = [call for settlement in settlements for call in settlement.calls]
-        enter = partial(store.enter, tenant_id=tenant_id, used=used, ids=ids, records=records)
+        enter = partial(store.enter, tenant_id=tenant_id, used=used, held=held, records=records)
         if beside is not None or await enter(self._database.at_once, warnings=WARNINGS) == "warns":
             async with self._database.tenant_tx(tenant_id) as tx:
                 if beside is not None:
@@ -166,18 +167,20 @@ class Ledger:
                         wanted = used[window]
                         if wanted.limit is not None:
                             await self._warn(tx, window, wanted.limit, balance, balance.used + wanted.used)
-        self.let_go(tenant_id, holds)
+        self._forget(tenant_id, held)
 
     def let_go(self, tenant_id: UUID, holds: Iterable[Hold]) -> None:
-        """Keeps these no longer: they are given back, or end by themselves."""
-        held = self._held.get(tenant_id)
-        if held is None:
+        """Keeps these no longer: they end by themselves."""
+        self._forget(tenant_id, _held(holds))
+
+    def _forget(self, tenant_id: UUID, ids: Iterable[UUID]) -> None:
+        kept = self._kept.get(tenant_id)
+        if kept is None:
             return
-        for hold in holds:
-            for reservation in hold.ids:
-                held.pop(reservation, None)
-        if not held:
-            del self._held[tenant_id]
+        for part in ids:
+            kept.pop(part, None)
+        if not kept:
+            del self._kept[tenant_id]
 
     async def look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
         """Warns of what is passed already of limits that were set or changed."""
@@ -196,52 +199,60 @@ class Ledger:
 
     async def sweep(self, tenant_id: UUID) -> None:
         """Gives up what dead processes held of a tenant's limits, and forgets minutes that are long over."""
+        await self._give_up(tenant_id)
         async with self._database.tenant_tx(tenant_id) as tx:
-            windows = await store.expired(tx)
-            if windows:
-                await store.lock(tx, windows)
-                await self._expire(tx, windows)
             await store.prune(tx)
 
     async def _admit(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> Sequence[Hold | LimitReached]:
-        holds = [_held(claims) for claims in asked]
+        holds = [_hold(claims) for claims in asked]
+        held = _held(holds)
         outcomes: Sequence[Hold | LimitReached] = holds
-        if not await self._reserve(self._database.at_once, tenant_id, holds, min):
+        if not await self._reserve(self._database.at_once, tenant_id, holds, held, min):
             outcomes = await self._admit_some(tenant_id, asked)
-        moment = monotonic()
-        for outcome in outcomes:
-            if isinstance(outcome, Hold) and outcome.ids:
-                self._held[tenant_id].update(dict.fromkeys(outcome.ids, moment))
+            held = _held(outcome for outcome in outcomes if isinstance(outcome, Hold))
+        if held:
+            self._kept[tenant_id].update(dict.fromkeys(held, monotonic()))
         return outcomes
 
     async def _admit_some(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> list[Hold | LimitReached]:
         """Where not all fit, or a limit has no row yet: those who do fit, first come first."""
         windows = {claim.window for claims in asked for claim in claims}
+        given_up = False
         while True:
             async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                 balances = await store.lock(tx, windows)
                 missing = windows - balances.keys()
                 if not missing:
                     outcomes, full = self._decide(asked, balances)
-                    if any(isinstance(outcome, LimitReached) for outcome in outcomes):
-                        if freed := await self._expire(tx, windows):
-                            outcomes, full = self._decide(asked, _without(balances, freed))
+                    refused = any(isinstance(outcome, LimitReached) for outcome in outcomes)
+                    if not refused or given_up or not await self._stale(tx, windows):
                         for window, limit in full.items():
                             await self._warn(tx, window, limit, balances[window], balances[window].used, full=True)
-                    holds = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
-                    if holds:
-                        await self._reserve(tx.fetchval, tenant_id, holds, max)
-                    return outcomes
-            # By themselves: whoever made them while holding others could wait for one who waits for these.
-            async with self._database.tenant_tx(tenant_id, durable=False) as tx:
-                await store.open_rows(tx, missing)
+                        holds = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
+                        if holds:
+                            await self._reserve(tx.fetchval, tenant_id, holds, _held(holds), max)
+                        return outcomes
+            # By themselves: whoever took rows while holding others could wait for one who waits for these.
+            if missing:
+                async with self._database.tenant_tx(tenant_id, durable=False) as tx:
+                    await store.open_rows(tx, missing)
+            else:
+                await self._give_up(tenant_id)
+                given_up = True  # what is left then is just being settled
 
-    async def _expire(self, tx: Tx, windows: Iterable[Window]) -> dict[Window, Decimal]:
-        """Gives up what dead processes held of limits that are held; how much."""
-        freed = await store.expire(tx, windows)
-        if freed:
-            await store.give_back(tx, freed)
-        return freed
+    async def _stale(self, tx: Tx, windows: Set[Window]) -> bool:
+        """Whether dead processes have left anything on these limits."""
+        _, left = await store.expired(tx)
+        return not left.isdisjoint(windows)
+
+    async def _give_up(self, tenant_id: UUID) -> None:
+        """Gives back what dead processes held."""
+        async with self._database.tenant_tx(tenant_id) as tx:
+            ids, windows = await store.expired(tx)
+            if ids:
+                await store.lock(tx, windows)
+                if freed := await store.expire(tx, ids):
+                    await store.give_back(tx, freed)
 
     def _decide(
         self, asked: Sequence[Sequence[Claim]], before: Mapping[Window, Balance]
@@ -264,7 +275,7 @@ class Ledger:
             for claim in claims:
                 balance = standing[claim.window]
                 standing[claim.window] = Balance(balance.reserved + claim.reserved, balance.used + claim.used)
-            outcomes.append(_held(claims))
+            outcomes.append(_hold(claims))
         return outcomes, full
 
     def _give_back(self, tenant_id: UUID, outcome: Hold | LimitReached) -> None:
@@ -303,8 +314,8 @@ class Ledger:
 
     async def _keep(self) -> None:
         oldest = monotonic() - self._lease / 3
-        for tenant_id, held in list(self._held.items()):
-            old = [reservation for reservation, kept_at in held.items() if kept_at < oldest]
+        for tenant_id, kept in list(self._kept.items()):
+            old = [part for part, kept_at in kept.items() if kept_at < oldest]
             if not old:
                 continue
             try:
@@ -314,36 +325,32 @@ class Ledger:
                 _log.warning("reservations not kept", tenant_id=tenant_id, count=len(old), error=type(error).__name__)
                 continue
             moment = monotonic()
-            for reservation in old:
-                if reservation in held:
-                    held[reservation] = moment
+            for part in old:
+                if part in kept:
+                    kept[part] = moment
 
     async def _reserve(
         self,
         run: store.Run,
         tenant_id: UUID,
         holds: Sequence[Hold],
+        held: store.Held,
         limit: Callable[[Decimal, Decimal], Decimal],
     ) -> bool:
         """`limit`: which one counts where calls know a limit before and after its change."""
-        most: dict[Window, Decimal] = {}
-        asked: dict[Window, tuple[Decimal, Decimal]] = defaultdict(lambda: (_ZERO, _ZERO))
-        for hold in holds:
-            for _, claim in hold.claims:
-                reserved, used = asked[claim.window]
-                asked[claim.window] = reserved + claim.reserved, used + claim.used
-                most[claim.window] = limit(most.get(claim.window, claim.limit), claim.limit)
-        wanted = {window: Wanted(most[window], *amounts) for window, amounts in asked.items()}
-        rows = [(reservation, claim.window, claim.amount) for hold in holds for reservation, claim in hold.reservations]
-        return await store.reserve(run, tenant_id, wanted, rows, self._lease)
+        wanted: dict[Window, Wanted] = {}
+        for claim in (claim for hold in holds for claim in hold.claims):
+            asked = Wanted(claim.limit, claim.reserved, claim.used)
+            if (before := wanted.get(claim.window)) is not None:
+                most = limit(before.limit or _ZERO, claim.limit)
+                asked = Wanted(most, before.reserved + asked.reserved, before.used + asked.used)
+            wanted[claim.window] = asked
+        return await store.reserve(run, tenant_id, wanted, held, self._lease)
 
 
-def _held(claims: Sequence[Claim]) -> Hold:
-    return Hold([(uuid7(), claim) for claim in claims])
+def _hold(claims: Sequence[Claim]) -> Hold:
+    return Hold([(uuid7(), claims)])
 
 
-def _without(balances: Mapping[Window, Balance], freed: Mapping[Window, Decimal]) -> dict[Window, Balance]:
-    return {
-        window: Balance(balance.reserved - freed.get(window, _ZERO), balance.used)
-        for window, balance in balances.items()
-    }
+def _held(holds: Iterable[Hold]) -> store.Held:
+    return {part: amounts for hold in holds for part, amounts in hold.held.items()}

@@ -39,6 +39,7 @@ from server.model.kept_tables import call_contents, embedding_cache, generation_
 from server.model.usage_tables import (
     model_call_logs,
     model_limits,
+    quota_holds,
     quota_ledger,
     quota_reservations,
     usage_rollups,
@@ -55,6 +56,7 @@ __all__ = [
     "model_routes",
     "models",
     "provider_credentials",
+    "quota_holds",
     "quota_ledger",
     "quota_reservations",
     "response_cache",

@@ -206,7 +206,34 @@ quota_reservations = tenant_table(
         where="amount >= 0",
         serves="the release of what a dead process held",
     ),
-    comment="Amounts held for calls under way.",
+    comment="Amounts held for calls under way on servers of the version before.",
+)
+
+quota_holds = tenant_table(
+    "quota_holds",
+    id_(),
+    Column(
+        "window_kinds",
+        ARRAY(Text),
+        nullable=False,
+        comment="Of each limit: minute, month, or none for what counts at any moment.",
+    ),
+    Column("window_starts", ARRAY(MOMENT), nullable=False, comment="Of each limit: when its window began."),
+    Column("subjects", ARRAY(Text), nullable=False, comment="Of each limit: whose it is."),
+    Column("kinds", ARRAY(Text), nullable=False, comment="Of each limit: requests, tokens, cost or parallel."),
+    Column("amounts", ARRAY(Numeric), nullable=False, comment="Of each limit: how much is held; 0: nothing."),
+    Column("expires_at", MOMENT, nullable=False, comment="When it is given up, unless its process keeps it."),
+    created_at(),
+    tenant_key(),
+    belongs_to_tenant(),
+    # As above.
+    index(
+        "ix_quota_holds_expires_at",
+        *("tenant_id", "expires_at"),
+        where="expires_at IS NOT NULL",
+        serves="the release of what a dead process held",
+    ),
+    comment="What calls under way may yet use of the limits that they count in.",
 )
 
 model_limits = tenant_table(

@@ -104,7 +104,7 @@ async def test_a_call_that_ends_while_the_database_is_away_is_written_down_and_f
     assert code is grpc.StatusCode.UNAVAILABLE
     rows = await admin.fetch("SELECT status, completion_tokens FROM model_call_logs ORDER BY id")
     assert [tuple(row) for row in rows] == [("success", 100), ("success", 3)]
-    assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+    assert not await admin.fetchval("SELECT count(*) FROM quota_holds")
 
 
 async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: OpenAIStub) -> None:
@@ -235,7 +235,7 @@ async def test_calls_beyond_those_that_may_wait_are_told_in_the_log_and_what_the
                 with pytest.raises(DatabaseUnavailable):
                     await books.enter(PLATFORM_TENANT_ID, Entry([record], hold))
             async with asyncio.timeout(NOT_FOR_EVER):
-                while not await admin.fetchval("SELECT expires_at < now() FROM quota_reservations"):
+                while not await admin.fetchval("SELECT expires_at < now() FROM quota_holds"):
                     pass
 
     told = [line["call_log_id"] for line in logs if line["event"] == "a call is not written down"]
@@ -249,11 +249,11 @@ async def test_a_call_that_lasts_longer_than_a_lease_keeps_what_it_holds(
     ledger = Ledger(database, AuditLog(database), background, lease=0.6)
     async with ledger.keeping():
         await ledger.reserve(PLATFORM_TENANT_ID, [Claim(MONTH, Decimal(10), Decimal(8))])
-        made = await admin.fetchval("SELECT expires_at FROM quota_reservations")
+        made = await admin.fetchval("SELECT expires_at FROM quota_holds")
 
         async with asyncio.timeout(NOT_FOR_EVER):
             while await admin.fetchval("SELECT now() < $1::timestamptz + interval '1 second'", made):
-                assert await admin.fetchval("SELECT expires_at > now() FROM quota_reservations")
+                assert await admin.fetchval("SELECT expires_at > now() FROM quota_holds")
 
 
 async def test_reservations_are_kept_on_after_an_error_that_nobody_thought_of(
@@ -263,15 +263,15 @@ async def test_reservations_are_kept_on_after_an_error_that_nobody_thought_of(
     async with ledger.keeping():
         await ledger.reserve(PLATFORM_TENANT_ID, [Claim(MONTH, Decimal(10), Decimal(8))])
         with capture_logs() as logs:
-            await admin.execute("ALTER TABLE quota_reservations RENAME COLUMN expires_at TO elsewhere")
+            await admin.execute("ALTER TABLE quota_holds RENAME COLUMN expires_at TO elsewhere")
             async with asyncio.timeout(NOT_FOR_EVER):
                 while not any(line["event"] == "reservations not kept" for line in logs):
                     await admin.execute("SELECT 1")
-        await admin.execute("ALTER TABLE quota_reservations RENAME COLUMN elsewhere TO expires_at")
-        left = await admin.fetchval("SELECT expires_at FROM quota_reservations")
+        await admin.execute("ALTER TABLE quota_holds RENAME COLUMN elsewhere TO expires_at")
+        left = await admin.fetchval("SELECT expires_at FROM quota_holds")
 
         async with asyncio.timeout(NOT_FOR_EVER):
-            while await admin.fetchval("SELECT expires_at = $1 FROM quota_reservations", left):
+            while await admin.fetchval("SELECT expires_at = $1 FROM quota_holds", left):
                 pass
 
 

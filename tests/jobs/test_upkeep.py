@@ -310,7 +310,13 @@ async def test_prompts_and_answers_go_when_their_tenant_has_kept_them_long_enoug
 async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, admin: Any) -> None:
     window = "'none', '1970-01-01Z', 'tenant', 'parallel'"
     columns = "tenant_id, window_kind, window_start, subject, kind"
-    await admin.execute(f"INSERT INTO quota_ledger ({columns}, reserved) VALUES ('{ADA}', {window}, 3)")
+    await admin.execute(f"INSERT INTO quota_ledger ({columns}, reserved) VALUES ('{ADA}', {window}, 6)")
+    held = "'{none}', '{1970-01-01Z}', '{tenant}', '{parallel}'"
+    await admin.execute(
+        "INSERT INTO quota_holds (tenant_id, window_kinds, window_starts, subjects, kinds, amounts, expires_at) VALUES"
+        f" ('{ADA}', {held}, '{{2}}', now() - interval '1 second'), ('{ADA}', {held}, '{{1}}', now() + interval '1 hour')"
+    )
+    # On a server of the version before.
     await admin.execute(
         f"INSERT INTO quota_reservations ({columns}, amount, expires_at) VALUES"
         f" ('{ADA}', {window}, 2, now() - interval '1 second'), ('{ADA}', {window}, 1, now() + interval '1 hour')"
@@ -318,7 +324,8 @@ async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, ad
 
     await upkeep(RUN)
 
-    assert await admin.fetchval("SELECT reserved FROM quota_ledger") == 1
+    assert await admin.fetchval("SELECT reserved FROM quota_ledger") == 2
+    assert [row[0] for row in await admin.fetch("SELECT amounts[1] FROM quota_holds")] == [1]
     assert [row[0] for row in await admin.fetch("SELECT amount FROM quota_reservations")] == [1]
 
 

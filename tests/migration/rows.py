@@ -149,6 +149,17 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "0036": {},
     "0037": {},
+    "0038": {
+        "quota_holds": {
+            **_OF_TENANT,
+            "window_kinds": [_LIMIT["window_kind"]],
+            "window_starts": [_LIMIT["window_start"]],
+            "subjects": [_LIMIT["subject"]],
+            "kinds": [_LIMIT["kind"]],
+            "amounts": [5],
+            "expires_at": _THEN,
+        },
+    },
 }
 
 

@@ -92,9 +92,7 @@ async def _nothing_reserved(scratch: Scratch) -> None:
     """Waits until no reservation is left."""
     async with scratch.connect() as connection, asyncio.timeout(NOT_FOR_EVER):
         # In one look: a call that begins between two would be in the second alone.
-        held = (
-            "SELECT (SELECT count(*) FROM quota_reservations) AS rows, (SELECT sum(reserved) FROM quota_ledger) AS held"
-        )
+        held = "SELECT (SELECT count(*) FROM quota_holds) AS rows, (SELECT sum(reserved) FROM quota_ledger) AS held"
         while (found := await connection.fetchrow(held))["rows"]:
             pass
         assert not found["held"]

@@ -56,6 +56,10 @@ INSERT INTO quota_reservations (tenant_id, window_kind, window_start, subject, k
     SELECT tenant_id, 'minute', date_trunc('minute', now()), user_id::text, 'tokens', 1,
            now() + (n - 30) * interval '1 minute'
     FROM people;
+INSERT INTO quota_holds (tenant_id, window_kinds, window_starts, subjects, kinds, amounts, expires_at)
+    SELECT tenant_id, '{minute}', ARRAY[date_trunc('minute', now())], ARRAY[user_id::text], '{tokens}', '{1}',
+           now() + (n - 30) * interval '1 minute'
+    FROM people;
 INSERT INTO model_limits (tenant_id, api_key_id) SELECT tenant_id, id FROM api_keys;
 INSERT INTO call_contents (tenant_id, call_log_id, messages, created_at)
     SELECT tenant_id, user_id, '[]', now() - n * interval '1 hour' FROM people;

@@ -71,7 +71,7 @@ async def test_a_call_gets_all_that_it_needs_or_nothing(ledger: Ledger, admin: A
         await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(0, 1, other)])
 
     assert await _row(admin) == (0, 0)
-    assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+    assert not await admin.fetchval("SELECT count(*) FROM quota_holds")
 
 
 async def test_those_who_ask_together_are_let_in_as_far_as_they_fit(ledger: Ledger, admin: Any) -> None:
@@ -118,7 +118,7 @@ async def test_what_was_given_up_is_counted_and_not_given_back_twice(
     database: Database, ledger: Ledger, admin: Any
 ) -> None:
     late = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
-    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+    await admin.execute("UPDATE quota_holds SET expires_at = now() - interval '1 second'")
 
     await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90)])
     assert await _row(admin) == (90, 0)
@@ -127,16 +127,44 @@ async def test_what_was_given_up_is_counted_and_not_given_back_twice(
     assert await _row(admin) == (90, 40)
 
 
+async def test_what_the_dead_held_of_other_limits_is_given_up_with_it(ledger: Ledger, admin: Any) -> None:
+    ann, bob = (Window("minute", MOMENT, f"user/{name}", "tokens") for name in ("ann", "bob"))
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(100, 60, ann)])
+    await admin.execute("UPDATE quota_holds SET expires_at = now() - interval '1 second'")
+
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90), _claim(100, 90, bob)])
+
+    rows = await admin.fetch("SELECT subject, reserved FROM quota_ledger ORDER BY subject")
+    assert {row["subject"]: row["reserved"] for row in rows} == {"tenant": 90, ann.subject: 0, bob.subject: 90}
+
+
+async def test_what_expired_and_is_just_being_settled_is_waited_for_by_nobody(ledger: Ledger, scratch: Scratch) -> None:
+    late = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
+    async with scratch.connect() as settling:
+        await settling.execute("UPDATE quota_holds SET expires_at = now() - interval '1 second'")
+        transaction = settling.transaction()
+        await transaction.start()
+        await settling.execute("DELETE FROM quota_holds")
+        async with asyncio.timeout(NOT_FOR_EVER):
+            with pytest.raises(LimitReached):
+                await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90)])
+            await ledger.sweep(PLATFORM_TENANT_ID)
+        await transaction.rollback()
+
+    await _settle(ledger, late, 10)
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 90)])
+
+
 async def test_to_give_back_reads_no_reservation_of_others(ledger: Ledger, database: Database, admin: Any) -> None:
-    await admin.execute("ANALYZE quota_reservations")  # it is known to be small
+    await admin.execute("ANALYZE quota_holds")  # it is known to be small
     holds = [await ledger.reserve(PLATFORM_TENANT_ID, [_claim(10_000, 1)]) for _ in range(200)]
     read: list[int] = []
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
         for hold in holds[:8]:  # the first five of them are planned each by itself
             use = {MONTH: store.Wanted(None, Decimal(0), Decimal(0))}
-            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, use, (), hold.ids, ())
+            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, use, (), hold.held, ())
             rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
-            read.append((await tx.run(rows, "quota_reservations"))[0][0])
+            read.append((await tx.run(rows, "quota_holds"))[0][0])
 
     assert [after - before for before, after in pairwise([0, *read])] == [1] * 8
     assert await _row(admin) == (192, 0)
@@ -166,19 +194,19 @@ async def test_the_sweep_gives_up_what_the_dead_held_and_forgets_old_minutes(
 ) -> None:
     minute = Window("minute", datetime(2020, 1, 1, tzinfo=UTC), "tenant", "tokens")
     await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(100, 60, minute)])
-    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+    await admin.execute("UPDATE quota_holds SET expires_at = now() - interval '1 second'")
 
     await ledger.sweep(PLATFORM_TENANT_ID)
 
     rows = await admin.fetch("SELECT window_kind, reserved FROM quota_ledger")
     assert [(row["window_kind"], row["reserved"]) for row in rows] == [("month", 0)]
-    assert not await admin.fetchval("SELECT count(*) FROM quota_reservations")
+    assert not await admin.fetchval("SELECT count(*) FROM quota_holds")
 
 
 async def test_what_the_dead_held_is_not_shown_as_reserved(ledger: Ledger, database: Database, admin: Any) -> None:
     at_once = Window("none", datetime(1970, 1, 1, tzinfo=UTC), "tenant", "parallel")
     await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60), _claim(5, 1, at_once)])
-    await admin.execute("UPDATE quota_reservations SET expires_at = now() - interval '1 second'")
+    await admin.execute("UPDATE quota_holds SET expires_at = now() - interval '1 second'")
     living = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 7)])
 
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
@@ -292,5 +320,5 @@ async def test_a_reservation_whose_asker_has_gone_is_given_back(
         await transaction.rollback()
 
     async with asyncio.timeout(NOT_FOR_EVER):
-        while await _row(admin) != (1, 0) or await admin.fetchval("SELECT count(*) FROM quota_reservations") != 1:
+        while await _row(admin) != (1, 0) or await admin.fetchval("SELECT count(*) FROM quota_holds") != 1:
             pass

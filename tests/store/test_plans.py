@@ -76,9 +76,8 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_audit_logs_action": ("SELECT * FROM audit_logs WHERE action = 'things.7' ORDER BY id DESC LIMIT 51", []),
     "ix_audit_logs_request_id": ("SELECT * FROM audit_logs WHERE request_id = 'request-7'", []),
     "ix_audit_logs_session_id": ("SELECT * FROM audit_logs WHERE session_id = 'session-7'", []),
-    "ix_quota_reservations_expires_at": _store(
-        ledger._QUERIES["read"], window_kinds=[], window_starts=[], subjects=[], kinds=[]
-    ),
+    "ix_quota_holds_expires_at": _store(ledger._QUERIES["expired"]),
+    "ix_quota_reservations_expires_at": _store(ledger._QUERIES["expired"]),
     "ix_model_limits_api_key_id": ("SELECT id FROM model_limits WHERE api_key_id = $1", [TENANT]),
     "ix_call_contents_created_at": _store(contents.EXPIRED, days=100),
     "ix_response_cache_expires_at": _store(caches.EXPIRED[0]),

@@ -52,9 +52,10 @@ class CallService:
         self._caches = caches
         self._heartbeat = heartbeat
 
-    async def stream_chat(self, asked: ChatCall) -> AsyncGenerator[Sequence[ChatEvent], None]:
+    async def stream_chat(self, asked: ChatCall, *, ahead: bool = True) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """The answer as it is written, in batches of whatever has come: Started, then the rest, then one Ended.
 
+        `ahead`: it is read while whoever consumes it is busy, and Heartbeat tells them of a model's silence.
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
@@ -71,7 +72,7 @@ class CallService:
             await self._note_unmade(asked, error)
             raise
         try:
-            made = self._made(asked, prepared) if kept is None else self._again(asked, prepared, kept)
+            made = self._made(asked, prepared, ahead) if kept is None else self._again(asked, prepared, kept)
             async with aclosing(made) as batches:
                 async for batch in batches:
                     yield batch
@@ -84,7 +85,9 @@ class CallService:
             return None
         return await self._caches.answer(prepared.plan.tenant_id, prepared.question, prepared.cache_ttl)
 
-    async def _made(self, asked: ChatCall, prepared: Prepared) -> AsyncGenerator[Sequence[ChatEvent], None]:
+    async def _made(
+        self, asked: ChatCall, prepared: Prepared, ahead: bool
+    ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         tenant_id = prepared.plan.tenant_id
         hold = await self._ledger.reserve(tenant_id, prepared.claims)
         attempts, writing = prepared.attempts, Writing()
@@ -92,17 +95,17 @@ class CallService:
 
         async def admits(model: Model, request: ChatRequest) -> DomainError | None:
             nonlocal hold
-            held = [claim for _, claim in hold.claims]
             try:
-                more = await self._ledger.reserve(tenant_id, further(held, attempts.meters, model, request))
+                more = await self._ledger.reserve(tenant_id, further(hold.claims, attempts.meters, model, request))
             except DomainError as error:
                 return error
             hold = hold.with_more(more)
             return None
 
         source = attempts.stream(prepared.request, admits)
+        relayed = relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) if ahead else aclosing(source)
         try:
-            async with relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) as read:
+            async with relayed as read:
                 said_at = monotonic()
                 async for items in read:
                     events = tuple(_events(items, prepared))
@@ -142,7 +145,7 @@ class CallService:
     async def chat(self, asked: ChatCall) -> ChatAnswer:
         """The whole answer. Raises what is wrong with the call, and what the provider fails with."""
         writing = Writing()
-        async with aclosing(self.stream_chat(asked)) as batches:
+        async with aclosing(self.stream_chat(asked, ahead=False)) as batches:
             async for batch in batches:
                 for event in batch:
                     match event:

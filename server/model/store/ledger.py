@@ -16,7 +16,7 @@ from server.model.store import logs, rollups
 _QUERIES = load("server.model.store", "ledger.sql")
 
 LEASE_SECONDS = 60.0
-"""How long a reservation holds that nobody keeps: what a dead process held is given up after it."""
+"""How long a hold stands that nobody keeps: what a dead process held is given up after it."""
 
 
 class Balance(NamedTuple):
@@ -27,7 +27,11 @@ class Balance(NamedTuple):
     warned: Sequence[str] = ()
 
 
-NOTHING = Balance(Decimal(0), Decimal(0))
+_ZERO = Decimal(0)
+
+NOTHING = Balance(_ZERO, _ZERO)
+
+_UNLIMITED = Decimal("Infinity")
 
 
 async def lock(tx: Tx, windows: Iterable[Window]) -> dict[Window, Balance]:
@@ -52,20 +56,21 @@ async def read(tx: Tx, windows: Iterable[Window]) -> dict[Window, Balance]:
     return {window: found.get(window, NOTHING) for window in windows}
 
 
-async def expire(tx: Tx, windows: Iterable[Window]) -> dict[Window, Decimal]:
-    """Removes what dead processes left on these limits; how much each was held by it."""
-    rows = await tx.fetch(_QUERIES["expire"], **_keys(sorted(set(windows))))
+async def expired(tx: Tx) -> tuple[set[UUID], set[Window]]:
+    """The holds that dead processes have left, and the limits that they are of."""
+    rows = await tx.fetch(_QUERIES["expired"])
+    return {row["id"] for row in rows}, {Window(*row[1:]) for row in rows}
+
+
+async def expire(tx: Tx, ids: Iterable[UUID]) -> dict[Window, Decimal]:
+    """Removes those of these that have expired; how much they held of limits, which are held now."""
+    rows = await tx.fetch(_QUERIES["expire"], ids=list(ids))
     return {Window(*row[:4]): row["amount"] for row in rows}
-
-
-async def expired(tx: Tx) -> list[Window]:
-    """The limits on which dead processes have left reservations."""
-    return [Window(*row) for row in await tx.fetch(_QUERIES["expired"])]
 
 
 async def give_back(tx: Tx, freed: Mapping[Window, Decimal]) -> None:
     """Takes from what is reserved of limits that are held."""
-    await tx.execute(_QUERIES["give_back"], amounts=list(freed.values()), **_keys(freed))
+    await tx.execute(_QUERIES["give_back"], amounts=_array(freed.values()), **_keys(freed))
 
 
 class Wanted(NamedTuple):
@@ -79,32 +84,26 @@ class Wanted(NamedTuple):
 Outcome = Literal["entered", "repeated", "warns"]
 """How entering calls went. `repeated`: they had been entered; `warns`: a warning is due. In both nothing is done."""
 
+Held = Mapping[UUID, Mapping[Window, Decimal]]
+"""What each hold has of limits."""
+
 
 Run = Callable[..., Awaitable[Any]]
 """What runs a statement that gives one value: `Tx.fetchval` in a transaction, `Database.at_once` as one."""
 
 
-async def reserve(
-    run: Run,
-    tenant_id: UUID,
-    wanted: Mapping[Window, Wanted],
-    reservations: Sequence[tuple[UUID, Window, Decimal]],
-    lease: float,
-) -> bool:
+async def reserve(run: Run, tenant_id: UUID, wanted: Mapping[Window, Wanted], held: Held, lease: float) -> bool:
     """Reserves all of it where every limit has its row and room; false, and nothing done, where one has not. `lease`:
     seconds for which it holds.
     """
-    places = {window: place for place, window in enumerate(wanted, 1)}
     done: bool = await run(
         _QUERIES["reserve"],
         tenant_id=tenant_id,
         **_keys(wanted),
-        limits=[asked.limit for asked in wanted.values()],
-        to_reserve=[asked.reserved for asked in wanted.values()],
-        to_use=[asked.used for asked in wanted.values()],
-        ids=[reservation for reservation, _, _ in reservations],
-        places=[places[window] for _, window, _ in reservations],
-        amounts=[amount for _, _, amount in reservations],
+        limits=_array(asked.limit for asked in wanted.values()),
+        to_reserve=_array(asked.reserved for asked in wanted.values()),
+        to_use=_array(asked.used for asked in wanted.values()),
+        **_held(held, wanted),
         seconds=lease,
     )
     return done
@@ -115,20 +114,20 @@ async def enter(
     tenant_id: UUID,
     used: Mapping[Window, Wanted],
     warnings: Sequence[Decimal],
-    ids: Sequence[UUID],
+    held: Held,
     records: Sequence[CallLog],
 ) -> Outcome:
-    """Writes calls down, removes their reservations, gives back what those held that had not expired, and counts what
-    was used, once however often it is done. `warnings`: the parts of a month's limit that are warned of.
+    """Writes calls down, removes their holds, gives back what those had that had not expired, and counts what was used,
+    once however often it is done. `warnings`: the parts of a month's limit that are warned of.
     """
     outcome: Outcome = await run(
         _QUERIES["enter"],
         tenant_id=tenant_id,
         **_keys(used),
-        limits=[use.limit for use in used.values()],
-        to_use=[use.used for use in used.values()],
-        warnings=warnings,
-        ids=ids,
+        limits=_array(_UNLIMITED if use.limit is None else use.limit for use in used.values()),
+        to_use=_array(use.used for use in used.values()),
+        warnings=_array(warnings),
+        **_held(held, used),
         records=logs.rows(records),
         sums=rollups.sums(records),
     )
@@ -143,7 +142,7 @@ async def note_warned(tx: Tx, window: Window, warned: Sequence[str]) -> None:
 
 
 async def extend(tx: Tx, ids: Sequence[UUID], lease: float) -> None:
-    """Keeps reservations for another while."""
+    """Keeps holds for another while."""
     await tx.execute(_QUERIES["extend"], ids=ids, seconds=lease)
 
 
@@ -160,6 +159,17 @@ def _balances(rows: Iterable[Any]) -> dict[Window, Balance]:
     return {Window(*row[:4]): Balance(row["reserved"], row["used"], row["warned"]) for row in rows}
 
 
-def _keys(windows: Iterable[Window]) -> dict[str, list[Any]]:
-    columns: list[list[Any]] = [list(column) for column in zip(*windows, strict=True)] or [[], [], [], []]
+def _keys(windows: Iterable[Window]) -> dict[str, str]:
+    columns = [_array(column) for column in zip(*windows, strict=True)] or [_array(())] * 4
     return dict(zip(("window_kinds", "window_starts", "subjects", "kinds"), columns, strict=True))
+
+
+def _held(held: Held, windows: Iterable[Window]) -> dict[str, Any]:
+    """Whose holds they are, and what each has of each of the limits."""
+    amounts = [amounts.get(window, _ZERO) for amounts in held.values() for window in windows]
+    return {"ids": list(held), "held": _array(amounts)}
+
+
+def _array(values: Iterable[object]) -> str:
+    """The text of an array of what needs no quoting: numbers, moments, our own words."""
+    return f"{{{','.join(map(str, values))}}}"
