@@ -1,4 +1,4 @@
-"""The gateway: Chat and StreamChat on a route and within limits, beside the provider itself, the openai SDK and
+"""The gateway: Chat and StreamChat on a route, with limits and without, beside the provider itself, the openai SDK and
 LiteLLM's proxy in front of the same provider."""
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _CALLERS = 8
 _SLICES = 5
 _SECONDS = 1.0
 _TURNS, _TURN = 20, 10
+_ADDED = 3.0
 _PLENTY = 1_000_000_000
 _QUESTION = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hi")
 
@@ -55,7 +56,7 @@ def _beside(base_url: str) -> Iterator[litellm.Proxy | None]:
 
 async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(_atrium(stage, base_url))
+        free, limited = await stack.enter_async_context(_atrium(stage, base_url))
         direct = await stack.enter_async_context(_lines(base_url))
         sdk = await stack.enter_async_context(_sdk(base_url))
         sides: dict[str, tuple[Ask, int]] = {
@@ -65,13 +66,14 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
         if proxy is not None:
             theirs = await stack.enter_async_context(_lines(proxy.base_url, proxy.key))
             sides[f"LiteLLM {proxy.version}"] = (theirs, proxy.pid)
+        sides["ours within limits"] = (limited, stage.pid)
         figures: list[Figure] = []
         for method, name, stream, unit, goal in (
             ("StreamChat", _LONG, True, "chunk", 10.0),
             ("Chat", _SHORT, False, "request", 6.0),
         ):
             for other, (ask, pid) in sides.items():
-                mine = Side(lambda name=name, stream=stream: ours(name, stream), stage.pid)
+                mine = Side(lambda name=name, stream=stream: free(name, stream), stage.pid)
                 side = Side(lambda ask=ask, name=name, stream=stream: ask(name, stream), pid)
                 ratio = await alternate(mine, side, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
                 beats = proxy is not None and pid == proxy.pid
@@ -79,83 +81,96 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
                     Figure(f"{method} / {other}", ratio, "of its throughput", goal if beats else None),
                     Figure(f"{method}, {other}", side.rate, f"{unit}s/s"),
                 ]
-                if beats:
+                if pid != os.getpid():
                     figures.append(Figure(f"{method}, {other}, its CPU", side.cpu_microseconds, f"µs a {unit}"))
             figures += [
                 Figure(method, mine.rate, f"{unit}s/s"),
                 Figure(f"{method}, the server's CPU", mine.cpu_microseconds, f"µs a {unit}"),
             ]
-        return figures + await _added({"ours": ours, **{name: ask for name, (ask, _) in sides.items()}})
+        for name, (ask, _) in {"ours": (free, stage.pid), **sides}.items():
+            if ask is not direct:
+                goal = _ADDED if ask is limited else None
+                figures += await _added(f"added by {name}", ask, direct, goal)
+        return figures + await _added("added by ours within limits to openai's SDK", limited, sdk, _ADDED)
 
 
-async def _added(sides: dict[str, Ask]) -> list[Figure]:
-    """What a call of one token takes beyond the provider's own time, one call at a time, all sides in turn.
+async def _added(what: str, ask: Ask, without: Ask, goal: float | None) -> list[Figure]:
+    """What a call of one token takes beyond what it takes without, one call at a time, in turn.
 
     Some calls a turn: after another's call each finds the caches full of that one's, which is none of its own cost.
     """
     figures = []
     for method, stream in (("Chat", False), ("StreamChat", True)):
-        took: dict[str, list[float]] = {name: [] for name in sides}
+        took: tuple[list[float], list[float]] = ([], [])
         for _ in range(_TURNS):
-            for name, ask in sides.items():
+            for times, side in zip(took, (ask, without), strict=True):
                 for _ in range(_TURN):
                     began = perf_counter()
-                    await ask(_ONE, stream)
-                    took[name].append((perf_counter() - began) * 1000)
-        medians = {name: statistics.median(times) for name, times in took.items()}
-        itself = medians.pop("the provider itself")
-        figures.append(Figure(f"{method} of one token, the provider itself", itself, "ms, median"))
-        for name, median in medians.items():
-            goal = 3.0 if name == "ours" else None
-            figures.append(Figure(f"{method}, added by {name}", median - itself, "ms, median", goal, at_most=True))
+                    await side(_ONE, stream)
+                    times.append((perf_counter() - began) * 1000)
+        whole, rest = map(statistics.median, took)
+        figures.append(Figure(f"{method}, {what}", whole - rest, "ms, median", goal, at_most=True))
     return figures
 
 
 @asynccontextmanager
-async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[Ask]:
-    """A caller who has every kind of limit, and whose tenant has, none of which they come to, and who calls routes."""
+async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[tuple[Ask, Ask]]:
+    """Two callers of routes: whom nothing limits, and one who has every kind of limit, and whose tenant has, none of
+    which they come to.
+    """
     async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
         _, platform = await stage.sign_in(channel)
-        tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
-        models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
-        people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
-        tenant_id, metadata = await found(channel, platform, "bench")
-        limits = tenant_config_pb2.UpdateTenantConfigRequest(
-            tenant_id=tenant_id,
-            requests_per_minute=_PLENTY,
-            tokens_per_minute=_PLENTY,
-            monthly_token_quota=_PLENTY * _PLENTY,
-            monthly_cost_quota_usd=str(_PLENTY - 1),
-            max_parallel_calls=_PLENTY,
-        )
-        await tenants.UpdateTenantConfig(limits, metadata=platform)
-        me = await people.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
-        own_limits = usage_pb2.SetModelLimitsRequest(
-            user_id=me.user_id,
-            requests_per_minute=_PLENTY,
-            tokens_per_minute=_PLENTY,
-            monthly_tokens=_PLENTY * _PLENTY,
-            monthly_cost_usd=str(_PLENTY - 1),
-            parallel_calls=_PLENTY,
-        )
-        await models.SetModelLimits(own_limits, metadata=metadata)
         for name in _MODELS:
             await create_model(channel, platform, name, base_url)
-            route = route_pb2.CreateRouteRequest(alias=_alias(name), targets=[route_pb2.RouteTarget(model=name)])
-            await models.CreateRoute(route, metadata=metadata)
+        tenants = [await found(channel, platform, slug) for slug in ("free", "limited")]
+        await _limit(channel, platform, *tenants[1])
+        yield await _caller(channel, tenants[0][1]), await _caller(channel, tenants[1][1])
 
-        async def ask(name: str, stream: bool) -> int:
-            said = {"model": _alias(name), "messages": [_QUESTION]}
-            if not stream:
-                answer = await models.Chat(chat_pb2.ChatRequest(**said), metadata=metadata)
-                return bool(answer.message.content)
-            parts = 0
-            async for event in models.StreamChat(stream_pb2.StreamChatRequest(**said), metadata=metadata):
-                parts += event.HasField("delta")
-                assert not event.HasField("failed"), event.failed.message
-            return parts
 
-        yield ask
+async def _limit(channel: grpc.aio.Channel, platform: Any, tenant_id: str, metadata: Any) -> None:
+    """Limits of every kind for the tenant, and for the user themselves."""
+    tenants: Any = tenant_service_pb2_grpc.TenantServiceStub(channel)
+    models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+    people: Any = identity_service_pb2_grpc.IdentityServiceStub(channel)
+    limits = tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=tenant_id,
+        requests_per_minute=_PLENTY,
+        tokens_per_minute=_PLENTY,
+        monthly_token_quota=_PLENTY * _PLENTY,
+        monthly_cost_quota_usd=str(_PLENTY - 1),
+        max_parallel_calls=_PLENTY,
+    )
+    await tenants.UpdateTenantConfig(limits, metadata=platform)
+    me = await people.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata)
+    own_limits = usage_pb2.SetModelLimitsRequest(
+        user_id=me.user_id,
+        requests_per_minute=_PLENTY,
+        tokens_per_minute=_PLENTY,
+        monthly_tokens=_PLENTY * _PLENTY,
+        monthly_cost_usd=str(_PLENTY - 1),
+        parallel_calls=_PLENTY,
+    )
+    await models.SetModelLimits(own_limits, metadata=metadata)
+
+
+async def _caller(channel: grpc.aio.Channel, metadata: Any) -> Ask:
+    models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+    for name in _MODELS:
+        route = route_pb2.CreateRouteRequest(alias=_alias(name), targets=[route_pb2.RouteTarget(model=name)])
+        await models.CreateRoute(route, metadata=metadata)
+
+    async def ask(name: str, stream: bool) -> int:
+        said = {"model": _alias(name), "messages": [_QUESTION]}
+        if not stream:
+            answer = await models.Chat(chat_pb2.ChatRequest(**said), metadata=metadata)
+            return bool(answer.message.content)
+        parts = 0
+        async for event in models.StreamChat(stream_pb2.StreamChatRequest(**said), metadata=metadata):
+            parts += event.HasField("delta")
+            assert not event.HasField("failed"), event.failed.message
+        return parts
+
+    return ask
 
 
 def _alias(name: str) -> str:
