@@ -314,7 +314,8 @@ async def test_what_dead_processes_held_of_limits_is_given_up(upkeep: Upkeep, ad
     held = "'{none}', '{1970-01-01Z}', '{tenant}', '{parallel}'"
     await admin.execute(
         "INSERT INTO quota_holds (tenant_id, window_kinds, window_starts, subjects, kinds, amounts, expires_at) VALUES"
-        f" ('{ADA}', {held}, '{{2}}', now() - interval '1 second'), ('{ADA}', {held}, '{{1}}', now() + interval '1 hour')"
+        f" ('{ADA}', {held}, '{{2}}', now() - interval '1 second'),"
+        f" ('{ADA}', {held}, '{{1}}', now() + interval '1 hour')"
     )
     # On a server of the version before.
     await admin.execute(
