@@ -72,28 +72,31 @@ _UP = (
         width integer := cardinality(kinds);
     BEGIN
         PERFORM set_config('app.tenant_id', tenant::text, true), set_config('synchronous_commit', 'off', true);
-        WITH changed AS (
-            UPDATE quota_ledger q SET reserved = q.reserved + a.reserved, used = q.used + a.used
-            FROM (
-                SELECT * FROM unnest(window_kinds, window_starts, subjects, kinds, limits, to_reserve, to_use)
-                    AS a (window_kind, window_start, subject, kind, most, reserved, used)
-                ORDER BY window_kind, window_start, subject, kind
-            ) a
-            WHERE (q.tenant_id, q.window_kind, q.window_start, q.subject, q.kind)
-                = (tenant, a.window_kind, a.window_start, a.subject, a.kind)
-            RETURNING q.reserved + q.used <= a.most AS fits
-        )
-        SELECT count(*) = width AND bool_and(c.fits) INTO fits FROM changed c;
-        IF fits IS NOT TRUE THEN
-            RAISE SQLSTATE 'AT001';
-        END IF;
-        INSERT INTO quota_holds (tenant_id, id, window_kinds, window_starts, subjects, kinds, amounts, expires_at)
-        SELECT tenant, h.id, window_kinds, window_starts, subjects, kinds, held[(h.place - 1) * width + 1 : h.place * width],
-            clock_timestamp() + lease
-        FROM unnest(ids) WITH ORDINALITY AS h (id, place);
-        RETURN true;
-    EXCEPTION WHEN SQLSTATE 'AT001' THEN
-        RETURN false;
+        -- A block of its own: what its error undoes are settings too, and a refusal would wait for the disk.
+        BEGIN
+            WITH changed AS (
+                UPDATE quota_ledger q SET reserved = q.reserved + a.reserved, used = q.used + a.used
+                FROM (
+                    SELECT * FROM unnest(window_kinds, window_starts, subjects, kinds, limits, to_reserve, to_use)
+                        AS a (window_kind, window_start, subject, kind, most, reserved, used)
+                    ORDER BY window_kind, window_start, subject, kind LIMIT width
+                ) a
+                WHERE (q.tenant_id, q.window_kind, q.window_start, q.subject, q.kind)
+                    = (tenant, a.window_kind, a.window_start, a.subject, a.kind)
+                RETURNING q.reserved + q.used <= a.most AS fits
+            )
+            SELECT count(*) = width AND bool_and(c.fits) INTO fits FROM changed c;
+            IF fits IS NOT TRUE THEN
+                RAISE SQLSTATE 'AT001';
+            END IF;
+            INSERT INTO quota_holds (tenant_id, id, window_kinds, window_starts, subjects, kinds, amounts, expires_at)
+            SELECT tenant, h.id, window_kinds, window_starts, subjects, kinds, held[(h.place - 1) * width + 1 : h.place * width],
+                clock_timestamp() + lease
+            FROM unnest(ids) WITH ORDINALITY AS h (id, place);
+            RETURN true;
+        EXCEPTION WHEN SQLSTATE 'AT001' THEN
+            RETURN false;
+        END;
     END
     $$
     """,
@@ -136,7 +139,7 @@ _UP = (
             FROM (
                 SELECT * FROM unnest(window_kinds, window_starts, subjects, kinds, limits, to_use) WITH ORDINALITY
                     AS s (window_kind, window_start, subject, kind, most, used, place)
-                ORDER BY window_kind, window_start, subject, kind
+                ORDER BY window_kind, window_start, subject, kind LIMIT width
             ) s
             WHERE (q.tenant_id, q.window_kind, q.window_start, q.subject, q.kind)
                 = (tenant, s.window_kind, s.window_start, s.subject, s.kind)
@@ -171,6 +174,8 @@ _UP = (
     ),
 )
 _DOWN = (
+    # Nobody adds a hold between the look at them and their end.
+    "LOCK TABLE quota_holds IN ACCESS EXCLUSIVE MODE",
     f"DROP FUNCTION atrium_settle_calls({_SETTLE})",
     f"DROP FUNCTION atrium_reserve_calls({_RESERVE})",
     # Each limit's part becomes a row of its own, that is given up as the whole would have been.

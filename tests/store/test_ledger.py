@@ -170,6 +170,48 @@ async def test_to_give_back_reads_no_reservation_of_others(ledger: Ledger, datab
     assert await _row(admin) == (192, 0)
 
 
+async def test_a_limit_is_found_by_its_key_however_few_a_tenant_has_on_average(
+    ledger: Ledger, database: Database, admin: Any
+) -> None:
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(10_000, 1)])
+    async with admin.transaction():
+        await admin.execute("SET LOCAL session_replication_role = replica")  # rows of tenants that there are not
+        await admin.execute(
+            """
+            INSERT INTO quota_ledger (tenant_id, window_kind, window_start, subject, kind)
+            SELECT tenant_id, 'minute', now() + n * interval '1 minute', 'tenant', 'tokens'
+            FROM (SELECT gen_random_uuid() AS tenant_id FROM generate_series(1, 1000)) others, generate_series(1, 3) n
+            UNION ALL
+            SELECT $1, 'minute', now() + n * interval '1 minute', 'tenant', 'tokens' FROM generate_series(1, 500) n
+            """,
+            PLATFORM_TENANT_ID,
+        )
+    await admin.execute("VACUUM ANALYZE quota_ledger")
+    wanted = {MONTH: store.Wanted(Decimal(10_000), Decimal(0), Decimal(0))}
+    read: list[int] = []
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        for _ in range(3):
+            await store.reserve(tx.fetchval, PLATFORM_TENANT_ID, wanted, {}, store.LEASE_SECONDS)
+            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, wanted, (), {}, ())
+            rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
+            read.append((await tx.run(rows, "quota_ledger"))[0][0])
+
+    assert [after - before for before, after in pairwise(read)] == [2] * 2
+
+
+async def test_a_refusal_does_not_wait_for_the_disk(ledger: Ledger, database: Database) -> None:
+    await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
+    wanted = {MONTH: store.Wanted(Decimal(100), Decimal(50), Decimal(0))}
+
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await tx.run("SET LOCAL synchronous_commit = on")
+        reserved = await store.reserve(tx.fetchval, PLATFORM_TENANT_ID, wanted, {}, store.LEASE_SECONDS)
+        waits = await tx.run("SHOW synchronous_commit")
+
+    assert not reserved
+    assert waits[0][0] == "off"
+
+
 async def test_both_ways_of_entering_a_call_wait_for_the_same_first(
     scratch: Scratch, database: Database, ledger: Ledger, admin: Any
 ) -> None:

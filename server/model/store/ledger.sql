@@ -45,9 +45,9 @@ ON CONFLICT DO NOTHING
 -- name: expired
 -- What dead processes have left, by itself and by the limits that it holds; on servers of the version before too.
 SELECT h.id, w.window_kind, w.window_start, w.subject, w.kind
-FROM quota_holds h, unnest(h.window_kinds, h.window_starts, h.subjects, h.kinds)
-    AS w (window_kind, window_start, subject, kind)
-WHERE h.expires_at < statement_timestamp()
+FROM quota_holds h, unnest(h.window_kinds, h.window_starts, h.subjects, h.kinds, h.amounts)
+    AS w (window_kind, window_start, subject, kind, amount)
+WHERE h.expires_at < statement_timestamp() AND w.amount > 0
 UNION ALL
 SELECT id, window_kind, window_start, subject, kind FROM quota_reservations
 WHERE expires_at < statement_timestamp() AND amount >= 0
@@ -117,9 +117,12 @@ UPDATE quota_holds SET expires_at = clock_timestamp() + make_interval(secs => :s
 WHERE id IN (SELECT id FROM quota_holds WHERE id = ANY (:ids::uuid[]) FOR UPDATE SKIP LOCKED)
 
 -- name: prune
--- Removes the minutes that are long over.
-DELETE FROM quota_ledger
-WHERE window_kind = 'minute' AND window_start < now() - interval '1 hour' AND reserved = 0
+-- Removes the minutes that are long over, but for those that somebody has locked, who may wait for others of them.
+DELETE FROM quota_ledger WHERE (window_kind, window_start, subject, kind) IN (
+    SELECT window_kind, window_start, subject, kind FROM quota_ledger
+    WHERE window_kind = 'minute' AND window_start < now() - interval '1 hour' AND reserved = 0
+    FOR UPDATE SKIP LOCKED
+)
 
 -- name: read
 -- What the limits stand at, without holding them. What a dead process has left on them stands in nobody's way, and does
