@@ -129,6 +129,8 @@ class Run:
     def include(self, name: str) -> str:
         """The text of an include. Raises PromptIncludeCycle."""
         source = self._includes.get(name)
+        if source is None and len(self._includes) >= MAX_INCLUDES:  # of more it is not asked which there are
+            raise Refused(f"includes more than {MAX_INCLUDES} others")
         if source is None:
             raise Refused(f"includes {name}, which is not there")
         # A text that comes again is a cycle under whatever name, since it sees the same values each time.

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from tests.databases import Scratch, somebody_waits
-from tests.factories.prompts import PERSONAL, make_template, make_version, render, set_label
+from tests.factories.prompts import PERSONAL, Watch, make_template, make_version, render, set_label
 from tests.factories.world import Person, World, refused
 
 Code = grpc.StatusCode
@@ -134,6 +134,23 @@ async def test_what_is_included_as_it_is_for_ever_is_free_to_get_others(
     await _denied(_rename(world, editor, inner, "another"))
 
     assert (await render(world, editor, outer, label="production")).text == "safe"
+
+
+async def test_an_id_is_the_same_however_it_is_written(world: World, owner: Person, editor: Person) -> None:
+    inner = await _made(world, owner, "inner", "safe")
+    outer = await _made(world, owner, "outer", f"{{% include '{inner.upper()}' %}}")
+    await set_label(world, owner, outer, "production", "v1.0", protected=True)
+    watch = Watch(world, owner, outer)
+    await watch.synced()
+
+    await _denied(make_version(world, editor, inner, "changed"))
+    await make_version(world, owner, inner, "changed by one who may")
+
+    assert (await watch.next()).changed.template.id == outer
+    assert (await render(world, editor, outer, label="production")).text == "changed by one who may"
+    watch.stream.cancel()
+    refusal = await refused(make_version(world, owner, inner, f"{{% include '{inner.upper()}' %}}"))
+    assert refusal.reason == "PROMPT_INCLUDE_CYCLE"
 
 
 async def test_nothing_takes_the_place_of_what_is_included(world: World, owner: Person, editor: Person) -> None:

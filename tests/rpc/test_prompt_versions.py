@@ -8,23 +8,17 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 
 from atrium.prompt.v1 import version_pb2 as versions
-from tests.databases import WAITING, Scratch
+from tests.databases import Scratch
 from tests.factories.prompts import (
     NAME,
-    NOT_FOR_EVER,
-    PERSONAL,
-    PUBLIC,
-    TENANT,
     get_template,
     make_template,
     make_version,
     render,
-    set_label,
 )
-from tests.factories.world import World, read_refusal, refused
+from tests.factories.world import World, refused
 from tests.servers import serving
 
 Code = grpc.StatusCode
@@ -185,101 +179,6 @@ async def test_what_cannot_be_rendered_says_why(
     refusal = await refused(render(world, owner, template_id, variables=variables))
 
     assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, reason, [field])
-
-
-async def test_includes_are_found_by_version_by_label_and_by_id(world: World) -> None:
-    owner = await world.tenant()
-    part = await make_template(world, owner, "part")
-    for text in ("old", "new"):
-        await make_version(world, owner, part, text)
-    await set_label(world, owner, part, "stable", "v1.0")
-    whole = await make_template(world, owner, "whole")
-    text = f"{{% include 'part' %}} {{% include 'part@v1.0' %}} {{% include 'part:stable' %}} {{% include '{part}' %}}"
-    await make_version(world, owner, whole, text)
-
-    assert (await render(world, owner, whole)).text == "new old old new"
-    await set_label(world, owner, part, "stable", "v1.1")
-    await make_version(world, owner, part, "newest")
-    assert (await render(world, owner, whole)).text == "newest old new newest"
-
-
-async def test_a_cycle_that_comes_later_is_named(world: World) -> None:
-    owner = await world.tenant()
-    one, other = await make_template(world, owner, "one"), await make_template(world, owner, "other")
-    await make_version(world, owner, other, "leaf")
-    await make_version(world, owner, one, "{% include 'other' %}")
-
-    refusal = await refused(make_version(world, owner, other, "{% include 'one' %}"))
-
-    assert refusal.reason == "PROMPT_INCLUDE_CYCLE"
-    violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
-    assert violation.description == "includes itself: one -> other"
-
-
-@pytest.mark.parametrize("keys", [("", ""), ("a", "b")])
-async def test_of_two_that_come_to_include_each_other_at_once_one_is_refused(
-    world: World, scratch: Scratch, admin: Any, keys: tuple[str, str]
-) -> None:
-    owner = await world.tenant()
-    names = ("one", "other")
-    ids = [await make_template(world, owner, name) for name in names]
-    for template_id in ids:
-        await make_version(world, owner, template_id, "leaf")
-
-    async with scratch.connect() as holder, holder.transaction():
-        await holder.execute("LOCK TABLE prompt_template_versions IN SHARE MODE")
-        calls = [
-            asyncio.create_task(make_version(world, owner, own, f"{{% include '{other}' %}}", idempotency_key=key))
-            for own, other, key in zip(ids, reversed(names), keys, strict=True)
-        ]
-        # Until both have looked at what they include, where neither includes anything yet.
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - what it waits for is in the database
-                await asyncio.sleep(0.01)
-    ended = await asyncio.gather(*calls, return_exceptions=True)
-
-    (error,) = [one for one in ended if isinstance(one, BaseException)]
-    assert isinstance(error, grpc.aio.AioRpcError)
-    assert read_refusal(error).reason == "PROMPT_INCLUDE_CYCLE"
-
-
-async def test_includes_go_no_deeper_than_can_be_rendered(world: World) -> None:
-    owner = await world.tenant()
-    template_id = await make_template(world, owner, "part0")
-    await make_version(world, owner, template_id, "leaf")
-    for deep in range(1, 9):
-        template_id = await make_template(world, owner, f"part{deep}")
-        await make_version(world, owner, template_id, f"{{% include 'part0' %}} {{% include 'part{deep - 1}' %}}")
-    assert (await render(world, owner, template_id)).text == " ".join(["leaf"] * 9)
-
-    whole = await make_template(world, owner, "whole")
-    refusal = await refused(make_version(world, owner, whole, "{% include 'part0' %}{% include 'part8' %}"))
-
-    assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, "PROMPT_SYNTAX_INVALID", ["text"])
-    violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
-    assert violation.description == "includes more than 8 deep: part8"
-
-
-async def test_nothing_is_included_that_not_everyone_sees(world: World) -> None:
-    owner = await world.tenant()
-    secret = await make_template(world, owner, "secret", PERSONAL)
-    await make_version(world, owner, secret, "secret")
-    shared = await make_template(world, owner, "shared", TENANT)
-    await make_version(world, owner, shared, "shared")
-    platform = await world.platform()
-    await make_version(world, platform, await make_template(world, platform, "shared", TENANT), "the platform's")
-    everyones = await make_template(world, platform, "everyone's", PUBLIC)
-    own = await make_template(world, owner, "own", PERSONAL)
-
-    for person, template_id, included in (
-        (owner, shared, "secret"),
-        (platform, everyones, "shared"),
-        (platform, everyones, secret),
-    ):
-        refusal = await refused(make_version(world, person, template_id, f"{{% include '{included}' %}}"))
-        assert refusal.reason == "PROMPT_INCLUDE_UNKNOWN"
-    await make_version(world, owner, own, "{% include 'secret' %} {% include 'shared' %}")
-    assert (await render(world, owner, own)).text == "secret shared"
 
 
 async def test_the_difference_of_two_versions(world: World) -> None:

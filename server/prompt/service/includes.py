@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from server.db.database import Tx
@@ -17,6 +18,8 @@ from server.prompt.domain import (
 from server.prompt.errors import PromptIncludeUnknown
 from server.prompt.service.work import PromptWork
 from server.prompt.store import templates, versions
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 async def includes_of(
@@ -76,13 +79,13 @@ async def _source(tx: Tx, template: Template, reference: str, field: str, key: s
 
 
 async def _template(tx: Tx, template: Template, name: str) -> Template | None:
-    """What the prompt means by the name: a template of its owner's, if it is personal, before one that is shared."""
-    ids = []
-    with suppress(ValueError):
-        ids = [UUID(name)]
+    """What the prompt means by the name: the template of that id; of that name, one of its owner's, if it is personal,
+    before one that is shared.
+    """
+    ids = [UUID(name)] if _ID.fullmatch(name) else []
     found = await templates.named(tx, [name], ids, template.personal_to)
     seen = [one for one in found if template.visibility != "public" or one.visibility == "public"]
-    return min(seen, key=lambda one: one.visibility != "personal", default=None)
+    return min(seen, key=lambda one: (one.id not in ids, one.visibility != "personal"), default=None)
 
 
 async def _version(tx: Tx, template: Template, version: str, label: str, key: str) -> tuple[Version | None, bool]:
@@ -93,10 +96,9 @@ async def _version(tx: Tx, template: Template, version: str, label: str, key: st
             return None, False
         by_key = len(labels[label].shares) > 1
         version = labels[label].version_for(template.id, key)
-    if not version:
-        return await versions.latest(tx, template.id), False
     try:
-        return await versions.get(tx, template.id, version), by_key
+        # The newest is what the template says, as for whoever renders it by itself: clocks of servers differ.
+        return await versions.get(tx, template.id, version or template.current_version or ""), by_key
     except VersionNotFound:
         return None, False
 
@@ -104,7 +106,9 @@ async def _version(tx: Tx, template: Template, version: str, label: str, key: st
 def parts(reference: str) -> tuple[str, str, str]:
     """The template's name or id, the version's name (empty: by label), and the label of an include."""
     name, at, version = reference.partition("@")
-    if at:
-        return name, version, ""
-    name, _, label = reference.partition(":")
-    return name, "", label or LATEST
+    label = ""
+    if not at:
+        name, _, label = reference.partition(":")
+        label = label or LATEST
+    # An id is the same however it is written, and what includes it is found by it as it is kept.
+    return name.lower() if _ID.fullmatch(name) else name, version, label

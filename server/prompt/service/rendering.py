@@ -127,7 +127,7 @@ class PromptRendering:
             raise TemplateDeleted(template.name)
         key = user_key or str(caller.user_id)
         wanted = version or _behind(known, label or LATEST, key)
-        resolved = self._resolved.recall((template.id, wanted))
+        resolved = self._resolved.recall(_place(template, wanted))
         if resolved is not None:
             return Found(self, template, resolved.version, key)
         async with self._sight.reading(template) as tx:
@@ -136,7 +136,7 @@ class PromptRendering:
     async def render(self, found: Found, values: Mapping[str, Any], said: bytes) -> Rendered:
         """As `Found.render` does."""
         template, version = found.template, found.version
-        place = (template.id, version.version)
+        place = _place(template, version.version)
         resolved = self._resolved.recall(place) or await self._resolved.read(place, lambda: self._resolve(found))
         assert resolved is not None
         texts = self._texts.recall(resolved.mark, said)
@@ -182,6 +182,11 @@ class PromptRendering:
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE
         return _Resolved(template.tenant_id, version, includes, good_until)
+
+
+def _place(template: Template, version: str) -> tuple[UUID, str, str]:
+    """Where a version with all that it includes is remembered: what it finds there depends on who sees the template."""
+    return template.id, template.visibility, version
 
 
 def _behind(known: _Known, label: str, key: str) -> str:

@@ -17,7 +17,7 @@ from server.kernel.errors import EtagMismatch, PermissionMissing
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
-from server.prompt.budget import MAX_INCLUDE_DEPTH
+from server.prompt.budget import MAX_INCLUDE_DEPTH, MAX_INCLUDES
 from server.prompt.domain import (
     LATEST,
     MOST_BYTES,
@@ -198,10 +198,13 @@ class VersionService:
     ) -> Collection[str]:
         """The names or ids of what it includes itself.
 
-        Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply.
+        Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply or too
+        many.
         """
         includes, _ = await includes_of(reading, self._work, template, new.sources, "")
         references = await self._work.references([*new.sources.values(), *includes.values()])
+        if len({reference for found in references.values() for reference in found}) > MAX_INCLUDES:
+            raise PromptSyntaxInvalid(f"includes more than {MAX_INCLUDES} others", next(iter(new.sources)))
         depths: dict[str, int] = {}
 
         def depth(chain: list[str], field: str) -> int:

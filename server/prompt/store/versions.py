@@ -61,7 +61,6 @@ _COLUMNS = (
 _OF_TEMPLATE = versions.c.template_id == bindparam("template_id")
 _NEWEST = versions.c.id.desc()
 _GET = Statement(select(*_COLUMNS).where(_OF_TEMPLATE, versions.c.version == bindparam("version")))
-_LATEST = Statement(select(*_COLUMNS).where(_OF_TEMPLATE).order_by(_NEWEST).limit(1))
 _LIST = Statement(
     # Without what may be large: a page of it would not fit into an answer.
     select(*(one for one in _COLUMNS if one.name not in ("content", "variables")))
@@ -139,12 +138,6 @@ async def get(tx: Tx, template_id: UUID, version: str) -> Version:
     if row is None:
         raise VersionNotFound(version)
     return _version(row)
-
-
-async def latest(tx: Tx, template_id: UUID) -> Version | None:
-    """The newest; None where there is none yet."""
-    row = await tx.fetchrow(_LATEST, template_id=template_id)
-    return None if row is None else _version(row)
 
 
 async def page(tx: Tx, template_id: UUID, request: PageRequest) -> Page[Version]:

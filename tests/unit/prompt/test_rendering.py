@@ -284,6 +284,15 @@ def test_sixty_four_includes_are_made_and_no_more(renderer: Renderer) -> None:
         renderer.render(source, {"n": 65}, {"a": "x"})
 
 
+def test_of_more_includes_than_are_made_it_is_not_said_that_they_are_not_there(renderer: Renderer) -> None:
+    includes = {f"part{number}": "x" for number in range(64)}
+
+    with pytest.raises(PromptRenderFailed) as raised:
+        renderer.render("{% include 'another' %}", {}, includes)
+
+    assert _problem(raised.value) == "line 1: includes more than 64 others"
+
+
 def test_several_sources_are_rendered_within_one_budget(renderer: Renderer) -> None:
     source = "{% for i in range(9000) %}{{ i }}{% endfor %}"
 
