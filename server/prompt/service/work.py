@@ -18,7 +18,7 @@ from server.prompt.workers import Workers
 
 _MOST_HEAVY = 10_000
 _LONG_BYTES = 8_192
-"""Values beyond it are not even read where all calls are served."""
+"""Values and defaults beyond it are not even bound where all calls are served."""
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ class PromptWork:
         self._workers = workers
         # Versions that were too much before: what was done of them at once was done for nothing.
         self._heavy: set[UUID] = set()
-        self._preparing: dict[tuple[str, ...], asyncio.Task[Sequence[Prepared]]] = {}
+        self._preparing: dict[tuple[UUID, tuple[str, ...]], asyncio.Task[Sequence[Prepared]]] = {}
 
     async def references(self, sources: Collection[str]) -> dict[str, Sequence[str]]:
         """What each source itself includes, each once, in order. Raises PromptSyntaxInvalid."""
@@ -49,7 +49,7 @@ class PromptWork:
     async def render(
         self, version: Version, values: Mapping[str, Any], includes: Mapping[str, str], size: int
     ) -> Sequence[str]:
-        """The texts of the version, one of them or one for each turn. `size`: bytes of the values.
+        """The texts of the version, one of them or one for each turn. `size`: bytes of the values and the defaults.
 
         Raises the refusals of `bind` and of `Renderer.render_all`.
         """
@@ -81,19 +81,21 @@ class PromptWork:
         return None
 
     async def _prepared(self, sources: tuple[str, ...]) -> Sequence[Prepared]:
-        """What is made of them, once for all who need the same at one moment: whoever deploys a version has all its
-        callers come at once. It goes on where the first of them leaves.
+        """What is made of them, once for all of a tenant who need the same at one moment: whoever deploys a version has
+        all its callers come at once. It goes on where the first of them leaves. Those of another tenant do not wait for
+        it, which may be behind all else that this one asked for.
         """
-        task = self._preparing.get(sources)
+        place = (current_call().caller.tenant_id, sources)
+        task = self._preparing.get(place)
         if task is None:
-            task = self._preparing[sources] = asyncio.create_task(self._run(worker.prepared, sources))
-            task.add_done_callback(partial(self._learned, sources))
+            task = self._preparing[place] = asyncio.create_task(self._run(worker.prepared, sources))
+            task.add_done_callback(partial(self._learned, place))
         return await asyncio.shield(task)
 
-    def _learned(self, sources: tuple[str, ...], task: asyncio.Task[Sequence[Prepared]]) -> None:
-        del self._preparing[sources]
+    def _learned(self, place: tuple[UUID, tuple[str, ...]], task: asyncio.Task[Sequence[Prepared]]) -> None:
+        del self._preparing[place]
         if not task.cancelled() and task.exception() is None:
-            self._learn(sources, task.result())
+            self._learn(place[1], task.result())
 
     async def _run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         return await self._workers.run(current_call().caller.tenant_id, work, *arguments)
