@@ -33,6 +33,9 @@ REFERENCE = re.compile(
 
 _NODES_PER_STEP = 8
 _LONGEST_PROBLEM = 400
+_STRAY = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, which no text of UTF-8 has."""
+
 _MARKER = re.compile(r"\{[{%#]")
 _TAGS: Mapping[type[nodes.Node], str] = {
     nodes.Macro: "macro",
@@ -316,7 +319,9 @@ def _check_constant(node: nodes.Const) -> None:
             _refuse(node, "holds a number that is out of range")
         case float() if not math.isfinite(node.value):
             _refuse(node, "holds a number that is out of range")
-        case str() if "\0" in node.value:  # written as an escape: as a character no request has it
+        case str() if _STRAY.search(node.value):  # written as an escape: as a character no request has it
+            _refuse(node, "holds a character that is not one")
+        case str() if "\0" in node.value:
             _refuse(node, "holds a NUL character")
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from server.prompt.errors import PromptVariablesInvalid
@@ -16,6 +17,9 @@ MAX_DEPTH = 16
 MAX_BYTES = 256 * 1024
 MAX_EXACT = 2**53
 """The largest whole number that every JSON reader keeps exact."""
+
+_LONGEST_WHOLE = 2**64
+"""Up to which JSON is read into whole numbers."""
 
 _KEYWORDS = {"and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true", "True"}
 RESERVED = frozenset(_KEYWORDS | {"caller", "kwargs", "loop", "range", "self", "super", "varargs"})
@@ -43,6 +47,7 @@ def check_declared(variables: Sequence[Variable]) -> None:
     """Raises PromptVariablesInvalid, with every problem, where these cannot be a prompt's variables."""
     problems: list[tuple[str, str]] = []
     seen: set[str] = set()
+    reading = _Reading()
     for index, variable in enumerate(variables):
         path = f"variables[{index}]"
         if not NAME.fullmatch(variable.name):
@@ -54,11 +59,10 @@ def check_declared(variables: Sequence[Variable]) -> None:
         seen.add(variable.name)
         if variable.type not in _ARTICLE:
             problems.append((f"{path}.type", f"must be one of {', '.join(_ARTICLE)}"))
-        elif variable.default is not None:
-            reading = _Reading()
+        elif variable.default is not None and not reading.full:
             problems += reading.problems(f"{path}.default", variable.type, variable.default)
             if reading.full:
-                problems.append((f"{path}.default", f"is more than {MAX_BYTES // 1024} KiB"))
+                problems.append((f"{path}.default", f"makes the defaults more than {MAX_BYTES // 1024} KiB together"))
         if variable.required and variable.default is not None:
             problems.append((f"{path}.default", "must be absent, since the variable is required"))
     if problems:
@@ -189,6 +193,8 @@ def _is_of(kind: VariableType, value: Any) -> bool:
 
 
 def _number(path: str, value: float, found: list[tuple[str, str]]) -> int | float:
+    if isinstance(value, int) and MAX_EXACT < abs(value) <= _LONGEST_WHOLE and Decimal(repr(float(value))) == value:
+        value = float(value)  # a default, which the database writes as a whole number
     if isinstance(value, float):
         if not math.isfinite(value):
             found.append((path, "must be finite"))

@@ -141,6 +141,7 @@ async def test_a_chat_prompt_is_rendered_turn_by_turn_with_its_settings(world: W
         ("{% import 'os' as os %}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{{ 'x'|center(300000000) }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{{ '\\x00' }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
+        ("{{ {}['\\ud800'] }}", {}, "PROMPT_SYNTAX_INVALID", "text"),
         ("{% include 'nothing' %}", {}, "PROMPT_INCLUDE_UNKNOWN", "text"),
         ("{% include 'greeting' %}", {}, "PROMPT_INCLUDE_CYCLE", "text"),
     ],
@@ -179,6 +180,61 @@ async def test_what_cannot_be_rendered_says_why(
     refusal = await refused(render(world, owner, template_id, variables=variables))
 
     assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, reason, [field])
+
+
+@pytest.mark.parametrize("number", [1e16, 1.2345678901234568e17, 1e19, -1e17, 1e300])
+async def test_a_default_is_rendered_as_it_was_declared_however_large(world: World, number: float) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+    kind = versions.PromptVariable
+    many = {"list_value": {"values": [{"number_value": number}]}}
+    variables = [
+        kind(name="n", type=kind.TYPE_NUMBER, default={"number_value": number}),
+        kind(name="many", type=kind.TYPE_LIST, default=many),
+    ]
+    await make_version(world, owner, template_id, "{{ n }} {{ many|join }}", variables=variables)
+
+    assert (await render(world, owner, template_id)).text == f"{number} {number}"
+
+
+def _long_defaults(*lengths: int) -> list[versions.PromptVariable]:
+    """Variables whose defaults are lists of so many numbers."""
+    made = versions.PromptVariable
+    return [
+        made(
+            name=f"v{place}",
+            type=made.TYPE_LIST,
+            default={"list_value": {"values": [{"number_value": 0.5}] * length}},
+        )
+        for place, length in enumerate(lengths)
+    ]
+
+
+async def test_defaults_are_bounded_together(world: World) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+
+    refusal = await refused(
+        make_version(world, owner, template_id, "x", variables=_long_defaults(20_000, 20_000, 20_000))
+    )
+
+    assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables[1].default"])
+
+
+async def test_long_defaults_are_not_bound_where_all_calls_are_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+    required = versions.PromptVariable(name="n", type=versions.PromptVariable.TYPE_INTEGER, required=True)
+    variables = [*_long_defaults(10_000, 10_000), required]
+    await make_version(world, owner, template_id, "{{ v0|length + n }}", variables=variables)
+    monkeypatch.delattr("server.prompt.service.work.bind")  # which is another's in another process
+
+    refusal = await refused(render(world, owner, template_id))
+
+    assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables.n"])
+    assert (await render(world, owner, template_id, variables={"n": 1})).text == "10001"
 
 
 async def test_the_difference_of_two_versions(world: World) -> None:

@@ -10,6 +10,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from server.db.memory import Memory
 from server.kernel.clock import now
 from server.kernel.errors import PermissionMissing
@@ -41,7 +43,11 @@ _MOST_RESOLVED = 64 * 1024 * 1024
 _AROUND_RESOLVED = 4096
 """Bytes that one counts for beside its texts."""
 
+_AROUND_VARIABLE = 256
 _BYTES_OF_CHARACTER = 4
+_BYTES_OF_JSON = 16
+"""In memory, of each byte that values take as JSON."""
+
 _marks = count()
 
 
@@ -60,11 +66,12 @@ class _Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resolved:
-    """A version with all that it includes."""
+    """A version with all that it includes. `defaults`: bytes of its variables' defaults, as JSON."""
 
     tenant_id: UUID
     version: Version
     includes: Mapping[str, str]
+    defaults: int
     good_until: datetime
     mark: int = field(default_factory=lambda: next(_marks))
     """Of this reading of it: what was rendered is remembered by it, and does not keep what is forgotten."""
@@ -72,8 +79,10 @@ class _Resolved:
     @property
     def size(self) -> int:
         """Bytes in memory, about."""
-        characters = sum(map(len, (*sources_of(self.version.content).values(), *self.includes.values())))
-        return _AROUND_RESOLVED + _BYTES_OF_CHARACTER * characters
+        said = (*(one.description for one in self.version.variables), self.version.changelog or "")
+        characters = sum(map(len, (*sources_of(self.version.content).values(), *self.includes.values(), *said)))
+        around = _AROUND_RESOLVED + _AROUND_VARIABLE * len(self.version.variables)
+        return around + _BYTES_OF_CHARACTER * characters + _BYTES_OF_JSON * self.defaults
 
     @property
     def user(self) -> tuple[UUID, None]:
@@ -141,7 +150,7 @@ class PromptRendering:
         assert resolved is not None
         texts = self._texts.recall(resolved.mark, said)
         if texts is None:
-            texts = await self._work.render(version, values, resolved.includes, len(said))
+            texts = await self._work.render(version, values, resolved.includes, len(said) + resolved.defaults)
             if self._resolved.recall(place) is resolved:
                 self._texts.keep(resolved.mark, said, texts)
         if template.tenant_id == current_call().caller.tenant_id:  # of another's, nothing is written
@@ -181,7 +190,8 @@ class PromptRendering:
         includes, split = await includes_of(reading, self._work, template, sources, found.key)
         # Where an included label is split, another key may get another text: it is not remembered.
         good_until = now() if split else now() + _LIFE
-        return _Resolved(template.tenant_id, version, includes, good_until)
+        defaults = len(orjson.dumps([one.default for one in version.variables if one.default is not None]))
+        return _Resolved(template.tenant_id, version, includes, defaults, good_until)
 
 
 def _place(template: Template, version: str) -> tuple[UUID, str, str]:
