@@ -214,7 +214,8 @@ def _rule_texts(rules: Message, names: Mapping[int, str], prefix: str = "") -> I
         if descriptor.name == "cel":
             yield from (rule.message for rule in value)
         elif descriptor.name == "ignore":
-            yield "or unset"
+            if value == validate_pb2.IGNORE_IF_ZERO_VALUE:
+                yield "or unset"
         elif kind.endswith("Rules"):
             yield from _rule_texts(value, names, "each " if descriptor.name == "items" else prefix)
         elif isinstance(value, bool):

@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/prompt/v1/version.proto\x12\x10\x61trium.prompt.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x02\n\x0ePromptVariable\x12/\n\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x18@2\x18^[A-Za-z_][A-Za-z0-9_]*$\x12?\n\x04type\x18\x02 \x01(\x0e\x32%.atrium.prompt.v1.PromptVariable.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\'\n\x07\x64\x65\x66\x61ult\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x1d\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x82\x01\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTYPE_STRING\x10\x01\x12\x10\n\x0cTYPE_INTEGER\x10\x02\x12\x0f\n\x0bTYPE_NUMBER\x10\x03\x12\x10\n\x0cTYPE_BOOLEAN\x10\x04\x12\r\n\tTYPE_LIST\x10\x05\x12\x0f\n\x0bTYPE_OBJECT\x10\x06\"\xbd\x01\n\rPromptMessage\x12>\n\x04role\x18\x01 \x01(\x0e\x32$.atrium.prompt.v1.PromptMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xda\x01\n\x0ePromptSettings\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x0btemperature\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x1e\n\x04stop\x18\x04 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x04\"\x06r\x04\x10\x01\x18\x64\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x02\x88\x01\x01\x42\x0e\n\x0c_temperatureB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xcd\x03\n\x0fTemplateVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x34\n\x04kind\x18\x04 \x01(\x0e\x32&.atrium.prompt.v1.TemplateVersion.Kind\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x31\n\x08messages\x18\x06 \x03(\x0b\x32\x1f.atrium.prompt.v1.PromptMessage\x12\x33\n\tvariables\x18\x07 \x03(\x0b\x32 .atrium.prompt.v1.PromptVariable\x12\x32\n\x08settings\x18\x08 \x01(\x0b\x32 .atrium.prompt.v1.PromptSettings\x12\x11\n\tchangelog\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\n \x01(\t\x12\x12\n\ncreated_by\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_TEXT\x10\x01\x12\r\n\tKIND_CHAT\x10\x02\"\x82\x04\n\x14\x43reateVersionRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x46\n\x07version\x18\x02 \x01(\tB5\xbaH2r-2+^v(0|[1-9][0-9]{0,4})\\.(0|[1-9][0-9]{0,4})$\xd8\x01\x01\x12\x1e\n\x04text\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x08H\x00\x88\x01\x01\x12;\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.atrium.prompt.v1.PromptMessageB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\tvariables\x18\x05 \x03(\x0b\x32 .atrium.prompt.v1.PromptVariableB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .atrium.prompt.v1.PromptSettings\x12\x1b\n\tchangelog\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12!\n\x0fidempotency_key\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:j\xbaHg\x1a\x65\n\x10text.or_messages\x12#either text or messages must be set\x1a,has(this.text) != (this.messages.size() > 0)B\x07\n\x05_text\"K\n\x15\x43reateVersionResponse\x12\x32\n\x07version\x18\x01 \x01(\x0b\x32!.atrium.prompt.v1.TemplateVersion\"L\n\x11GetVersionRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\"H\n\x12GetVersionResponse\x12\x32\n\x07version\x18\x01 \x01(\x0b\x32!.atrium.prompt.v1.TemplateVersion\"n\n\x13ListVersionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1d\n\x0btemplate_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"d\n\x14ListVersionsResponse\x12\x33\n\x08versions\x18\x01 \x03(\x0b\x32!.atrium.prompt.v1.TemplateVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x13\x44iffVersionsRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0c\x66rom_version\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1d\n\nto_version\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\"C\n\x14\x44iffVersionsResponse\x12\x14\n\x0c\x63ontent_diff\x18\x01 \x01(\t\x12\x15\n\rsettings_diff\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61trium/prompt/v1/version.proto\x12\x10\x61trium.prompt.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x02\n\x0ePromptVariable\x12/\n\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x18@2\x18^[A-Za-z_][A-Za-z0-9_]*$\x12?\n\x04type\x18\x02 \x01(\x0e\x32%.atrium.prompt.v1.PromptVariable.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x10\n\x08required\x18\x03 \x01(\x08\x12/\n\x07\x64\x65\x66\x61ult\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xd8\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x82\x01\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTYPE_STRING\x10\x01\x12\x10\n\x0cTYPE_INTEGER\x10\x02\x12\x0f\n\x0bTYPE_NUMBER\x10\x03\x12\x10\n\x0cTYPE_BOOLEAN\x10\x04\x12\r\n\tTYPE_LIST\x10\x05\x12\x0f\n\x0bTYPE_OBJECT\x10\x06\"\xbd\x01\n\rPromptMessage\x12>\n\x04role\x18\x01 \x01(\x0e\x32$.atrium.prompt.v1.PromptMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xda\x01\n\x0ePromptSettings\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x0btemperature\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x1e\n\x04stop\x18\x04 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x04\"\x06r\x04\x10\x01\x18\x64\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x02\x88\x01\x01\x42\x0e\n\x0c_temperatureB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xcd\x03\n\x0fTemplateVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x34\n\x04kind\x18\x04 \x01(\x0e\x32&.atrium.prompt.v1.TemplateVersion.Kind\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x31\n\x08messages\x18\x06 \x03(\x0b\x32\x1f.atrium.prompt.v1.PromptMessage\x12\x33\n\tvariables\x18\x07 \x03(\x0b\x32 .atrium.prompt.v1.PromptVariable\x12\x32\n\x08settings\x18\x08 \x01(\x0b\x32 .atrium.prompt.v1.PromptSettings\x12\x11\n\tchangelog\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\n \x01(\t\x12\x12\n\ncreated_by\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_TEXT\x10\x01\x12\r\n\tKIND_CHAT\x10\x02\"\x82\x04\n\x14\x43reateVersionRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x46\n\x07version\x18\x02 \x01(\tB5\xbaH2r-2+^v(0|[1-9][0-9]{0,4})\\.(0|[1-9][0-9]{0,4})$\xd8\x01\x01\x12\x1e\n\x04text\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x08H\x00\x88\x01\x01\x12;\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.atrium.prompt.v1.PromptMessageB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\tvariables\x18\x05 \x03(\x0b\x32 .atrium.prompt.v1.PromptVariableB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .atrium.prompt.v1.PromptSettings\x12\x1b\n\tchangelog\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12!\n\x0fidempotency_key\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:j\xbaHg\x1a\x65\n\x10text.or_messages\x12#either text or messages must be set\x1a,has(this.text) != (this.messages.size() > 0)B\x07\n\x05_text\"K\n\x15\x43reateVersionResponse\x12\x32\n\x07version\x18\x01 \x01(\x0b\x32!.atrium.prompt.v1.TemplateVersion\"L\n\x11GetVersionRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\"H\n\x12GetVersionResponse\x12\x32\n\x07version\x18\x01 \x01(\x0b\x32!.atrium.prompt.v1.TemplateVersion\"n\n\x13ListVersionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1d\n\x0btemplate_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"d\n\x14ListVersionsResponse\x12\x33\n\x08versions\x18\x01 \x03(\x0b\x32!.atrium.prompt.v1.TemplateVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x13\x44iffVersionsRequest\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0c\x66rom_version\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1d\n\nto_version\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\"C\n\x14\x44iffVersionsResponse\x12\x14\n\x0c\x63ontent_diff\x18\x01 \x01(\t\x12\x15\n\rsettings_diff\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMPTVARIABLE'].fields_by_name['name']._serialized_options = b'\272H\036r\034\030@2\030^[A-Za-z_][A-Za-z0-9_]*$'
   _globals['_PROMPTVARIABLE'].fields_by_name['type']._loaded_options = None
   _globals['_PROMPTVARIABLE'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PROMPTVARIABLE'].fields_by_name['default']._loaded_options = None
+  _globals['_PROMPTVARIABLE'].fields_by_name['default']._serialized_options = b'\272H\003\330\001\003'
   _globals['_PROMPTVARIABLE'].fields_by_name['description']._loaded_options = None
   _globals['_PROMPTVARIABLE'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_PROMPTMESSAGE'].fields_by_name['role']._loaded_options = None
@@ -85,33 +87,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIFFVERSIONSREQUEST'].fields_by_name['to_version']._loaded_options = None
   _globals['_DIFFVERSIONSREQUEST'].fields_by_name['to_version']._serialized_options = b'\272H\006r\004\020\001\0302'
   _globals['_PROMPTVARIABLE']._serialized_start=145
-  _globals['_PROMPTVARIABLE']._serialized_end=498
-  _globals['_PROMPTVARIABLE_TYPE']._serialized_start=368
-  _globals['_PROMPTVARIABLE_TYPE']._serialized_end=498
-  _globals['_PROMPTMESSAGE']._serialized_start=501
-  _globals['_PROMPTMESSAGE']._serialized_end=690
-  _globals['_PROMPTMESSAGE_ROLE']._serialized_start=610
-  _globals['_PROMPTMESSAGE_ROLE']._serialized_end=690
-  _globals['_PROMPTSETTINGS']._serialized_start=693
-  _globals['_PROMPTSETTINGS']._serialized_end=911
-  _globals['_TEMPLATEVERSION']._serialized_start=914
-  _globals['_TEMPLATEVERSION']._serialized_end=1375
-  _globals['_TEMPLATEVERSION_KIND']._serialized_start=1317
-  _globals['_TEMPLATEVERSION_KIND']._serialized_end=1375
-  _globals['_CREATEVERSIONREQUEST']._serialized_start=1378
-  _globals['_CREATEVERSIONREQUEST']._serialized_end=1892
-  _globals['_CREATEVERSIONRESPONSE']._serialized_start=1894
-  _globals['_CREATEVERSIONRESPONSE']._serialized_end=1969
-  _globals['_GETVERSIONREQUEST']._serialized_start=1971
-  _globals['_GETVERSIONREQUEST']._serialized_end=2047
-  _globals['_GETVERSIONRESPONSE']._serialized_start=2049
-  _globals['_GETVERSIONRESPONSE']._serialized_end=2121
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=2123
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=2233
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=2235
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=2335
-  _globals['_DIFFVERSIONSREQUEST']._serialized_start=2337
-  _globals['_DIFFVERSIONSREQUEST']._serialized_end=2453
-  _globals['_DIFFVERSIONSRESPONSE']._serialized_start=2455
-  _globals['_DIFFVERSIONSRESPONSE']._serialized_end=2522
+  _globals['_PROMPTVARIABLE']._serialized_end=506
+  _globals['_PROMPTVARIABLE_TYPE']._serialized_start=376
+  _globals['_PROMPTVARIABLE_TYPE']._serialized_end=506
+  _globals['_PROMPTMESSAGE']._serialized_start=509
+  _globals['_PROMPTMESSAGE']._serialized_end=698
+  _globals['_PROMPTMESSAGE_ROLE']._serialized_start=618
+  _globals['_PROMPTMESSAGE_ROLE']._serialized_end=698
+  _globals['_PROMPTSETTINGS']._serialized_start=701
+  _globals['_PROMPTSETTINGS']._serialized_end=919
+  _globals['_TEMPLATEVERSION']._serialized_start=922
+  _globals['_TEMPLATEVERSION']._serialized_end=1383
+  _globals['_TEMPLATEVERSION_KIND']._serialized_start=1325
+  _globals['_TEMPLATEVERSION_KIND']._serialized_end=1383
+  _globals['_CREATEVERSIONREQUEST']._serialized_start=1386
+  _globals['_CREATEVERSIONREQUEST']._serialized_end=1900
+  _globals['_CREATEVERSIONRESPONSE']._serialized_start=1902
+  _globals['_CREATEVERSIONRESPONSE']._serialized_end=1977
+  _globals['_GETVERSIONREQUEST']._serialized_start=1979
+  _globals['_GETVERSIONREQUEST']._serialized_end=2055
+  _globals['_GETVERSIONRESPONSE']._serialized_start=2057
+  _globals['_GETVERSIONRESPONSE']._serialized_end=2129
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=2131
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=2241
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=2243
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=2343
+  _globals['_DIFFVERSIONSREQUEST']._serialized_start=2345
+  _globals['_DIFFVERSIONSREQUEST']._serialized_end=2461
+  _globals['_DIFFVERSIONSRESPONSE']._serialized_start=2463
+  _globals['_DIFFVERSIONSRESPONSE']._serialized_end=2530
 # @@protoc_insertion_point(module_scope)
