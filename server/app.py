@@ -72,6 +72,7 @@ from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
 from server.model.servicer import ModelServicer
 from server.prompt.rendering import Renderer
+from server.prompt.service.changes import PromptChanges
 from server.prompt.service.counts import Counts
 from server.prompt.service.protection import Protection
 from server.prompt.service.rendering import PromptRendering
@@ -162,7 +163,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         sight, counts = Sight(database), Counts(database)
         workers = Workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
-        protection = Protection(work)
+        protection, changes = Protection(work), PromptChanges(database)
         rendering = PromptRendering(sight, work, counts)
         watching = PromptWatching(database, sight)
         forgeries = Forgeries(database, standing, audit)
@@ -256,8 +257,8 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             pages,
         )
         prompts = PromptServicer(
-            TemplateService(database, sight, protection, audit, idempotency.forget_about),
-            VersionService(database, sight, work, protection, usage, audit),
+            TemplateService(database, changes, sight, protection, audit, idempotency.forget_about),
+            VersionService(changes, sight, work, protection, usage, audit),
             rendering,
             watching,
             pages,

@@ -26,6 +26,7 @@ from tests.factories.prompts import (
     set_label,
 )
 from tests.factories.world import World, read_refusal, refused
+from tests.servers import serving
 
 Code = grpc.StatusCode
 
@@ -103,17 +104,20 @@ async def test_of_two_that_come_to_include_each_other_at_once_one_is_refused(
     for template_id in ids:
         await make_version(world, owner, template_id, "leaf")
 
-    async with scratch.connect() as holder, holder.transaction():
-        await holder.execute("LOCK TABLE prompt_template_versions IN SHARE MODE")
-        calls = [
-            asyncio.create_task(make_version(world, owner, own, f"{{% include '{other}' %}}", idempotency_key=key))
-            for own, other, key in zip(ids, reversed(names), keys, strict=True)
-        ]
-        # Until both have looked at what they include, where neither includes anything yet.
-        async with asyncio.timeout(NOT_FOR_EVER):
-            while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - what it waits for is in the database
-                await asyncio.sleep(0.01)
-    ended = await asyncio.gather(*calls, return_exceptions=True)
+    # In one process they come one after the other.
+    async with serving(scratch.settings()) as (_, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        worlds = (world, World(channel, ("", "")))
+        async with scratch.connect() as holder, holder.transaction():
+            await holder.execute("LOCK TABLE prompt_template_versions IN SHARE MODE")
+            calls = [
+                asyncio.create_task(make_version(one, owner, own, f"{{% include '{other}' %}}", idempotency_key=key))
+                for one, own, other, key in zip(worlds, ids, reversed(names), keys, strict=True)
+            ]
+            # Until both have looked at what they include, where neither includes anything yet.
+            async with asyncio.timeout(NOT_FOR_EVER):
+                while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - it waits for the database
+                    await asyncio.sleep(0.01)
+        ended = await asyncio.gather(*calls, return_exceptions=True)
 
     (error,) = [one for one in ended if isinstance(one, BaseException)]
     assert isinstance(error, grpc.aio.AioRpcError)

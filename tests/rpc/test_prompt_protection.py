@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from atrium.prompt.v1 import label_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from tests.databases import Scratch, somebody_waits
-from tests.factories.prompts import PERSONAL, Watch, make_template, make_version, render, set_label
+from tests.factories.prompts import PERSONAL, Watch, get_template, make_template, make_version, render, set_label
 from tests.factories.world import Person, World, refused
 
 Code = grpc.StatusCode
@@ -93,6 +93,23 @@ async def test_a_label_that_is_protected_just_before_is_protected(
         await transaction.commit()
 
     await _denied(change)
+
+
+async def test_those_who_wait_for_what_a_label_stands_for_leave_connections_to_others(
+    world: World, owner: Person, editor: Person, scratch: Scratch
+) -> None:
+    other = await world.tenant()
+    theirs = await make_template(world, other)
+    many = [await make_template(world, owner, f"template{number}") for number in range(6)]
+    async with scratch.connect(scratch.owner_url) as holder, holder.transaction():
+        place = f"hashtextextended('includes of {owner.tenant_id}', 0)"
+        await holder.execute(f"SELECT pg_advisory_xact_lock({place})")
+        changes = [asyncio.ensure_future(make_version(world, editor, one, "x")) for one in many]
+        await somebody_waits(holder)
+        for _ in range(50):  # of which the changes would have taken every connection meanwhile
+            await get_template(world, other, theirs)
+
+    assert {(await change).version for change in changes} == {"v1.0"}
 
 
 async def test_however_far_and_by_whatever_way_it_is_included(world: World, owner: Person, editor: Person) -> None:

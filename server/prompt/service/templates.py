@@ -16,6 +16,7 @@ from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
 from server.prompt.domain import Template, TemplateNotFound, TemplateNotPersonal, TemplateNotPublic, manages
 from server.prompt.ports import AuditLog, ForgetAnswers
+from server.prompt.service.changes import PromptChanges
 from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight
 from server.prompt.service.values import label_values, template_values
@@ -27,9 +28,16 @@ class TemplateService:
     """Keeps the templates of the caller's tenant."""
 
     def __init__(
-        self, database: Database, sight: Sight, protection: Protection, audit: AuditLog, forget: ForgetAnswers
+        self,
+        database: Database,
+        changes: PromptChanges,
+        sight: Sight,
+        protection: Protection,
+        audit: AuditLog,
+        forget: ForgetAnswers,
     ) -> None:
         self._database = database
+        self._changes = changes
         self._sight = sight
         self._protection = protection
         self._audit = audit
@@ -47,7 +55,7 @@ class TemplateService:
         if values["visibility"] == "personal" and caller.member_id is None:
             raise TemplateNotPersonal(values["name"])
         owner_id = caller.member_id if values["visibility"] == "personal" else None
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             await self._protection.check(tx, [values["name"]], owner_id)
             template = await store.create(tx, {**values, "owner_user_id": caller.member_id})
             await store.tell_changed(tx, [template.id], [template.name])
@@ -80,7 +88,7 @@ class TemplateService:
         PermissionMissing.
         """
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             old = seen(await store.lock(tx, template_id))
             check_etag(etag, old.revision, "template")
             becomes = values.get("visibility", old.visibility)
@@ -101,7 +109,7 @@ class TemplateService:
     async def delete(self, template_id: UUID, etag: str) -> None:
         """Hides the template with its versions and labels. Raises TemplateNotFound, EtagMismatch, PermissionMissing."""
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             old = seen(await store.lock(tx, template_id))
             check_etag(etag, old.revision, "template")
             check_public(caller, public=old.visibility == "public")
@@ -113,7 +121,7 @@ class TemplateService:
     async def restore(self, template_id: UUID) -> Template:
         """Brings the template back. Raises TemplateNotFound, NotDeleted, TemplateNameTaken, PermissionMissing."""
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             old = await _deleted(tx, template_id)
             check_public(caller, public=old.visibility == "public")
             await self._check_labels(tx, old, old.name, old.visibility)
@@ -124,7 +132,7 @@ class TemplateService:
 
     async def purge(self, template_id: UUID) -> None:
         """Removes a deleted template for good. Raises TemplateNotFound, NotDeleted."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             old = await _deleted(tx, template_id)
             await purge_templates(tx, [old], self._audit, self._forget)
             await store.tell_changed(tx, [template_id], [old.name])

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from server.db.database import Database, Tx
+from server.db.database import Tx
 from server.kernel.audit import Change
 from server.kernel.errors import EtagMismatch, PermissionMissing
 from server.kernel.paging import Page, PageRequest
@@ -34,6 +34,7 @@ from server.prompt.domain import (
 )
 from server.prompt.errors import PromptIncludeCycle, PromptSyntaxInvalid
 from server.prompt.ports import AuditLog, PromptUsage, Usage
+from server.prompt.service.changes import PromptChanges
 from server.prompt.service.includes import includes_of, parts
 from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight, shown
@@ -49,14 +50,14 @@ class VersionService:
 
     def __init__(
         self,
-        database: Database,
+        changes: PromptChanges,
         sight: Sight,
         work: PromptWork,
         protection: Protection,
         usage: PromptUsage,
         audit: AuditLog,
     ) -> None:
-        self._database = database
+        self._changes = changes
         self._sight = sight
         self._work = work
         self._protection = protection
@@ -76,7 +77,7 @@ class VersionService:
         # It may take a part of a second, for which no transaction and no other call waits.
         await self._check(new)
         includes = await self._check_includes(partial(self._sight.reading, template), template, new)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             template = await _parent(tx, template_id)
             if includes:
                 # Anew, one after another: what it includes may have come to include it meanwhile.
@@ -131,7 +132,7 @@ class VersionService:
         Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing, EtagMismatch.
         """
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             template = await _parent(tx, template_id)
             old, count = await self._label(tx, template_id, label)
             was = old is not None and old.protected
@@ -155,7 +156,7 @@ class VersionService:
     async def remove_label(self, template_id: UUID, label: str, etag: str) -> None:
         """Raises TemplateNotFound, LabelNotFound, PermissionMissing, EtagMismatch."""
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._changes.tx() as tx:
             template = seen(await templates.lock(tx, template_id))
             old, _ = await self._label(tx, template_id, label)
             if old is None:

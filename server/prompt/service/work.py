@@ -31,16 +31,16 @@ class PromptWork:
         self._workers = workers
         # Versions that were too much before: what was done of them at once was done for nothing.
         self._heavy: set[UUID] = set()
-        self._preparing: dict[tuple[UUID, tuple[str, ...]], asyncio.Task[Sequence[Prepared]]] = {}
+        self._preparing: dict[tuple[UUID, str], asyncio.Task[Sequence[Prepared]]] = {}
 
     async def references(self, sources: Collection[str]) -> dict[str, Sequence[str]]:
         """What each source itself includes, each once, in order. Raises PromptSyntaxInvalid."""
-        known = {source: self._renderer.references(source) for source in sources}
-        unread = [source for source, found in known.items() if found is None]
-        if unread:
-            made = await self._prepared(tuple(unread))
-            known |= {source: prepared.references for source, prepared in zip(unread, made, strict=True)}
-        return {source: found or () for source, found in known.items()}
+        found: dict[str, Sequence[str]] = {}
+        # Each by itself: however many there are, none of them takes too long, and those that are read stay so.
+        for source in sources:
+            known = self._renderer.references(source)
+            found[source] = (await self._prepared(source)).references if known is None else known
+        return found
 
     async def check(self, sources: Mapping[str, str], variables: Sequence[Variable]) -> None:
         """Raises PromptSyntaxInvalid, PromptVariablesInvalid."""
@@ -80,22 +80,23 @@ class PromptWork:
             return self._renderer.render_at_once(sources, bound, includes)
         return None
 
-    async def _prepared(self, sources: tuple[str, ...]) -> Sequence[Prepared]:
-        """What is made of them, once for all of a tenant who need the same at one moment: whoever deploys a version has
+    async def _prepared(self, source: str) -> Prepared:
+        """What is made of it, once for all of a tenant who need the same at one moment: whoever deploys a version has
         all its callers come at once. It goes on where the first of them leaves. Those of another tenant do not wait for
         it, which may be behind all else that this one asked for.
         """
-        place = (current_call().caller.tenant_id, sources)
+        place = (current_call().caller.tenant_id, source)
         task = self._preparing.get(place)
         if task is None:
-            task = self._preparing[place] = asyncio.create_task(self._run(worker.prepared, sources))
+            task = self._preparing[place] = asyncio.create_task(self._run(worker.prepared, [source]))
             task.add_done_callback(partial(self._learned, place))
-        return await asyncio.shield(task)
+        (made,) = await asyncio.shield(task)
+        return made
 
-    def _learned(self, place: tuple[UUID, tuple[str, ...]], task: asyncio.Task[Sequence[Prepared]]) -> None:
+    def _learned(self, place: tuple[UUID, str], task: asyncio.Task[Sequence[Prepared]]) -> None:
         del self._preparing[place]
         if not task.cancelled() and task.exception() is None:
-            self._learn(place[1], task.result())
+            self._learn([place[1]], task.result())
 
     async def _run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         return await self._workers.run(current_call().caller.tenant_id, work, *arguments)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from server.kernel.principal import Call, Principal, begin_call
+from server.prompt.errors import PromptWorkTooLong
 from server.prompt.rendering import Renderer
 from server.prompt.service.work import PromptWork
 from server.prompt.workers import Workers
@@ -34,20 +34,6 @@ class Behind:
         return work(*arguments)
 
 
-@pytest.fixture
-def calls() -> Iterator[Callable[[UUID], None]]:
-    """What is done from then on is done for a caller of that tenant."""
-
-    def call_of(tenant_id: UUID) -> None:
-        made = Call("/test", "request-1", "ab" * 16, "cd" * 8)
-        made.principal = Principal(tenant_id, uuid4(), uuid4(), frozenset())
-        begin_call(made)
-
-    begun = begin_call(Call("/test", "request-0", "ab" * 16, "cd" * 8))
-    yield call_of
-    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
-
-
 async def test_nobody_waits_for_what_another_tenant_waits_for(calls: Callable[[UUID], None]) -> None:
     busy, other = uuid4(), uuid4()
     workers = Behind(busy)
@@ -67,3 +53,32 @@ async def test_nobody_waits_for_what_another_tenant_waits_for(calls: Callable[[U
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+class Slow:
+    """Processes that have the time to read one source and not two, and for one of them have none."""
+
+    def __init__(self, hard: str) -> None:
+        self.asked: list[str] = []
+        self.hard: str | None = hard
+
+    async def run(self, _: UUID, work: Callable[..., Any], sources: Sequence[str]) -> Any:
+        self.asked += sources
+        if len(sources) > 1 or self.hard in sources:
+            raise PromptWorkTooLong
+        return work(sources)
+
+
+async def test_what_was_read_before_time_was_over_is_not_read_again(calls: Callable[[UUID], None]) -> None:
+    calls(uuid4())
+    workers = Slow(hard="{% include 'c' %}")
+    work = PromptWork(Renderer(), cast("Workers", cast("Any", workers)))
+    sources = [f"{{% include '{name}' %}}" for name in "abcd"]
+
+    with pytest.raises(PromptWorkTooLong):
+        await work.references(sources)
+    workers.hard = None
+    found = await work.references(sources)
+
+    assert list(found.values()) == [(name,) for name in "abcd"]
+    assert workers.asked == [*sources[:3], *sources[2:]]

@@ -37,7 +37,8 @@ class PromptServiceStub:
     a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
     version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
     back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
-    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`). Changes of a
+    tenant's templates, versions and labels come one after another; one that waits too long is refused likewise.
     """
 
     def __init__(self, channel):
@@ -142,7 +143,8 @@ class PromptServiceServicer:
     a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
     version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
     back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
-    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`). Changes of a
+    tenant's templates, versions and labels come one after another; one that waits too long is refused likewise.
     """
 
     def CreateTemplate(self, request, context):
@@ -548,7 +550,8 @@ class PromptService:
     a template stands behind the label where a version that the label is on includes it. Whoever lacks that permission adds no
     version to one that is included as it is newest, moves no label that it is included by, and takes, gives up and brings
     back no name or id that it is included by; to what is included as `name@v1.2` versions are added as to others. To find out
-    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`).
+    takes reading the prompts, which is refused as by `CreateVersion` where the server is busy (`PROMPTS_BUSY`). Changes of a
+    tenant's templates, versions and labels come one after another; one that waits too long is refused likewise.
     """
 
     @staticmethod
