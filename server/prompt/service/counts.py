@@ -47,8 +47,11 @@ class Counts:
             return
 
     async def _write_next(self) -> None:
-        """Writes one tenant's. Raises DatabaseUnavailable; what was not written stays."""
-        tenant_id, counts = self._counts.popitem()
+        """Writes one tenant's. Raises DatabaseUnavailable; what was not written stays, behind what is of others: a
+        template that is held for long keeps no other tenant's from being written.
+        """
+        tenant_id = next(iter(self._counts))
+        counts = self._counts.pop(tenant_id)
         try:
             async with self._database.tenant_tx(tenant_id) as tx:
                 await templates.count(tx, counts)

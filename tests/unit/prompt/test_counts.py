@@ -51,3 +51,34 @@ async def test_counts_that_are_being_written_are_not_lost_to(failure: Exception 
         counts.add(tenant, template)
 
     assert slow.written == {template: 4}
+
+
+class Held:
+    """A database in which one tenant's templates are held for long."""
+
+    def __init__(self, tenant_id: UUID) -> None:
+        self.written: Counter[UUID] = Counter()
+        self._held = tenant_id
+
+    @asynccontextmanager
+    async def tenant_tx(self, tenant_id: UUID) -> AsyncIterator[Held]:
+        if tenant_id == self._held:
+            raise DatabaseUnavailable
+        yield self
+
+    async def execute(self, _: object, ids: list[UUID], counts: list[int]) -> None:
+        self.written.update(dict(zip(ids, counts, strict=True)))
+
+
+@pytest.mark.parametrize("held_first", [True, False])
+async def test_a_tenant_whose_counts_cannot_be_written_keeps_no_others_from_being(held_first: bool) -> None:
+    held, other, template = uuid4(), uuid4(), uuid4()
+    database = Held(held)
+    counts = Counts(cast("Database", cast("Any", database)))
+    for tenant in (held, other) if held_first else (other, held):
+        counts.add(tenant, template)
+
+    for _ in range(2):
+        await counts._write()
+
+    assert database.written == {template: 1}
