@@ -167,7 +167,7 @@ def _indent(value: Any, width: Any = 4, first: Any = False, blank: Any = False) 
 
 @_filter("tojson")
 def _tojson(value: Any, indent: Any = None) -> str:
-    """JSON as models read it: characters as they are, keys in order, since a Struct's come in none."""
+    """JSON as models read it: characters as they are, keys in order."""
     encoder = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, sort_keys=True, indent=None if indent is None else _whole(indent, 0, 8)
     )

@@ -72,7 +72,8 @@ def check_declared(variables: Sequence[Variable]) -> None:
 def bind(variables: Sequence[Variable], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values by their variables' names, with defaults applied; a variable with neither is left out.
 
-    Numbers that are whole become int, since a protobuf Struct knows floats alone. What is given is copied.
+    Numbers that are whole become int, since a protobuf Struct knows floats alone, and objects have their entries by
+    name. What is given is copied.
     Raises PromptVariablesInvalid with every problem.
     """
     declared = {variable.name: variable for variable in variables}
@@ -171,11 +172,12 @@ class _Reading:
 
 
 def _pairs(path: str, value: Mapping[Any, Any], found: list[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(key, str):
-            yield key, item
-        else:
-            found.append((path, "has a key that is not a string"))
+    """By name: a Struct has them in another order in each process, and what is rendered is the same everywhere."""
+    names = [key for key in value if isinstance(key, str)]
+    if len(names) < len(value):
+        found.append((path, "has a key that is not a string"))
+    for name in sorted(names):
+        yield name, value[name]
 
 
 def _is_of(kind: VariableType, value: Any) -> bool:

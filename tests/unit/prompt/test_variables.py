@@ -181,6 +181,17 @@ def test_a_default_is_for_an_absent_value_and_is_nobodys_to_change() -> None:
     assert bind([Variable("w", "string")], {}) == {}
 
 
+def test_an_object_has_its_entries_by_name_in_whichever_order_they_came() -> None:
+    entries = {"c": 1.0, "a": [{"z": None, "y": True}], "b": {"e": 2.0, "d": "x"}}
+
+    for variables, values in (
+        ([Variable("v", "object")], {"v": entries}),
+        ([Variable("v", "object", default=dict(reversed(entries.items())))], {}),
+    ):
+        bound = bind(variables, values)["v"]
+        assert json.dumps(bound) == '{"a": [{"y": true, "z": null}], "b": {"d": "x", "e": 2}, "c": 1}'
+
+
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 _NUMBERS = st.integers(-MAX_EXACT, MAX_EXACT) | st.floats(allow_nan=False, allow_infinity=False)
 _JSON = st.recursive(
