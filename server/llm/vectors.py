@@ -65,13 +65,16 @@ class VectorReader:
         try:
             body = orjson.loads(self._around + self._rest)
             rows: list[dict[str, Any]] = body["data"]
-            found = {whole_number(row["index"]): vector for row, vector in zip(rows, self._vectors, strict=True)}
+            places = [_place(row, place) for place, row in enumerate(rows)]
+            found = dict(zip(places, self._vectors, strict=True))
             # One for each text: with an index twice, or of no text, nobody knows whose they are.
             if len(rows) != len(self._texts):
                 raise ModelResponseInvalid
             vectors = [found[index] for index in range(len(self._texts))]
-            told = body.get("usage")
-            usage = Usage(int(told["prompt_tokens"])) if told else estimated(self._texts)
+            told = body.get("usage") or {}
+            # Voyage has no other word for it than the total; some say a nought, which no text takes.
+            read = told.get("prompt_tokens") or told.get("total_tokens")
+            usage = Usage(int(read)) if read else estimated(self._texts)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
         return EmbeddingResult(vectors, usage)
@@ -109,3 +112,9 @@ class VectorReader:
         if not len(found) or len(found) != self._dimensions or not np.isfinite(found).all():
             raise ModelResponseInvalid
         return found
+
+
+def _place(row: dict[str, Any], place: int) -> int:
+    """Whose vector it is. Gemini leaves out a nought, and others leave out what their order says."""
+    index = row.get("index")
+    return place if index is None else whole_number(index)

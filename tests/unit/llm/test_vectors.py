@@ -139,6 +139,45 @@ def test_vectors_that_are_none_or_nobodys_are_an_invalid_answer(rows: list[Any])
         _read(_answer(*rows), 50)
 
 
+@pytest.mark.parametrize("said", [{1, 2, 3, 4, 5, 6, 7}, set()], ids=["all but a nought", "none"])
+def test_where_an_index_is_not_said_its_place_says_whose_a_vector_is(said: set[int]) -> None:
+    """Gemini leaves out a nought, and others leave out what their order says."""
+    rows = [_row(index, vector(text, 4)) for index, text in enumerate(TEXTS)]
+    for row in rows:
+        if row["index"] not in said:
+            del row["index"]
+
+    found = _read(_answer(*rows), 50).vectors
+
+    assert [list(one) for one in found] == [vector(text, 4) for text in TEXTS]
+
+
+def test_a_place_is_nobodys_where_another_vector_says_that_it_is_its_own() -> None:
+    rows = [_row(index, [1.0]) for index in reversed(range(8))]
+    del rows[-1]["index"]
+
+    with pytest.raises(ModelResponseInvalid):
+        _read(_answer(*rows), 50)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"prompt_tokens": 9, "total_tokens": 11}, Usage(9)),
+        ({"total_tokens": 9}, Usage(9)),
+        ({"prompt_tokens": None, "total_tokens": 9}, Usage(9)),
+        ({"prompt_tokens": 0, "total_tokens": 0}, Usage(8, estimated=True)),
+        ({}, Usage(8, estimated=True)),
+        (None, Usage(8, estimated=True)),
+    ],
+)
+def test_what_was_read_is_told_in_either_word_or_estimated(told: Any, usage: Usage) -> None:
+    """Voyage has no other word for it than the total."""
+    rows = [_row(index, [1.0]) for index in range(8)]
+
+    assert _read(_answer(*rows, usage=told), 50).usage == usage
+
+
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b'{"data": 7}', _plain(4)[:-9], _plain(4) + b"]"])
 def test_an_answer_that_is_no_json_of_vectors_is_invalid(content: bytes) -> None:
     with pytest.raises(ModelResponseInvalid):
