@@ -223,6 +223,8 @@ class Attempts:
         """
         unset = None
         failures = [] if failure is None else [failure]
+        if failure is None and not self._plan.targets:
+            failures.append("outage")  # nobody is there, as where nobody answers
         cooling = []
         targets = self._plan.targets if failure is None or failure in PASSING else ()
         for model in self._not_asked(targets):

@@ -11,6 +11,7 @@ import grpc
 from atrium.identity.v1 import api_key_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import route_pb2 as pb
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, logs_of, said
@@ -138,6 +139,26 @@ async def test_a_deprecated_model_names_its_replacement_and_a_disabled_one_is_pa
     assert not fresh.HasField("deprecation")
     assert (disabled.code, disabled.reason) == (Code.FAILED_PRECONDITION, "MODEL_DISABLED")
     assert [refusal.reason for refusal in (unknown, itself)] == ["MODEL_REPLACEMENT_UNKNOWN"] * 2
+
+
+async def test_where_no_target_can_be_called_the_fallback_for_an_outage_answers(
+    router: World, stub: OpenAIStub
+) -> None:
+    ann, platform = await router.tenant(), await router.platform()
+    tooled = await make_model(router, stub.base_url, "stub-tools-1", supports_function_calling=True)
+    await route_to(router, ann, "stub-fast-1", fallbacks=pb.RouteFallbacks(outage=[tooled]))
+    found = (await router.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    (target,) = (one for one in found if one.name == "stub-fast-1")
+
+    with_tools = await chat_with(router, ann, "fast", tools=[chat_pb2.Tool(name="weather")])
+    disabling = model_pb2.UpdateModelRequest(id=target.id, state=model_pb2.Model.STATE_DISABLED)
+    await router.models.UpdateModel(disabling, metadata=platform.metadata)
+    without = await refused(chat_with(router, ann, "stub-fast-1"))
+    with_tools_again = await chat_with(router, ann, "fast", tools=[chat_pb2.Tool(name="weather")])
+
+    assert (with_tools.model, with_tools_again.model) == (tooled, tooled)
+    assert without.reason == "MODEL_DISABLED"
+    assert {exchange.body["model"] for exchange in stub.exchanges} == {tooled}
 
 
 async def test_a_replacement_is_named_to_those_alone_who_can_call_it(router: World) -> None:
