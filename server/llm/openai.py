@@ -172,8 +172,8 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 class OpenAIEmbedding:
     """An embedding model.
 
-    `key`: in place of the endpoint's. `dimensions`: the length that its vectors have; None: whatever they have.
-    `shortens`: whether the endpoint is asked for that length.
+    `key`: in place of the endpoint's. `label`: what callers know it by; None: the same. `dimensions`: the length that
+    its vectors have; None: whatever they have. `shortens`: whether the endpoint is asked for that length.
     """
 
     def __init__(
@@ -182,11 +182,13 @@ class OpenAIEmbedding:
         model: str,
         key: str | None = None,
         *,
+        label: str | None = None,
         dimensions: int | None = None,
         shortens: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._model = model
+        self._label = label or model
         self._authorization = authorization(key)
         self._dimensions = dimensions
         self._shortens = shortens and dimensions is not None
@@ -199,7 +201,7 @@ class OpenAIEmbedding:
         if self._shortens:
             asked["dimensions"] = self._dimensions
         reader = VectorReader(texts, self._dimensions)
-        with _failures(self._model, "inputs"):
+        with _failures(self._label, "inputs"):
             headers = {**headers, **self._authorization}
             async with _accepted(self._endpoint, "/embeddings", asked, headers, sent=sent) as answer:
                 async for data in answer.iter_any():

@@ -30,7 +30,8 @@ class Endpoint:
     """Where a model is, and who calls it.
 
     `name`: as its provider calls it. `own_key`: the tenant's, in place of the server's. `tenants`: the model is a
-    tenant's own, and none of the server's keys is for it. `dimensions`: the length that its vectors have.
+    tenant's own, and none of the server's keys is for it. `dimensions`: the length that its vectors have. `label`: what
+    callers know it by; None: the same.
     """
 
     provider: str
@@ -39,6 +40,12 @@ class Endpoint:
     own_key: str | None
     tenants: bool
     dimensions: int | None = None
+    label: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What callers know it by, and are told."""
+        return self.label or self.name
 
     @property
     def embedded(self) -> bool:
@@ -121,11 +128,16 @@ class Registry:
         if endpoint.embedded and endpoint.name in self._embeddings:
             return self._embeddings[endpoint.name]
         if endpoint.provider == "anthropic":  # whose API has no embeddings
-            raise ModelNotConfigured(endpoint.name)
+            raise ModelNotConfigured(endpoint.called)
         # Others than OpenAI may not know the field, and shorten nothing.
         shortens = endpoint.provider == "openai"
         return OpenAIEmbedding(
-            self._client(endpoint), endpoint.name, endpoint.key, dimensions=endpoint.dimensions, shortens=shortens
+            self._client(endpoint),
+            endpoint.name,
+            endpoint.key,
+            label=endpoint.label,
+            dimensions=endpoint.dimensions,
+            shortens=shortens,
         )
 
     def _client(self, endpoint: Endpoint) -> HttpEndpoint:
@@ -137,7 +149,7 @@ class Registry:
         """The same of one that speaks Anthropic's protocol."""
         place = address, guarded = self._place(endpoint)
         if not anthropic.installed():
-            raise ModelNotConfigured(endpoint.name)
+            raise ModelNotConfigured(endpoint.called)
         key = self._keys.get(address, "")
         return self._anthropic.get(place, lambda: AnthropicEndpoint(address, key, guarded=guarded))
 
@@ -148,5 +160,5 @@ class Registry:
         """
         address = (endpoint.base_url or _ADDRESSES.get(endpoint.provider, "")).rstrip("/")
         if not address or (endpoint.key is None and (endpoint.tenants or address not in self._keys)):
-            raise ModelNotConfigured(endpoint.name)
+            raise ModelNotConfigured(endpoint.called)
         return address, endpoint.tenants and not self._private

@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+import pytest
+from google.rpc import error_details_pb2
 
 from atrium.errors.v1 import error_reason_pb2
-from atrium.model.v1 import call_log_pb2, embedding_pb2
+from atrium.model.v1 import call_log_pb2, embedding_pb2, model_pb2
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import NOT_FOR_EVER, embed_with, logs_of, vectors_of
+from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, logs_of, vectors_of
 
 Code = grpc.StatusCode
 HOUR = timedelta(hours=1)
@@ -193,3 +196,34 @@ async def test_an_empty_account_is_not_asked_again(gateway: World, stub: OpenAIS
 
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED")
     assert len(stub.exchanges) == 1
+
+
+@pytest.mark.parametrize(
+    ("upstream", "reason"),
+    [
+        ("stub-429", "MODEL_RATE_LIMITED"),
+        ("stub-401", "MODEL_CREDENTIAL_REFUSED"),
+        ("stub-404", "MODEL_NOT_CONFIGURED"),
+        (None, "MODEL_NOT_CONFIGURED"),
+    ],
+)
+async def test_a_failure_names_the_model_as_callers_know_it(
+    gateway: World, stub: OpenAIStub, upstream: str | None, reason: str
+) -> None:
+    """What its provider calls it is not for tenants."""
+    ann = await gateway.tenant()
+    address = stub.base_url if upstream else f"{stub.base_url}/nobody-has-a-key-to"
+    said = {"upstream_name": upstream or "stub-embed-8"}
+    embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8, "supports_streaming": False}
+    await make_model(gateway, address, "vectors", **said, **embeds)
+    await make_model(gateway, address, "words", **said)
+
+    refusals = [
+        await refused(embed_with(gateway, ann, "vectors", ["a"])),
+        await refused(chat_with(gateway, ann, "words")),
+    ]
+
+    told = [refusal.detail(error_details_pb2.ErrorInfo).metadata["subject"] for refusal in refusals]
+    assert [refusal.reason for refusal in refusals] == [reason] * 2
+    assert told == ["vectors", "words"]
+    assert not any(said["upstream_name"] in f"{refusal}" for refusal in refusals)

@@ -43,5 +43,11 @@ class Reach:
                 _log.error("a credential does not open", credential_id=sealed.id, tenant_id=catalogue.tenant_id)
                 raise ModelNotConfigured(model.name) from None
         return Endpoint(
-            model.provider, model.upstream, model.base_url, own_key, tenants=model.own, dimensions=model.dimensions
+            model.provider,
+            model.upstream,
+            model.base_url,
+            own_key,
+            tenants=model.own,
+            dimensions=model.dimensions,
+            label=model.name,
         )
