@@ -236,7 +236,7 @@ class MessageReader(EventReader):
             for index, block in enumerate(message["content"]):
                 events.append({"type": "content_block_start", "index": index, "content_block": block})
                 events.append({"type": "content_block_stop", "index": index})
-            events.append({"type": "message_delta", "delta": message, "usage": message["usage"]})
+            events.append({"type": "message_delta", "delta": message, "usage": message.get("usage")})
             chunks = [chunk for event in events if (chunk := self._said(event)) is not None]
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
@@ -250,7 +250,7 @@ class MessageReader(EventReader):
     def _said(self, event: dict[str, Any]) -> ChatChunk | None:
         match event["type"]:
             case "message_start":
-                self._count(event["message"]["usage"])
+                self._count(event["message"].get("usage") or {})
                 return ChatChunk(usage=self._usage())
             case "content_block_start":
                 return self._begun(event["index"], event["content_block"])
@@ -259,7 +259,6 @@ class MessageReader(EventReader):
             case "content_block_stop":
                 return self._wrote_more(ChatChunk(tool_calls=self._given([event.get("index")])))
             case "message_delta":
-                self._size = 0  # what is told now is exact
                 self._count(event.get("usage") or {})
                 if not (reason := event["delta"].get("stop_reason")):
                     return ChatChunk(usage=self._usage())
@@ -322,8 +321,11 @@ class MessageReader(EventReader):
             self._cached = int(usage.get("cache_read_input_tokens") or 0)
             made = int(usage.get("cache_creation_input_tokens") or 0)
             self._read = int(usage["input_tokens"]) + made + self._cached
-        self._wrote = int(usage.get("output_tokens") or 0)
-        self._thought = int((usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
+        wrote = int(usage.get("output_tokens") or 0)
+        # Where the end tells nothing, or a nought, the estimate stands; what is told is exact.
+        if wrote or not self._size:
+            self._size, self._wrote = 0, wrote
+            self._thought = int((usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
 
     def _usage(self) -> Usage:
         """Until the end the API does not tell what it wrote: about a token to four bytes, and no more than may be

@@ -40,7 +40,7 @@ class AnswerMeter:
         self.failure: ModelAnswerTooLong | None = None
 
     def counted(self, chunks: list[ChatChunk]) -> list[ChatChunk]:
-        """The chunks, the last of them with an estimate where the provider has told nothing yet.
+        """The chunks, the last of them with an estimate of what the provider has not told yet.
 
         Of an answer of more parts than tokens were asked for, of more tokens as its provider counts them while it
         writes, or of more bytes than so many tokens have, there is what it used alone: it would not end. Each part of a
@@ -60,22 +60,39 @@ class AnswerMeter:
             self.finished = self.finished or chunk.finish_reason is not None
         if self._too_long():
             self.failure = ModelAnswerTooLong()
-            return [ChatChunk(usage=self._told or self._estimate())]
-        if self._told is not None:
+            return [ChatChunk(usage=self._used())]
+        if (used := self._used()) is self._told:
             return chunks
         last = chunks[-1]
         # Not by `replace`, which looks at all fields anew: a tenth of a chunk's way.
         return [
             *chunks[:-1],
-            ChatChunk(last.text, last.finish_reason, self._estimate(), last.tool_calls, last.thought),
+            ChatChunk(last.text, last.finish_reason, used, last.tool_calls, last.thought),
         ]
 
     def _too_long(self) -> bool:
-        # What is told when all is over is what was used: thoughts count in it, which some are not held to.
-        told = self._told is not None and not self.finished and self._told.completion_tokens > self._most_tokens
+        # What is told when all is over is what was used. Thoughts count in it, which some are not held to.
+        shown = 0 if self._told is None else self._told.completion_tokens - self._told.reasoning_tokens
+        told = not self.finished and shown > self._most_tokens
         parts = self._parts > self._most_tokens or self._bytes > self._most_bytes
         everything = self._bytes + self._thought + self._ids
         return (told and bool(self._bytes)) or parts or everything > _MOST_ANSWER_BYTES
+
+    def _used(self) -> Usage:
+        """What is told, and an estimate of the rest: some tell noughts until the end, or have nothing else to tell."""
+        told = self._told
+        if told is None:
+            return self._estimate()
+        if told.prompt_tokens and (told.completion_tokens or not (self._bytes or self._thought)):
+            return told
+        guess = self._estimate()
+        return Usage(
+            told.prompt_tokens or guess.prompt_tokens,
+            told.completion_tokens or guess.completion_tokens,
+            told.cached_tokens,
+            told.reasoning_tokens,
+            estimated=True,
+        )
 
     def _estimate(self) -> Usage:
         # A part may be a token or a sentence of them. Nobody is billed by a guess for more than may be written.

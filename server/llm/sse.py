@@ -233,7 +233,11 @@ def usage_of(event: dict[str, Any]) -> Usage | None:
         read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
         prompt, completion = int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
         cached, thought = int(read.get("cached_tokens") or 0), int(wrote.get("reasoning_tokens") or 0)
-        # Some count these beside the prompt and the answer, and not in them; the answer is good all the same.
+        # xAI and Gemini count thoughts beside the answer, and Gemini tells of them in the total alone.
+        total = int(usage.get("total_tokens") or prompt + completion + (thought if thought > completion else 0))
+        if (beside := total - prompt - completion) > 0 and beside != cached:
+            completion, thought = completion + beside, max(thought, beside)
+        # Some count what was cached beside the prompt; the answer is good all the same.
         return Usage(prompt, completion, min(cached, prompt), min(thought, completion))
     if timings := event.get("timings"):
         cached = int(timings.get("cache_n", 0))

@@ -79,6 +79,30 @@ async def fast(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def no_usage(exchange: Exchange, count: int) -> None:
+    """So many tokens, at whose end nothing tells what they were."""
+    if not exchange.body["stream"]:
+        content = [{"type": "text", "text": "".join(words(count))}]
+        await exchange.respond("200 OK", json.dumps({"content": content, "stop_reason": "end_turn"}).encode())
+        return
+    await _begin(exchange)
+    await _write(exchange, count)
+    await _event(exchange, "message_delta", delta={"stop_reason": "end_turn"})
+    await _event(exchange, "message_stop")
+    await exchange.part(b"")
+
+
+@behaviour
+async def noughts(exchange: Exchange, count: int) -> None:
+    """So many tokens, of which nothing but noughts is told."""
+    await exchange.begin()
+    await _event(exchange, "message_start", message={"usage": {"input_tokens": 0, "output_tokens": 0}})
+    await _write(exchange, count)
+    exchange.tokens = 0
+    await _end(exchange, "end_turn")
+
+
+@behaviour
 async def thinking(exchange: Exchange, count: int) -> None:
     """So many thoughts, and then a token."""
     await _begin(exchange)

@@ -66,6 +66,16 @@ async def cut_sentences(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def noughts(exchange: Exchange, count: int) -> None:
+    """So many tokens, each with a running count as DeepSeek and Kimi give it, of noughts, and then nothing, ever."""
+    await exchange.begin()
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    for word in words(count):
+        await exchange.event(choices=[{"index": 0, "delta": {"content": word}, "finish_reason": None}], usage=usage)
+    await asyncio.Event().wait()
+
+
+@behaviour
 async def cut_thoughts(exchange: Exchange, count: int) -> None:
     """So many thoughts of ten tokens (four bytes each), which some show, and then a closed connection."""
     await exchange.begin()

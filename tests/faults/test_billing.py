@@ -75,6 +75,29 @@ async def test_an_embedding_that_is_left_is_billed_for_the_texts_that_were_sent(
     assert (log.status, log.usage.prompt_tokens) == (log.STATUS_CANCELLED, 2 + 101)
 
 
+async def test_an_answer_that_is_left_while_noughts_are_told_of_it_is_billed_for_what_came(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    name = await make_model(gateway, stub.base_url, "stub-noughts-5")
+    stream = stream_from(gateway, ann, name)
+    text = ""
+    async for event in stream:
+        text += event.delta.text
+        if text == "t0 t1 t2 t3 t4 ":
+            break
+
+    stream.cancel()
+
+    log = await _record(gateway, ann)
+    assert (log.status, log.usage.prompt_tokens, log.usage.completion_tokens) == (
+        log.STATUS_CANCELLED,
+        PROMPT_TOKENS,
+        5,
+    )
+    assert float(log.usage.cost_usd) == PROMPT_TOKENS + 5
+
+
 async def test_thoughts_that_are_shown_are_counted_as_they_come(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     name = await make_model(gateway, stub.base_url, "stub-cut-thoughts-30")

@@ -70,6 +70,24 @@ async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpo
     assert chunks[-1].usage == Usage(prompt_tokens=11, completion_tokens=200, cached_tokens=4)
 
 
+@pytest.mark.parametrize(
+    ("model", "streams", "usage"),
+    [
+        ("stub-no-usage-8", True, Usage(11, completion_tokens=7, cached_tokens=4, estimated=True)),
+        ("stub-no-usage-8", False, Usage(4, completion_tokens=7, estimated=True)),
+        ("stub-noughts-8", True, Usage(4, completion_tokens=7, estimated=True)),
+    ],
+)
+async def test_what_is_not_told_or_only_as_noughts_is_estimated(
+    endpoint: AnthropicEndpoint, model: str, streams: bool, usage: Usage
+) -> None:
+    """As endpoints have it that speak the protocol and are not Anthropic's."""
+    chunks = await _answer(endpoint, model, streams=streams)
+
+    assert text_of(chunks) == "".join(f"t{number} " for number in range(8))
+    assert (chunks[-1].usage, chunks[-1].finish_reason) == (usage, "stop")
+
+
 async def test_thoughts_are_counted_and_not_shown(endpoint: AnthropicEndpoint) -> None:
     chunks = await _answer(endpoint, "stub-thinking-7")
 

@@ -56,6 +56,32 @@ def test_what_the_provider_counts_is_not_estimated() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        (Usage(0, 0), Usage(101, 10, estimated=True)),
+        (Usage(7, 0, 3), Usage(7, 10, 3, estimated=True)),
+        (Usage(0, 3), Usage(101, 3, estimated=True)),
+        (Usage(7, 3), Usage(7, 3)),
+    ],
+)
+@pytest.mark.parametrize("reason", [None, "stop"])
+def test_a_nought_that_cannot_be_is_not_told(told: Usage, used: Usage, reason: str | None) -> None:
+    """Some tell noughts until the end, and some have nothing else to tell."""
+    meter = AnswerMeter(REQUEST)
+
+    meter.counted([ChatChunk("x" * 20, usage=told)])
+    (last,) = meter.counted([ChatChunk("x" * 20, reason, told)])
+
+    assert last == ChatChunk("x" * 20, reason, used)
+
+
+def test_an_answer_that_has_nothing_in_it_has_used_no_tokens_of_its_own() -> None:
+    (last,) = AnswerMeter(REQUEST).counted([ChatChunk("", "stop", Usage(7, 0))])
+
+    assert last.usage == Usage(7, 0)
+
+
+@pytest.mark.parametrize(
     "chunks",
     [
         [ChatChunk("a")] * 117,
@@ -85,6 +111,14 @@ def test_what_is_told_of_an_answer_that_is_over_is_what_it_used() -> None:
     meter = AnswerMeter(REQUEST)
 
     meter.counted([ChatChunk("a"), ChatChunk(finish_reason="stop"), ChatChunk(usage=Usage(7, 5000))])
+
+    assert meter.failure is None
+
+
+def test_thoughts_that_are_told_while_it_is_written_are_not_held_to_what_was_asked_for() -> None:
+    meter = AnswerMeter(REQUEST)
+
+    meter.counted([ChatChunk("a", usage=Usage(7, 5000, reasoning_tokens=4990))])
 
     assert meter.failure is None
 

@@ -106,6 +106,8 @@ def test_what_says_nothing_makes_no_chunk(silent: bytes) -> None:
         b'{"choices": [], "usage": {"prompt_tokens": 1e300}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1e999}}',
         b'{"choices": [], "usage": {"prompt_tokens": [1]}}',
+        b'{"choices": [], "usage": {"prompt_tokens": 1, "total_tokens": "many"}}',
+        b'{"choices": [], "usage": {"prompt_tokens": 1, "total_tokens": 3000000000}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": -2}}}',
         b'{"choices": [], "usage": {"prompt_tokens": 1, "prompt_tokens_details": 3}}',
         b'{"choices": [], "timings": {"prompt_n": 1}}',
@@ -264,6 +266,35 @@ def test_what_is_said_to_be_cached_is_no_more_than_the_prompt() -> None:
     (chunk,) = _read(_event(choices=[], usage={"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9}}))
 
     assert chunk.usage == Usage(prompt_tokens=3, cached_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"completion_tokens": 9, "total_tokens": 41}, Usage(32, 9)),
+        ({"completion_tokens": 9, "total_tokens": 135, "reasoning_tokens": 94}, Usage(32, 103, 0, 94)),
+        ({"completion_tokens": 103, "total_tokens": 135, "reasoning_tokens": 94}, Usage(32, 103, 0, 94)),
+        ({"completion_tokens": 9, "total_tokens": 135}, Usage(32, 103, 0, 94)),
+        ({"completion_tokens": 0, "total_tokens": 92, "reasoning_tokens": 60}, Usage(32, 60, 0, 60)),
+        ({"completion_tokens": 9, "reasoning_tokens": 94}, Usage(32, 103, 0, 94)),
+        ({"completion_tokens": 9, "total_tokens": 71, "cached_tokens": 30}, Usage(32, 9, 30)),
+        ({"completion_tokens": 9, "total_tokens": 7}, Usage(32, 9)),
+        ({"completion_tokens": 9, "total_tokens": None}, Usage(32, 9)),
+    ],
+    ids=[
+        *("none", "xAI: told, and beside", "OpenAI: told, and among", "Gemini: in the total alone", "thoughts alone"),
+        *("beside, and no total", "what is beside was read", "a total that cannot be", "no total"),
+    ],
+)
+def test_thoughts_that_are_counted_beside_the_answer_are_written_too(told: dict[str, Any], usage: Usage) -> None:
+    details = {
+        "prompt_tokens_details": {"cached_tokens": told.pop("cached_tokens", 0)},
+        "completion_tokens_details": {"reasoning_tokens": told.pop("reasoning_tokens", 0)},
+    }
+
+    (chunk,) = _read(_event(choices=[], usage={"prompt_tokens": 32, **told, **details}))
+
+    assert chunk.usage == usage
 
 
 def test_a_line_without_end_is_not_gathered() -> None:
