@@ -172,4 +172,4 @@ async def _guard(request: httpx2.Request) -> None:
 async def _check(response: httpx2.Response) -> None:
     """Raises Refused for a refusal."""
     if not response.is_success:
-        raise await refusal(response.status_code, response.headers, response.aiter_bytes())
+        raise await refusal(response.status_code, response.headers, response.aiter_bytes(), (httpx2.HTTPError,))

@@ -97,7 +97,8 @@ class HttpEndpoint(Connections):
             asked["timeout"] = self._patience if patient else self._timeout
             async with await self._answered(session, asked, orjson.dumps(body), sent) as response:
                 if response.status // 100 != 2:
-                    raise await refusal(response.status, response.headers, response.content.iter_any())
+                    lost = (aiohttp.ClientError, TimeoutError)
+                    raise await refusal(response.status, response.headers, response.content.iter_any(), lost)
                 try:
                     yield response.content
                 except RuntimeError as error:

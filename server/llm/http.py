@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from math import isnan
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -62,8 +62,17 @@ _TOO_LONG = frozenset(
 )
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 
-_TOO_LONG_IN_WORDS = ("prompt is too long", "This model's maximum context length")
-"""Its only sign at Anthropic's API and at vLLM: the type is that of every malformed request."""
+_TOO_LONG_IN_WORDS = (
+    *("prompt is too long", "exceed context limit"),
+    "maximum context length",
+    "exceeds the maximum number of tokens allowed",
+)
+"""Its only sign at Anthropic's API, vLLM and Gemini's: the type is that of every malformed request."""
+
+_WRONG_KEY_IN_WORDS = ("API key not valid", "Incorrect API key provided")
+"""The only sign of one at Gemini's API and xAI's, which call it a malformed request too."""
+
+_WRONG_KEY = "invalid_api_key"
 
 
 def authorization(key: str | None) -> dict[str, str]:
@@ -113,6 +122,11 @@ class Refused(Exception):
         self.retry_after = retry_after
         self.param = param
 
+    @property
+    def too_long(self) -> bool:
+        """Whether it is since the conversation is longer than the model takes."""
+        return self.code in _TOO_LONG
+
     def told(self, model: str, field: str) -> DomainError:
         """The same in our words. `field`: what of the request it is about."""
         match self.status:
@@ -127,7 +141,9 @@ class Refused(Exception):
                 return ModelNotConfigured(model)
             case status if status >= 500 or status in (408, 425):
                 return ModelUnavailable(self.retry_after)
-        if self.code in _TOO_LONG:
+        if self.code == _WRONG_KEY:
+            return ModelCredentialRefused(model)
+        if self.too_long:
             return ModelContextExceeded([(field, "is longer than the model takes")])
         if self.code in _FILTERED:
             return ModelContentFiltered([(field, "is refused by the provider's filter")])
@@ -139,20 +155,37 @@ def not_public() -> Refused:
     return Refused(404)
 
 
-async def refusal(status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> Refused:
-    """What an answer that is no success says; of its text no more is read than is needed: it may have no end."""
-    content, _ = await read(parts, _MOST_ERROR_BYTES)
+async def refusal(
+    status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes], lost: tuple[type[Exception], ...] = ()
+) -> Refused:
+    """What an answer that is no success says; of its text no more is read than is needed: it may have no end.
+
+    `lost`: what the parts raise where they break off. The status has been told then all the same.
+    """
+    content = b""
+    with suppress(*lost):
+        content, _ = await read(parts, _MOST_ERROR_BYTES)
     code, param = "", ""
     with suppress(ValueError, LookupError, TypeError, AttributeError):  # many a refusal has no such form
-        body = orjson.loads(content)
-        error = body.get("error") or body  # vLLM's older versions say it at the top
-        param = str(error.get("param") or "")
-        code = str(error.get("code", ""))
-        if not code.isidentifier():  # llama.cpp and vLLM repeat the status there, and say it in the type
-            code = str(error["type"])
-        if str(error.get("message")).startswith(_TOO_LONG_IN_WORDS):
-            code = "context_length_exceeded"
+        code, param = _reason(orjson.loads(content))
     return Refused(status, code, _retry_after(headers), param)
+
+
+def _reason(body: Any) -> tuple[str, str]:
+    """What the endpoint calls it, and which field it names. Raises what looking into another form raises."""
+    if isinstance(body, list):  # Gemini's
+        body = body[0]
+    error = body.get("error") or body  # vLLM's older versions say it at the top
+    if isinstance(error, str):  # xAI's
+        error = {**body, "message": error}
+    param, message = str(error.get("param") or ""), str(error.get("message"))
+    if any(words in message for words in _TOO_LONG_IN_WORDS):
+        return "context_length_exceeded", param
+    if any(words in message for words in _WRONG_KEY_IN_WORDS):
+        return _WRONG_KEY, param
+    code = str(error.get("code") or "")
+    # llama.cpp and vLLM repeat the status there, and say it in the type.
+    return code if code.isidentifier() else str(error.get("type") or ""), param
 
 
 async def read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
@@ -189,6 +222,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(told) - now()).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return None if isnan(seconds) else min(max(seconds, 0.0), 3600.0)

@@ -122,7 +122,8 @@ async def _accepted(
                 posted = endpoint.post(path, _without(body, refused), headers, patient=patient, sent=sent)
                 content = await stack.enter_async_context(posted)
             except Refused as error:
-                if error.status != 400 or error.param in refused or error.param not in _NOT_EVERYWHERE:
+                unknown = error.param in _NOT_EVERYWHERE and error.param not in refused
+                if error.status != 400 or error.too_long or not unknown:
                     raise
                 endpoint.refuses(model, error.param)
                 refused |= endpoint.refused(model)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.fakes.openai_behaviours import RETRY_AFTER, words
+from tests.fakes.openai_behaviours import RETRY_AFTER, cut_refusal, words
 from tests.fakes.openai_exchange import JSON, SECRET, Exchange
 
 READ = {"input_tokens": 5, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 1}
@@ -281,3 +281,6 @@ async def too_long(exchange: Exchange, count: int) -> None:
     """A refusal, because the conversation is longer than the model's context."""
     text = "prompt is too long: 208310 tokens > 200000 maximum"
     await _refuse(exchange, "400 Bad Request", "invalid_request_error", text)
+
+
+behaviour(cut_refusal)

@@ -251,6 +251,14 @@ async def status(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def cut_refusal(exchange: Exchange, count: int) -> None:
+    """That status, half of what there is to say of it, and then a closed connection."""
+    head = f"HTTP/1.1 {count} {SECRET}\r\n{JSON}\r\nretry-after: 60\r\ncontent-length: 999\r\n\r\n{{"
+    await exchange.send_raw(head.encode())
+    exchange.connection.hang_up()
+
+
+@behaviour
 async def redirect(exchange: Exchange, count: int) -> None:
     """Elsewhere: to the same path on that port."""
     await exchange.respond("307 Elsewhere", b"", f"location: http://127.0.0.1:{count}{exchange.path}")

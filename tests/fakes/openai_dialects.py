@@ -33,9 +33,9 @@ async def context(exchange: Exchange, count: int) -> None:
     if read + exchange.body["max_tokens"] <= count:
         await fast(exchange, 3)
         return
-    told = f"This model's maximum context length is {count} tokens. {SECRET}"
-    error = {"object": "error", "message": told, "type": "BadRequestError", "param": None, "code": 400}
-    await exchange.respond("400 Bad Request", json.dumps(error).encode())
+    told = f"'max_tokens' is too large: {SECRET}. This model's maximum context length is {count} tokens."
+    error = {"message": told, "type": "BadRequestError", "param": "max_tokens", "code": 400}
+    await exchange.respond("400 Bad Request", json.dumps({"error": error}).encode())
 
 
 @behaviour

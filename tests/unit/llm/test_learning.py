@@ -8,6 +8,7 @@ import pytest
 
 from server.llm import endpoint as endpoints
 from server.llm.endpoint import HttpEndpoint
+from server.llm.port import ModelContextExceeded
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.chats import text_of
 from tests.unit.llm.openai_calls import answer
@@ -47,3 +48,14 @@ async def test_calls_that_learn_the_same_at_once_all_get_their_answers(endpoint:
     answers = await asyncio.gather(*(answer(endpoint, "stub-reasoning-2") for _ in range(5)))
 
     assert [text_of(chunks) for chunks in answers] == ["t0 t1 "] * 5
+
+
+async def test_a_conversation_that_is_too_long_teaches_nothing(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    """vLLM names the limit of tokens, which is what has no room beside it."""
+    with pytest.raises(ModelContextExceeded):
+        await answer(endpoint, "stub-context-100", max_tokens=1000)
+
+    chunks = await answer(endpoint, "stub-context-100", max_tokens=10)
+
+    assert text_of(chunks) == "t0 t1 t2 "
+    assert [exchange.body.get("max_tokens") for exchange in stub.exchanges] == [1000, 10]
