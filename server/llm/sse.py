@@ -95,13 +95,15 @@ class ChunkReader(EventReader):
         """An answer that came in one piece. Raises ModelResponseInvalid."""
         try:
             body = orjson.loads(content)
-            message = body["choices"][0]["message"]
+            message = body["choices"][0].get("message") or {}
             calls = [{**call, "index": index} for index, call in enumerate(message.get("tool_calls") or ())]
             choice = {**body["choices"][0], "delta": {**message, "tool_calls": calls}}
             chunk = self._said({**body, "choices": [choice]})
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
         if chunk is None or chunk.finish_reason is None:
+            raise ModelResponseInvalid
+        if not message and chunk.finish_reason != "content_filter":  # Gemini has none where its filter kept it back
             raise ModelResponseInvalid
         return chunk
 
@@ -112,7 +114,7 @@ class ChunkReader(EventReader):
         return self._said(orjson.loads(payload))
 
     def _said(self, event: dict[str, Any]) -> ChatChunk | None:
-        if "error" in event:
+        if event.get("error"):
             raise ModelAnswerBroken
         text, finish_reason, thought = "", None, 0
         calls: tuple[ToolCallDelta, ...] = ()
@@ -134,6 +136,7 @@ class ChunkReader(EventReader):
                 calls = tuple(self._calls.part(call) for call in wanted)
             # Some say "" where they mean null.
             if finish_reason := choice.get("finish_reason") or None:
+                finish_reason = finish_reason.partition(":")[0]  # Gemini says behind it what its filter found
                 finish_reason = finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other"
                 # It is said to have stopped, as an answer does.
                 finish_reason = "content_filter" if self._refused else finish_reason

@@ -181,3 +181,17 @@ async def refusing(exchange: Exchange, count: int) -> None:
     for _ in range(count):
         await exchange.event(choices=[{"index": 0, "delta": {"refusal": SECRET}, "finish_reason": None}])
     await exchange.end()
+
+
+@behaviour
+async def prohibited(exchange: Exchange, count: int) -> None:
+    """Nothing but so many thoughts that are not shown, as Gemini has it where its filter keeps the answer back."""
+    exchange.tokens = count
+    choice = {"index": 0, "finish_reason": "content_filter: PROHIBITED_CONTENT"}
+    if not exchange.body.get("stream"):
+        await exchange.whole(choices=[choice])
+        return
+    await exchange.begin()
+    await exchange.event(choices=[choice], usage=exchange.usage())
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")

@@ -96,10 +96,13 @@ async def test_what_a_filter_finds_later_breaks_no_answer_and_is_told(gateway: W
     assert answer.usage.completion_tokens == 2
 
 
+@pytest.mark.parametrize("refusing", ["stub-refusing", "stub-prohibited"])
 @pytest.mark.parametrize("streams", [True, False])
-async def test_a_refusal_is_had_from_the_fallback_for_it(gateway: World, stub: OpenAIStub, streams: bool) -> None:
+async def test_a_refusal_is_had_from_the_fallback_for_it(
+    gateway: World, stub: OpenAIStub, refusing: str, streams: bool
+) -> None:
     ann = await gateway.tenant()
-    name = await _model(gateway, stub, "stub-refusing", supports_streaming=streams)
+    name = await _model(gateway, stub, refusing, supports_streaming=streams)
     await route_to(gateway, ann, name, fallbacks=route_pb2.RouteFallbacks(content_filter=["stub-fast-3"]))
 
     answer = await chat_with(gateway, ann, "fast", response_format=chat_pb2.ResponseFormat())

@@ -247,6 +247,21 @@ def test_a_refusal_is_an_answer_that_is_held_back_and_its_words_are_counted_and_
     assert chunks == [ChatChunk(thought=5), ChatChunk(thought=4), ChatChunk("", "content_filter")]
 
 
+@pytest.mark.parametrize("cause", ["", ": PROHIBITED_CONTENT", ": RECITATION", ": OTHER"])
+def test_what_geminis_filter_keeps_back_is_kept_back_by_a_filter(cause: str) -> None:
+    """It says why, and in one piece there is no message then."""
+    choice = {"index": 0, "finish_reason": f"content_filter{cause}"}
+
+    (chunk,) = _read(_event(choices=[choice]))
+    whole = ChunkReader().whole(json.dumps({"choices": [choice]}).encode())
+
+    assert chunk == whole == ChatChunk("", "content_filter")
+
+
+def test_an_error_that_is_null_is_none() -> None:
+    assert _read(_delta("a", error=None)) == [ChatChunk("a")]
+
+
 def test_a_refusal_in_one_piece_is_the_same() -> None:
     choice = {"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"}
 
@@ -255,7 +270,7 @@ def test_a_refusal_in_one_piece_is_the_same() -> None:
     assert chunk == ChatChunk("", "content_filter", thought=9)
 
 
-@pytest.mark.parametrize("reason", ["x" * 51, "a\0b", "Upstream secret text"])
+@pytest.mark.parametrize("reason", ["x" * 51, ": content_filter", "a\0b", "Upstream secret text"])
 def test_a_reason_of_the_end_that_is_no_word_is_passed_on_as_other(reason: str) -> None:
     (chunk,) = _read(_delta(None, reason))
 
