@@ -178,7 +178,7 @@ def _reason(body: Any) -> tuple[str, str]:
     error = body.get("error") or body  # vLLM's older versions say it at the top
     if isinstance(error, str):  # xAI's
         error = {**body, "message": error}
-    param, message = str(error.get("param") or ""), str(error.get("message"))
+    param, message = str(error.get("param") or "") or _unknown(error), str(error.get("message"))
     if any(words in message for words in _TOO_LONG_IN_WORDS):
         return "context_length_exceeded", param
     if any(words in message for words in _WRONG_KEY_IN_WORDS):
@@ -186,6 +186,15 @@ def _reason(body: Any) -> tuple[str, str]:
     code = str(error.get("code") or "")
     # llama.cpp and vLLM repeat the status there, and say it in the type.
     return code if code.isidentifier() else str(error.get("type") or ""), param
+
+
+def _unknown(error: dict[str, Any]) -> str:
+    """The field that the endpoint does not know, as those have it that are written with pydantic, Mistral's for one."""
+    said = error.get("message")
+    for wrong in (said if isinstance(said, dict) else error).get("detail") or ():
+        if isinstance(wrong, dict) and wrong.get("type") == "extra_forbidden":
+            return str(wrong["loc"][1])
+    return ""
 
 
 async def read(parts: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:

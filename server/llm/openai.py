@@ -95,11 +95,13 @@ class OpenAIChat:
             raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
 
 
-# What OpenAI's reasoning models and its older embedding models refuse, and others need: by what takes its place.
+# What OpenAI's reasoning models, its older embedding models and Mistral's API refuse, and others need: by what takes
+# its place.
 _NOT_EVERYWHERE: dict[str, str | None] = {
     "max_tokens": "max_completion_tokens",
     "temperature": None,
     "dimensions": None,
+    "stream_options": None,
 }
 
 
@@ -123,7 +125,7 @@ async def _accepted(
                 content = await stack.enter_async_context(posted)
             except Refused as error:
                 unknown = error.param in _NOT_EVERYWHERE and error.param not in refused
-                if error.status != 400 or error.too_long or not unknown:
+                if error.status not in (400, 422) or error.too_long or not unknown:
                     raise
                 endpoint.refuses(model, error.param)
                 refused |= endpoint.refused(model)

@@ -27,6 +27,21 @@ async def reasoning(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def strict(exchange: Exchange, count: int) -> None:
+    """As Mistral's API, which knows no options of a stream, and tells what was used without them."""
+    if "stream_options" in exchange.body:
+        wrong = {"type": "extra_forbidden", "loc": ["body", "stream_options", "include_usage"], "msg": SECRET}
+        error = {"object": "error", "message": {"detail": [wrong]}, "type": "invalid_request_error", "param": None}
+        await exchange.respond("422 Unprocessable Entity", json.dumps({**error, "code": None}).encode())
+        return
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=exchange.usage())
+    await exchange.part(b"data: [DONE]\n\n")
+    await exchange.part(b"")
+
+
+@behaviour
 async def context(exchange: Exchange, count: int) -> None:
     """A context of so many tokens (four bytes each) for what is read and written, which is refused as vLLM does it."""
     read = sum(len(message["content"]) // 4 for message in exchange.body["messages"])

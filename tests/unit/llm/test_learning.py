@@ -8,10 +8,10 @@ import pytest
 
 from server.llm import endpoint as endpoints
 from server.llm.endpoint import HttpEndpoint
-from server.llm.port import ModelContextExceeded
+from server.llm.port import ModelContextExceeded, Usage
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.chats import text_of
-from tests.unit.llm.openai_calls import answer
+from tests.unit.llm.openai_calls import answer, usage_of
 
 
 def _remembered(endpoint: HttpEndpoint) -> int:
@@ -59,3 +59,13 @@ async def test_a_conversation_that_is_too_long_teaches_nothing(endpoint: HttpEnd
 
     assert text_of(chunks) == "t0 t1 t2 "
     assert [exchange.body.get("max_tokens") for exchange in stub.exchanges] == [1000, 10]
+
+
+async def test_an_endpoint_that_knows_no_options_of_a_stream_is_asked_without(
+    endpoint: HttpEndpoint, stub: OpenAIStub
+) -> None:
+    answers = [await answer(endpoint, "stub-strict-2") for _ in range(2)]
+
+    assert [text_of(chunks) for chunks in answers] == ["t0 t1 "] * 2
+    assert [usage_of(chunks) for chunks in answers] == [Usage(2, 2, 1)] * 2
+    assert ["stream_options" in exchange.body for exchange in stub.exchanges] == [True, False, False]

@@ -33,6 +33,8 @@ CLAUDE = (
     "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length and try again"
 )
 
+_UNKNOWN = {"type": "extra_forbidden", "loc": ["body", "stream_options", "include_usage"], "input": True}
+
 
 async def _refused(status: int, content: bytes, **headers: str) -> Refused:
     async def parts() -> AsyncIterator[bytes]:
@@ -85,6 +87,24 @@ async def test_what_a_refusal_is_about_is_found_in_whatever_form_it_has(body: An
     refused = await _refused(400, json.dumps(body).encode())
 
     assert type(refused.told("model", "messages")) is kind
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"error": {"param": "temperature"}}, "temperature"),
+        ({"message": {"detail": [_UNKNOWN]}}, "stream_options"),
+        ({"detail": [_UNKNOWN]}, "stream_options"),
+        ({"detail": [{"type": "missing", "loc": ["body", "model"]}]}, ""),
+        ({"detail": [{"type": "extra_forbidden", "loc": ["body"]}]}, ""),
+        ({"detail": "no"}, ""),
+        ({"detail": []}, ""),
+        ({"detail": [7]}, ""),
+        ({"message": {"detail": {}}}, ""),
+    ],
+)
+async def test_which_field_is_unknown_is_found_where_it_is_said(body: Any, param: str) -> None:
+    assert (await _refused(422, json.dumps(body).encode())).param == param
 
 
 @pytest.mark.parametrize(
