@@ -64,12 +64,21 @@ async def test_all_that_was_asked_and_what_the_tenant_adds_goes_to_the_provider(
 async def test_a_call_that_names_no_limit_leaves_room_for_what_is_read(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     await make_model(gateway, stub.base_url, "stub-context-4096", max_tokens=4096)
-    long = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="word " * 1000)
+    long, longer, too_long = (
+        chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="word " * count)
+        for count in (1000, 2500, 3400)
+    )
 
-    answer = await chat_with(gateway, ann, "stub-context-4096", messages=[long])
+    answers = [await chat_with(gateway, ann, "stub-context-4096", messages=[message]) for message in (long, longer)]
+    refusal = await refused(chat_with(gateway, ann, "stub-context-4096", messages=[too_long]))
 
-    assert answer.message.content == "t0 t1 t2 "
-    assert 1 < stub.exchanges[0].body["max_tokens"] < 4096 - 1250
+    first, second, _ = (exchange.body["max_tokens"] for exchange in stub.exchanges)
+    assert [answer.message.content for answer in answers] == ["t0 t1 t2 "] * 2
+    assert 1 < first < 4096 - 1250
+    # It reads 3,125 tokens; in a language that takes more for as many bytes it would be all there is room for.
+    assert 100 < second < 4096 - 3125
+    # An answer of a token or two would be no answer.
+    assert refusal.reason == "MODEL_CONTEXT_EXCEEDED"
 
 
 async def test_a_model_has_tools_called_whole_and_in_parts(gateway: World, stub: OpenAIStub) -> None:

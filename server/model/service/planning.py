@@ -33,6 +33,11 @@ RETRY = Retry()
 """How a model by itself is tried again."""
 
 
+_LEAST_ROOM = 8
+"""A call that names no limit may write an eighth of the most at least, whatever it reads. How much that is, is known
+but about, and an answer of one token is none; a provider without room for so much refuses, and another is asked.
+"""
+
 _AROUND_A_TEXT = 16
 """Tokens that a provider's template adds to each message at most."""
 
@@ -90,13 +95,13 @@ class Planner:
         def request(model: Model) -> ChatRequest:
             ceiling = min(filter(None, (settings.max_tokens_per_request, model.max_tokens)))
             # What is read and what is written have the model's context between them.
-            room = ceiling if model.max_tokens is None else max(1, min(ceiling, model.max_tokens - read))
+            room = ceiling if model.max_tokens is None else min(ceiling, model.max_tokens - read)
             return ChatRequest(
                 model=model.upstream,
                 label=model.name,
                 messages=asked.messages,
                 temperature=float(settings.temperature) if asked.temperature is None else asked.temperature,
-                max_tokens=min(asked.max_tokens or room, ceiling),
+                max_tokens=min(asked.max_tokens or max(room, ceiling // _LEAST_ROOM, 1), ceiling),
                 stop=asked.stop,
                 seed=asked.seed,
                 tools=asked.tools,
