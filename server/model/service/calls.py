@@ -28,6 +28,9 @@ _READ_AHEAD_BYTES = 262_144
 _AROUND_AN_ITEM = 64
 """What an item counts for beside its text: it may have none, and a provider may send such ones without end."""
 
+_KEPT = frozenset({"stop", "length", "tool_calls"})
+"""How an answer ends that may be given again. Providers have words of their own for that they broke it off."""
+
 INTERNAL = "INTERNAL"
 """What the record says of a mistake of ours, as the caller is told."""
 
@@ -134,9 +137,9 @@ class CallService:
         # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
         entry = _entry(asked, prepared, hold, writing, log.status)
         await self._books.enter(tenant_id, entry)
-        # What several wrote is for those alone who want others to go on; what a filter cut short is for nobody again.
+        # What several wrote is for those alone who want others to go on; what was cut short is for nobody again.
         whole = failure is None and sum(meter.begun for meter in attempts.meters) == 1
-        whole = whole and log.finish_reason != "content_filter"
+        whole = whole and log.finish_reason in _KEPT
         if whole and prepared.question is not None and prepared.cache_ttl is not None:
             answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)

@@ -206,8 +206,14 @@ async def test_an_answer_whose_copy_cannot_be_kept_is_given_and_is_on_record(
     assert [line["event"] for line in logs] == ["not kept to be given again"]
 
 
-@pytest.mark.parametrize(("reason", "asked_again"), [("stop", False), ("length", False), ("content_filter", True)])
-async def test_what_a_filter_cut_short_is_not_kept(
+@pytest.mark.parametrize(
+    ("reason", "asked_again"),
+    [
+        *(("stop", False), ("length", False), ("content_filter", True)),
+        *(("other", True), ("abort", True), ("insufficient_system_resource", True)),
+    ],
+)
+async def test_what_a_filter_or_the_provider_cut_short_is_not_kept(
     calls: CallService, caller: Call, script: Script, reason: str, asked_again: bool
 ) -> None:
     script.steps = [ChatChunk("a"), ChatChunk("b", reason, Usage(10, 2))]
