@@ -101,7 +101,8 @@ def _credentials(key: str | None) -> dict[str, str]:
 class AnthropicChat:
     """A chat model. `key`: in place of the endpoint's.
 
-    The API knows no seed, and no temperature above 1: the one is not passed on, the other lowered.
+    The API knows no seed, and no temperature above 1: the one is not passed on, the other lowered. That a model takes
+    none at all is learned from its refusal.
     """
 
     def __init__(self, endpoint: AnthropicEndpoint, key: str | None = None) -> None:
@@ -115,7 +116,9 @@ class AnthropicChat:
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
             patient, complete = not request.streams, lambda: meter.finished
-            asked = client.messages(request.name, _body(request), headers, complete, patient=patient, sent=request.sent)
+            asked = client.messages(
+                request.name, _body(request), headers, complete, self._endpoint, patient=patient, sent=request.sent
+            )
             async with asked as parts:
                 if patient:
                     yield meter.counted(await read_whole(parts, reader.whole))

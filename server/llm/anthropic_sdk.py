@@ -17,6 +17,7 @@ from server.llm.http import (
     DRAIN_SECONDS,
     MOST_CONNECTIONS,
     WHOLE_SECONDS,
+    Connections,
     Refused,
     not_public,
     refusal,
@@ -25,6 +26,9 @@ from server.llm.port import ModelAnswerBroken, ModelResponseInvalid, ModelUnavai
 
 _MOST_KEPT = 100
 """As the SDKs have it by default."""
+
+_NOT_EVERYWHERE = frozenset({"temperature"})
+"""What some models refuse, and do without."""
 
 _LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 """What is on this machine is reached directly, whatever HTTP_PROXY says."""
@@ -58,6 +62,7 @@ class Client:
         body: Mapping[str, Any],
         headers: Mapping[str, str],
         complete: Callable[[], bool],
+        known: Connections,
         *,
         sent: Callable[[], None],
         patient: bool = False,
@@ -66,23 +71,41 @@ class Client:
         piece, and may take as long as it takes to write.
 
         Failures are raised in our words. Nothing that the provider said is passed on. `complete`: whether the answer is
-        all there already, so that the loss of its connection is no failure. `sent`: called once it has gone out.
+        all there already, so that the loss of its connection is no failure. `known`: what models do not take. `sent`:
+        called once it has gone out.
         """
         _SENT.set(sent)
         options: RequestOptions = {"headers": headers}
         if patient:
             options["timeout"] = httpx2.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
         with _failures(model, complete):
-            response: Any = await self._client.post(
-                "/v1/messages",
-                body=body,
-                options=options,
-                cast_to=httpx2.Response,
-                stream=True,
-                stream_cls=AsyncStream[Any],
-            )
+            response = await self._accepted(body, options, known)
             async with aclosing(response):
                 yield response.aiter_bytes()
+
+    async def _accepted(self, body: Mapping[str, Any], options: RequestOptions, known: Connections) -> Any:
+        """The answer to the request in the form that the model takes, which is learned from its refusals."""
+        model: str = body["model"]
+        while True:
+            refused = known.refused(model)
+            try:
+                return await self._client.post(
+                    "/v1/messages",
+                    body={name: value for name, value in body.items() if name not in refused},
+                    options=options,
+                    cast_to=httpx2.Response,
+                    stream=True,
+                    stream_cls=AsyncStream[Any],
+                )
+            except APIConnectionError as error:
+                cause = error.__cause__
+                if (
+                    not isinstance(cause, Refused)
+                    or cause.status != 400
+                    or cause.param not in _NOT_EVERYWHERE - refused
+                ):
+                    raise
+                known.refuses(model, cause.param)
 
     async def close(self) -> None:
         """Closes every connection."""

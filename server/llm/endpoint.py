@@ -27,9 +27,6 @@ from server.llm.http import (
 )
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MOST_REFUSING = 1000
-"""Models of one endpoint of which it is remembered what they do not take."""
-
 _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "atrium",
@@ -57,18 +54,7 @@ class HttpEndpoint(Connections):
         address = urlsplit(base_url)
         self._proxy = _proxy(address.scheme, address.hostname or "")
         self._guarded = guarded
-        self._refused: dict[str, frozenset[str]] = {}
         self._session: aiohttp.ClientSession | None = None
-
-    def refused(self, model: str) -> frozenset[str]:
-        """Which fields of a request the model does not take, as far as is known."""
-        return self._refused.get(model, frozenset())
-
-    def refuses(self, model: str, field: str) -> None:
-        """Remembers it, for the models that were learned of last: tenants name as many as they like."""
-        self._refused[model] = self._refused.pop(model, frozenset()) | {field}
-        if len(self._refused) > MOST_REFUSING:
-            del self._refused[next(iter(self._refused))]
 
     async def close(self) -> None:
         session, self._session = self._session, None

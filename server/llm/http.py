@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -37,6 +38,9 @@ DRAIN_SECONDS = 0.05
 
 MOST_CONNECTIONS = 1000
 """To one endpoint, from one process."""
+
+MOST_REFUSING = 1000
+"""Models of one endpoint of which it is remembered what they do not take."""
 
 NO_KEY = "none"
 """What an endpoint is given that asks for no key: the protocols have no request without one."""
@@ -74,6 +78,8 @@ _WRONG_KEY_IN_WORDS = ("API key not valid", "Incorrect API key provided")
 
 _WRONG_KEY = "invalid_api_key"
 
+_NOT_TAKEN = re.compile(r"`(\w+)` is deprecated for this model|Unsupported (?:parameter|value): '(\w+)'")
+
 
 def authorization(key: str | None) -> dict[str, str]:
     """The header that carries the key; None: no header."""
@@ -86,6 +92,17 @@ class Connections(ABC):
     def __init__(self) -> None:
         self._uses = 0
         self._given_up = False
+        self._refused: dict[str, frozenset[str]] = {}
+
+    def refused(self, model: str) -> frozenset[str]:
+        """Which fields of a request the model does not take, as far as is known."""
+        return self._refused.get(model, frozenset())
+
+    def refuses(self, model: str, field: str) -> None:
+        """Remembers it, for the models that were learned of last: tenants name as many as they like."""
+        self._refused[model] = self._refused.pop(model, frozenset()) | {field}
+        if len(self._refused) > MOST_REFUSING:
+            del self._refused[next(iter(self._refused))]
 
     @asynccontextmanager
     async def used(self) -> AsyncIterator[None]:
@@ -189,8 +206,12 @@ def _reason(body: Any) -> tuple[str, str]:
 
 
 def _unknown(error: dict[str, Any]) -> str:
-    """The field that the endpoint does not know, as those have it that are written with pydantic, Mistral's for one."""
+    """The field that the endpoint or the model does not know, where no name says it: as OpenAI's words have it behind
+    gateways, Claude's, or those of endpoints that are written with pydantic, Mistral's for one.
+    """
     said = error.get("message")
+    if isinstance(said, str) and (found := _NOT_TAKEN.search(said)) is not None:
+        return found[1] or found[2]
     for wrong in (said if isinstance(said, dict) else error).get("detail") or ():
         if isinstance(wrong, dict) and wrong.get("type") == "extra_forbidden":
             return str(wrong["loc"][1])

@@ -79,6 +79,16 @@ async def fast(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def reasoning(exchange: Exchange, count: int) -> None:
+    """As Claude's models from Opus 4.7 on: they take no temperature."""
+    if "temperature" in exchange.body:
+        text = "`temperature` is deprecated for this model."
+        await _refuse(exchange, "400 Bad Request", "invalid_request_error", text)
+        return
+    await fast(exchange, count)
+
+
+@behaviour
 async def no_usage(exchange: Exchange, count: int) -> None:
     """So many tokens, at whose end nothing tells what they were."""
     if not exchange.body["stream"]:

@@ -230,6 +230,18 @@ async def test_which_tool_is_to_be_called_is_passed_on(
     assert stub.exchanges[0].body["tool_choice"] == sent
 
 
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_model_that_takes_no_temperature_is_asked_without_from_its_first_refusal_on(
+    endpoint: AnthropicEndpoint, stub: OpenAIStub, streams: bool
+) -> None:
+    answers = [await _answer(endpoint, "stub-reasoning-2", streams=streams) for _ in range(2)]
+    await _answer(endpoint, "stub-fast-2")
+
+    sent = [(exchange.body["model"], "temperature" in exchange.body) for exchange in stub.exchanges]
+    assert [text_of(chunks) for chunks in answers] == ["t0 t1 "] * 2
+    assert sent == [("stub-reasoning-2", True), *[("stub-reasoning-2", False)] * 2, ("stub-fast-2", True)]
+
+
 async def test_any_json_is_asked_for_in_words(endpoint: AnthropicEndpoint, stub: OpenAIStub) -> None:
     await _answer(endpoint, "stub-fast", response_format=ResponseFormat())
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from server.llm import endpoint as endpoints
+from server.llm import http
 from server.llm.endpoint import HttpEndpoint
 from server.llm.port import ModelContextExceeded, Usage
 from tests.fakes.openai_stub import OpenAIStub
@@ -32,7 +32,7 @@ async def test_nothing_is_remembered_of_models_that_refuse_nothing(endpoint: Htt
 async def test_the_models_that_were_learned_of_last_are_remembered(
     endpoint: HttpEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "MOST_REFUSING", 2)
+    monkeypatch.setattr(http, "MOST_REFUSING", 2)
     for name in ("stub-reasoning-1", "stub-reasoning-2", "stub-reasoning-3"):
         await answer(endpoint, name)
     learned = len(stub.exchanges)

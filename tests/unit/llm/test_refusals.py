@@ -93,6 +93,10 @@ async def test_what_a_refusal_is_about_is_found_in_whatever_form_it_has(body: An
     ("body", "param"),
     [
         ({"error": {"param": "temperature"}}, "temperature"),
+        ({"type": "error", "error": {"message": "`temperature` is deprecated for this model."}}, "temperature"),
+        ({"error": {"message": "litellm: {`temperature` is deprecated for this model.}"}}, "temperature"),
+        ({"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this model."}}, "max_tokens"),
+        ({"error": {"message": "Unsupported value: 'temperature' does not support 0.5 here."}}, "temperature"),
         ({"message": {"detail": [_UNKNOWN]}}, "stream_options"),
         ({"detail": [_UNKNOWN]}, "stream_options"),
         ({"detail": [{"type": "missing", "loc": ["body", "model"]}]}, ""),
