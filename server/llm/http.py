@@ -60,23 +60,27 @@ Made = TypeVar("Made")
 
 _MOST_ERROR_BYTES = 65_536
 
-# What OpenAI's API, Azure's, vLLM's, llama.cpp's and Anthropic's call these failures.
+# What OpenAI's API, Azure's, vLLM's, llama.cpp's, Anthropic's, Groq's, Mistral's and Alibaba's call these failures.
 _TOO_LONG = frozenset(
     {"context_length_exceeded", "string_above_max_length", "exceed_context_size_error", "request_too_large"}
 )
-_FILTERED = frozenset({"content_filter", "content_policy_violation"})
-
-_TOO_LONG_IN_WORDS = (
-    *("prompt is too long", "exceed context limit"),
-    "maximum context length",
-    "exceeds the maximum number of tokens allowed",
-)
-"""Its only sign at Anthropic's API, vLLM and Gemini's: the type is that of every malformed request."""
-
-_WRONG_KEY_IN_WORDS = ("API key not valid", "Incorrect API key provided")
-"""The only sign of one at Gemini's API and xAI's, which call it a malformed request too."""
-
+_FILTERED = frozenset({"content_filter", "content_policy_violation", "invalid_prompt", "data_inspection_failed"})
+_NO_MODEL = frozenset({"model_not_found", "model_decommissioned", "invalid_model"})
+_NO_CREDIT = "insufficient_quota"
 _WRONG_KEY = "invalid_api_key"
+
+_IN_WORDS = {
+    "prompt is too long": "context_length_exceeded",
+    "exceed context limit": "context_length_exceeded",
+    "maximum context length": "context_length_exceeded",
+    "exceeds the maximum number of tokens allowed": "context_length_exceeded",
+    "API key not valid": _WRONG_KEY,
+    "Incorrect API key provided": _WRONG_KEY,
+    "credit balance is too low": _NO_CREDIT,
+}
+"""What they have no other sign of at Anthropic's API, vLLM, Gemini's API and xAI's: the type is that of every malformed
+request.
+"""
 
 _NOT_TAKEN = re.compile(r"`(\w+)` is deprecated for this model|Unsupported (?:parameter|value): '(\w+)'")
 
@@ -149,7 +153,7 @@ class Refused(Exception):
         match self.status:
             case 429:
                 # Where the account is empty, waiting does not fill it.
-                return ModelRateLimited(model, self.retry_after, helps=self.code != "insufficient_quota")
+                return ModelRateLimited(model, self.retry_after, helps=self.code != _NO_CREDIT)
             case 401 | 403:
                 return ModelCredentialRefused(model)
             case 402 | 404 | 405:
@@ -160,6 +164,10 @@ class Refused(Exception):
                 return ModelUnavailable(self.retry_after)
         if self.code == _WRONG_KEY:
             return ModelCredentialRefused(model)
+        if self.code == _NO_CREDIT:
+            return ModelRateLimited(model, helps=False)
+        if self.code in _NO_MODEL:
+            return ModelNotConfigured(model)
         if self.too_long:
             return ModelContextExceeded([(field, "is longer than the model takes")])
         if self.code in _FILTERED:
@@ -196,12 +204,10 @@ def _reason(body: Any) -> tuple[str, str]:
     if isinstance(error, str):  # xAI's
         error = {**body, "message": error}
     param, message = str(error.get("param") or "") or _unknown(error), str(error.get("message"))
-    if any(words in message for words in _TOO_LONG_IN_WORDS):
-        return "context_length_exceeded", param
-    if any(words in message for words in _WRONG_KEY_IN_WORDS):
-        return _WRONG_KEY, param
+    if (found := next((code for words, code in _IN_WORDS.items() if words in message), None)) is not None:
+        return found, param
     code = str(error.get("code") or "")
-    # llama.cpp and vLLM repeat the status there, and say it in the type.
+    # llama.cpp and vLLM repeat the status there, Mistral has numbers of its own, and they say it in the type.
     return code if code.isidentifier() else str(error.get("type") or ""), param
 
 

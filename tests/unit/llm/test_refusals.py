@@ -18,12 +18,14 @@ from server.llm.port import (
     ModelContentFiltered,
     ModelContextExceeded,
     ModelCredentialRefused,
+    ModelNotConfigured,
     ModelRateLimited,
     ModelRequestRejected,
 )
 from tests.fakes.openai_stub import OpenAIStub
 from tests.unit.llm.chats import asking, heard_into
 
+POOR = "Your credit balance is too low to access the Anthropic API."
 GEMINI = "API key not valid. Please pass a valid API key."
 VLLM = (
     "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 tokens and"
@@ -73,6 +75,15 @@ async def _refused(status: int, content: bytes, **headers: str) -> Refused:
             ModelCredentialRefused,
         ),
         ({"error": {"code": "invalid_api_key", "message": "x"}}, ModelCredentialRefused),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": POOR}}, ModelRateLimited),
+        ({"error": {"code": "model_decommissioned", "type": "invalid_request_error"}}, ModelNotConfigured),
+        ({"error": {"code": "model_not_found", "type": "invalid_request_error"}}, ModelNotConfigured),
+        (
+            {"object": "error", "message": "Invalid model: m", "type": "invalid_model", "code": "1500"},
+            ModelNotConfigured,
+        ),
+        ({"error": {"code": "invalid_prompt", "type": "invalid_request_error"}}, ModelContentFiltered),
+        ({"error": {"code": "data_inspection_failed", "type": "data_inspection_failed"}}, ModelContentFiltered),
         ([{"error": {"code": 400, "message": "Invalid JSON payload received."}}], ModelRequestRejected),
         ({"code": "Client specified an invalid argument", "error": "The model expects a text."}, ModelRequestRejected),
         ({"error": {"message": None, "code": None, "type": None}}, ModelRequestRejected),
@@ -87,6 +98,14 @@ async def test_what_a_refusal_is_about_is_found_in_whatever_form_it_has(body: An
     refused = await _refused(400, json.dumps(body).encode())
 
     assert type(refused.told("model", "messages")) is kind
+
+
+async def test_an_empty_account_is_not_waited_for() -> None:
+    refused = await _refused(400, json.dumps({"error": {"message": POOR}}).encode())
+    told = refused.told("model", "messages")
+
+    assert isinstance(told, ModelRateLimited)
+    assert told.retry_after is None
 
 
 @pytest.mark.parametrize(
