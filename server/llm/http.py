@@ -83,6 +83,9 @@ request.
 """
 
 _NOT_TAKEN = re.compile(r"`(\w+)` is deprecated for this model|Unsupported (?:parameter|value): '(\w+)'")
+"""How a refusal begins that names what a model does not take. Behind that it may repeat what somebody has sent, and
+what is learned is for everybody.
+"""
 
 
 def authorization(key: str | None) -> dict[str, str]:
@@ -216,7 +219,7 @@ def _unknown(error: dict[str, Any]) -> str:
     gateways, Claude's, or those of endpoints that are written with pydantic, Mistral's for one.
     """
     said = error.get("message")
-    if isinstance(said, str) and (found := _NOT_TAKEN.search(said)) is not None:
+    if isinstance(said, str) and (found := _NOT_TAKEN.match(said)) is not None:
         return found[1] or found[2]
     for wrong in (said if isinstance(said, dict) else error).get("detail") or ():
         if isinstance(wrong, dict) and wrong.get("type") == "extra_forbidden":

@@ -113,7 +113,8 @@ async def test_an_empty_account_is_not_waited_for() -> None:
     [
         ({"error": {"param": "temperature"}}, "temperature"),
         ({"type": "error", "error": {"message": "`temperature` is deprecated for this model."}}, "temperature"),
-        ({"error": {"message": "litellm: {`temperature` is deprecated for this model.}"}}, "temperature"),
+        ({"error": {"message": "No such tool: `temperature` is deprecated for this model."}}, ""),
+        ({"error": {"message": "No such tool: Unsupported value: 'temperature'"}}, ""),
         ({"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this model."}}, "max_tokens"),
         ({"error": {"message": "Unsupported value: 'temperature' does not support 0.5 here."}}, "temperature"),
         ({"message": {"detail": [_UNKNOWN]}}, "stream_options"),
