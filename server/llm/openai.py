@@ -8,6 +8,7 @@ The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -33,6 +34,11 @@ from server.llm.port import (
 )
 from server.llm.sse import ChunkReader
 from server.llm.vectors import VectorReader
+
+END_SECONDS = 5.0
+"""How long what was used, and the last line, are waited for behind the end of an answer: some send neither, and hold
+the connection open.
+"""
 
 
 def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> HttpEndpoint:
@@ -83,7 +89,8 @@ class OpenAIChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                async for data in content.iter_any():
+                ends_at: float | None = None
+                while data := await _more(content, ends_at):
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
                     if (failure := meter.failure or reader.failure) is not None:
@@ -91,8 +98,23 @@ class OpenAIChat:
                     if reader.done:
                         await drained(content)
                         break
+                    if meter.finished and ends_at is None:
+                        ends_at = asyncio.get_running_loop().time() + END_SECONDS
         if not meter.finished:
             raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
+
+
+async def _more(content: aiohttp.StreamReader, until: float | None) -> bytes:
+    """What comes next; nothing at the end. `until`: the moment, on the loop's clock, until which it is waited for;
+    None: there is none.
+    """
+    if until is None:
+        return await content.readany()
+    try:
+        async with asyncio.timeout_at(until):
+            return await content.readany()
+    except TimeoutError:
+        return b""
 
 
 # What OpenAI's reasoning models, its older embedding models and Mistral's API refuse, and others need: by what takes

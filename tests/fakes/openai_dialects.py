@@ -210,3 +210,15 @@ async def prohibited(exchange: Exchange, count: int) -> None:
     await exchange.event(choices=[choice], usage=exchange.usage())
     await exchange.part(b"data: [DONE]\n\n")
     await exchange.part(b"")
+
+
+@behaviour
+async def open_end(exchange: Exchange, count: int) -> None:
+    """So many tokens and their end, and then comments without end: neither the last line nor a closed connection."""
+    await exchange.begin()
+    await exchange.write(*words(count))
+    await exchange.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    await exchange.event(choices=[], usage=exchange.usage())
+    while True:
+        await exchange.part(b": still here\n\n")
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
+from server.llm import openai
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCall, ToolCallDelta, Usage
@@ -186,3 +187,15 @@ async def test_a_kept_connection_that_turns_out_to_be_closed_fails_no_call(
         assert text_of(await answer(endpoint, "stub-once")) == "t0 t1 t2 "
 
     assert stub.connections_made == 3
+
+
+async def test_an_answer_that_has_ended_is_not_waited_for_without_end(
+    endpoint: HttpEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "END_SECONDS", 0.1)
+
+    chunks = await answer(endpoint, "stub-open-end-2")
+
+    assert (text_of(chunks), usage_of(chunks)) == ("t0 t1 ", Usage(2, 2, 1))
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await stub.exchanges[0].left.wait()
