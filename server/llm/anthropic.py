@@ -9,7 +9,7 @@ The protocol: docs.anthropic.com, "Messages" and "Streaming Messages".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Connections, authorization, read_whole
+from server.llm.http import END_SECONDS, NO_KEY, SILENCE_SECONDS, Connections, authorization, read_whole
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -125,7 +125,8 @@ class AnthropicChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                async for data in parts:
+                ends_at: float | None = None
+                while data := await _more(parts, ends_at):
                     if chunks := reader.feed(data):
                         yield meter.counted(chunks)
                     if (failure := meter.failure or reader.failure) is not None:
@@ -133,8 +134,21 @@ class AnthropicChat:
                     if reader.done:
                         await sdk.drain(parts)
                         break
+                    if meter.finished and ends_at is None:
+                        ends_at = asyncio.get_running_loop().time() + END_SECONDS
         if not meter.finished:
             raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
+
+
+async def _more(parts: AsyncIterator[bytes], until: float | None) -> bytes:
+    """What comes next; nothing at the end. `until`: the moment, on the loop's clock, until which it is waited for;
+    None: there is none.
+    """
+    try:
+        async with asyncio.timeout_at(until):
+            return await anext(parts, b"")
+    except TimeoutError:
+        return b""
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:

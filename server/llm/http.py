@@ -36,6 +36,11 @@ WHOLE_SECONDS = 120.0
 DRAIN_SECONDS = 0.05
 """How long the bytes behind an answer's last line are waited for: with them read, its connection can serve again."""
 
+END_SECONDS = 5.0
+"""How long what was used, and the last line, are waited for behind the end of an answer: some send neither, and hold
+the connection open.
+"""
+
 MOST_CONNECTIONS = 1000
 """To one endpoint, from one process."""
 

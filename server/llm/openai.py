@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
+from server.llm.http import END_SECONDS, NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
 from server.llm.port import (
     NO_ARGUMENTS,
@@ -34,11 +34,6 @@ from server.llm.port import (
 )
 from server.llm.sse import ChunkReader
 from server.llm.vectors import VectorReader
-
-END_SECONDS = 5.0
-"""How long what was used, and the last line, are waited for behind the end of an answer: some send neither, and hold
-the connection open.
-"""
 
 
 def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> HttpEndpoint:

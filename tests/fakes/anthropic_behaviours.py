@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.fakes.openai_behaviours import RETRY_AFTER, cut_refusal, words
+from tests.fakes.openai_behaviours import PAUSE_SECONDS, RETRY_AFTER, cut_refusal, words
 from tests.fakes.openai_exchange import JSON, SECRET, Exchange
 
 READ = {"input_tokens": 5, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 1}
@@ -226,6 +226,17 @@ async def unended(exchange: Exchange, count: int) -> None:
     await _begin(exchange)
     await _write(exchange, count)
     await exchange.part(b"")
+
+
+@behaviour
+async def open_end(exchange: Exchange, count: int) -> None:
+    """So many tokens and their end, and then pings without end: neither the last event nor a closed connection."""
+    await _begin(exchange)
+    await _write(exchange, count)
+    await _event(exchange, "message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": count})
+    while True:
+        await _event(exchange, "ping")
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @behaviour

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from server.kernel.errors import DomainError
+from server.llm import anthropic
 from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
 from server.llm.port import (
     ChatChunk,
@@ -369,6 +370,18 @@ async def test_whoever_leaves_ends_the_providers_work(endpoint: AnthropicEndpoin
         delays.append(exchange.left_at - left)
 
     assert median(delays) < GONE_WITHIN
+
+
+async def test_an_answer_that_has_ended_is_not_waited_for_without_end(
+    endpoint: AnthropicEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anthropic, "END_SECONDS", 0.1)
+
+    chunks = await _answer(endpoint, "stub-open-end-2")
+
+    assert (text_of(chunks), chunks[-1].usage) == ("t0 t1 ", Usage(11, completion_tokens=2, cached_tokens=4))
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await stub.exchanges[0].left.wait()
 
 
 async def test_nobody_is_there(endpoint: AnthropicEndpoint) -> None:
