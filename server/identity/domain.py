@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -343,6 +343,13 @@ class Holder(NamedTuple):
     username: str
     has_password: bool
     unverified: bool
+
+
+class Given(NamedTuple):
+    """What people hold: permissions, and the codes of the roles that these are from."""
+
+    permissions: Set[Permission]
+    roles: Set[str]
 
 
 class Decision(NamedTuple):

@@ -9,6 +9,7 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
+from tests.factories.api_keys import make_key, with_key
 from tests.factories.world import Person, World, refused
 
 LATER = {"seconds": 4_102_444_800}
@@ -161,6 +162,63 @@ async def test_a_program_is_no_super_administrator(world: World) -> None:
     refusal = await refused(_assign(world, platform, robot.id, await _role_id(world, platform, "super_admin")))
 
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "ROLE_NOT_ASSIGNABLE")
+
+
+async def _like_a_super_administrator(world: World, platform: Person, *, key: bool) -> tuple[tuple[str, str], ...]:
+    """Who may do all that a super administrator may, and is none: by another role, or with a key of theirs."""
+    me = await world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=platform.metadata)
+    if key:
+        return with_key((await make_key(world, platform, *me.permissions)).secret)
+    return (await world.user(platform, *me.permissions)).metadata
+
+
+@pytest.mark.parametrize("key", [False, True], ids=["another role", "a key"])
+async def test_super_administrators_are_made_and_unmade_by_their_like_alone(world: World, *, key: bool) -> None:
+    platform = await world.platform()
+    person, other = await world.user(platform), await world.user(platform)
+    role_id = await _role_id(world, platform, "super_admin")
+    await _assign(world, platform, other.id, role_id)
+    who = {"metadata": await _like_a_super_administrator(world, platform, key=key)}
+    assign = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role_id)
+    unassign = role_pb2.UnassignRoleRequest(user_id=other.id, role_id=role_id)
+
+    refusals = [
+        await refused(world.identity.AssignRole(assign, **who)),
+        await refused(world.identity.UnassignRole(unassign, **who)),
+    ]
+
+    assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "ESCALATION_REFUSED")] * 2
+    await _assign(world, other, person.id, role_id)
+
+
+@pytest.mark.parametrize("key", [False, True], ids=["another role", "a key"])
+async def test_nobody_else_becomes_a_super_administrator_by_way_of_one(world: World, *, key: bool) -> None:
+    """With another address the code that sets a new password would come to somebody else."""
+    platform = await world.platform()
+    other = await world.user(platform)
+    await _assign(world, platform, other.id, await _role_id(world, platform, "super_admin"))
+    denies = await world.role(platform, "call_logs:read", allow=False)
+    empty = await world.role(platform)
+    await _assign(world, platform, other.id, empty.id)
+    who = {"metadata": await _like_a_super_administrator(world, platform, key=key)}
+    moved = user_pb2.UpdateUserRequest(id=other.id, email="else@example.com")
+    deny = role_pb2.RolePermission(permission="call_logs:read", effect=role_pb2.EFFECT_DENY)
+
+    refusals = [
+        await refused(call)
+        for call in (
+            world.identity.UpdateUser(moved, **who),
+            world.identity.LockUser(user_pb2.LockUserRequest(id=other.id), **who),
+            world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=other.id), **who),
+            world.identity.AssignRole(role_pb2.AssignRoleRequest(user_id=other.id, role_id=denies.id), **who),
+            world.identity.SetRolePermissions(
+                role_pb2.SetRolePermissionsRequest(role_id=empty.id, permissions=[deny]), **who
+            ),
+        )
+    ]
+
+    assert [each.reason for each in refusals] == ["ESCALATION_REFUSED"] * len(refusals)
+    await world.identity.UpdateUser(moved, metadata=platform.metadata)
 
 
 async def test_where_nobody_administers_a_tenant_it_can_be_mended(world: World, admin: Any) -> None:

@@ -28,6 +28,7 @@ from server.identity.service.standing import (
     hold,
     hold_all_of,
     hold_all_of_holders,
+    hold_role,
     keep_administered,
 )
 from server.identity.service.values import entry_values, grant_values, role_values
@@ -146,6 +147,7 @@ class RoleService:
             role = await role_store.lock_referred(tx, role_id)
             if role.code == PLATFORM_ADMINISTRATOR_ROLE and (not caller.is_platform or user.kind == "service"):
                 raise RoleNotAssignable(role.code)
+            hold_role(caller, role.code)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             hold(caller, entries)
             if _denials(entries):  # which takes from the user, as a change of theirs does
@@ -167,6 +169,7 @@ class RoleService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             await user_store.lock(tx, user_id)
             role = await role_store.get(tx, role_id)
+            hold_role(caller, role.code)
             hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
             before = await administrators(tx)
             old = await role_store.unassign(tx, user_id, role_id)

@@ -12,6 +12,7 @@ from server.identity.domain import (
     ADMINISTRATOR_ROLE,
     PLATFORM_ADMINISTRATOR_ROLE,
     EscalationRefused,
+    Given,
     LastAdministrator,
     RoleEntry,
     User,
@@ -48,12 +49,27 @@ async def hold_all_of(tx: Tx, caller: Principal, user_id: UUID) -> None:
     another than whose it is.
     """
     if user_id != _self(caller):
-        _hold(caller.permissions, await role_store.given(tx, user_id))
+        _hold_given(caller, await role_store.given(tx, user_id))
 
 
 async def hold_all_of_holders(tx: Tx, caller: Principal, role_id: UUID) -> None:
     """The same of everybody who holds the role: a denial that it comes to have takes from them."""
-    _hold(caller.permissions, await role_store.given_to_holders(tx, role_id, _self(caller)))
+    _hold_given(caller, await role_store.given_to_holders(tx, role_id, _self(caller)))
+
+
+def hold_role(caller: Principal, role_code: str) -> None:
+    """Raises EscalationRefused for the platform's own role where the caller does not hold it: more comes with it than
+    its permissions, and that never with a key.
+    """
+    platform = caller.tenant_id == PLATFORM_TENANT_ID
+    if platform and role_code == PLATFORM_ADMINISTRATOR_ROLE and not caller.is_super_admin:
+        raise EscalationRefused(permissions=role_code)
+
+
+def _hold_given(caller: Principal, given: Given) -> None:
+    _hold(caller.permissions, given.permissions)
+    for role_code in given.roles:
+        hold_role(caller, role_code)
 
 
 def _self(caller: Principal) -> UUID | None:

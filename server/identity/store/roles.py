@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import (
+    Given,
     Holder,
     Role,
     RoleCodeTaken,
@@ -100,8 +101,9 @@ _HELD = Statement(
 _NOT_EXPIRED = or_(user_roles.c.expires_at.is_(None), user_roles.c.expires_at > func.now())
 # What roles may give those who hold them: deleted ones, which can be restored, and what a denial stands against now.
 _GIVEN = (
-    select(_CODE)
-    .join_from(user_roles, role_permissions, role_permissions.c.role_id == user_roles.c.role_id)
+    select(_CODE, roles.c.code)
+    .join_from(user_roles, roles, roles.c.id == user_roles.c.role_id)
+    .join(role_permissions, role_permissions.c.role_id == roles.c.id)
     .join(permissions, permissions.c.id == role_permissions.c.permission_id)
     .where(_ALLOWS, _NOT_EXPIRED)
     .distinct()
@@ -329,18 +331,19 @@ async def held(tx: Tx, user_id: UUID) -> list[str]:
     return [row["code"] for row in await tx.fetch(_HELD, user_id=user_id)]
 
 
-async def given(tx: Tx, user_id: UUID) -> set[Permission]:
+async def given(tx: Tx, user_id: UUID) -> Given:
     """What the user's roles allow, or would if nothing denied it and none of them were deleted."""
-    return _implied(await tx.fetch(_GIVEN_TO_USER, user_id=user_id))
+    return _given(await tx.fetch(_GIVEN_TO_USER, user_id=user_id))
 
 
-async def given_to_holders(tx: Tx, role_id: UUID, but: UUID | None) -> set[Permission]:
+async def given_to_holders(tx: Tx, role_id: UUID, but: UUID | None) -> Given:
     """The same of everybody who holds the role, but this one."""
-    return _implied(await tx.fetch(_GIVEN_TO_HOLDERS, role_id=role_id, but=but))
+    return _given(await tx.fetch(_GIVEN_TO_HOLDERS, role_id=role_id, but=but))
 
 
-def _implied(rows: Iterable[Any]) -> set[Permission]:
-    return {implied for (code,) in rows if code in KNOWN for implied in Permission(code).implied}
+def _given(rows: Sequence[Any]) -> Given:
+    permitted = {implied for code, _ in rows if code in KNOWN for implied in Permission(code).implied}
+    return Given(permitted, {role_code for _, role_code in rows})
 
 
 async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standing | None:

@@ -482,7 +482,8 @@ class IdentityServiceServicer:
         """Gives a role to a user, or changes until when they have it.
 
         Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that the user
-        holds too, now or once a denial has ended or a deleted role is restored.
+        holds too, now or once a denial has ended or a deleted role is restored. `super_admin` is given by super
+        administrators, signed in.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold what is needed
@@ -499,7 +500,8 @@ class IdentityServiceServicer:
     def UnassignRole(self, request, context):
         """Takes a role from a user. Where they do not have it, nothing changes.
 
-        Permission: `roles:manage`.
+        Permission: `roles:manage`, and every permission that the role speaks of. `super_admin` is taken by super
+        administrators, signed in.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role speaks of
