@@ -50,6 +50,10 @@ SCHEDULE = (
 """By names that carry a version: jobs of an older one may be in the queue when a newer server starts."""
 
 
+_MOST_UNANSWERED = 3
+"""Tenants one after the other for which the database does not answer: it is away for all of them then."""
+
+
 class Upkeep:
     """Removes what has expired and what was deleted long ago, in every tenant."""
 
@@ -68,18 +72,24 @@ class Upkeep:
         self._purge = purge
 
     async def __call__(self, _: Run) -> None:
-        """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others."""
-        failed, waiting = 0, 0
+        """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others;
+        DatabaseUnavailable where that answers for none of several.
+        """
+        failed, waiting, unanswered = 0, 0, 0
         async for tenant, retention_days in self._standing.everyone():
             try:
                 waiting += await self._keep(tenant, retention_days)
-            except DatabaseUnavailable:  # for every tenant
-                raise
             except TenantNotFound:  # purged meanwhile
                 continue
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one tenant is not with the others
+            except Exception as error:  # whatever is wrong with one tenant is not with the others
                 failed += 1
                 _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
+                # So ends, too, what takes too long for this one tenant, or waits for a lock on something of it.
+                unanswered = unanswered + 1 if isinstance(error, DatabaseUnavailable) else 0
+                if unanswered == _MOST_UNANSWERED:
+                    raise
+            else:
+                unanswered = 0
         if waiting:
             _log.warning("tenants are due to be purged, which takes ATRIUM_ADMIN_DATABASE_URL", tenants=waiting)
         if failed:

@@ -15,6 +15,7 @@ from server.db.removal import PURGED_AT_ONCE
 from server.identity.service.expiry import Expiry
 from server.identity.store import idempotency
 from server.jobs.runs import Run
+from server.kernel.errors import DatabaseUnavailable
 from server.kernel.tasks import Background
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
@@ -217,14 +218,23 @@ async def test_a_server_that_cannot_purge_tells_how_many_tenants_are_due(
     assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id IN ($1, $2)", GONE, KEPT) == 0
 
 
-async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_others(
-    upkeep: Upkeep, admin: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def _break(admin: Any, state: str, *tenants: UUID) -> None:
+    """Nothing of these tenants' sessions can be removed: it ends with that SQLSTATE."""
+    listed = ", ".join(f"'{tenant}'" for tenant in tenants)
     await admin.execute(
-        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$; "
-        f"CREATE TRIGGER broken BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.tenant_id = '{GRACE}') "
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE 'broken' USING ERRCODE = '{state}'; END $$; "
+        f"CREATE TRIGGER broken BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.tenant_id IN ({listed})) "
         "EXECUTE FUNCTION broken()"
     )
+
+
+# What takes too long, or waits too long for a lock, looks like a database that does not answer.
+@pytest.mark.parametrize("state", ["P0001", "57014", "55P03"], ids=["refused", "too slow", "locked"])
+async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_others(
+    upkeep: Upkeep, admin: Any, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    await _break(admin, state, GRACE)
 
     with pytest.raises(UpkeepIncomplete, match="1 tenants"):
         await upkeep(RUN)
@@ -232,6 +242,17 @@ async def test_what_is_wrong_with_one_tenant_is_told_and_ends_nothing_for_the_ot
     counts = dict(await admin.fetch("SELECT tenant_id, count(*) FROM users GROUP BY tenant_id"))
     assert (counts[ADA], counts[GRACE], GONE in counts) == (2, 3, False)
     assert str(GRACE) in capsys.readouterr().out
+
+
+async def test_where_the_database_answers_for_none_of_several_it_is_not_asked_for_all(
+    upkeep: Upkeep, admin: Any
+) -> None:
+    await _break(admin, "57014", KEPT, GONE, GRACE)
+
+    with pytest.raises(DatabaseUnavailable):
+        await upkeep(RUN)
+
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 3
 
 
 async def test_a_tenant_that_was_restored_and_deleted_again_meanwhile_is_kept(
