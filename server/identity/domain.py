@@ -84,7 +84,7 @@ class MailBusy(ResourceExhausted):
 
 
 class EscalationRefused(PermissionDenied):
-    """Nobody can give more than they hold; you do not hold {permissions}."""
+    """Nobody can give more than they hold, or for longer; you do not hold {permissions} as long as that."""
 
 
 class ApiKeyInvalid(Unauthenticated):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
 from typing import TypeAlias
@@ -59,12 +60,13 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One entry of one role that a user holds."""
+    """One entry of one role that a user holds. `until`: when they stop holding it; None: never."""
 
     permission: Permission
     allow: bool
     role_code: str
     priority: int
+    until: datetime | None = None
 
 
 Decided: TypeAlias = Mapping[Permission, Grant]
@@ -85,3 +87,16 @@ def decide(grants: Iterable[Grant]) -> Decided:
 def allowed(decided: Decided) -> frozenset[Permission]:
     """The permissions that are given."""
     return frozenset(permission for permission, grant in decided.items() if grant.allow)
+
+
+def ends(grants: Sequence[Grant]) -> Mapping[Permission, datetime]:
+    """When permissions that are given now end by themselves, of those that do: one role ends after the other, and what
+    outweighs a denial may end before it.
+    """
+    left, found = grants, dict[Permission, datetime]()
+    for end in sorted({grant.until for grant in grants if grant.until is not None}):
+        given = allowed(decide(left))
+        left = [grant for grant in left if grant.until is None or grant.until > end]
+        for permission in given - allowed(decide(left)):
+            found.setdefault(permission, end)
+    return found

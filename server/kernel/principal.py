@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -41,6 +41,8 @@ class Principal:
     """The codes of the roles that they hold now, whether these decide anything or not."""
     decided: Decided = field(default_factory=dict, compare=False, repr=False)
     """What their roles say of each permission, before a key's scopes take some away."""
+    ends: Mapping[Permission, datetime] = field(default_factory=dict, compare=False, repr=False)
+    """When they stop holding permissions, of those that they were given for a time."""
 
     @property
     def home(self) -> UUID:

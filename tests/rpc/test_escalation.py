@@ -9,6 +9,7 @@ import pytest
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
+from tests.factories.api_keys import make_account
 from tests.factories.world import PASSWORD, Person, World, refused
 
 
@@ -151,9 +152,9 @@ async def test_what_is_denied_for_a_time_or_deleted_with_a_role_is_held_neverthe
     clerk = await world.user(administrator, "users:manage")
     denied, stripped = await world.user(administrator, "roles:manage"), await world.user(administrator)
     denial = await world.role(administrator, "roles:manage", priority=1_000, allow=False)
-    await _assign(world, administrator, denied, denial)
+    await _assign(world, administrator, denied, denial.id)
     lost = await world.role(administrator, "roles:manage")
-    await _assign(world, administrator, stripped, lost)
+    await _assign(world, administrator, stripped, lost.id)
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=lost.id), metadata=administrator.metadata)
 
     changes = [
@@ -170,11 +171,11 @@ async def test_nobody_takes_with_a_denial_from_those_who_hold_more_whichever_way
     clerk = await world.user(administrator, "roles:manage")
     strong = await world.user(administrator, "roles:manage", "users:manage")
     empty = await world.role(clerk)
-    await _assign(world, clerk, strong, empty)
+    await _assign(world, clerk, strong, empty.id)
     low = await world.role(administrator, "roles:manage", allow=False)
-    await _assign(world, administrator, strong, low)
+    await _assign(world, administrator, strong, low.id)
     gone = await world.role(administrator, "roles:manage", allow=False)
-    await _assign(world, administrator, strong, gone)
+    await _assign(world, administrator, strong, gone.id)
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=gone.id), metadata=administrator.metadata)
     deny = role_pb2.RolePermission(permission="roles:manage", effect=role_pb2.EFFECT_DENY)
     denying = role_pb2.SetRolePermissionsRequest(role_id=empty.id, permissions=[deny])
@@ -193,19 +194,79 @@ async def test_nobody_takes_with_a_denial_from_those_who_hold_more_whichever_way
         await call
 
 
+_SOON, _LATER, _LATEST = ({"seconds": 4_102_444_800 + day * 86_400} for day in range(3))
+
+
+async def test_nobody_gives_for_longer_than_they_hold(world: World) -> None:
+    administrator = await world.tenant()
+    other, deputy = await world.user(administrator), await world.user(administrator)
+    role_id = await _role_id(world, administrator, "admin")
+    await _assign(world, administrator, deputy, role_id, expire_time=_LATER)
+    own = await world.role(administrator)
+    await _assign(world, administrator, deputy, own.id)
+    deleted = await world.role(administrator, "call_logs:read")
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=deleted.id), metadata=administrator.metadata)
+    low = await world.role(administrator, "call_logs:read")
+    says = role_pb2.RolePermission(permission="call_logs:read", effect=role_pb2.EFFECT_ALLOW)
+    who = {"metadata": deputy.metadata}
+    account = await make_account(world, administrator, "call_logs:read")
+    key = api_key_pb2.CreateApiKeyRequest(name="k", user_id=account, scopes=["call_logs:read"])
+
+    refusals = [
+        await refused(call)
+        for call in (
+            _assigning(world, deputy, deputy, role_id),
+            _assigning(world, deputy, deputy, role_id, expire_time=_LATEST),
+            _assigning(world, deputy, other, role_id),
+            world.identity.SetRolePermissions(
+                role_pb2.SetRolePermissionsRequest(role_id=own.id, permissions=[says]), **who
+            ),
+            world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=low.id, priority=7), **who),
+            world.identity.RestoreRole(role_pb2.RestoreRoleRequest(id=deleted.id), **who),
+            world.identity.CreateApiKey(key, **who),
+        )
+    ]
+
+    assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "ESCALATION_REFUSED")] * 7
+    for end in (_LATER, _SOON):
+        await _assign(world, deputy, deputy, role_id, expire_time=end)
+    await _assign(world, deputy, other, role_id, expire_time=_SOON)
+    key.expire_time.FromJsonString("2030-01-01T00:00:00Z")
+    await world.identity.CreateApiKey(key, **who)
+    await world.identity.LockUser(user_pb2.LockUserRequest(id=other.id), **who)
+
+
+async def test_what_is_held_for_good_beside_what_is_for_a_time_is_given_for_good(world: World) -> None:
+    administrator = await world.tenant()
+    other, clerk = await world.user(administrator), await world.user(administrator, "roles:manage", "call_logs:read")
+    for_a_time = await world.role(administrator, "call_logs:read", priority=500)
+    await _assign(world, administrator, clerk, for_a_time.id, expire_time=_SOON)
+    role = await world.role(administrator, "call_logs:read")
+
+    await _assign(world, clerk, other, role.id)
+
+
 async def test_two_who_change_each_other_do_not_wait_for_one_another(world: World) -> None:
     founder = await world.tenant()
-    roles = await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=founder.metadata)
-    (administrators,) = [role for role in roles.roles if role.code == "admin"]
+    administrators = await _role_id(world, founder, "admin")
     others = [await world.user(founder) for _ in range(2)]
     for other in others:
         await _assign(world, founder, other, administrators)
 
     for _ in range(10):
         role = await world.role(founder, "models:read", allow=False)
-        await asyncio.gather(_assign(world, founder, others[0], role), _assign(world, others[0], founder, role))
+        await asyncio.gather(_assign(world, founder, others[0], role.id), _assign(world, others[0], founder, role.id))
 
 
-async def _assign(world: World, by: Person, person: Person, role: Any) -> None:
-    request = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role.id)
-    await world.identity.AssignRole(request, metadata=by.metadata)
+async def _role_id(world: World, by: Person, code: str) -> str:
+    roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=by.metadata)).roles
+    return next(str(role.id) for role in roles if role.code == code)
+
+
+def _assigning(world: World, by: Person, person: Person, role_id: str, **fields: Any) -> Any:
+    request = role_pb2.AssignRoleRequest(user_id=person.id, role_id=role_id, **fields)
+    return world.identity.AssignRole(request, metadata=by.metadata)
+
+
+async def _assign(world: World, by: Person, person: Person, role_id: str, **fields: Any) -> None:
+    await _assigning(world, by, person, role_id, **fields)

@@ -10,7 +10,7 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.identity.domain import ApiKey, ApiKeyEnded, ApiKeyNotFound, ApiKeyNotYours, ApiKeyTooWide, RoleEntry, User
 from server.identity.ports import AuditLog
-from server.identity.service.standing import hold, hold_all_of, within_scope
+from server.identity.service.standing import become, hold, within_scope
 from server.identity.service.values import key_values
 from server.identity.store import api_keys as key_store
 from server.identity.store import sessions as session_store
@@ -55,7 +55,7 @@ class ApiKeyService:
         secret = KeySecret.generate(caller.tenant_id)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             owner = await user_store.lock_referred(tx, user_id or caller.user_id)
-            await _act_as(tx, caller, owner)
+            await _act_as(tx, caller, owner, expires_at)
             key = await key_store.create(
                 tx,
                 {
@@ -93,7 +93,7 @@ class ApiKeyService:
             moment = self._clock()
             if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= moment):
                 raise ApiKeyEnded(old.name)
-            await _act_as(tx, caller, owner)
+            await _act_as(tx, caller, owner, old.expires_at)
             # A permission may have gone since the key was made, and gives nothing any more.
             scopes = [Permission(scope) for scope in old.scopes if scope in set(Permission)]
             _no_wider(caller, scopes, old.allowed_models or (), old.expires_at)
@@ -140,12 +140,14 @@ class ApiKeyService:
         return key, owner
 
 
-async def _act_as(tx: Tx, caller: Principal, owner: User) -> None:
-    """Raises ApiKeyNotYours or EscalationRefused where the caller may not be given what acts as the owner."""
+async def _act_as(tx: Tx, caller: Principal, owner: User, until: datetime | None) -> None:
+    """Raises ApiKeyNotYours or EscalationRefused where the caller may not be given what acts as the owner until then
+    (None: for good).
+    """
     if owner.id != caller.user_id:
         if owner.kind == "person":
             raise ApiKeyNotYours
-        await hold_all_of(tx, caller, owner.id)
+        await become(tx, caller, owner.id, until)
 
 
 def _no_wider(

@@ -25,6 +25,7 @@ from server.identity.domain import (
 from server.identity.ports import AuditLog
 from server.identity.service.standing import (
     administrators,
+    give,
     hold,
     hold_all_of,
     hold_all_of_holders,
@@ -95,7 +96,7 @@ class RoleService:
             priority = values.get("priority", old.priority)
             if priority != old.priority or (values.get("is_default") and not old.is_default):
                 entries = (await role_store.entries(tx, [role_id]))[role_id]
-                hold(caller, entries)
+                give(caller, entries)
                 if priority > old.priority and _denials(entries):
                     await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)
@@ -116,14 +117,14 @@ class RoleService:
         Raises RoleNotFound, SystemRoleImmutable, EtagMismatch, EscalationRefused, LastAdministrator.
         """
         caller = current_call().caller
-        hold(caller, entries)
+        give(caller, entries)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             role = await role_store.lock(tx, role_id)
             _mutable(role)
             check_etag(etag, role.revision, "role")
             old = (await role_store.entries(tx, [role_id]))[role_id]
             # Taking a denial away gives too.
-            hold(caller, _denials(old))
+            give(caller, _denials(old))
             if set(_denials(entries)) - set(old):
                 await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)
@@ -149,7 +150,7 @@ class RoleService:
                 raise RoleNotAssignable(role.code)
             hold_role(caller, role.code)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
-            hold(caller, entries)
+            give(caller, entries, expires_at)
             if _denials(entries):  # which takes from the user, as a change of theirs does
                 await hold_all_of(tx, caller, user_id)
             before = await administrators(tx)
@@ -170,7 +171,9 @@ class RoleService:
             await user_store.lock(tx, user_id)
             role = await role_store.get(tx, role_id)
             hold_role(caller, role.code)
-            hold(caller, (await role_store.entries(tx, [role_id]))[role_id])
+            entries = (await role_store.entries(tx, [role_id]))[role_id]
+            hold(caller, entries)
+            give(caller, _denials(entries))
             before = await administrators(tx)
             old = await role_store.unassign(tx, user_id, role_id)
             if old is not None:
@@ -190,7 +193,7 @@ class RoleService:
             check_etag(etag, old.revision, "role")
             entries = (await role_store.entries(tx, [role_id]))[role_id]
             # A denial goes with it.
-            hold(caller, _denials(entries))
+            give(caller, _denials(entries))
             before = await administrators(tx)
             new = await role_store.mark_deleted(tx, role_id, caller.user_id)
             await keep_administered(tx, before)
@@ -206,7 +209,7 @@ class RoleService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await self._require_deleted(tx, role_id)
             entries = (await role_store.entries(tx, [role_id]))[role_id]
-            hold(caller, entries)
+            give(caller, entries)
             if _denials(entries):
                 await hold_all_of_holders(tx, caller, role_id)
             before = await administrators(tx)

@@ -20,7 +20,7 @@ from server.identity.domain import (
 from server.identity.store import roles as role_store
 from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
-from server.kernel.permissions import Grant, Permission, allowed, decide
+from server.kernel.permissions import Grant, Permission, allowed, decide, ends
 from server.kernel.principal import Principal
 
 _OF_TENANT = {Permission.USERS_MANAGE, Permission.ROLES_MANAGE}
@@ -30,6 +30,12 @@ _OF_PLATFORM = {*_OF_TENANT, Permission.TENANTS_MANAGE}
 def hold(caller: Principal, entries: Iterable[RoleEntry]) -> None:
     """Raises EscalationRefused where the entries speak of what the caller does not hold: to deny it is power too."""
     _hold(caller.permissions, {implied for entry in entries for implied in entry.permission.implied})
+
+
+def give(caller: Principal, entries: Iterable[RoleEntry], until: datetime | None = None) -> None:
+    """The same of what somebody is given until then (None: for good): nobody gives for longer than they hold."""
+    needed = {implied for entry in entries for implied in entry.permission.implied}
+    _hold(caller.permissions - _ended(caller, until), needed)
 
 
 def hold_what_new_users_get(caller: Principal, entries: Iterable[RoleEntry], *, password: bool) -> None:
@@ -70,6 +76,19 @@ def _hold_given(caller: Principal, given: Given) -> None:
     _hold(caller.permissions, given.permissions)
     for role_code in given.roles:
         hold_role(caller, role_code)
+
+
+async def become(tx: Tx, caller: Principal, user_id: UUID, until: datetime | None) -> None:
+    """The same as hold_all_of where the caller can be the other until then (None: for good)."""
+    if user_id != _self(caller):
+        given = await role_store.given(tx, user_id)
+        _hold_given(caller, given)
+        _hold(caller.permissions - _ended(caller, until), given.permissions)
+
+
+def _ended(caller: Principal, until: datetime | None) -> set[Permission]:
+    """What the caller will have stopped holding by then."""
+    return {permission for permission, end in caller.ends.items() if until is None or end < until}
 
 
 def _self(caller: Principal) -> UUID | None:
@@ -143,8 +162,6 @@ async def keep_administered(tx: Tx, before: Administrators) -> None:
             raise LastAdministrator(min(were.values()))
 
 
-def _always_allows(grants: Sequence[tuple[Grant, datetime | None]], needed: Set[Permission]) -> bool:
+def _always_allows(grants: Sequence[Grant], needed: Set[Permission]) -> bool:
     """Whether the grants allow it now and go on doing so as those that are for a time end, one after the other."""
-    ends = [end for _, end in grants if end is not None]
-    left = [grants, *([each for each in grants if each[1] is None or each[1] > end] for end in ends)]
-    return all(allowed(decide(grant for grant, _ in these)) >= needed for these in left)
+    return allowed(decide(grants)) - ends(grants).keys() >= needed

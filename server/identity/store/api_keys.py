@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, insert, or_, se
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import Access, ApiKey, ApiKeyNotFound
-from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by, ends_of
 from server.identity.store.sessions import UNVERIFIED
 from server.identity.tables import api_keys, users
 from server.kernel.paging import Page, PageRequest
@@ -114,7 +114,8 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
     scopes = frozenset(implied for scope in known for implied in scope.implied)
     models = row["allowed_models"]
     unverified = row["unverified"]
-    decided = {} if unverified else decided_by(row["grants"])
+    grants = () if unverified else row["grants"]
+    decided = decided_by(grants)
     principal = Principal(
         tenant_id,
         row["id"],
@@ -125,6 +126,7 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
         allowed_models=None if models is None else frozenset(models),
         key_expires_at=row["expires_at"],
         unverified=unverified,
+        ends=ends_of(grants),
     )
     return Access(principal, 0, row["good_until"])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select
 
 from server.identity.tables import permissions, role_permissions, roles, user_roles, users
-from server.kernel.permissions import Decided, Grant, Permission, decide
+from server.kernel.permissions import Decided, Grant, Permission, decide, ends
 
 GRANTS = (
     select(
@@ -18,6 +19,7 @@ GRANTS = (
                 role_permissions.c.effect == "allow",
                 roles.c.code,
                 roles.c.priority,
+                user_roles.c.expires_at,
             )
         )
     )
@@ -51,14 +53,22 @@ here."""
 
 def known(entries: Iterable[Any]) -> Iterator[Grant]:
     """The entries, each as GRANTS has them, of permissions that this version knows."""
-    return (Grant(Permission(code), *rest) for code, *rest in entries if code in KNOWN)
+    for code, allow, role_code, priority, until in entries:
+        if code in KNOWN:
+            end = datetime.fromisoformat(until) if isinstance(until, str) else until  # JSON has no moments
+            yield Grant(Permission(code), allow, role_code, priority, end)
 
 
 def held_by(found: Sequence[Any] | None) -> frozenset[str]:
     """The codes of the roles that the entries of GRANTS are of, whatever versions know of what they say."""
-    return frozenset(code for _, _, code, _ in found or ())
+    return frozenset(code for _, _, code, _, _ in found or ())
 
 
 def decided_by(found: Sequence[Any] | None) -> Decided:
     """What the entries of GRANTS come to."""
     return decide(known(found or ()))
+
+
+def ends_of(found: Sequence[Any] | None) -> Mapping[Permission, datetime]:
+    """When what they give ends, where it does."""
+    return ends(list(known(found or ())))

@@ -356,16 +356,16 @@ async def standing(database: Database, tenant_id: UUID, user_id: UUID) -> Standi
     return Standing((tenant_id, user_id), status, unverified, decided, row["good_until"] or _FOREVER)
 
 
-async def hold_holders(tx: Tx, code: str) -> dict[Holder, list[tuple[Grant, datetime | None]]]:
-    """The active people who hold the role for good, with each entry of their roles and its end.
+async def hold_holders(tx: Tx, code: str) -> dict[Holder, list[Grant]]:
+    """The active people who hold the role for good, with each entry of their roles.
 
     The role is held until the transaction ends.
     """
     await tx.fetch(_HOLD_CODE, code=code)
-    found: dict[Holder, list[tuple[Grant, datetime | None]]] = {}
-    for user_id, username, has_password, unverified, *entry, end in await tx.fetch(_HOLDERS, code=code):
+    found: dict[Holder, list[Grant]] = {}
+    for user_id, username, has_password, unverified, *entry in await tx.fetch(_HOLDERS, code=code):
         holder = Holder(user_id, username, has_password, unverified)
-        found.setdefault(holder, []).extend((grant, end) for grant in known([entry]))
+        found.setdefault(holder, []).extend(known([entry]))
     return found
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Interval, and_, bindparam, cast, false, func, insert, lit
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import Access, Session, SessionNotFound, StoredSession
-from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by, held_by
+from server.identity.store.grants import GRANTS, NEXT_EXPIRY, decided_by, ends_of, held_by
 from server.identity.tables import sessions, users
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import allowed
@@ -129,6 +129,7 @@ async def access(database: Database, tenant_id: UUID, session_id: UUID) -> Acces
         unverified=unverified,
         roles=held_by(grants),
         decided=decided,
+        ends=ends_of(grants),
     )
     return Access(principal, row["token_epoch"], row["good_until"])
 

@@ -1,14 +1,26 @@
 """How role entries add up to permissions."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from server.kernel.permissions import Grant, Permission, allowed, decide
+from server.kernel.permissions import Grant, Permission, allowed, decide, ends
 
 READ, CREATE = Permission.WORKFLOWS_READ, Permission.WORKFLOWS_CREATE
 
 
-def _grant(permission: Permission, *, allow: bool = True, role: str = "a", priority: int = 0) -> Grant:
-    return Grant(permission, allow, role, priority)
+SOON, LATER = datetime(2030, 1, 1, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC)
+
+
+def _grant(
+    permission: Permission,
+    *,
+    allow: bool = True,
+    role: str = "a",
+    priority: int = 0,
+    until: datetime | None = None,
+) -> Grant:
+    return Grant(permission, allow, role, priority, until)
 
 
 def test_the_enum_is_sorted() -> None:
@@ -51,3 +63,19 @@ def test_the_deciding_entry_names_its_role() -> None:
 
     assert decided[READ].role_code == "high"
     assert CREATE not in decided
+
+
+@pytest.mark.parametrize(
+    ("grants", "end"),
+    [
+        ([_grant(READ)], None),
+        ([_grant(READ, until=SOON)], SOON),
+        ([_grant(READ, until=SOON), _grant(READ, role="b", until=LATER)], LATER),
+        ([_grant(READ, priority=1, until=SOON), _grant(READ, role="b")], None),
+        ([_grant(READ, priority=1, until=SOON), _grant(READ, role="b", allow=False)], SOON),
+        ([_grant(READ, until=SOON), _grant(READ, role="b", allow=False, priority=1)], None),
+    ],
+    ids=["for good", "for a time", "by two", "for good below", "what outweighs a denial", "not held"],
+)
+def test_a_permission_ends_with_the_last_that_gives_it(grants: list[Grant], end: datetime | None) -> None:
+    assert ends(grants) == ({} if end is None else {READ: end})

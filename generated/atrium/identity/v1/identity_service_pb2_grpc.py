@@ -433,7 +433,7 @@ class IdentityServiceServicer:
         """Changes what a role is called and how it weighs.
 
         Permission: `roles:manage`; to change the priority or make it a default one, every permission that the role speaks of,
-        and to raise the priority of one that denies any, all that others who have the role hold too.
+        not only for a time, and to raise the priority of one that denies any, all that others who have the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or the role would give its holders, or as a default role all
@@ -462,8 +462,8 @@ class IdentityServiceServicer:
     def SetRolePermissions(self, request, context):
         """Replaces what a role says of permissions. It holds for the role's users at once.
 
-        Permission: `roles:manage`, and every permission that the role speaks of; where it comes to deny one, all that others who
-        have the role hold too.
+        Permission: `roles:manage`, and every permission that the role speaks of, not only for a time; where it comes to deny
+        one, all that others who have the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold all that the role speaks of
@@ -481,9 +481,9 @@ class IdentityServiceServicer:
     def AssignRole(self, request, context):
         """Gives a role to a user, or changes until when they have it.
 
-        Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that the user
-        holds too, now or once a denial has ended or a deleted role is restored. `super_admin` is given by super
-        administrators, signed in.
+        Permission: `roles:manage`, and every permission that the role speaks of, for as long as it is given; where it denies
+        any, all that the user holds too, now or once a denial has ended or a deleted role is restored. `super_admin` is given by
+        super administrators, signed in.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or does not hold what is needed
@@ -628,8 +628,8 @@ class IdentityServiceServicer:
     def RestoreRole(self, request, context):
         """Brings a deleted role back; whoever held it holds it again.
 
-        Permission: `roles:manage`, and every permission that the role speaks of; where it denies any, all that others who have
-        the role hold too.
+        Permission: `roles:manage`, and every permission that the role speaks of, not only for a time; where it denies any, all
+        that others who have the role hold too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or the role speaks of more than they hold (`ESCALATION_REFUSED`).
