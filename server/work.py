@@ -16,7 +16,7 @@ from server.db.database import Database
 from server.db.upkeep import analyze_divided, months_kept
 from server.identity.ports import Belongings, Mailer
 from server.identity.service.expiry import Expiry
-from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, TokenMail
+from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, MailBelongings, TokenMail
 from server.identity.service.signing import SigningKeys
 from server.identity.store import idempotency
 from server.jobs.backlog import ADMIT, Backlog
@@ -119,7 +119,7 @@ class UpkeepIncomplete(Exception):
 
 def belongings() -> tuple[Belongings, ...]:
     """What every slice keeps that belongs to people, and goes with them."""
-    return PromptBelongings(idempotency.forget_about), ModelBelongings()
+    return PromptBelongings(idempotency.forget_about), ModelBelongings(), MailBelongings()
 
 
 def worker(settings: Settings, database: Database, registry: CollectorRegistry, mailer: Mailer | None) -> Worker:

@@ -8,7 +8,22 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Table, bindparam, cast, delete, func, literal, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Interval,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from server.db.base import old
 from server.db.database import Database, Tx
@@ -59,6 +74,13 @@ def long_deleted(table: Table) -> Statement:
     # In the order of the index, for the same reason.
     oldest = select(table.c.id).where(moment < func.now() - life).order_by(moment)
     return Statement(oldest.limit(literal_column(str(PURGED_AT_ONCE))))
+
+
+def forgetting_deleters(table: Table) -> Statement:
+    """Has what `deleters` (texts of ids) have deleted be deleted by nobody. It looks at all that is deleted."""
+    # The first condition is that of the index.
+    theirs = (table.c.deleted_at.is_not(None), table.c.deleted_by == any_(bindparam("deleters", type_=ARRAY(Text))))
+    return Statement(update(table).where(*theirs).values(deleted_by=None))
 
 
 async def remove_all(database: Database, tenant_id: UUID, statement: Statement, **values: object) -> int:

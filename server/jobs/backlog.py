@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.database import Database, Tx
 from server.db.statements import HotStatement, Statement
@@ -34,6 +35,13 @@ _ADD = Statement(
 )
 _READ = HotStatement(select(tenant_jobs.c.payload, tenant_jobs.c.status, tenant_jobs.c.failed_runs).where(_THIS))
 _DONE = Statement(delete(tenant_jobs).where(_THIS).returning(tenant_jobs.c.status))
+_FORGET = Statement(
+    delete(tenant_jobs).where(
+        tenant_jobs.c.entrypoint == bindparam("entrypoint"),
+        tenant_jobs.c.status != "admitted",
+        tenant_jobs.c.payload.contains(bindparam("about", type_=JSONB)),
+    )
+)
 _before = select(tenant_jobs.c.id, tenant_jobs.c.status).where(_THIS).with_for_update().cte("before")
 _FAILED = Statement(
     update(tenant_jobs)
@@ -206,6 +214,13 @@ class Backlog:
                 await self.admit(tx)
 
         return admit
+
+
+async def forget(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> None:
+    """Forgets those jobs of the transaction's tenant that have this in their payload, and wait or were put aside. One
+    that is in the queue is left to its run, which ends it.
+    """
+    await tx.execute(_FORGET, entrypoint=entrypoint, about=about)
 
 
 async def _enqueue(tx: Tx, job_id: UUID, entrypoint: str) -> None:

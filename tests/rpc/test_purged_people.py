@@ -78,14 +78,29 @@ async def _leave_traces(world: World, person: Person) -> list[str]:
     version = await make_version(world, person, shared, "Hello")
     await set_label(world, person, shared, "production", version.version)
     await make_template(world, person, "mine", PERSONAL)
+    await _delete_things(world, person)
     return [shared, key.api_key.id]
+
+
+async def _delete_things(world: World, person: Person) -> None:
+    """One of each kind that is kept when it is deleted."""
+    who = {"metadata": person.metadata}
+    role = await world.role(person)
+    await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), **who)
+    user = await world.user(person)
+    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), **who)
+    template = await make_template(world, person, "deleted", TENANT)
+    await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template), **who)
 
 
 async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
     administrator = await gateway.tenant()
     settings = tenant_config_pb2.UpdateTenantConfigRequest(store_prompts=True)
     await gateway.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)
-    needed = ("roles:manage", "models:execute", "models:read", "templates:manage", "prompt_labels:manage")
+    needed = (
+        *("roles:manage", "users:manage", "models:execute", "models:read"),
+        *("templates:manage", "prompt_labels:manage", "workflows:read"),
+    )
     person = await gateway.user(administrator, *needed)
     other = await gateway.user(administrator, *needed)
     shared, key_id = await _leave_traces(gateway, person)
@@ -97,9 +112,14 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     before = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert before.moved_by == person.id
     assert await admin.fetchval("SELECT count(*) FROM call_contents") == 3
-    assert {"idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"} <= await _naming(
-        admin, person.id
-    )
+    jobs = "INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status) VALUES ($1, 'mail/1', $2, $3)"
+    for status in ("ready", "aside"):  # of mails that could not be delivered
+        for whose in (person, other):
+            await admin.execute(jobs, administrator.tenant_id, orjson.dumps({"user_id": whose.id}).decode(), status)
+    assert {
+        *("idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"),
+        *("users", "roles", "prompt_templates", "tenant_jobs"),
+    } <= await _naming(admin, person.id)
     await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
 
     await purge(administrator, person)
@@ -107,6 +127,7 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     assert await _naming(admin, person.id, person.username, key_id) == set()
     assert await admin.fetchval("SELECT count(*) FROM call_contents") == 1
     assert await admin.fetchval("SELECT count(*) FROM generations") == 0
+    assert await admin.fetchval("SELECT count(*) FROM tenant_jobs") == 2
     after = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert (after.moved_by, after.update_time, after.etag) == ("", before.update_time, before.etag)
     made = version_pb2.ListVersionsRequest(template_id=shared)

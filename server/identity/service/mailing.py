@@ -16,7 +16,7 @@ from server.identity.ports import Mailer, Tenants
 from server.identity.store import one_time_tokens as token_store
 from server.identity.store import users as user_store
 from server.identity.tokens import OneTimeToken
-from server.jobs.backlog import Backlog, TenantRun
+from server.jobs.backlog import Backlog, TenantRun, forget
 from server.jobs.worker import Patience
 from server.kernel.ids import uuid7
 from server.mail import MailRefused
@@ -47,6 +47,15 @@ async def issue(tx: Tx, backlog: Backlog, found: LoginCandidate, purpose: TokenP
 def bound_to(found: LoginCandidate, purpose: TokenPurpose) -> tuple[str | None, ...]:
     """What makes the token void when it changes: the address it was sent to, and the password it is to replace."""
     return (found.user.email, found.password_hash) if purpose == "reset_password" else (found.user.email,)
+
+
+class MailBelongings:
+    """Mail on its way to people, which nobody is to get any more."""
+
+    async def remove(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+        """The person is removed for good: so is what waits to be tried again, or was put aside."""
+        await forget(tx, MAIL, {"user_id": str(user_id)})
+        return {}
 
 
 class TokenMail:

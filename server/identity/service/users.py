@@ -218,4 +218,6 @@ async def purge_users(tx: Tx, users: Sequence[User], audit: AuditLog, belongings
         await idempotency.forget_caller(tx, user.id)
         await user_store.purge(tx, user.id)
         await audit.record(tx, Change("users.purge", "user", user.id, old=old, details=removed or None))
-    await idempotency.forget_about(tx, [user.id for user in users])
+    purged = [user.id for user in users]
+    await user_store.forget_deleters(tx, purged)
+    await idempotency.forget_about(tx, purged)

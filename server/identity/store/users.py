@@ -30,10 +30,11 @@ from sqlalchemy.dialects.postgresql import INET
 from server.db.base import among
 from server.db.database import Database, Tx
 from server.db.errors import constraint_errors
+from server.db.removal import forgetting_deleters
 from server.db.statements import HotStatement, Statement
 from server.identity.domain import EmailTaken, LoginCandidate, User, UserDeleted, UsernameTaken, UserNotFound
 from server.identity.store.throttle import over
-from server.identity.tables import sessions, user_roles, users
+from server.identity.tables import roles, sessions, user_roles, users
 from server.kernel.deletion import Deleted
 from server.kernel.names import likeness
 from server.kernel.paging import Page, PageRequest
@@ -108,6 +109,7 @@ _RESTORE = Statement(update(users).where(THIS).values(deleted_at=None, deleted_b
 _FORGET_GRANTER = Statement(
     update(user_roles).where(user_roles.c.granted_by == bindparam("user_id")).values(granted_by=None)
 )
+_FORGET_DELETERS = (forgetting_deleters(users), forgetting_deleters(roles))
 _PURGE = Statement(delete(users).where(THIS))
 _COUNT = Statement(select(func.count()).select_from(users).where(LIVE))
 _LOCK_OUT = Statement(
@@ -300,6 +302,13 @@ async def purge(tx: Tx, user_id: UUID) -> None:
     """Removes the user with all that is theirs. What they gave stays, and nobody gave it."""
     await tx.execute(_FORGET_GRANTER, user_id=user_id)
     await tx.execute(_PURGE, user_id=user_id)
+
+
+async def forget_deleters(tx: Tx, purged: Sequence[UUID]) -> None:
+    """What these have deleted was deleted by nobody."""
+    if purged:
+        for statement in _FORGET_DELETERS:
+            await tx.execute(statement, deleters=[str(one) for one in purged])
 
 
 async def count(tx: Tx) -> int:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from server.db.base import among
 from server.db.database import Tx
 from server.db.errors import constraint_errors
-from server.db.removal import long_deleted
+from server.db.removal import forgetting_deleters, long_deleted
 from server.db.statements import Statement
 from server.kernel.deletion import Deleted
 from server.kernel.ids import uuid7
@@ -104,6 +104,7 @@ _OF_OWNER = templates.c.owner_user_id == bindparam("user_id")
 _PURGE_PERSONAL = Statement(
     delete(templates).where(_OF_OWNER, templates.c.visibility == "personal").returning(templates.c.id)
 )
+_FORGET_DELETERS = forgetting_deleters(templates)
 _DISOWN = Statement(update(templates).where(_OF_OWNER).values(owner_user_id=None).returning(templates.c.id))
 _DEPENDANTS = Statement(
     select(templates.c.id, templates.c.name)
@@ -238,7 +239,10 @@ async def deleted_before(tx: Tx, days: int) -> list[UUID]:
 
 
 async def disown(tx: Tx, user_id: UUID) -> tuple[list[UUID], list[UUID]]:
-    """Removes what was this user's alone; what they shared stays, and is nobody's. Which those were, and these."""
+    """Removes what was this user's alone; what they shared stays, and is nobody's. Which those were, and these. Nor did
+    anybody delete what they did.
+    """
+    await tx.execute(_FORGET_DELETERS, deleters=[str(user_id)])
     removed = [row["id"] for row in await tx.fetch(_PURGE_PERSONAL, user_id=user_id)]
     shared = [row["id"] for row in await tx.fetch(_DISOWN, user_id=user_id)]
     await tell_changed(tx, [*removed, *shared])
