@@ -86,6 +86,8 @@ class AccessTokens:
         Raises SigningKeyUnknown, TokenInvalid or TokenExpired.
         """
         try:
+            if not _is_plain(token):
+                raise TokenInvalid
             header = jwt.get_unverified_header(token)
             kid = header.get("kid")
             if header.get("typ") != HEADER_TYPE or not isinstance(kid, str):
@@ -125,6 +127,14 @@ class AccessTokens:
     def jwks(self) -> list[dict[str, str]]:
         """Every key whose tokens are accepted, as JSON Web Keys."""
         return [key.jwk() for key in self._ring.accepted()]
+
+
+def _is_plain(token: str) -> bool:
+    """Whether the token is written as RFC 7515, section 2, has it: PyJWT passes over what is no base64, and over bits
+    that stand for nothing.
+    """
+    raw = [base64.urlsafe_b64decode(part + "==") for part in token.split(".")]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in raw) == token
 
 
 def claimed_tenant(token: str) -> UUID | None:
@@ -176,9 +186,12 @@ class RefreshToken:
         """Raises RefreshTokenInvalid for what is not of that form."""
         try:
             tenant, session, secret = text.split(".")
-            return cls(UUID(hex=tenant), UUID(hex=session), secret)
+            made = cls(UUID(hex=tenant), UUID(hex=session), secret)
         except ValueError:
             raise RefreshTokenInvalid from None
+        if str(made) != text:  # a UUID can be written in several ways
+            raise RefreshTokenInvalid
+        return made
 
     def following(self, key: bytes, number: int) -> RefreshToken:
         """The token of that number that this one is exchanged for: always the same under one key.
@@ -287,9 +300,12 @@ class OneTimeToken:
         """Raises OneTimeTokenInvalid for what is not of that form."""
         try:
             tenant, token, secret = text.split(".")
-            return cls(UUID(hex=tenant), UUID(hex=token), secret)
+            made = cls(UUID(hex=tenant), UUID(hex=token), secret)
         except ValueError:
             raise OneTimeTokenInvalid from None
+        if str(made) != text:  # a UUID can be written in several ways
+            raise OneTimeTokenInvalid
+        return made
 
     def __str__(self) -> str:
         return f"{self.tenant_id.hex}.{self.id.hex}.{self.secret}"

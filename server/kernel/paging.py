@@ -83,6 +83,8 @@ class PageTokens:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
             raise PageTokenInvalid from None
+        if base64.urlsafe_b64encode(raw).decode() != token:  # there are several ways to write the same bytes
+            raise PageTokenInvalid
         cursor, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not any(hmac.compare_digest(mac, _mac(key, cursor, scope)) for key in self._keys):
             raise PageTokenInvalid

@@ -143,6 +143,17 @@ def _of_other_form(text: str, refresh_token: str) -> Iterator[str]:
     yield from (refresh_token, f"{refresh_token}.x", refresh_token.split(".")[2])
 
 
+def _written_otherwise(text: str) -> Iterator[str]:
+    """The same bytes in other words: bits that stand for nothing, and characters that are none of base64's."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    yield from (text[:-1] + alphabet[alphabet.index(text[-1]) ^ bit] for bit in range(1, 16))
+    header, claims, signature = text.split(".")
+    for noise in ("~~~~", "!!!!", "    ", "===="):
+        yield f"{header[:8]}{noise}{header[8:]}.{claims}.{signature}"
+        yield f"{header}.{claims}.{signature[:8]}{noise}{signature[8:]}"
+    yield f"{header}.{claims}.{signature}=="
+
+
 async def test_no_mutant_of_a_token_is_good(world: World, database: Database, scratch: Scratch) -> None:
     ann, other = await world.tenant(), await world.tenant()
     async with database.global_tx() as tx:
@@ -157,6 +168,7 @@ async def test_no_mutant_of_a_token_is_good(world: World, database: Database, sc
         *_with_other_claims(good, other),
         *_with_other_bits(text),
         *_of_other_form(text, ann.tokens.refresh_token),
+        *_written_otherwise(text),
     }
     assert len(mutants) > 400
     messages: dict[str, set[str]] = defaultdict(set)

@@ -116,6 +116,9 @@ async def test_what_was_never_a_token_of_the_session_ends_nothing(world: World, 
     await _let_the_grace_pass(admin)
 
     reasons = {await _reason(world, f"{tenant}.{session}.{secret}") for secret in forged}
+    good = last.refresh_token.split(".")[2]
+    for written in (f"{{{tenant}}}.{session}", f"{ann.tenant_id}.{session}", f"{tenant}.urn:uuid:{session}"):
+        reasons.add(await _reason(world, f"{written}.{good}"))
 
     assert reasons == {"REFRESH_TOKEN_INVALID"}
     assert await admin.fetchval("SELECT count(*) FROM audit_logs WHERE action = 'sessions.refresh'") == 0

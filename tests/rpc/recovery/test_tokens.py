@@ -62,6 +62,8 @@ async def test_what_is_not_the_token_is_refused(world: World, box: Mailbox) -> N
         f"{tenant}.{number}.",
         f"{token}.",
         f"{tenant}.{number}.\u00e9",
+        f"{person.tenant_id}.{number}.{secret}",
+        f"{tenant}.{{{number}}}.{secret}",
     ):
         assert await outcome(reset_with(world, wrong)) == INVALID, wrong
         assert await outcome(verify_with(world, wrong)) == INVALID, wrong

@@ -12,6 +12,7 @@ from server.kernel.ids import uuid7
 from server.kernel.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, PageTokens
 
 TOKENS = PageTokens([b"key"])
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.uuids(), st.binary())
@@ -34,6 +35,17 @@ def test_any_flipped_bit_is_noticed(bit: int) -> None:
 
     with pytest.raises(PageTokenInvalid):
         TOKENS.request(1, base64.urlsafe_b64encode(raw).decode(), b"s")
+
+
+@given(st.uuids())
+def test_a_token_is_written_in_one_way_alone(cursor: UUID) -> None:
+    token = TOKENS.token(cursor, b"s")
+    last = ALPHABET.index(token[-2])
+    others = {token[:-2] + ALPHABET[last ^ bit] + "=" for bit in (1, 2, 3)}  # bits that stand for nothing
+
+    for other in (others | {token.replace("-", "+").replace("_", "/")}) - {token}:
+        with pytest.raises(PageTokenInvalid):
+            TOKENS.request(1, other, b"s")
 
 
 @given(st.text())
