@@ -160,6 +160,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
             "expires_at": _THEN,
         },
     },
+    "0039": {},
 }
 
 

@@ -18,9 +18,10 @@ from server.db.statements import Statement
 from server.identity.store import api_keys, expiry, one_time_tokens, roles, sessions, users
 from server.jobs import backlog
 from server.kernel.clock import now
+from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
-from tests.databases import Scratch
+from tests.databases import Cluster, Scratch
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _LAST = UUID(int=(1 << 128) - 1)
@@ -187,6 +188,23 @@ async def test_the_role_that_serves_is_served_by(index: str, busy: Scratch) -> N
 async def test_the_owner_is_served_by(index: str, busy: Scratch) -> None:
     async with busy.connect(busy.owner_url) as owner:
         assert index in await _used(owner, *OWNER[index])
+
+
+@pytest.mark.parametrize("status", [None, "suspended"])
+async def test_a_list_of_live_tenants_looks_at_no_deleted_ones(status: str | None, each_postgres: Cluster) -> None:
+    page = "SELECT * FROM atrium_list_tenants($1, $2, $3, 51, 'exclude')"
+    async with each_postgres.clone() as scratch, scratch.connect() as admin, admin.transaction():
+        await admin.execute(
+            "INSERT INTO tenants (name, slug, status, deleted_at) "
+            "SELECT 'Gone', 'gone-' || n, 'deleted', now() FROM generate_series(1, 20000) n"
+        )
+        await admin.execute("SELECT set_config('app.tenant_id', $1, true)", str(PLATFORM_TENANT_ID))
+        arguments = [_LAST, UUID(int=0), status]
+        await admin.fetch(page, *arguments)  # it is planned with the first
+
+        found = orjson.loads(await admin.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {page}", *arguments))
+
+    assert found[0]["Plan"]["Shared Hit Blocks"] + found[0]["Plan"]["Shared Read Blocks"] < 100
 
 
 async def test_a_time_filter_looks_at_its_months_alone(busy: Scratch) -> None:
