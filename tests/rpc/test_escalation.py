@@ -224,15 +224,19 @@ async def test_nobody_gives_for_longer_than_they_hold(world: World) -> None:
             world.identity.UpdateRole(role_pb2.UpdateRoleRequest(id=low.id, priority=7), **who),
             world.identity.RestoreRole(role_pb2.RestoreRoleRequest(id=deleted.id), **who),
             world.identity.CreateApiKey(key, **who),
+            world.identity.UpdateUser(
+                user_pb2.UpdateUserRequest(id=administrator.id, email="deputy@else.example"), **who
+            ),
         )
     ]
 
-    assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "ESCALATION_REFUSED")] * 7
+    assert [(each.code, each.reason) for each in refusals] == [(Code.PERMISSION_DENIED, "ESCALATION_REFUSED")] * 8
     for end in (_LATER, _SOON):
         await _assign(world, deputy, deputy, role_id, expire_time=end)
     await _assign(world, deputy, other, role_id, expire_time=_SOON)
     key.expire_time.FromJsonString("2030-01-01T00:00:00Z")
     await world.identity.CreateApiKey(key, **who)
+    await world.identity.UpdateUser(user_pb2.UpdateUserRequest(id=administrator.id, full_name="Ada"), **who)
     await world.identity.LockUser(user_pb2.LockUserRequest(id=other.id), **who)
 
 

@@ -14,6 +14,7 @@ from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog, Belongings, Quotas, Tenants
 from server.identity.service.standing import (
     administrators,
+    become,
     hold_all_of,
     hold_what_new_users_get,
     keep_administered,
@@ -100,10 +101,14 @@ class UserService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await user_store.lock(tx, user_id)
             check_etag(etag, old.revision, "user")
-            await hold_all_of(tx, caller, user_id)
+            moves = values.get("email", old.email) != old.email
+            if moves:  # the code that sets a new password comes to the new address
+                await become(tx, caller, user_id, None)
+            else:
+                await hold_all_of(tx, caller, user_id)
             if values.get("status", "active") != "active":
                 await keep_an_administrator(tx, old)
-            if values.get("email", old.email) != old.email:
+            if moves:
                 new = await self._move(tx, user_id, values)
             else:
                 new = await user_store.change(tx, user_id, values) if values else old

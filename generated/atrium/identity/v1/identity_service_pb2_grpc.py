@@ -371,7 +371,7 @@ class IdentityServiceServicer:
     def UpdateUser(self, request, context):
         """Changes a user. One who is made inactive is signed out everywhere.
 
-        Permission: `users:manage`, and all that the user holds.
+        Permission: `users:manage`, and all that the user holds; for another e-mail address, not only for a time.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission, or the user holds more than they (`ESCALATION_REFUSED`).
