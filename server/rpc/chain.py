@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from server.rpc.steps.observe import Observe
 from server.rpc.steps.repeat import KEY_FIELD, Repeat
 from server.rpc.steps.shed import Shed
 from server.rpc.steps.trace import REQUEST_ID_KEY, TRACE_ID_KEY, Credentials, Trace
-from server.rpc.steps.validate import Validate
+from server.rpc.steps.validate import Validate, reader
 
 # A stream whose caller has lost the right to it ends within five seconds: two of these, and the time to ask.
 _LOOK_SECONDS = 2.0
@@ -88,15 +88,17 @@ class Chain:
         path: str,
         rule: Rule,
         handler: Handler,
-        request_fields: Container[str],
+        request_class: Any,
         response_class: Any,
         *,
         requests: bool,
         responses: bool,
     ) -> Handler:
-        """The handler with the whole way around it. `requests`, `responses`: whether that side is a stream."""
+        """The handler with the whole way around it, from the request's bytes on. `requests`, `responses`: whether that
+        side is a stream.
+        """
         steps = self._steps
-        act = self._act(handler, request_fields, response_class, requests=requests, detached=rule.detached)
+        act = self._act(handler, request_class, response_class, requests=requests, detached=rule.detached)
         limited = Ceiling(rule.ceiling or self._ceiling)
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -166,32 +168,42 @@ class Chain:
     def _act(
         self,
         handler: Handler,
-        request_fields: Container[str],
+        request_class: Any,
         response_class: Any,
         *,
         requests: bool,
         detached: bool,
     ) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
-        validate, repeat = self._steps.validate, self._steps.repeat
+        read, validate, repeat = reader(request_class.FromString), self._steps.validate, self._steps.repeat
 
-        async def act(request: Any, context: Context) -> Any:
+        async def act(data: bytes, context: Context) -> Any:
+            request = read(data)
             validate(request)
             return await handler(request, context)
 
-        async def act_once(request: Any, context: Context) -> Any:
+        async def act_once(data: bytes, context: Context) -> Any:
+            request: Any = read(data)
             validate(request)
             if getattr(request, KEY_FIELD):
                 return await repeat(request, lambda: handler(request, context), response_class, detached=detached)
             return await handler(request, context)
 
-        async def act_on_stream(request: Any, context: Context) -> Any:
-            return await handler(_validated(request, validate), context)
+        async def validated(stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+            async for data in stream:
+                request = read(data)
+                validate(request)
+                yield request
 
-        async def generate(request: Any, context: Context) -> None:
+        async def act_on_stream(stream: Any, context: Context) -> Any:
+            return await handler(validated(stream), context)
+
+        async def generate(sent: Any, context: Context) -> None:
+            request: Any
             if requests:
-                request = _validated(request, validate)
+                request = validated(sent)
             else:
+                request = read(sent)
                 validate(request)
             # Closed here and now however this ends, so that what the generator holds is let go at once.
             async with aclosing(handler(request, context)) as replies:
@@ -202,7 +214,7 @@ class Chain:
             return generate
         if requests:
             return act_on_stream
-        return act_once if KEY_FIELD in request_fields else act
+        return act_once if KEY_FIELD in request_class.DESCRIPTOR.fields_by_name else act
 
     async def _without_tenant(self, call: Call, credentials: Credentials, gone: TenantGone) -> DomainError:
         """What a call is refused with whose tenant was purged while it was under way: what the next one would be."""
@@ -268,9 +280,3 @@ class Chain:
 def _service(context: Context) -> str | None:
     names = context.auth_context().get("x509_common_name")
     return names[0].decode(errors="replace")[:255] if names else None
-
-
-async def _validated(requests: AsyncIterator[Any], validate: Validate) -> AsyncIterator[Any]:
-    async for request in requests:
-        validate(request)
-        yield request

@@ -18,7 +18,6 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from server.rpc.chain import Chain
 from server.rpc.health import Health
 from server.rpc.policy import Rule, read_rules
-from server.rpc.steps.validate import tolerant
 from server.settings import Settings
 
 # A peer that stops answering is found within 10 s: a ping after 4 s of silence, 4 s for the answer. The http2 option is
@@ -132,16 +131,13 @@ def _method_handler(chain: Chain, method: MethodDescriptor, rule: Rule, servicer
         _path(method),
         rule,
         getattr(servicer, method.name),
-        method.input_type.fields_by_name,
+        request_class,
         response_class,
         requests=requests,
         responses=responses,
     )
-    made: grpc.RpcMethodHandler = make(
-        handler,
-        request_deserializer=tolerant(request_class.FromString),
-        response_serializer=response_class.SerializeToString,
-    )
+    # The chain reads the request by itself, once it knows that the caller may have it read.
+    made: grpc.RpcMethodHandler = make(handler, response_serializer=response_class.SerializeToString)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import grpc
@@ -28,6 +29,11 @@ CODES: dict[type[errors.DomainError], grpc.StatusCode] = {
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
 """One status code a category, as the table of the API has it."""
+
+# All that a call is told stands in its trailers, and clients refuse those of 8 KiB, as base64 has it, with a code of
+# their own. So it is the first of many malformed fields that are named.
+_MOST_BYTES = 3_500
+_MOST_CHARACTERS = 200
 
 
 class Internal(errors.DomainError):
@@ -66,10 +72,7 @@ def _specific(error: errors.DomainError) -> list[Message]:
         case errors.NotFound():
             return [error_details_pb2.ResourceInfo(resource_type=error.resource, resource_name=error.fields["id"])]
         case errors.InvalidArgument():
-            bad = error_details_pb2.BadRequest()
-            for field, description in error.violations:
-                bad.field_violations.add(field=field, description=description)
-            return [bad]
+            return [_bad_request(error.violations)]
         case errors.FailedPrecondition():
             failure = error_details_pb2.PreconditionFailure()
             failure.violations.add(type=error.reason, subject=error.subject, description=error.message)
@@ -81,6 +84,18 @@ def _specific(error: errors.DomainError) -> list[Message]:
         case errors.Unavailable():
             return [*_retry(error.retry_after)]
     return []
+
+
+def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.BadRequest:
+    bad, left = error_details_pb2.BadRequest(), _MOST_BYTES
+    for number, (field, description) in enumerate(violations):
+        told = bad.FieldViolation(field=field[:_MOST_CHARACTERS], description=description[:_MOST_CHARACTERS])
+        left -= told.ByteSize()
+        if left < 0:
+            bad.field_violations.add(description=f"{len(violations) - number} more are malformed")
+            break
+        bad.field_violations.append(told)
+    return bad
 
 
 def _retry(seconds: float | None) -> list[Message]:

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from atrium.identity.v1 import session_pb2, user_pb2
-from atrium.model.v1 import embedding_pb2
+from atrium.model.v1 import chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
@@ -146,6 +146,47 @@ async def test_nul_is_refused_with_every_field_named(world: World) -> None:
         refusal = await refused(call)
         assert (refusal.code, refusal.fields) == (CODE.INVALID_ARGUMENT, fields)
         _assert_tells_nothing_of_the_cause(refusal)
+
+
+async def test_of_very_many_malformed_fields_the_first_are_named(world: World) -> None:
+    administrator = await world.tenant()
+    asked = chat_pb2.ChatRequest(model="local-chat", messages=[chat_pb2.ChatMessage()] * 1_000)
+    mask = {"paths": [f"no_such_field_{number}" for number in range(1_000)]}
+
+    for call in (
+        world.models.Chat(asked, metadata=administrator.metadata),
+        world.identity.UpdateUser(
+            user_pb2.UpdateUserRequest(id=administrator.id, update_mask=mask), metadata=administrator.metadata
+        ),
+        _raw(world, GET_USER)(b"", metadata=administrator.metadata),
+    ):
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (CODE.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert refusal.fields
+
+
+async def test_a_list_without_end_is_not_looked_through(world: World) -> None:
+    administrator = await world.tenant()
+    empties = b"\x12\x00" * 2_000_000
+
+    nobody = await refused(_raw(world, "/atrium.model.v1.ModelService/Chat")(empties))
+    refusal = await refused(_raw(world, "/atrium.model.v1.ModelService/Chat")(empties, metadata=administrator.metadata))
+
+    assert (nobody.code, nobody.reason) == (CODE.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED")
+    assert (refusal.code, refusal.fields) == (CODE.INVALID_ARGUMENT, ["messages"])
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_a_message_is_as_long_as_it_is_unpacked(world: World, compression: grpc.Compression) -> None:
+    administrator = await world.tenant()
+    small = session_pb2.WhoAmIRequest()
+    large = embedding_pb2.EmbedRequest(inputs=["x" * 1_000_000] * 20)
+
+    refusal = await refused(world.models.Embed(large, metadata=administrator.metadata, compression=compression))
+
+    assert (refusal.code, refusal.details) == (CODE.RESOURCE_EXHAUSTED, [])
+    me = await world.identity.WhoAmI(small, metadata=administrator.metadata, compression=compression)
+    assert me.user_id == administrator.id
 
 
 async def test_a_message_over_the_limit_is_refused_and_the_channel_lives_on(world: World) -> None:

@@ -109,6 +109,21 @@ def test_every_malformed_field_is_told() -> None:
     ]
 
 
+def test_of_very_many_malformed_fields_the_first_are_told_and_how_many_more_there_are() -> None:
+    many = errors.InvalidRequest([(f"tags[{number}]", "must have at least 1 character") for number in range(5_000)])
+    long = errors.InvalidRequest([("tags[" + "\u00e9" * 5_000 + "]", "is wrong"), ("name", "is empty")])
+
+    _, (_, bad) = _read(many)
+    _, (_, cut) = _read(long)
+
+    *first, rest = bad.field_violations
+    assert [found.field for found in first] == [f"tags[{number}]" for number in range(len(first))]
+    assert (rest.field, rest.description) == ("", f"{5_000 - len(first)} more are malformed")
+    assert len(first) > 50
+    assert len(status_of(many, CALL).details) < 4_096
+    assert [len(found.field) for found in cut.field_violations] == [200, 4]
+
+
 def test_the_state_a_limit_and_the_wait_are_told() -> None:
     _, (_, failure) = _read(errors.FailedPrecondition("agent 7"))
     _, (_, quota, retry) = _read(QuotaOfHorns("acme", 2.5))

@@ -10,33 +10,39 @@ from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.errors import InvalidRequest
-from server.rpc.steps.validate import Undecodable, Validate, tolerant
+from server.rpc.steps.validate import Validate, reader
 
 VALIDATE = Validate()
 
 
-def _violations(request: Message | Undecodable) -> list[str]:
+def _violations(request: Message) -> list[str]:
     with pytest.raises(InvalidRequest) as refused:
         VALIDATE(request)
     return [field for field, _ in refused.value.violations]
 
 
-def _parsed(request: Message) -> Message | Undecodable:
-    return tolerant(type(request).FromString)(request.SerializeToString())
+def _read(request: Message) -> Message:
+    return reader(type(request).FromString)(request.SerializeToString())
+
+
+def _unreadable(request: Message) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidRequest) as refused:
+        _read(request)
+    return list(refused.value.violations)
 
 
 def _nul_fields(request: Message) -> list[str]:
-    parsed = _parsed(request)
-    assert isinstance(parsed, Undecodable)
-    return [field for field, _ in parsed.violations]
+    found = _unreadable(request)
+    assert {what for _, what in found} == {"must not contain NUL"}
+    return [field for field, _ in found]
 
 
 def test_a_good_request_comes_through_as_it_was_sent() -> None:
     request = session_pb2.LoginRequest(tenant="acme", login="ann", password="\u00e9\U0001f600")
 
-    parsed = _parsed(request)
+    read = _read(request)
 
-    assert parsed == request
+    assert read == request
     VALIDATE(request)
 
 
@@ -81,11 +87,9 @@ def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
     ids=lambda data: data[:6].hex(),
 )
 def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_text(data: bytes) -> None:
-    parsed = tolerant(session_pb2.LoginRequest.FromString)(data)
-
-    assert isinstance(parsed, Undecodable)
     with pytest.raises(InvalidRequest) as refused:
-        VALIDATE(parsed)
+        reader(session_pb2.LoginRequest.FromString)(data)
+
     assert refused.value.violations == (
         ("", "is not a well-formed message: check its encoding and that text is UTF-8"),
     )
@@ -94,7 +98,7 @@ def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_t
 def test_fields_that_are_not_known_are_let_be() -> None:
     data = user_pb2.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
 
-    VALIDATE(tolerant(user_pb2.GetUserRequest.FromString)(data))
+    VALIDATE(reader(user_pb2.GetUserRequest.FromString)(data))
 
 
 def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:
@@ -133,7 +137,7 @@ def test_nul_is_found_in_maps_of_text_and_numbers_are_no_text() -> None:
 
     assert _nul_fields(request) == ["texts[...]", "texts[...]"]
     request.ClearField("texts")
-    assert _parsed(request) == request
+    assert _read(request) == request
 
 
 def test_zero_bytes_outside_of_text_are_no_nul() -> None:
@@ -142,10 +146,10 @@ def test_zero_bytes_outside_of_text_are_no_nul() -> None:
     )
 
     assert b"\0" in request.SerializeToString()
-    assert _parsed(request) == request
+    assert _read(request) == request
     holder = _maps()
     holder.raw = b"\0\0"
-    assert _parsed(holder) == holder
+    assert _read(holder) == holder
 
 
 def _maps() -> Message:
@@ -161,3 +165,37 @@ def _maps() -> Message:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("maps.Holder"))()
+
+
+def test_of_very_many_values_the_first_that_is_malformed_is_named() -> None:
+    few = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 500)
+    many = embedding_pb2.EmbedRequest(model="m", inputs=["a", "", *["b"] * 1_500, ""])
+
+    assert _violations(few) == [f"inputs[{number}]" for number in range(500)]
+    assert _violations(many) == ["inputs[1]"]
+
+
+def test_a_list_that_is_far_too_long_is_refused_as_a_whole() -> None:
+    messages = [chat_pb2.ChatMessage()] * 20_000
+
+    assert _unreadable(chat_pb2.ChatRequest(messages=messages, stop=[""] * 9)) == [
+        ("messages", "must have at most 1000 items"),
+        ("stop", "must have at most 4 items"),
+    ]
+    calls = chat_pb2.ChatMessage(tool_calls=[chat_pb2.ToolCall()] * 20_000)
+    assert _unreadable(chat_pb2.ChatRequest(messages=[calls])) == [
+        ("messages[0].tool_calls", "must have at most 128 items")
+    ]
+
+
+def test_lists_without_a_rule_hold_no_more_together_than_any_request_needs() -> None:
+    lists = struct_pb2.Struct()
+    for name in "ab":
+        lists.fields[name].list_value.values.extend([struct_pb2.Value()] * 25_000)
+
+    assert _unreadable(tenant_config_pb2.UpdateTenantConfigRequest(extra_config=lists)) == [
+        ("", "must have at most 50000 values in its lists")
+    ]
+    del lists.fields["b"].list_value.values[-10:]
+    request = tenant_config_pb2.UpdateTenantConfigRequest(extra_config=lists)
+    assert _read(request) == request

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from atrium.identity.v1 import session_pb2
 from server.kernel.errors import DatabaseUnavailable, Unauthenticated
 from server.kernel.ids import uuid7
 from server.kernel.permissions import Permission
@@ -126,9 +127,11 @@ async def _streams(
         Trace(), Shed(100), doorkeeper, enter or stay, Authorize(log, nothing), lambda _: None, nothing, observe
     )  # type: ignore[arg-type]
     chain = Chain(steps, BOUND, look_seconds=0.01)
-    handle = chain.wrap("/a.B/C", Rule("authenticated"), handler, (), None, requests=False, responses=True)
+    handle = chain.wrap(
+        "/a.B/C", Rule("authenticated"), handler, session_pb2.WhoAmIRequest, None, requests=False, responses=True
+    )
     contexts = {name: Context(name) for name in names}
-    tasks = [asyncio.create_task(handle(None, context)) for context in contexts.values()]
+    tasks = [asyncio.create_task(handle(b"", context)) for context in contexts.values()]
     tasks.append(asyncio.create_task(chain.watch()))
     async with asyncio.timeout(BOUND):
         for context in contexts.values():
