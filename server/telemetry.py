@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,12 +21,11 @@ def configure_logging(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     console = settings.log_format == "console"
     renderer: Any = _console_renderer() if console else _json
+    sink: Any = _Unfailing(sys.stderr if console else sys.stderr.buffer)
     structlog.configure(
         processors=[_complete, renderer],
         wrapper_class=_logger_class(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr)
-        if console
-        else structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.WriteLoggerFactory(sink) if console else structlog.BytesLoggerFactory(sink),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -37,6 +37,23 @@ def configure_logging(settings: Settings) -> None:
     )
     # Libraries speak at their own length; what they say below a warning is for debugging them.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+class _Unfailing:
+    """A file that takes what it can. A disk that is full and a reader that has left are no reasons for a call to fail,
+    which may have done its work by then.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: Any) -> None:
+        with suppress(OSError):
+            self._file.write(data)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
 
 
 def _logger_class(level: int) -> type[Any]:

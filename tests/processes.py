@@ -35,9 +35,9 @@ class Process:
         self._printed = asyncio.Condition()
         self.lines: list[str] = []
         self.errors: list[str] = []
+        streams = ((process.stdout, self.lines), (process.stderr, self.errors))
         self._readers = [
-            asyncio.create_task(self._read(process.stdout, self.lines)),
-            asyncio.create_task(self._read(process.stderr, self.errors)),
+            asyncio.create_task(self._read(stream, lines)) for stream, lines in streams if stream is not None
         ]
 
     @property
@@ -119,8 +119,10 @@ async def command(variables: dict[str, str], *arguments: str) -> Result:
 
 
 @asynccontextmanager
-async def atrium(variables: dict[str, str], *arguments: str) -> AsyncIterator[Process]:
-    """The command with these variables, until the context ends and it with it."""
+async def atrium(
+    variables: dict[str, str], *arguments: str, errors: Any = asyncio.subprocess.PIPE
+) -> AsyncIterator[Process]:
+    """The command with these variables, until the context ends and it with it. `errors`: where it writes its log."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ATRIUM_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -128,7 +130,7 @@ async def atrium(variables: dict[str, str], *arguments: str) -> AsyncIterator[Pr
         "server",
         *(arguments or ("serve",)),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=errors,
         cwd=ROOT,
         env={**inherited, "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}", **variables},
     )

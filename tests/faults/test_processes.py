@@ -7,8 +7,9 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.request import urlopen
@@ -87,6 +88,26 @@ async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_
 async def _rest(stream: Any) -> None:
     while await stream.read() is not grpc.aio.EOF:
         pass
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Any]:
+    with Path("/dev/full").open("wb") as file:
+        yield file
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+async def test_a_log_that_cannot_be_written_fails_no_call(scratch: Scratch, full_disk: Any, log_format: str) -> None:
+    async with atrium(environment(scratch, log_format=log_format), errors=full_disk) as process:
+        async with _world_of(process) as world:
+            administrator = await world.tenant()
+            me = session_pb2.WhoAmIRequest()
+            assert (await world.identity.WhoAmI(me, metadata=administrator.metadata)).user_id == administrator.id
+            refusal = await refused(world.identity.WhoAmI(me))
+        process.send(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED")
 
 
 @pytest.mark.parametrize(("processes", "told"), [(1, 2.0), (2, 1.5)])
