@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server.settings import Settings, SettingsError, load_settings
 
 _TIMEOUT_SECONDS = 3.0
+# What is on this machine is reached directly, whatever HTTP_PROXY says.
+_DIRECT = [("grpc.enable_http_proxy", 0)]
 
 
 def local_address(address: str, port: int | None = None) -> str:
@@ -44,9 +46,9 @@ def serving(settings: Settings) -> bool:
 
 def _channel(settings: Settings) -> grpc.Channel:
     if settings.health_address is not None:
-        return grpc.insecure_channel(local_address(settings.health_address))
+        return grpc.insecure_channel(local_address(settings.health_address), _DIRECT)
     if settings.tls_certificate_file is None:
-        return grpc.insecure_channel(local_address(settings.address))
+        return grpc.insecure_channel(local_address(settings.address), _DIRECT)
     if settings.tls_client_ca_file is not None:
         raise SettingsError(
             "ATRIUM_HEALTH_ADDRESS: is needed for this: at ATRIUM_ADDRESS clients must show a certificate"
@@ -54,7 +56,7 @@ def _channel(settings: Settings) -> grpc.Channel:
     credentials = grpc.ssl_channel_credentials(settings.tls_certificate_file.read_bytes())
     # The certificate is for the name that clients know, and this machine goes by another here.
     options = [("grpc.ssl_target_name_override", name) for name in names(settings.tls_certificate_file)[:1]]
-    return grpc.secure_channel(local_address(settings.address), credentials, options)
+    return grpc.secure_channel(local_address(settings.address), credentials, _DIRECT + options)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,17 @@ async def test_a_server_serves_until_it_is_stopped(scratch: Scratch) -> None:
     assert not await _asked(settings, port)
 
 
+async def test_a_proxy_for_everything_else_is_not_asked(
+    scratch: Scratch, probed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(scratch.settings(health_address=probed)) as (_, port):
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+        assert await _asked(scratch.settings(), port)
+        assert await _asked(scratch.settings(health_address=probed), port)
+
+
 @pytest.mark.parametrize("host", [None, "api.example.com", "*.example.com"])
 async def test_under_tls_it_is_asked_for_by_a_name_of_its_certificate(
     scratch: Scratch, tmp_path: Path, ours: Certificate, host: str | None
