@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -121,7 +121,12 @@ def _end(children: Sequence[_Child], settings: Settings) -> None:
 
 
 def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
-    with _reserved_port(settings) as port, _raising_stop():
+    probed = settings.health_address
+    with (
+        _reserved(settings.address, "ATRIUM_ADDRESS") as port,
+        nullcontext() if probed is None else _reserved(probed, "ATRIUM_HEALTH_ADDRESS"),
+        _raising_stop(),
+    ):
         host = settings.address.rpartition(":")[0]
         fixed = settings.model_copy(update={"address": f"{host}:{port}"})
         children: list[_Child] = []
@@ -179,9 +184,9 @@ def _raising_stop() -> Iterator[None]:
 
 
 @contextmanager
-def _reserved_port(settings: Settings) -> Iterator[int]:
+def _reserved(address: str, setting: str) -> Iterator[int]:
     """Holds the port for the children: bound alone first, so that another program on it is found, then shared."""
-    host, _, port = settings.address.rpartition(":")
+    host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as shared:
@@ -194,7 +199,6 @@ def _reserved_port(settings: Settings) -> Iterator[int]:
             shared.bind((host, chosen))
         except OSError as error:
             raise PortTaken(
-                f"Cannot listen on {settings.address}: {error.strerror}. "
-                "Stop the program that has that port or set ATRIUM_ADDRESS."
+                f"Cannot listen on {address}: {error.strerror}. Stop the program that has that port or set {setting}."
             ) from None
         yield chosen

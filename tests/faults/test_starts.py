@@ -151,6 +151,18 @@ async def test_a_port_that_is_taken_is_named(scratch: Scratch, processes: int) -
     assert "ATRIUM_ADDRESS" in sentence
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_port_of_probes_that_is_a_servers_own_is_named(scratch: Scratch, processes: int) -> None:
+    async with atrium(environment(scratch, processes=2)) as other:
+        taken = f"127.0.0.1:{await other.port()}"
+        async with atrium(environment(scratch, processes=processes, health_address=taken)) as process:
+            assert await process.end() == 1
+
+    sentence = sentence_of(process.errors)
+    assert sentence.startswith(f"Cannot listen on {taken}: ")
+    assert "ATRIUM_HEALTH_ADDRESS" in sentence
+
+
 async def test_a_database_that_cannot_be_served_from_is_refused_with_what_to_do(
     scratch: Scratch, postgres: Cluster
 ) -> None:
