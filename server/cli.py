@@ -50,6 +50,9 @@ app.add_typer(partitions, name="partitions")
 jobs = typer.Typer(help="See to the jobs that were put aside: they failed too often.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
 
+# Ids tell milliseconds since 1970, and PostgreSQL is told where each month ends.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
+
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
@@ -179,6 +182,8 @@ def ensure(
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m"], help="the last month")],
 ) -> None:
     """Make the months from one to another that are missing, for imports of what is past."""
+    if not _FIRST_YEAR <= first.year <= last.year <= _LAST_YEAR or last < first:
+        raise typer.BadParameter(f"must be of the years {_FIRST_YEAR} to {_LAST_YEAR}, the first month before the last")
     with _explained() as settings:
         asyncio.run(ensure_months(_owner(settings), first.date(), last.date()))
         _out.print(f"Every month from {first:%Y-%m} to {last:%Y-%m} is there.")

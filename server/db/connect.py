@@ -102,7 +102,13 @@ async def check(connection: Connection) -> None:
         )
     found: str | None = None
     if facts["migrated"]:
-        found = await connection.fetchval("SELECT version_num FROM public.alembic_version")
+        try:
+            found = await connection.fetchval("SELECT version_num FROM public.alembic_version")
+        except asyncpg.InsufficientPrivilegeError:
+            raise DatabaseRefused(
+                f"ATRIUM_DATABASE_URL connects as {facts['role']}, which may not read the schema: connect as "
+                "atrium_app, which `atrium migrate bootstrap` makes."
+            ) from None
     # A newer schema serves this version too: migrations work beside the version of the code before them.
     if found is None or found < SCHEMA_REVISION:
         raise DatabaseRefused(

@@ -24,7 +24,8 @@ CONNECT_ERRORS = (*LOST, ValueError)
 """What asyncpg raises where it cannot connect; a ValueError for an address that is none."""
 
 # A statement that a time limit ended, or a place in the pool that did not come free, is the database's being too busy;
-# of two transactions in a deadlock one is ended, and has to be made again.
+# of two transactions in a deadlock one is ended, and has to be made again, as has one whose statement a migration has
+# made stale. A password that has changed and a database that was renamed keep new connections out.
 _UNREACHABLE = (
     OSError,
     TimeoutError,
@@ -36,6 +37,10 @@ _UNREACHABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.PostgresSystemError,
 )
 
 

@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -52,9 +53,15 @@ def head_revision() -> str:
 async def up(dsn: str, revision: str = "head") -> None:
     """Runs what is missing, each migration in a transaction of its own, and makes the months ahead.
 
-    Of two that run at once the second waits for the first. Raises DatabaseRefused.
+    Of two that run at once the second waits for the first. To a schema that a newer version has made nothing is done:
+    it serves this version too. Raises DatabaseRefused.
     """
-    await _run(dsn, lambda config: command.upgrade(config, revision))
+
+    def work(config: Config, found: str | None) -> None:
+        if revision != "head" or found is None or found <= head_revision():
+            command.upgrade(config, revision)
+
+    await _run(dsn, work)
     await ensure_months(dsn)
 
 
@@ -63,28 +70,39 @@ async def down(dsn: str, revision: str) -> None:
 
     Raises DatabaseRefused.
     """
-    await _run(dsn, lambda config: command.downgrade(config, revision))
+    await _run(dsn, lambda config, _: command.downgrade(config, revision))
 
 
 async def status(dsn: str) -> tuple[str | None, str]:
     """The database's revision (None: it has none), and the one that this version needs. Raises DatabaseRefused."""
     async with _connected(dsn) as connection:
-        found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        found = await connection.run_sync(_revision)
     return found, head_revision()
 
 
-async def _run(dsn: str, work: Callable[[Config], None]) -> None:
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+async def _run(dsn: str, work: Callable[[Config, str | None], None]) -> None:
     def migrate(connection: Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
         changes = _changes(connection)
-        work(config)
+        found = _revision(connection)
+        connection.rollback()  # each migration begins a transaction of its own
+        work(config, found)
         _record(connection, changes)
         connection.commit()
 
     async with _connected(dsn) as connection:
         try:
             await connection.run_sync(migrate)
+        except CommandError as error:
+            raise DatabaseRefused(
+                f"There is no such way for the schema: {error}. `atrium migrate status` says where it is; from a "
+                "revision that this version does not know, the version that made it goes back."
+            ) from None
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
                 raise

@@ -14,12 +14,16 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from server.db.database import Database
 from server.db.statements import HotStatement, Statement
+from server.embedded.postgres import as_role
+from server.identity.tables import permissions
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.model.tables import model_routes
 from server.tenant.tables import tenants
+from tests.databases import Scratch
 from tests.store.line import FOUND, Line, found
 
+PERMISSIONS = Statement(select(permissions))
 SLUGS = Statement(select(tenants.c.slug))
 HOT_SLUG = HotStatement(select(tenants.c.slug))
 SLEEP = Statement(select(func.pg_sleep(30)))
@@ -114,6 +118,33 @@ async def test_a_cancelled_hot_read_is_stopped_too(one: Database, admin: Any) ->
     assert row is not None
     assert row["slug"] == "platform"
     await _until(admin, SLEEPING, 0)
+
+
+async def test_a_statement_that_a_migration_makes_stale_is_unavailable_once(one: Database, admin: Any) -> None:
+    async def read() -> None:
+        async with one.global_tx() as tx:
+            assert await tx.fetch(PERMISSIONS)
+
+    await read()
+    await admin.execute("ALTER TABLE permissions ALTER COLUMN description TYPE varchar(999)")
+
+    with pytest.raises(DatabaseUnavailable):
+        await read()
+    await read()
+
+
+async def test_a_role_that_may_not_log_in_any_more_is_unavailable(scratch: Scratch, admin: Any, stranger: str) -> None:
+    await admin.execute(f"GRANT atrium_app TO {stranger}")
+    settings = scratch.settings(database_url=as_role(scratch.admin_url, stranger), pool_size=1)
+    async with Database.open(settings) as database:
+        await admin.execute(f"ALTER ROLE {stranger} NOLOGIN")
+        with pytest.raises(DatabaseUnavailable):
+            async with database.global_tx() as tx:
+                await tx.execute(END)
+
+        with pytest.raises(DatabaseUnavailable):
+            async with database.global_tx() as tx:
+                await tx.fetch(SLUGS)
 
 
 async def test_a_lost_connection_is_unavailable_and_the_next_use_has_a_new_one(one: Database) -> None:

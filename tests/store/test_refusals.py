@@ -49,6 +49,11 @@ async def test_a_role_that_row_security_does_not_bind_is_refused(
     await admin.execute(f"REASSIGN OWNED BY {stranger} TO atrium_owner")
 
 
+async def test_a_role_that_may_read_nothing_is_refused(scratch: Scratch, stranger: str) -> None:
+    with pytest.raises(DatabaseRefused, match=f"connects as {stranger}, which may not read.*connect as atrium_app"):
+        await _opens(as_role(scratch.admin_url, stranger), scratch)
+
+
 async def test_the_owner_and_the_superuser_are_refused(scratch: Scratch) -> None:
     with pytest.raises(DatabaseRefused, match="owns tables"):
         await _opens(scratch.owner_url, scratch)
