@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
+from server.embedded.postgres import PostgresServer
 from tests.processes import BOUND_SECONDS, atrium, command, sentence_of
 
 RUNNING = "postgres/postmaster.pid"
@@ -90,6 +95,53 @@ async def test_the_database_of_a_server_that_was_killed_is_stopped_by_the_next(f
     left = (folder / RUNNING).read_text()
     assert await _printed(variables, "jobs", "failed") == []
     assert not _holds(folder, RUNNING), f"the command has left it running: {left.split()[0]}"
+
+
+async def test_a_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+    (folder / "file").touch()
+    (folder / "broken" / "postgres").mkdir(parents=True)
+    (folder / "broken" / "postgres" / "PG_VERSION").write_text("18\n")
+
+    inside = await command({"ATRIUM_DATA_DIR": str(folder / "file" / "data")}, "serve")
+    broken = await command({"ATRIUM_DATA_DIR": str(folder / "broken")}, "serve")
+
+    assert (inside.exit_code, broken.exit_code) == (1, 1)
+    assert sentence_of(inside.stderr.splitlines()).startswith(f"The embedded PostgreSQL cannot use {folder / 'file'}")
+    assert f"and in {folder / 'broken' / 'postgres' / 'log'}" in sentence_of(broken.stderr.splitlines())
+
+
+async def test_a_number_that_is_another_processs_by_now_is_not_taken_for_the_server(folder: Path) -> None:
+    variables = {"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0", "ATRIUM_POOL_SIZE": "2"}
+    async with atrium(variables) as killed:
+        await killed.port()
+        told = (folder / RUNNING).read_text()
+        server = psutil.Process(int(told.split()[0]))
+        # As when the machine loses its power.
+        killed.send(signal.SIGKILL)
+        for process in (*server.children(), server):
+            with suppress(psutil.NoSuchProcess):  # it has ended with its client
+                process.kill()
+        await killed.end()
+        await asyncio.to_thread(server.wait, BOUND_SECONDS)
+    _, *rest = told.splitlines(keepends=True)
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    try:
+        (folder / RUNNING).write_text("".join([f"{other.pid}\n", *rest]))
+
+        assert await _printed(variables, "jobs", "failed") == []
+
+        assert other.returncode is None
+        assert not _holds(folder, RUNNING)
+    finally:
+        with suppress(ProcessLookupError):
+            other.kill()
+        await other.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="elsewhere users have no common folder")
+def test_one_user_of_the_machine_does_not_keep_another_out() -> None:
+    assert str(os.getuid()) in PostgresServer.lock_path.name
+    assert PostgresServer._lock.path == str(PostgresServer.lock_path).encode()
 
 
 async def _keys(identity: Any) -> list[str]:
