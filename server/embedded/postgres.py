@@ -44,6 +44,9 @@ def embedded_postgres(directory: Path, version: int = VERSION) -> Iterator[str]:
         _ensure_user()
         _forget_the_dead(directory)
         server = get_server(directory, cleanup_mode="stop", postgres_version=version)
+        # It trusts whoever reaches it, and where the folder's path is too long for a socket, it lies in one for all.
+        if (socket := server.get_postmaster_info().socket_path) is not None:
+            socket.chmod(0o700)
     except OSError as error:
         raise DatabaseRefused(
             f"The embedded PostgreSQL cannot use {error.filename or directory}: {error.strerror or error}. See to it "

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import psutil
 import pytest
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
-from server.embedded.postgres import PostgresServer
+from server.embedded.postgres import PostgresServer, embedded_postgres
 from tests.processes import BOUND_SECONDS, atrium, command, sentence_of
 
 RUNNING = "postgres/postmaster.pid"
@@ -136,6 +137,14 @@ async def test_a_number_that_is_another_processs_by_now_is_not_taken_for_the_ser
         with suppress(ProcessLookupError):
             other.kill()
         await other.wait()
+
+
+def test_nobody_else_on_the_machine_reaches_the_database(folder: Path) -> None:
+    with embedded_postgres(folder / ("long" * 30)) as dsn:
+        (place,) = parse_qs(urlsplit(dsn).query)["host"]
+        assert not Path(place).is_relative_to(folder), "where sockets of long paths lie"
+        assert (Path(place) / ".s.PGSQL.5432").stat().st_mode & 0o077 == 0
+    Path(place).rmdir()
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="elsewhere users have no common folder")
