@@ -41,8 +41,11 @@ def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
 
 def _run(settings: Settings, index: int, ready: Callable[[int], None]) -> None:
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(settings, index, ready))
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_serve(settings, index, ready))
+    finally:
+        _hear_no_more()  # the loop did: another word to stop would cut short what comes after it
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -167,6 +170,11 @@ def running(settings: Settings) -> Iterator[int]:
         _end([child], settings)
 
 
+def _hear_no_more() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class _StopRequested(BaseException):
     """The parent was told to stop, once."""
 
@@ -174,8 +182,7 @@ class _StopRequested(BaseException):
 @contextmanager
 def _raising_stop() -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_IGN)
+        _hear_no_more()
         raise _StopRequested
 
     for name in (signal.SIGTERM, signal.SIGINT):

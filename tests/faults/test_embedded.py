@@ -87,6 +87,29 @@ async def test_a_worker_needs_a_database_of_ones_own(folder: Path) -> None:
     assert sentence_of(ended.stderr.splitlines()).startswith("ATRIUM_DATABASE_URL: is needed for this")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_server_that_is_told_to_stop_again_and_again_stops_as_well(folder: Path, processes: int) -> None:
+    variables = {
+        "ATRIUM_DATA_DIR": str(folder),
+        "ATRIUM_ADDRESS": "127.0.0.1:0",
+        "ATRIUM_POOL_SIZE": "2",
+        "ATRIUM_PROCESSES": str(processes),
+    }
+    async with atrium(variables) as server:
+        await server.port()
+
+        ended = asyncio.create_task(server.end())
+        while not ended.done():
+            with suppress(ProcessLookupError):
+                os.kill(
+                    server.pid, signal.SIGTERM
+                )  # without a look at whether it has ended, which is asyncio's to take
+            await asyncio.wait([ended], timeout=0.01)
+
+        assert await ended == 0
+    assert not _holds(folder, RUNNING)
+
+
 async def test_the_database_of_a_server_that_was_killed_is_stopped_by_the_next(folder: Path) -> None:
     variables = {"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0", "ATRIUM_POOL_SIZE": "2"}
     async with atrium(variables) as killed:
