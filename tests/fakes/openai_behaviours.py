@@ -52,6 +52,17 @@ async def slow(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def held(exchange: Exchange, count: int) -> None:
+    """One token, and the others of so many when it is told to go on."""
+    await exchange.begin()
+    first, *others = words(count)
+    await exchange.write(first)
+    await exchange.go_on.wait()
+    await exchange.write(*others)
+    await exchange.end()
+
+
+@behaviour
 async def late(exchange: Exchange, count: int) -> None:
     """Nothing for so many tenths of a second, and then the answer."""
     await asyncio.sleep(count / 10)

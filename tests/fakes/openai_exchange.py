@@ -44,6 +44,8 @@ class Exchange:
     """Tokens sent so far."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """The first token is on its way."""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """What it waits for where its behaviour says so."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The peer went away before its answer was complete."""
     left_at: float = 0.0

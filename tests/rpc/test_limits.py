@@ -19,6 +19,8 @@ from atrium.identity.v1 import api_key_pb2
 from atrium.model.v1 import chat_pb2, stream_pb2
 from atrium.model.v1 import usage_pb2 as pb
 from atrium.tenant.v1 import tenant_config_pb2
+from server.kernel.clock import now
+from server.model.service import planning
 from tests.databases import Scratch
 from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
@@ -27,7 +29,7 @@ from tests.servers import serving
 
 Code = grpc.StatusCode
 Kind = pb.LimitUsage
-MODELS = ("stub-fast-3", "stub-slow-20", "stub-silent", "stub-500", "stub-cut-2", "stub-long-words-26")
+MODELS = ("stub-fast-3", "stub-slow-20", "stub-held-20", "stub-silent", "stub-500", "stub-cut-2", "stub-long-words-26")
 NOT_FOR_EVER = 20.0
 
 # The stub counts words: a call reads 4 and writes 3. What is known before is 20 bytes, 16 around them, and 10 to write.
@@ -141,6 +143,14 @@ async def test_a_month_s_money_is_not_overspent_either(gateways: tuple[World, Wo
     await _nothing_reserved(scratch)
 
 
+@pytest.fixture
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of the test is made in the same minute, however long it takes."""
+    moment = now()
+    monkeypatch.setattr(planning, "now", lambda: moment)
+
+
+@pytest.mark.usefixtures("one_minute")
 async def test_a_refusal_says_whose_limit_it_is_what_is_used_and_when_to_come_back(gateway: World) -> None:
     ann = await gateway.tenant()
     await _limit(gateway, ann, requests_per_minute=2)
@@ -172,6 +182,7 @@ async def test_what_can_never_fit_is_refused_without_a_time_to_come_back(gateway
     assert not any(isinstance(detail, error_details_pb2.RetryInfo) for detail in refusal.details)
 
 
+@pytest.mark.usefixtures("one_minute")
 async def test_users_and_keys_have_limits_of_their_own(gateway: World) -> None:
     ann = await gateway.tenant()
     user = await gateway.user(ann, "models:execute")
@@ -359,14 +370,16 @@ async def test_what_is_used_while_there_is_no_limit_counts_when_there_is_one_aga
     assert use[Kind.KIND_MONTHLY_TOKENS][1] == str(5 * TOKENS)
 
 
-async def test_a_call_that_runs_while_a_limit_is_set_counts_in_it(gateway: World) -> None:
+async def test_a_call_that_runs_while_a_limit_is_set_counts_in_it(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
-    running = gateway.models.StreamChat(stream_pb2.StreamChatRequest(**_said("stub-slow-20")), metadata=ann.metadata)
+    running = gateway.models.StreamChat(stream_pb2.StreamChatRequest(**_said("stub-held-20")), metadata=ann.metadata)
     assert (await running.read()).HasField("started")
+    exchange = await stub.arrival()
     await _limit(gateway, ann, monthly_token_quota=10**6)
     await _chat(gateway, ann.metadata)
     opened = await _use(gateway, ann)
 
+    exchange.go_on.set()
     while await running.read() is not grpc.aio.EOF:
         pass
 
