@@ -21,6 +21,7 @@ from tests.fakes.openai_stub import OpenAIStub
 from tests.servers import serving
 
 CODE = grpc.StatusCode
+NOT_FOR_EVER = 20.0
 WHO = session_pb2.WhoAmIRequest()
 USERS = user_pb2.ListUsersRequest()
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
@@ -52,7 +53,7 @@ async def test_calls_past_the_limit_in_flight_are_told_when_to_come_again(scratc
         administrator = await world.tenant()
         running = [_chat(world, administrator, "stub-silent") for _ in range(2)]
         for _ in running:
-            await asyncio.wait_for(stub.arrival(), 5)
+            await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
 
         refusal = await refused(world.identity.WhoAmI(WHO, metadata=administrator.metadata))
         public = await refused(world.identity.GetJwks(session_pb2.GetJwksRequest()))
@@ -65,8 +66,8 @@ async def test_calls_past_the_limit_in_flight_are_told_when_to_come_again(scratc
         for call in running:
             call.cancel()
         for exchange in stub.exchanges:
-            await asyncio.wait_for(exchange.left.wait(), 5)
-        async with asyncio.timeout(5):
+            await asyncio.wait_for(exchange.left.wait(), NOT_FOR_EVER)
+        async with asyncio.timeout(NOT_FOR_EVER):
             while (await _code(world.identity.WhoAmI(WHO, metadata=administrator.metadata))) is not CODE.OK:
                 pass
 
@@ -76,16 +77,18 @@ async def test_a_connection_has_so_many_calls_at_once_and_another_is_not_held_up
         administrator = await world.tenant()
         running = [_chat(world, administrator, "stub-silent") for _ in range(3)]
         for _ in running:
-            await asyncio.wait_for(stub.arrival(), 5)
+            await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
 
         waiting = asyncio.ensure_future(_code(world.identity.WhoAmI(WHO, metadata=administrator.metadata, timeout=0.5)))
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as another:
-            health = await health_pb2_grpc.HealthStub(another).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            health = await health_pb2_grpc.HealthStub(another).Check(
+                health_pb2.HealthCheckRequest(), timeout=NOT_FOR_EVER
+            )
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         assert await waiting is CODE.DEADLINE_EXCEEDED
         running[0].cancel()
-        assert await _code(world.identity.WhoAmI(WHO, metadata=administrator.metadata, timeout=5)) is CODE.OK
+        assert await _code(world.identity.WhoAmI(WHO, metadata=administrator.metadata, timeout=NOT_FOR_EVER)) is CODE.OK
         for call in running:
             call.cancel()
 
@@ -113,25 +116,40 @@ async def test_a_call_ends_at_the_servers_ceiling_and_gives_its_place_back(world
         async with admin.transaction():
             await admin.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
 
-            refusal = await refused(list_users(USERS, metadata=administrator.metadata, timeout=20))
+            refusal = await refused(list_users(USERS, metadata=administrator.metadata, timeout=NOT_FOR_EVER))
 
             assert (refusal.code, refusal.reason) == (CODE.DEADLINE_EXCEEDED, "CEILING_REACHED")
             assert refusal.detail(error_details_pb2.ErrorInfo).metadata["seconds"] == "0.5"
-        users = await list_users(USERS, metadata=administrator.metadata)
+        # The ceiling is low: on a busy machine one call may reach it that nothing holds up. None finds its place taken.
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while (users := await _below_the_ceiling(list_users(USERS, metadata=administrator.metadata))) is None:
+                pass
         assert [user.id for user in users.users] == [administrator.id]
+
+
+async def _below_the_ceiling(call: Any) -> Any:
+    """What is answered; None: the call reached the ceiling."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not CODE.DEADLINE_EXCEEDED:
+            raise
+        return None
 
 
 async def test_the_callers_own_deadline_ends_a_call_and_what_it_waits_for(scratch: Scratch) -> None:
     async with _world_of(scratch, "stub-silent") as (world, stub, _):
         administrator = await world.tenant()
-        call = world.models.Chat(
-            chat_pb2.ChatRequest(model="stub-silent", messages=HELLO), metadata=administrator.metadata, timeout=0.5
-        )
+        request = chat_pb2.ChatRequest(model="stub-silent", messages=HELLO)
 
-        assert (await refused(call)).code is CODE.DEADLINE_EXCEEDED
+        seconds = 0.5  # which may be over before the provider is asked, on a busy machine
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while stub.arrivals.empty():
+                call = world.models.Chat(request, metadata=administrator.metadata, timeout=seconds)
+                assert (await refused(call)).code is CODE.DEADLINE_EXCEEDED
+                seconds *= 2
 
-        exchange = await asyncio.wait_for(stub.arrival(), 5)
-        await asyncio.wait_for(exchange.left.wait(), 5)
+            await (await stub.arrival()).left.wait()
 
 
 async def _code(call: Any) -> grpc.StatusCode:
