@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from server.app import App, open_app
+from server.db import listener
 from server.settings import Settings
 from server.telemetry import configure_logging
 from tests.databases import Scratch
@@ -42,3 +43,11 @@ async def world(scratch: Scratch) -> AsyncIterator[World]:
         assert administrator is not None
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield World(channel, administrator)
+
+
+@pytest.fixture
+def patient_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener waits for an answer that a busy machine keeps from it, and does not give its connection up: what is
+    told while it has none is lost.
+    """
+    monkeypatch.setattr(listener, "_ANSWER_SECONDS", 60.0)

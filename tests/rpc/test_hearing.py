@@ -16,6 +16,7 @@ from tests.factories.world import World
 NOT_FOR_EVER = 20.0
 
 
+@pytest.mark.usefixtures("patient_listener")
 async def test_a_change_of_a_role_is_none_of_the_tenants_settings(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ LISTENER = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'atrium listener' AND datname = current_database()"
 )
 
+pytestmark = pytest.mark.usefixtures("patient_listener")
+
 
 class Heard:
     """What a listener was told, in its order: True and False for its connection, and the payloads."""
@@ -108,8 +110,15 @@ async def test_it_says_again_and_again_until_when_everything_was_heard(heard: He
     assert moments == sorted(moments)
 
 
-async def test_a_connection_that_is_dead_and_does_not_say_so_is_found(heard: Heard, admin: Any) -> None:
+async def test_a_connection_that_is_dead_and_does_not_say_so_is_found(
+    heard: Heard, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pid = await admin.fetchval(LISTENER)
+    monkeypatch.undo()  # with its own patience, from the next time on that it asks
+    asked = monotonic()
+    async with asyncio.timeout(BOUND):
+        while await heard.answers.get() < asked:
+            pass
     os.kill(pid, signal.SIGSTOP)
     try:
         assert [await heard.next(), await heard.next()] == [False, True]
