@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
+from server.identity import passwords as hashes
 from server.identity.passwords import LoginBusy, Passwords, Turns
 
 
@@ -69,23 +71,33 @@ async def test_whoever_would_wait_too_long_is_told_so_and_who_leaves_makes_room(
     assert turns._queues == {}
 
 
-async def test_a_place_is_free_again_when_what_is_computed_in_it_is_done() -> None:
+async def test_a_place_is_free_again_when_what_is_computed_in_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(password: str) -> str:
+        begun.set()
+        go_on.wait(10)
+        return password
+
+    monkeypatch.setattr(hashes, "normalized", held)
     passwords = Passwords(parallel=1, waiting=0)
     try:
         with passwords.place() as place:
             with pytest.raises(LoginBusy), passwords.place():
                 pass
             hashing = asyncio.create_task(place.hash("a password of somebody who leaves"))
-            await asyncio.sleep(0)
+            assert await asyncio.to_thread(begun.wait, 10)
             hashing.cancel()
             await asyncio.wait([hashing])
         with pytest.raises(LoginBusy), passwords.place():
             pass
 
+        go_on.set()
         async with asyncio.timeout(10):
             while not await _has_room(passwords):
                 pass
     finally:
+        go_on.set()
         passwords.close()
 
 

@@ -31,9 +31,10 @@ async def test_a_finished_call_is_on_record_with_all_that_is_known_of_it(
 ) -> None:
     script.steps = [ChatChunk("Hel"), ChatChunk("lo", "stop"), ChatChunk(usage=Usage(1000, 200, 400))]
 
-    started, *deltas, ended = await events_of(calls, caller)
+    events = await events_of(calls, caller)
 
     (record,) = await records()
+    started, *deltas, ended = [event for event in events if not isinstance(event, Heartbeat)]
     assert isinstance(started, Started)
     assert isinstance(ended, Ended)
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == "Hello"
@@ -69,7 +70,7 @@ async def test_a_tools_call_loses_nothing_of_what_comes_before_its_name(
 
     events = await events_of(calls, caller)
 
-    assert isinstance(events[0], Started)
+    assert next(type(event) for event in events if not isinstance(event, Heartbeat)) is Started
     assert [part for delta in events if isinstance(delta, Delta) for part in delta.tool_calls] == parts
 
 
@@ -120,10 +121,11 @@ async def test_a_model_that_says_nothing_for_a_while_is_told_to_be_alive(
     async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked())) as batches:
         async for batch in batches:
             kinds.extend(type(event) for event in batch)
-            if kinds.count(Heartbeat) == 3:
+            # On a busy machine it may be told before the first word too.
+            if Delta in kinds and kinds[kinds.index(Delta) :].count(Heartbeat) >= 3:
                 answers.set()
 
-    assert kinds == [Started, Delta, Heartbeat, Heartbeat, Heartbeat, Delta, Ended]
+    assert [kind for kind in kinds if kind is not Heartbeat] == [Started, Delta, Delta, Ended]
 
 
 async def test_a_model_that_counts_and_says_nothing_is_told_to_be_alive(

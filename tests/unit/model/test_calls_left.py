@@ -27,10 +27,12 @@ async def test_a_caller_who_leaves_leaves_a_record_of_what_was_used_until_then(
 ) -> None:
     script.steps = [ChatChunk("a", usage=Usage(10, 1)), asyncio.Event()]
     begin_call(caller)
+    begun = False
 
     async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked())) as batches:
         async for batch in batches:
-            if any(type(event) is after for event in batch):
+            begun = begun or any(isinstance(event, Started) for event in batch)
+            if begun and any(type(event) is after for event in batch):
                 break
 
     (record,) = await records()
