@@ -33,7 +33,7 @@ async def test_many_texts_go_in_batches_and_come_back_in_their_order(gateway: Wo
     reply = await embed_with(gateway, ann, "stub-embed-8", texts)
 
     assert vectors_of(reply) == [vector(text, 8) for text in texts]
-    assert [len(exchange.body["input"]) for exchange in stub.exchanges] == [512, 512, 476]
+    assert sorted(len(exchange.body["input"]) for exchange in stub.exchanges) == [476, 512, 512]
     assert reply.usage.prompt_tokens == 3000
 
 
@@ -167,7 +167,7 @@ async def test_vectors_that_came_before_the_deadline_are_given_to_the_next_call(
     request = embedding_pb2.EmbedRequest(model="stub-embed-stall", inputs=TEXTS, cache_ttl=HOUR)
     call = gateway.models.Embed(request, metadata=ann.metadata)
     async with asyncio.timeout(NOT_FOR_EVER):
-        while not await admin.fetchval("SELECT count(*) FROM embedding_cache"):
+        while not (await admin.fetchval("SELECT count(*) FROM embedding_cache") and len(stub.exchanges) == 2):
             pass
     call.cancel()
 

@@ -56,6 +56,7 @@ async def test_a_stream_that_nobody_wants_any_more_is_ended_from_any_server(
     stream = stream_from(gateways[0], ann, "stub-stall-2", resumable=True)
     events = aiter(stream)
     generation = (await anext(events)).started.generation_id
+    assert kinds_of([await anext(events) for _ in range(2)]) == ["delta"] * 2
     request = stream_pb2.CancelGenerationRequest(generation_id=generation)
 
     foreign = await refused(gateways[0].models.CancelGeneration(request, metadata=colleague.metadata))
@@ -188,6 +189,7 @@ async def test_a_stream_that_comes_to_nothing_before_its_first_event_is_a_status
     assert len(stub.exchanges) == 1
 
 
+@pytest.mark.usefixtures("patient_listener")
 async def test_a_server_ends_a_stream_as_soon_as_another_tells_it_to(
     gateways: tuple[World, World], stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
