@@ -9,8 +9,11 @@ from typing import Any
 
 from server.llm.port import ChatChunk, ChatModel, ChatRequest, Message
 
-NOT_FOR_EVER = 10.0
+NOT_FOR_EVER = 30.0
 """What hangs is a failure, not a run without end."""
+
+SILENCE = 0.2
+"""How long a provider may say nothing in the tests of those that do: a busy machine may keep others from answering."""
 
 
 def asking(model: str, **changes: Any) -> ChatRequest:

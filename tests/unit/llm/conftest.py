@@ -8,6 +8,7 @@ import pytest
 
 from server.llm.endpoint import HttpEndpoint
 from tests.fakes.openai_stub import OpenAIStub
+from tests.unit.llm.chats import SILENCE
 from tests.unit.llm.openai_calls import connected
 
 
@@ -15,4 +16,11 @@ from tests.unit.llm.openai_calls import connected
 async def endpoint(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
     """The stub, in OpenAI's protocol."""
     async with connected(stub.base_url, "key-of-the-stub") as made:
+        yield made
+
+
+@pytest.fixture
+async def impatient(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
+    """The same, which is given up where it says nothing for a moment."""
+    async with connected(stub.base_url, "key-of-the-stub", SILENCE) as made:
         yield made

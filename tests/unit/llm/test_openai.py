@@ -13,8 +13,8 @@ from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCall, ToolCallDelta, Usage
 from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.chats import NOT_FOR_EVER, asking, text_of
-from tests.unit.llm.openai_calls import SILENCE, answer, connected, usage_of
+from tests.unit.llm.chats import NOT_FOR_EVER, SILENCE, asking, text_of
+from tests.unit.llm.openai_calls import answer, connected, usage_of
 
 
 async def test_an_answer_arrives_whole_with_its_reason_and_its_exact_usage(endpoint: HttpEndpoint) -> None:
@@ -164,11 +164,11 @@ async def test_a_refusal_is_an_answer_that_is_held_back(endpoint: HttpEndpoint, 
     assert usage_of(chunks) == Usage(2, 4, 1)
 
 
-async def test_a_model_that_does_not_stream_is_waited_for(endpoint: HttpEndpoint) -> None:
+async def test_a_model_that_does_not_stream_is_waited_for(impatient: HttpEndpoint) -> None:
     assert SILENCE < 0.5
-    (chunk,) = await answer(endpoint, "stub-late-5", streams=False)
+    (chunk,) = await answer(impatient, "stub-late-5", streams=False)
     with pytest.raises(ModelUnavailable):
-        await answer(endpoint, "stub-late-5")
+        await answer(impatient, "stub-late-5")
 
     assert chunk.text == "t0 t1 t2 "
 

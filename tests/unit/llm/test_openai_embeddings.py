@@ -78,11 +78,11 @@ async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub
     ],
 )
 async def test_a_provider_without_the_right_vectors_fails_in_our_words(
-    endpoint: HttpEndpoint, model: str, kind: type[DomainError]
+    endpoint: HttpEndpoint, impatient: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
     async with asyncio.timeout(NOT_FOR_EVER):
         with pytest.raises(DomainError) as refusal:
-            await OpenAIEmbedding(endpoint, model).embed(TEXTS, {})
+            await OpenAIEmbedding(impatient if model == "stub-silent" else endpoint, model).embed(TEXTS, {})
 
     assert type(refusal.value) is kind
     assert holds_nothing_of_the_provider(refusal.value)

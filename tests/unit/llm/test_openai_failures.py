@@ -26,7 +26,7 @@ from server.llm.port import (
 )
 from tests.fakes.openai_behaviours import RETRY_AFTER
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.chats import NOT_FOR_EVER, asking, text_of
+from tests.unit.llm.chats import NOT_FOR_EVER, SILENCE, asking, text_of
 from tests.unit.llm.openai_calls import answer, answer_into, connected, holds_nothing_of_the_provider, usage_of
 
 GONE_WITHIN = 0.1
@@ -89,10 +89,10 @@ async def test_an_answer_in_one_piece_that_is_none_fails_in_our_words(
     ],
 )
 async def test_a_provider_that_does_not_answer_fails_in_our_words(
-    endpoint: HttpEndpoint, model: str, kind: type[DomainError]
+    endpoint: HttpEndpoint, impatient: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
     with pytest.raises(DomainError) as refusal:
-        await answer(endpoint, model)
+        await answer(impatient if model == "stub-silent" else endpoint, model)
 
     assert type(refusal.value) is kind
     assert holds_nothing_of_the_provider(refusal.value)
@@ -106,19 +106,36 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
         ("stub-broken-sse-5", ModelResponseInvalid),
         ("stub-wrong-json-5", ModelResponseInvalid),
         ("stub-error-event-5", ModelAnswerBroken),
-        ("stub-stall-5", ModelUnavailable),
     ],
 )
 async def test_what_came_before_the_failure_is_not_lost(
     endpoint: HttpEndpoint, model: str, kind: type[DomainError]
 ) -> None:
-    chunks: list[ChatChunk] = []
+    _nothing_is_lost(await _failing(endpoint, model), kind)
 
+
+async def test_what_came_before_a_silence_is_not_lost(stub: OpenAIStub) -> None:
+    for silence in (SILENCE, 1.0, 5.0):  # on a busy machine a short one may be over before the first token is there
+        async with connected(stub.base_url, "", silence) as endpoint:
+            failed = await _failing(endpoint, "stub-stall-5")
+        if text_of(failed[1]).endswith("t4 "):
+            break
+
+    _nothing_is_lost(failed, ModelUnavailable)
+
+
+async def _failing(endpoint: HttpEndpoint, model: str) -> tuple[DomainError, list[ChatChunk]]:
+    """How the answer failed, and what had come of it."""
+    chunks: list[ChatChunk] = []
     with pytest.raises(DomainError) as failure:
         await answer_into(chunks, endpoint, asking(model))
+    return failure.value, chunks
 
-    assert type(failure.value) is kind
-    assert holds_nothing_of_the_provider(failure.value)
+
+def _nothing_is_lost(failed: tuple[DomainError, list[ChatChunk]], kind: type[DomainError]) -> None:
+    failure, chunks = failed
+    assert type(failure) is kind
+    assert holds_nothing_of_the_provider(failure)
     assert text_of(chunks) == "t0 t1 t2 t3 t4 "
     assert usage_of(chunks) == Usage(prompt_tokens=4, completion_tokens=5, estimated=True)
 

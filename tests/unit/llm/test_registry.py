@@ -17,6 +17,7 @@ from server.llm.port import ChatRequest, Message, ModelNotConfigured
 from server.llm.registry import Endpoint, Registry
 from server.settings import Settings
 from tests.fakes.openai_stub import OpenAIStub
+from tests.unit.llm.chats import NOT_FOR_EVER
 
 CHAT, EMBEDDING = LocalChat(), LocalEmbedding()
 
@@ -147,7 +148,7 @@ async def test_a_closed_registry_leaves_no_connection(stub: OpenAIStub) -> None:
 
     await registry.close()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(NOT_FOR_EVER):
         await connection.lost.wait()
 
 
@@ -178,7 +179,7 @@ async def test_an_endpoint_that_is_given_up_serves_whoever_has_it_and_closes_beh
     later = [chunk.text async for batch in model.stream(request) for chunk in batch]
 
     assert "".join(text) == "".join(later) == "".join(f"t{number} " for number in range(20))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(NOT_FOR_EVER):
         for connection in stub.connections:
             await connection.lost.wait()
     await registry.close()
