@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -21,9 +22,12 @@ from server.identity.tokens import OneTimeToken
 from server.kernel.ids import uuid7
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
+from tests.promptly import within
 from tests.servers import serving
 
 CODE = grpc.StatusCode
+Identity = identity_service_pb2_grpc.IdentityServiceStub
+NOT_FOR_EVER = 20.0
 ROLES = role_pb2.ListRolesRequest()
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'atrium listener' AND datname = current_database()"
@@ -31,7 +35,7 @@ LISTENERS = (
 
 
 @asynccontextmanager
-async def _two_servers(scratch: Scratch) -> AsyncIterator[tuple[World, identity_service_pb2_grpc.IdentityServiceStub]]:
+async def _two_servers(scratch: Scratch) -> AsyncIterator[tuple[World, Identity]]:
     """A server, and what the identity service of a second one on the same database says."""
     async with (
         serving(scratch.settings()) as (app, port),
@@ -41,7 +45,7 @@ async def _two_servers(scratch: Scratch) -> AsyncIterator[tuple[World, identity_
     ):
         administrator = await app.founding.first_platform_administrator()
         assert administrator is not None
-        yield World(channel, administrator), identity_service_pb2_grpc.IdentityServiceStub(second_channel)
+        yield World(channel, administrator), Identity(second_channel)
 
 
 @dataclass
@@ -252,18 +256,23 @@ async def test_what_is_taken_away_is_gone_at_once_here_and_within_a_second_every
 ) -> None:
     async with _two_servers(scratch) as (world, second):
         for revoke, with_key in ((each, key) for each in REVOCATIONS for key in {False, each in OF_KEYS_TOO}):
-            code = REVOCATIONS[revoke]
-            scene = await _scene(world, admin, revoke, with_key=with_key)
-            await second.ListRoles(ROLES, metadata=scene.metadata)  # both remember the credential
-            await world.identity.ListRoles(ROLES, metadata=scene.metadata)
+            await within(1, partial(_gone, world, second, admin, revoke, with_key=with_key))
 
-            await revoke(scene)
 
-            revoked_at = monotonic()
-            here = await refused(world.identity.ListRoles(ROLES, metadata=scene.metadata))
-            assert here.code is code, revoke
-            assert await _refusal_in_the_end(second, scene.metadata) is code, revoke
-            assert monotonic() - revoked_at < 1, revoke
+async def _gone(world: World, second: Identity, admin: Any, revoke: Any, *, with_key: bool) -> float:
+    """How long after it was taken away it was gone elsewhere too."""
+    code = REVOCATIONS[revoke]
+    scene = await _scene(world, admin, revoke, with_key=with_key)
+    await second.ListRoles(ROLES, metadata=scene.metadata)  # both remember the credential
+    await world.identity.ListRoles(ROLES, metadata=scene.metadata)
+
+    await revoke(scene)
+
+    revoked_at = monotonic()
+    here = await refused(world.identity.ListRoles(ROLES, metadata=scene.metadata))
+    assert here.code is code, revoke
+    assert await _refusal_in_the_end(second, scene.metadata) is code, revoke
+    return monotonic() - revoked_at
 
 
 @pytest.mark.parametrize("with_key", [False, True], ids=["a token", "a key"])
@@ -271,20 +280,25 @@ async def test_what_is_given_back_is_there_at_once_here_and_within_a_second_ever
     scratch: Scratch, admin: Any, *, with_key: bool
 ) -> None:
     async with _two_servers(scratch) as (world, second):
-        for revoke, give_back in GIVEN_BACK.items():
-            scene = await _scene(world, admin, revoke, with_key=with_key)
-            await second.ListRoles(ROLES, metadata=scene.metadata)
-            await revoke(scene)
-            assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke], revoke
+        for revoke in GIVEN_BACK:
+            await within(1, partial(_back, world, second, admin, revoke, with_key=with_key))
 
-            await give_back(scene)
 
-            given_at = monotonic()
-            await world.identity.ListRoles(ROLES, metadata=scene.metadata)
-            async with asyncio.timeout(5):
-                while await second.ListRoles(ROLES, metadata=scene.metadata).code() is not CODE.OK:
-                    pass
-            assert monotonic() - given_at < 1, give_back
+async def _back(world: World, second: Identity, admin: Any, revoke: Any, *, with_key: bool) -> float:
+    """How long after it was given back it was there again elsewhere too."""
+    scene = await _scene(world, admin, revoke, with_key=with_key)
+    await second.ListRoles(ROLES, metadata=scene.metadata)
+    await revoke(scene)
+    assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke], revoke
+
+    await GIVEN_BACK[revoke](scene)
+
+    given_at = monotonic()
+    await world.identity.ListRoles(ROLES, metadata=scene.metadata)
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while await second.ListRoles(ROLES, metadata=scene.metadata).code() is not CODE.OK:
+            pass
+    return monotonic() - given_at
 
 
 @pytest.mark.parametrize("revoke", [_log_out, _suspend_the_tenant, _delete_the_role, _revoke_the_key])
@@ -292,47 +306,58 @@ async def test_it_is_gone_within_a_second_where_whoever_would_tell_is_dead_and_d
     scratch: Scratch, admin: Any, revoke: Any
 ) -> None:
     async with _two_servers(scratch) as (world, second):
-        scene = await _scene(world, admin, revoke)
+        await within(1, partial(_gone_untold, world, second, admin, revoke))
+
+
+async def _gone_untold(world: World, second: Identity, admin: Any, revoke: Any) -> float:
+    """How long after it was taken away it was gone elsewhere, where nobody who listens hears of it."""
+    scene = await _scene(world, admin, revoke)
+    await second.ListRoles(ROLES, metadata=scene.metadata)
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while len(listeners := [row["pid"] for row in await admin.fetch(LISTENERS)]) != 2:
+            pass
+    for pid in listeners:
+        os.kill(pid, signal.SIGSTOP)
+    try:
         await second.ListRoles(ROLES, metadata=scene.metadata)
-        listeners = [row["pid"] for row in await admin.fetch(LISTENERS)]
-        assert len(listeners) == 2
+
+        await revoke(scene)
+
+        revoked_at = monotonic()
+        assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke]
+        return monotonic() - revoked_at
+    finally:
         for pid in listeners:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            await second.ListRoles(ROLES, metadata=scene.metadata)
-
-            await revoke(scene)
-
-            revoked_at = monotonic()
-            assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke]
-            assert monotonic() - revoked_at < 1
-        finally:
-            for pid in listeners:
-                os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_it_is_gone_within_a_second_where_the_news_of_it_is_lost_too(scratch: Scratch, admin: Any) -> None:
     async with _two_servers(scratch) as (world, second):
         administrator = await world.tenant()
-        person = await world.user(administrator, "roles:read")
+        people = [await world.user(administrator, "roles:read") for _ in range(3)]
         # As long as nobody listens, a server asks the database again before a second is over.
         await admin.execute("UPDATE pg_database SET datconnlimit = 0 WHERE datname = current_database()")
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = 'atrium listener' AND datname = current_database()"
         )
-        await second.ListRoles(ROLES, metadata=person.metadata)
 
-        await _log_out(Scene(world, admin, administrator, person))
+        async def gone() -> float:
+            person = people.pop()
+            await second.ListRoles(ROLES, metadata=person.metadata)
 
-        revoked_at = monotonic()
-        assert await _refusal_in_the_end(second, person.metadata) is CODE.UNAUTHENTICATED
-        assert monotonic() - revoked_at < 1
+            await _log_out(Scene(world, admin, administrator, person))
+
+            revoked_at = monotonic()
+            assert await _refusal_in_the_end(second, person.metadata) is CODE.UNAUTHENTICATED
+            return monotonic() - revoked_at
+
+        await within(1, gone)
 
 
-async def _refusal_in_the_end(stub: identity_service_pb2_grpc.IdentityServiceStub, metadata: Any) -> grpc.StatusCode:
+async def _refusal_in_the_end(stub: Identity, metadata: Any) -> grpc.StatusCode:
     """The code of the first refusal, which must come."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(NOT_FOR_EVER):
         while True:
             try:
                 await stub.ListRoles(ROLES, metadata=metadata)
