@@ -12,6 +12,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+NOT_FOR_EVER = 40.0
+
 
 class Mailbox:
     """What has come in, and over what kind of connection."""
@@ -33,8 +35,8 @@ class Mailbox:
         return f"smtp://127.0.0.1:{self.port}"
 
     async def next(self) -> EmailMessage:
-        """The mail that came first of those not looked at; waits for one, for ten seconds."""
-        return await asyncio.wait_for(self.arrived.get(), 10)
+        """The mail that came first of those not looked at; waits for one, but not for ever."""
+        return await asyncio.wait_for(self.arrived.get(), NOT_FOR_EVER)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         await self.open.wait()

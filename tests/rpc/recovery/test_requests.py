@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from atrium.identity.v1 import email_verification_pb2, password_pb2, session_pb2, user_pb2
 from server.db.database import Database
+from server.identity.store import one_time_tokens
 from server.jobs.queue import enqueue
 from server.kernel.grace import Grace
 from server.mail.outgoing import mailer
@@ -103,7 +104,7 @@ async def test_mail_that_is_not_taken_now_is_tried_again(world: World, box: Mail
     box.answer = "451 Later"
 
     await request_reset(world, person.tenant, "admin")
-    await until(admin, "SELECT failed_runs FROM tenant_jobs", 1)
+    await until(admin, "SELECT count(*) FROM tenant_jobs WHERE failed_runs > 0", 1)
 
     box.answer = "250 OK"
     await reset_with(world, token_in(await box.next()))
@@ -175,7 +176,7 @@ async def test_a_token_that_is_over_is_not_mailed(world: World, box: Mailbox, ad
     person = await world.tenant()
     box.answer = "451 Later"
     await request_reset(world, person.tenant, "admin")
-    await until(admin, "SELECT failed_runs FROM tenant_jobs", 1)
+    await until(admin, "SELECT count(*) FROM tenant_jobs WHERE failed_runs > 0", 1)
 
     await admin.execute("UPDATE one_time_tokens SET expires_at = now()")
     box.answer = "250 OK"
@@ -212,14 +213,25 @@ async def test_a_person_without_a_password_gets_their_first_by_mail(world: World
 
 
 async def test_an_account_is_sent_five_mails_an_hour_and_not_told_of_the_limit(
-    world: World, box: Mailbox, admin: Any
+    world: World, box: Mailbox, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person, other = await world.tenant(), await world.tenant()
     for _ in range(5):
         last = await reset_token(world, box, person)
+    found: asyncio.Queue[int] = asyncio.Queue()
+    count = one_time_tokens.count
+
+    async def noted(*arguments: Any) -> int:
+        counted = await count(*arguments)
+        found.put_nowait(counted)
+        return counted
+
+    monkeypatch.setattr(one_time_tokens, "count", noted)
 
     for _ in range(3):
         assert await request_reset(world, person.tenant, "admin") == password_pb2.RequestPasswordResetResponse()
+    # They are looked into after they are answered.
+    assert [await asyncio.wait_for(found.get(), 20) for _ in range(3)] == [5] * 3
 
     await reset_token(world, box, other)  # and nothing came before it
     await admin.execute("UPDATE one_time_tokens SET created_at = created_at - interval '1 hour'")
@@ -235,9 +247,9 @@ async def test_many_requests_at_once_are_counted_together(world: World, box: Mai
     await until(admin, "SELECT count(*) FROM tenant_jobs", 0)
     assert await admin.fetchval("SELECT count(*) FROM one_time_tokens") == 5
     assert await admin.fetchval("SELECT count(*) FROM one_time_tokens WHERE expires_at > now()") == 1
-    while not box.arrived.empty():  # those that were void before they were mailed did not come
-        last = await mailed_token(box)
-    await verify_with(world, last)
+    # Those that were void before they were mailed did not come, and the others in whichever order they were taken.
+    codes = [await verify_with(world, await mailed_token(box)).code() for _ in range(box.arrived.qsize())]
+    assert codes.count(grpc.StatusCode.OK) == 1
 
 
 async def test_a_caller_verifies_their_own_address(world: World, box: Mailbox) -> None:
