@@ -295,7 +295,7 @@ async def test_health_is_told_overall_and_for_each_service_without_a_credential(
         request = health_pb2.HealthCheckRequest(service=name)
         watch = world.health.Watch(request)
         assert (await world.health.Check(request)).status == up
-        assert (await asyncio.wait_for(watch.read(), 5)).status == up
+        assert (await asyncio.wait_for(watch.read(), 20)).status == up
         watch.cancel()
     listed = await world.health.List(health_pb2.HealthListRequest())
     assert {name: found.status for name, found in listed.statuses.items()} == dict.fromkeys(names, up)
@@ -308,7 +308,7 @@ async def test_the_health_of_a_service_that_is_not_there_is_unknown(world: World
     watch = world.health.Watch(absent)
 
     assert refusal.code is CODE.NOT_FOUND
-    assert (await asyncio.wait_for(watch.read(), 5)).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    assert (await asyncio.wait_for(watch.read(), 20)).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watch.cancel()
 
 

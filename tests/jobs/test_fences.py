@@ -194,7 +194,7 @@ async def test_a_heartbeat_does_not_wait_for_a_job_that_is_being_ended(
     await ask(database)
     job, _ = await first.take()
 
-    async with locked(scratch, "pgqueuer"), asyncio.timeout(5):
+    async with locked(scratch, "pgqueuer"), asyncio.timeout(20):
         await first.queries.update_heartbeat([job.id])
 
 

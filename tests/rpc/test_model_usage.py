@@ -25,10 +25,11 @@ TOKENS = 7
 async def test_usage_is_summed_up_by_what_is_asked(gateway: World) -> None:
     ann, other = await gateway.tenant(), await gateway.tenant()
     user = await gateway.user(ann, "models:execute")
+    today = datetime.now(UTC).date()
     for person in (ann, user, other):
         await chat_with(gateway, person, "stub-fast-3")
     await refused(chat_with(gateway, user, "stub-cut-2"))
-    today = datetime.now(UTC).date()
+    tomorrow = datetime.now(UTC).date()  # where it is midnight
 
     async def usage(**fields: Any) -> list[pb.ModelUsage]:
         reply = await gateway.models.GetModelUsage(pb.GetModelUsageRequest(**fields), metadata=ann.metadata)
@@ -47,7 +48,8 @@ async def test_usage_is_summed_up_by_what_is_asked(gateway: World) -> None:
 
     assert (total.calls, total.errors, total.prompt_tokens + total.completion_tokens) == (3, 1, 2 * TOKENS + 6 + 2)
     assert (total.cost_usd, total.day) == ("22", "")
-    assert [(one.day, one.calls) for one in days] == [(str(today), 3)]
+    assert {one.day for one in days} <= {str(today), str(tomorrow)}
+    assert sum(one.calls for one in days) == 3
     assert sorted((one.user_id == user.id, one.calls) for one in by_user) == [(False, 1), (True, 1), (True, 1)]
     assert (users.calls, users.errors) == (2, 1)
     assert [one.calls for one in nothing] == [0]

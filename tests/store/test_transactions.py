@@ -88,7 +88,7 @@ async def test_what_is_only_read_before_a_whole_transaction_begins_is_no_part_of
     async with one.whole_tx(PLATFORM_TENANT_ID, note):
         async with one.tenant_tx(PLATFORM_TENANT_ID, read_only=True) as tx:
             read = await tx.fetch(SLUGS)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             elsewhere = await asyncio.create_task(one.hot(PLATFORM_TENANT_ID, HOT_SLUG))
         assert not begun
         async with one.tenant_tx(PLATFORM_TENANT_ID) as tx:
