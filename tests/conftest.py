@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from server.kernel.tasks import Background
 
 pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.gateways"]
+
+# An example that a busy machine holds up for a moment is none that fails.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
