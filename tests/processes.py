@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import psutil
@@ -89,6 +91,21 @@ class Process:
                 self._printed.notify_all()
         async with self._printed:
             self._printed.notify_all()
+
+
+def free_port(count: int = 1) -> int:
+    """A port that is free, as are those after it, so many in all. The system gives none of these to a connection, which
+    it might otherwise do before whoever asked listens there.
+    """
+    while True:
+        port = randrange(20_000, 30_000)
+        with ExitStack() as taken:
+            try:
+                for number in range(port, port + count):
+                    taken.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return port
 
 
 def environment(scratch: Scratch, **settings: object) -> dict[str, str]:

@@ -17,8 +17,14 @@ from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError
 from tests.databases import Scratch
 from tests.factories.certificates import Certificate, authority, signed_by
-from tests.processes import command, environment
+from tests.processes import command, environment, free_port
 from tests.servers import serving
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks waits for an answer that a busy machine keeps from them."""
+    monkeypatch.setattr(health, "_TIMEOUT_SECONDS", 20.0)
 
 
 @pytest.fixture
@@ -29,9 +35,7 @@ def ours(tmp_path: Path) -> Certificate:
 @pytest.fixture
 def probed() -> str:
     """An address that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def _tls(certificate: Certificate, **more: Any) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 from urllib.request import urlopen
 
@@ -31,7 +30,8 @@ from tests.databases import Scratch, somebody_waits
 from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment, refusal_of
+from tests.processes import BOUND_SECONDS, ROOT, Process, atrium, environment, free_port, refusal_of
+from tests.promptly import within
 from tests.servers import serving
 
 HELLO = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")]
@@ -53,9 +53,9 @@ async def _register(world: World, stub: OpenAIStub, *names: str) -> None:
 async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_what_is_long(
     scratch: Scratch, stub: OpenAIStub, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""})
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=30)
     async with atrium(variables) as process, _world_of(process) as world:
-        await _register(world, stub, "stub-slow-60", "stub-stall-2")
+        await _register(world, stub, "stub-held-60", "stub-stall-2")
         administrator = await world.tenant()
         watch = world.health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -64,22 +64,23 @@ async def test_a_server_that_is_stopped_says_so_finishes_what_is_short_and_ends_
         while (await stream.read()).WhichOneof("event") != "delta":
             pass
         chat = world.models.Chat(
-            chat_pb2.ChatRequest(model="stub-slow-60", messages=HELLO), metadata=administrator.metadata
+            chat_pb2.ChatRequest(model="stub-held-60", messages=HELLO), metadata=administrator.metadata
         )
-        while (await stub.arrival()).body["model"] != "stub-slow-60":
+        while (exchange := await stub.arrival()).body["model"] != "stub-held-60":
             pass
 
         process.send(signal.SIGTERM)
 
         stopped_at = monotonic()
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert monotonic() - stopped_at < 1
+        assert not chat.done(), "it is said while calls are still answered"
+        exchange.go_on.set()
         ended, answered = await asyncio.gather(refused(_rest(stream)), chat)
         assert (ended.code, ended.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_SHUTTING_DOWN")
         assert (await refused(_rest(watch))).code is grpc.StatusCode.UNAVAILABLE
         assert answered.usage.completion_tokens == 60
         assert await process.end() == 0
-        assert monotonic() - stopped_at < 10
+        assert monotonic() - stopped_at < 30, "when all of it has ended, and not when the grace period has"
         assert not [line for line in process.errors if "Traceback" in line or '"level":"error"' in line]
     logged = await admin.fetch("SELECT status, completion_tokens FROM model_call_logs ORDER BY completion_tokens")
     assert [tuple(row) for row in logged] == [("cancelled", 2), ("success", 60)]
@@ -110,11 +111,11 @@ async def test_a_log_that_cannot_be_written_fails_no_call(scratch: Scratch, full
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED")
 
 
-@pytest.mark.parametrize(("processes", "told"), [(1, 2.0), (2, 1.5)])
+@pytest.mark.parametrize(("processes", "told"), [(1, 6.0), (2, 5.0)])
 async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the_server(
     processes: int, told: float, scratch: Scratch, stub: OpenAIStub, database: Database, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2, processes=processes)
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=6, processes=processes)
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-silent")
         administrator = await world.tenant()
@@ -129,7 +130,9 @@ async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the
             await _asked_for(database, "prune/1")
             assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             assert await process.end() == 0
-            assert monotonic() - stopped_at < 5, "one grace period for all of it, and what a busy machine adds"
+            assert monotonic() - stopped_at < 12, (
+                "one grace period for all of it, not two, and what a busy machine adds"
+            )
     stopping = [json.loads(line) for line in process.errors if '"event":"stopping"' in line]
     assert [line["grace_seconds"] for line in stopping] == [told] * processes, "so that the whole ends within its own"
     assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
@@ -140,7 +143,7 @@ async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the
 async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grace_period(
     scratch: Scratch, stub: OpenAIStub, admin: Any
 ) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=2)
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, grace_seconds=6)
     async with atrium(variables) as process, _world_of(process) as world:
         await _register(world, stub, "stub-stall-2")
         administrator = await world.tenant()
@@ -153,7 +156,7 @@ async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grac
 
         stopped_at = monotonic()
         assert await process.end() == 0
-        assert monotonic() - stopped_at < 5
+        assert monotonic() - stopped_at < 12, "one grace period, and what a busy machine adds"
     assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
     assert await admin.fetchval("SELECT ended FROM generations")
 
@@ -228,19 +231,6 @@ async def _asked_for(database: Database, entrypoint: str) -> None:
         await enqueue(tx, entrypoint)
 
 
-def _free_ports() -> int:
-    """A port that is free, and the one after it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 def _calls(port: int) -> float:
     """The calls that a process has answered, by its metrics; -1 where there is no such process."""
     try:
@@ -265,7 +255,7 @@ async def _call_until_both_answer(port: int, metrics: int) -> None:
 @pytest.fixture
 async def pair(scratch: Scratch) -> AsyncIterator[tuple[Process, int]]:
     """Two server processes, and the first port of their metrics."""
-    metrics = _free_ports()
+    metrics = free_port(2)
     variables = environment(scratch, processes=2, metrics_address=f"127.0.0.1:{metrics}")
     async with atrium(variables) as process:
         await process.port()
@@ -357,15 +347,22 @@ async def test_a_client_that_falls_silent_is_found_within_ten_seconds(scratch: S
         async with _world_of(process) as world:
             await _register(world, stub, *names)
             token = (await world.tenant()).tokens.access_token
-        async with _client(port, token, names[0]) as idle, _client(port, token, names[1]) as busy:
-            for client in (idle, busy):
-                client.send_signal(signal.SIGSTOP)
 
-            async with asyncio.timeout(10):
-                for exchange in stub.exchanges:
-                    await exchange.left.wait()
+        async def found() -> float:
+            """How long it took until the provider saw that nobody is there for either."""
+            before = len(stub.exchanges)
+            async with _client(port, token, names[0]) as idle, _client(port, token, names[1]) as busy:
+                silent_at = perf_counter()
+                for client in (idle, busy):
+                    client.send_signal(signal.SIGSTOP)
+                exchanges = stub.exchanges[before:]
+                assert len(exchanges) == 2
+                async with asyncio.timeout(BOUND_SECONDS):
+                    for exchange in exchanges:
+                        await exchange.left.wait()
+            return max(exchange.left_at for exchange in exchanges) - silent_at
 
-    assert len(stub.exchanges) == 2
+        await within(10, found)
 
 
 async def test_a_worker_of_its_own_works_until_it_is_stopped(scratch: Scratch, database: Database, admin: Any) -> None:

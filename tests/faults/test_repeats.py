@@ -62,7 +62,7 @@ class Line:
         self._open.set()
 
     def hold(self) -> None:
-        """Nothing that the server says comes through from now on."""
+        """Nothing that the server says comes through from now on, and not that it is gone."""
         self._open.clear()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,8 +73,13 @@ class Line:
     async def _carry(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, door: asyncio.Event | None = None
     ) -> None:
+        data = b"..."
         try:
-            while data := await source.read(65_536):
+            while data:
+                try:
+                    data = await source.read(65_536)
+                except ConnectionError:
+                    data = b""
                 if door is not None:
                     await door.wait()
                 target.write(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from typing import Any
 from server.db.database import Database
 from tests.databases import Scratch, somebody_waits
 from tests.jobs.working import STATUS, ask, until
-from tests.processes import atrium, environment
+from tests.processes import atrium, environment, free_port
 
 _LEFT = "SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'prune/1'"
 _OF_A_KIND = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{}' AND datname = current_database()"
@@ -55,9 +54,7 @@ async def test_a_worker_that_is_told_to_stop_ends_within_its_grace_period_and_le
 
 
 async def test_a_worker_serves_its_metrics(scratch: Scratch, database: Database, admin: Any) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     async with atrium(environment(scratch, metrics_address=address), "worker"):
         await ask(database, "prune/1")
         await until(admin, _LEFT, 0)
