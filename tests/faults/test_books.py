@@ -88,13 +88,15 @@ async def test_a_call_that_ends_while_the_database_is_away_is_written_down_and_f
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
-        await _register(world, stub, "stub-slow-100", "stub-fast-3")
+        await _register(world, stub, "stub-held-100", "stub-fast-3")
         ann = await world.tenant()
         await _one_at_once(world, ann)
-        stream = _stream(world, ann, "stub-slow-100")
+        stream = _stream(world, ann, "stub-held-100")
         assert (await stream.read()).HasField("started")
+        exchange = await stub.arrival()
 
         async with _cut(scratch):
+            exchange.go_on.set()
             with suppress(grpc.aio.AioRpcError):
                 while await stream.read() is not grpc.aio.EOF:
                     pass
@@ -107,8 +109,8 @@ async def test_a_call_that_ends_while_the_database_is_away_is_written_down_and_f
     assert not await admin.fetchval("SELECT count(*) FROM quota_holds")
 
 
-async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: OpenAIStub) -> None:
-    variables = environment(scratch, provider_keys={stub.base_url: ""}, reservation_seconds=2)
+async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: OpenAIStub, admin: Any) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, reservation_seconds=30)
     settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
     async with serving(settings) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
@@ -126,6 +128,12 @@ async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: 
             for server in process.servers():
                 server.kill()
             process.send(signal.SIGKILL)
+            await process.end()
+            # As if its time had passed.
+            shifted = (
+                "UPDATE quota_reservations SET expires_at = expires_at - interval '30 seconds' RETURNING expires_at"
+            )
+            assert await admin.fetchval(f"WITH shifted AS ({shifted}) SELECT max(expires_at) <= now() FROM shifted")
 
             await _until_answered(world, ann, "stub-fast-3")
             call.cancel()
