@@ -130,9 +130,7 @@ async def test_what_a_killed_server_held_ends_by_itself(scratch: Scratch, stub: 
             process.send(signal.SIGKILL)
             await process.end()
             # As if its time had passed.
-            shifted = (
-                "UPDATE quota_reservations SET expires_at = expires_at - interval '30 seconds' RETURNING expires_at"
-            )
+            shifted = "UPDATE quota_holds SET expires_at = expires_at - interval '30 seconds' RETURNING expires_at"
             assert await admin.fetchval(f"WITH shifted AS ({shifted}) SELECT max(expires_at) <= now() FROM shifted")
 
             await _until_answered(world, ann, "stub-fast-3")

@@ -214,9 +214,7 @@ async def test_defaults_are_bounded_together(world: World) -> None:
     owner = await world.tenant()
     template_id = await make_template(world, owner)
 
-    refusal = await refused(
-        make_version(world, owner, template_id, "x", variables=_long_defaults(20_000, 20_000, 20_000))
-    )
+    refusal = await refused(make_version(world, owner, template_id, "x", variables=_long_defaults(20_000, 20_000, 5)))
 
     assert (refusal.reason, refusal.fields) == ("PROMPT_VARIABLES_INVALID", ["variables[1].default"])
 
