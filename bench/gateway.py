@@ -66,31 +66,33 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
         if proxy is not None:
             theirs = await stack.enter_async_context(_lines(proxy.base_url, proxy.key))
             sides[f"LiteLLM {proxy.version}"] = (theirs, proxy.pid)
-        sides["ours within limits"] = (limited, stage.pid)
         figures: list[Figure] = []
         for method, name, stream, unit, goal in (
             ("StreamChat", _LONG, True, "chunk", 10.0),
             ("Chat", _SHORT, False, "request", 6.0),
         ):
-            for other, (ask, pid) in sides.items():
-                mine = Side(lambda name=name, stream=stream: free(name, stream), stage.pid)
-                side = Side(lambda ask=ask, name=name, stream=stream: ask(name, stream), pid)
-                ratio = await alternate(mine, side, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
-                beats = proxy is not None and pid == proxy.pid
+            for who, ours in ((method, free), (f"{method} within limits", limited)):
+                for other, (ask, pid) in sides.items():
+                    mine = Side(lambda ours=ours, name=name, stream=stream: ours(name, stream), stage.pid)
+                    side = Side(lambda ask=ask, name=name, stream=stream: ask(name, stream), pid)
+                    ratio = await alternate(mine, side, slices=_SLICES, seconds=_SECONDS, callers=_CALLERS)
+                    beats = proxy is not None and pid == proxy.pid
+                    figures += [
+                        Figure(f"{who} / {other}", ratio, "of its throughput", goal if beats else None),
+                        Figure(f"{who}, {other}", side.rate, f"{unit}s/s"),
+                    ]
+                    if beats:
+                        figures.append(Figure(f"{who}, {other}, its CPU", side.cpu_microseconds, f"µs a {unit}"))
                 figures += [
-                    Figure(f"{method} / {other}", ratio, "of its throughput", goal if beats else None),
-                    Figure(f"{method}, {other}", side.rate, f"{unit}s/s"),
+                    Figure(who, mine.rate, f"{unit}s/s"),
+                    Figure(f"{who}, the server's CPU", mine.cpu_microseconds, f"µs a {unit}"),
                 ]
-                if pid != os.getpid():
-                    figures.append(Figure(f"{method}, {other}, its CPU", side.cpu_microseconds, f"µs a {unit}"))
-            figures += [
-                Figure(method, mine.rate, f"{unit}s/s"),
-                Figure(f"{method}, the server's CPU", mine.cpu_microseconds, f"µs a {unit}"),
-            ]
-        for name, (ask, _) in {"ours": (free, stage.pid), **sides}.items():
-            if ask is not direct:
-                goal = _ADDED if ask is limited else None
-                figures += await _added(f"added by {name}", ask, direct, goal)
+        for what, ask, goal_ms in (
+            ("ours", free, None),
+            ("ours within limits", limited, _ADDED),
+            *((name, ask, None) for name, (ask, _) in sides.items() if ask is not direct),
+        ):
+            figures += await _added(f"added by {what}", ask, direct, goal_ms)
         return figures + await _added("added by ours within limits to openai's SDK", limited, sdk, _ADDED)
 
 
