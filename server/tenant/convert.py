@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import orjson
 from google.protobuf import json_format, struct_pb2
 
-from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2, usage_pb2
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
 from server.kernel.errors import etag_of
 from server.kernel.masks import masked
 from server.rpc.wire import EnumMap, changes, json_struct, moment, money, present, timestamp
 from server.tenant.domain import Tenant, TenantConfig, TenantUsage
-from server.tenant.export import Beat, Ended, Lines, Place
 
 STATES = EnumMap(
     {
@@ -159,21 +156,3 @@ def usage(value: TenantUsage) -> usage_pb2.GetUsageResponse:
             for each in value.calls
         ],
     )
-
-
-def place(value: bytes | None) -> Place | None:
-    """What a cursor of this server stands for."""
-    return None if value is None else Place(*orjson.loads(value))
-
-
-def exported(part: Lines | Beat | Ended, cursor: Callable[[bytes], str]) -> export_pb2.ExportTenantResponse:
-    """`cursor`: that stands for a place."""
-    match part:
-        case Lines(seq, lines, behind):
-            made = export_pb2.ExportTenantResponse(seq=seq, lines=lines)
-            if behind is not None:
-                made.cursor = cursor(orjson.dumps([behind.seq, behind.rows, behind.table, behind.key]))
-            return made
-        case Beat(seq):
-            return export_pb2.ExportTenantResponse(seq=seq, heartbeat=export_pb2.ExportTenantResponse.Heartbeat())
-    return export_pb2.ExportTenantResponse(seq=part.seq, ended=export_pb2.ExportTenantResponse.Ended(rows=part.rows))

@@ -17,6 +17,7 @@ from server.kernel.errors import EmailNotVerified, PermissionMissing, PlatformOn
 from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
+from server.kernel.parts import Beat, Ended, Lines, Place
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
 from server.tenant import store
@@ -30,7 +31,7 @@ from server.tenant.domain import (
     TenantPurgeBegun,
     TenantUsage,
 )
-from server.tenant.export import Beat, Ended, Lines, Place, export
+from server.tenant.export import export
 from server.tenant.ports import AuditLog, CallLimits, Counter, Founding, People
 from server.tenant.purge import TenantPurge
 from server.tenant.tiers import (

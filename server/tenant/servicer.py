@@ -9,6 +9,7 @@ from uuid import UUID
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2, usage_pb2
 from server.kernel.names import username
 from server.kernel.principal import current_call
+from server.rpc import parts
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
 from server.rpc.wire import deletion, uuid_or_none
@@ -83,10 +84,10 @@ class TenantServicer:
     async def ExportTenant(
         self, request: export_pb2.ExportTenantRequest, context: Context
     ) -> AsyncIterator[export_pb2.ExportTenantResponse]:
-        after = convert.place(self._pages.after(request))
-        async with aclosing(self._tenants.export(_meant(request.tenant_id), after)) as parts:
-            async for part in parts:
-                yield convert.exported(part, lambda place: self._pages.behind(request, place))
+        after = parts.place(self._pages, request)
+        async with aclosing(self._tenants.export(_meant(request.tenant_id), after)) as stream:
+            async for part in stream:
+                yield parts.response(self._pages, request, export_pb2.ExportTenantResponse, part)
 
     async def GetTenantConfig(
         self, request: tenant_config_pb2.GetTenantConfigRequest, context: Context

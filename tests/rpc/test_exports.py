@@ -11,8 +11,9 @@ import pytest
 from google.rpc import error_details_pb2
 
 from atrium.tenant.v1 import export_pb2
+from server.db.lines import PART_BYTES
 from server.kernel.permissions import Permission
-from server.tenant.export import LEFT_OUT, PART_BYTES
+from server.tenant.export import LEFT_OUT
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
 
@@ -87,7 +88,7 @@ async def test_an_export_says_which_permissions_roles_give(world: World) -> None
 async def test_statements_are_written_once_for_all_exports(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     administrator = await world.tenant()
     first, _ = await _export(world, administrator.metadata)
-    monkeypatch.delattr("server.tenant.export.Statement")
+    monkeypatch.delattr("server.db.lines.Statement")
 
     second, _ = await _export(world, administrator.metadata)
 
