@@ -14,11 +14,13 @@ import structlog
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from prometheus_client import CollectorRegistry, Gauge
 
+from atrium.audit.v1 import audit_service_pb2
 from atrium.identity.v1 import identity_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
-from server.audit.service import AuditLog
+from server.audit.service import AuditLog, AuditReader
+from server.audit.servicer import AuditServicer
 from server.db.database import Database
 from server.db.memory import Memory
 from server.db.upkeep import months_kept
@@ -268,6 +270,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"], identity),
             Service(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"], model),
             Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
+            Service(
+                audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+                AuditServicer(AuditReader(database, audit), pages),
+            ),
         ]
         chain = Chain(steps, settings.ceiling_seconds, mutual_tls=settings.tls_client_ca_file is not None)
         rpc = RpcServer(settings, chain, services)
@@ -299,7 +305,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
 
 def described() -> FileDescriptorSet:
     """What clients without our protos are given."""
-    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2)
+    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2, audit_service_pb2)
     return descriptor_set(module.DESCRIPTOR for module in modules)
 
 

@@ -1,1 +1,1 @@
-"""The audit log: what changed, by whom, from where. Not what is worth telling: that each slice says of its own."""
+"""The audit log: what changed, by whom, from where; written and shown here. What is worth telling, each slice says."""

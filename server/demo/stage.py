@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from rich.console import Console
 
+from atrium.audit.v1 import audit_service_pb2_grpc as audit_grpc
 from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import model_service_pb2_grpc as model_grpc
@@ -38,6 +39,7 @@ class Stage:
         self.identity: Any = identity_grpc.IdentityServiceStub(channel)
         self.models: Any = model_grpc.ModelServiceStub(channel)
         self.prompts: Any = prompt_grpc.PromptServiceStub(channel)
+        self.audit: Any = audit_grpc.AuditServiceStub(channel)
         self._chapters = 0
 
     async def sign_in(self, slug: str, login: str, password: str = PASSWORD) -> Session:

@@ -12,6 +12,8 @@ import grpc
 from rich.table import Table
 from rich.text import Text
 
+from atrium.audit.v1 import audit_log_pb2
+from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2, usage_pb2
@@ -53,6 +55,7 @@ class Tour:
         await gateway.prompts(ada)
         await gateway.routes(platform, ada)
         await gateway.money(ada)
+        await self.audit_log(ada)
         await self.isolation(ada, grace, trace_id)
 
     async def two_tenants(self, platform: Session, slugs: Sequence[str]) -> None:
@@ -211,6 +214,25 @@ class Tour:
             latency, first = log.latency.ToMilliseconds(), log.time_to_first_token.ToMilliseconds()
             self._out.print(f"  latency   {latency} ms, the first token after {first} ms")
             self._out.print(f"  trace id  {log.trace_id}")
+
+    async def audit_log(self, session: Session) -> None:
+        self._stage.chapter("The audit log tells who did what, and what was refused")
+        log, who = self._stage.audit, {"metadata": session.metadata}
+        actions = (await log.ListActions(audit_log_pb2.ListActionsRequest(), **who)).actions
+        self._out.print(f"  it tells of {len(actions)} kinds of actions; of lin, oldest first:")
+        lin = (await self._identity.ListUsers(user_pb2.ListUsersRequest(page_size=1), **who)).users[0]
+        about_lin = audit_log_pb2.ListAuditLogsRequest(filter={"resource_type": "user", "resource_id": lin.id})
+        told = list(reversed((await log.ListAuditLogs(about_lin, **who)).audit_logs))
+        for entry in told:
+            self._out.print(f"  {entry.create_time.ToDatetime():%H:%M:%S}  {entry.action:14} from {entry.ip_address}")
+        hold([entry.action for entry in told] == ["users.create", "users.delete", "users.restore"], "all is told")
+        failures = audit_log_pb2.ListAuditLogsRequest(filter={"status": audit_log_pb2.AuditLog.STATUS_FAILURE})
+        refused = (await log.ListAuditLogs(failures, **who)).audit_logs
+        for entry in reversed(refused):
+            reason = error_reason_pb2.ErrorReason.Name(entry.error_reason).removeprefix("ERROR_REASON_")
+            by = "a key" if entry.actor_kind == audit_log_pb2.AuditLog.ACTOR_KIND_API_KEY else "a user"
+            self._out.print(f"  refused: {by} called {entry.action.rpartition('/')[2]}, {reason}")
+        hold(len(refused) > 0, "a refusal is told")
 
     async def isolation(self, owner: Session, other: Session, trace_id: str) -> None:
         self._stage.chapter("The other tenant sees none of it")

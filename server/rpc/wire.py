@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atrium.common.v1 import deleted_pb2
+from atrium.errors.v1 import error_reason_pb2
 from server.kernel.clock import now
 from server.kernel.decimals import decimal_text
 from server.kernel.deletion import Deleted
@@ -78,6 +79,16 @@ def average_ms(total: int, count: int) -> Duration | None:
     return duration_ms(total // count if count else None)
 
 
+def reason(name: str | None) -> Any:
+    """The enum value of a domain error's reason; unspecified for none, and for one that a later version wrote down."""
+    return _REASONS.get(name, error_reason_pb2.ERROR_REASON_UNSPECIFIED)
+
+
+_REASONS: dict[str | None, Any] = {
+    name.removeprefix("ERROR_REASON_"): number for name, number in error_reason_pb2.ErrorReason.items()
+}
+
+
 def present(request: Message, *fields: str) -> dict[str, Any]:
     """The values of optional fields, None where one is unset."""
     return {field: getattr(request, field) if request.HasField(field) else None for field in fields}
@@ -104,6 +115,15 @@ def json_struct(value: Struct, field: str) -> dict[str, Any]:
         made: dict[str, Any] = json_format.MessageToDict(value)
     except ValueError:  # it has no NaN and no infinity
         raise InvalidRequest([(field, "must hold finite numbers only")]) from None
+    return made
+
+
+def struct(value: Mapping[str, Any] | None) -> Struct | None:
+    """JSON as a free-form field; None stays None, and the field unset."""
+    if value is None:
+        return None
+    made = Struct()
+    made.update(value)
     return made
 
 

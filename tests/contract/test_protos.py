@@ -13,10 +13,10 @@ from buf.validate import validate_pb2
 from server.kernel.permissions import Permission
 from tests.contract.contract import Contract, Method, comments_of
 
-UNPAGED = {"ListLabels", "ListPermissions"}
+UNPAGED = {"ListActions", "ListLabels", "ListPermissions"}
 """Lists whose length is bounded by the code."""
 
-ANSWERED = {"atrium.tenant.v1.TenantConfig"}
+ANSWERED = {"atrium.audit.v1.AuditLog", "atrium.tenant.v1.TenantConfig"}
 """Messages with free values that no request holds."""
 
 SECRET = re.compile(

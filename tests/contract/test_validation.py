@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from buf.validate import validate_pb2
 from server.kernel.errors import InvalidRequest
 from server.rpc.steps.validate import Validate
+from tests.contract.audit_cases import AUDIT_CASES
 from tests.contract.cases import Cases
 from tests.contract.contract import CONTRACT
 from tests.contract.identity_cases import IDENTITY_CASES
@@ -20,7 +21,7 @@ from tests.contract.model_cases import MODEL_CASES
 from tests.contract.prompt_cases import PROMPT_CASES
 from tests.contract.tenant_cases import TENANT_CASES
 
-CASES: Cases = {**IDENTITY_CASES, **TENANT_CASES, **MODEL_CASES, **PROMPT_CASES}
+CASES: Cases = {**IDENTITY_CASES, **TENANT_CASES, **MODEL_CASES, **PROMPT_CASES, **AUDIT_CASES}
 REQUESTS = {
     method.proto.input_type.rpartition(".")[2]: method.proto.input_type.removeprefix(".") for method in CONTRACT.methods
 }

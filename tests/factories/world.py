@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2_grpc
 
+from atrium.audit.v1 import audit_service_pb2_grpc
 from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import model_service_pb2_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc
@@ -47,6 +48,7 @@ class World:
         self.identity = identity_service_pb2_grpc.IdentityServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
+        self.audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
         self._platform: Person | None = None
 
@@ -110,7 +112,13 @@ class World:
 
     def method(self, path: str) -> Any:
         """The unary call of a method by its path."""
-        service = {"Tenant": self.tenants, "Identity": self.identity, "Model": self.models, "Prompt": self.prompts}
+        service = {
+            "Tenant": self.tenants,
+            "Identity": self.identity,
+            "Model": self.models,
+            "Prompt": self.prompts,
+            "Audit": self.audit,
+        }
         _, name, method = path.split("/")
         return getattr(service[name.rpartition(".")[2].removesuffix("Service")], method)
 

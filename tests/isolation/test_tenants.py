@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 from pydantic import SecretStr
 
+from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import role_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.tenant.v1 import tenant_config_pb2
@@ -92,8 +93,11 @@ class Tenants(People, Work):
 
     @rule(side=SIDES, pick=PICKS)
     def filter_by_theirs(self, side: int, pick: int) -> None:
-        request = call_log_pb2.ListCallLogsRequest(user_id=picked(self.tenants[1 - side].users, pick))
-        assert not self.call(side, self.server.world.models.ListCallLogs, request).call_logs
+        user_id = picked(self.tenants[1 - side].users, pick)
+        calls = call_log_pb2.ListCallLogsRequest(user_id=user_id)
+        assert not self.call(side, self.server.world.models.ListCallLogs, calls).call_logs
+        changes = audit_log_pb2.ListAuditLogsRequest(filter={"user_id": user_id})
+        assert not self.call(side, self.server.world.audit.ListAuditLogs, changes).audit_logs
 
     @rule(side=SIDES)
     def continue_their_list(self, side: int) -> None:

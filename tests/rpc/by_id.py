@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import Message
 
+from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import (
     call_log_pb2,
@@ -20,7 +21,7 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from tests.rpc.methods import IDENTITY, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, MODEL, PROMPT, TENANT
 
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
 
@@ -80,6 +81,9 @@ BY_ROUTE: dict[str, Callable[[str], Message]] = {
 BY_CALL_LOG: dict[str, Callable[[str], Message]] = {
     MODEL + "GetCallLog": lambda it: call_log_pb2.GetCallLogRequest(id=it),
 }
+BY_AUDIT_LOG: dict[str, Callable[[str], Message]] = {
+    AUDIT + "GetAuditLog": lambda it: audit_log_pb2.GetAuditLogRequest(id=it),
+}
 BY_LIMITS: dict[str, Callable[[str], Message]] = {
     MODEL + "DeleteModelLimits": lambda it: usage_pb2.DeleteModelLimitsRequest(id=it),
 }
@@ -128,6 +132,7 @@ BY_ID = {
     "tenant_model": BY_TENANT_MODEL,
     "route": BY_ROUTE,
     "call_log": BY_CALL_LOG,
+    "audit_log": BY_AUDIT_LOG,
     "limits": BY_LIMITS,
     "template": BY_TEMPLATE,
     "generation": BY_GENERATION,
@@ -139,6 +144,11 @@ NO_OBJECT = {
     ("/atrium.prompt.v1.PromptService/WatchPrompts", "watch_id"): "a watch that is not known begins anew, with `reset`",
     **dict.fromkeys(
         (
+            *(
+                (AUDIT + method, f"filter.{field}")
+                for method in ("ListAuditLogs", "ExportAuditLogs")
+                for field in ("request_id", "resource_id", "session_id", "user_id")
+            ),
             (MODEL + "GetModelUsage", "api_key_id"),
             (MODEL + "GetModelUsage", "model_id"),
             (MODEL + "GetModelUsage", "prompt_version_id"),

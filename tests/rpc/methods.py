@@ -9,6 +9,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
+from atrium.audit.v1 import audit_service_pb2
 from atrium.identity.v1 import identity_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
@@ -20,6 +21,7 @@ SERVICES = [
     identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
 ]
 RULES = read_rules(SERVICES)
 
@@ -27,6 +29,7 @@ IDENTITY = "/atrium.identity.v1.IdentityService/"
 TENANT = "/atrium.tenant.v1.TenantService/"
 MODEL = "/atrium.model.v1.ModelService/"
 PROMPT = "/atrium.prompt.v1.PromptService/"
+AUDIT = "/atrium.audit.v1.AuditService/"
 
 
 def _methods() -> Iterator[tuple[str, MethodDescriptor]]:

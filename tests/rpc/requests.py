@@ -7,6 +7,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from atrium.audit.v1 import audit_log_pb2
+from atrium.audit.v1 import export_pb2 as audit_export_pb2
 from atrium.identity.v1 import (
     api_key_pb2,
     email_verification_pb2,
@@ -32,7 +34,7 @@ from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
 from tests.rpc.by_id import BY_ID
-from tests.rpc.methods import IDENTITY, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, MODEL, PROMPT, TENANT
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
@@ -171,6 +173,14 @@ MALFORMED: dict[str, Malformed] = {
     ),
     MODEL + "DeleteRoute": Malformed(route_pb2.DeleteRouteRequest(id="1", etag="x" * 65), ("id", "etag")),
     MODEL + "CancelGeneration": Malformed(stream_pb2.CancelGenerationRequest(generation_id="1"), ("generation_id",)),
+    AUDIT + "GetAuditLog": Malformed(audit_log_pb2.GetAuditLogRequest(id="1"), ("id",)),
+    AUDIT + "ListAuditLogs": Malformed(
+        audit_log_pb2.ListAuditLogsRequest(page_size=-1, filter={"user_id": "1", "ip_network": "x"}),
+        ("page_size", "filter.user_id", "filter.ip_network"),
+    ),
+    AUDIT + "ExportAuditLogs": Malformed(
+        audit_export_pb2.ExportAuditLogsRequest(filter={"resource_id": "1"}), ("filter.resource_id",)
+    ),
     MODEL + "GetCallLog": Malformed(call_log_pb2.GetCallLogRequest(id="1"), ("id",)),
     MODEL + "SetModelLimits": Malformed(
         usage_pb2.SetModelLimitsRequest(user_id="1", parallel_calls=-1), ("user_id", "parallel_calls")
@@ -269,6 +279,10 @@ GOOD: dict[str, Message] = {
     MODEL + "GetModelUsage": usage_pb2.GetModelUsageRequest(),
     MODEL + "Embed": embedding_pb2.EmbedRequest(model="none", inputs=["a"]),
     MODEL + "ListCallLogs": call_log_pb2.ListCallLogsRequest(),
+    AUDIT + "GetAuditLog": audit_log_pb2.GetAuditLogRequest(id=SOME_ID),
+    AUDIT + "ListAuditLogs": audit_log_pb2.ListAuditLogsRequest(),
+    AUDIT + "ListActions": audit_log_pb2.ListActionsRequest(),
+    AUDIT + "ExportAuditLogs": audit_export_pb2.ExportAuditLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),

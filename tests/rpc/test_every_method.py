@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
+from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
 from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
@@ -124,6 +125,11 @@ async def _call_log(world: World, owner: Person) -> str:
     return str((await world.models.Embed(request, metadata=owner.metadata)).call_log_id)
 
 
+async def _audit_log(world: World, owner: Person) -> str:
+    entries = await world.audit.ListAuditLogs(audit_log_pb2.ListAuditLogsRequest(), metadata=owner.metadata)
+    return str(entries.audit_logs[0].id)
+
+
 async def _limits(world: World, owner: Person) -> str:
     request = usage_pb2.SetModelLimitsRequest(user_id=owner.id)
     return str((await world.models.SetModelLimits(request, metadata=owner.metadata)).limits.id)
@@ -158,6 +164,7 @@ _MAKERS = {
     "tenant_model": _tenant_model,
     "route": _route,
     "call_log": _call_log,
+    "audit_log": _audit_log,
     "limits": _limits,
     "template": _template,
     "generation": _generation,

@@ -13,6 +13,7 @@ import orjson
 import pytest
 import schema_doc
 
+from server.audit import store as entries
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, expiry, one_time_tokens, roles, sessions, users
@@ -68,15 +69,14 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         "SELECT id FROM model_call_logs WHERE workflow_execution_id = $1",
         [TENANT],
     ),
-    "ix_audit_logs_user_id": ("SELECT * FROM audit_logs WHERE user_id = $1 ORDER BY id DESC LIMIT 51", [TENANT]),
-    "ix_audit_logs_resource": (
-        "SELECT * FROM audit_logs WHERE resource_type = 'thing' AND resource_id = 'r7' ORDER BY id DESC LIMIT 51",
-        [],
+    "ix_audit_logs_user_id": _store(entries._list(("user_id",)), user_id=TENANT, **_PAGE),
+    "ix_audit_logs_resource": _store(
+        entries._list(("resource_id", "resource_type")), resource_type="thing", resource_id="r7", **_PAGE
     ),
-    "ix_audit_logs_status": ("SELECT * FROM audit_logs WHERE status = 'failure' ORDER BY id DESC LIMIT 51", []),
-    "ix_audit_logs_action": ("SELECT * FROM audit_logs WHERE action = 'things.7' ORDER BY id DESC LIMIT 51", []),
-    "ix_audit_logs_request_id": ("SELECT * FROM audit_logs WHERE request_id = 'request-7'", []),
-    "ix_audit_logs_session_id": ("SELECT * FROM audit_logs WHERE session_id = 'session-7'", []),
+    "ix_audit_logs_status": _store(entries._list(("status",)), status="failure", **_PAGE),
+    "ix_audit_logs_action": _store(entries._list(("action",)), action="things.7", **_PAGE),
+    "ix_audit_logs_request_id": _store(entries._list(("request_id",)), request_id="request-7", **_PAGE),
+    "ix_audit_logs_session_id": _store(entries._list(("session_id",)), session_id="session-7", **_PAGE),
     "ix_quota_holds_expires_at": _store(ledger._QUERIES["expired"]),
     "ix_quota_reservations_expires_at": _store(ledger._QUERIES["expired"]),
     "ix_model_limits_api_key_id": ("SELECT id FROM model_limits WHERE api_key_id = $1", [TENANT]),

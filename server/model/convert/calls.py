@@ -11,7 +11,6 @@ from uuid import UUID
 
 from google.protobuf import struct_pb2
 
-from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
 from server.kernel.errors import DomainError, InvalidRequest
 from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolChoice, Vector
@@ -27,6 +26,7 @@ from server.rpc.wire import (
     money,
     plain_struct,
     present,
+    reason,
     timestamp,
     uuid_or_none,
     whole_seconds,
@@ -243,13 +243,6 @@ def failed(seq: int, error: DomainError) -> stream_pb2.StreamChatResponse:
     """The last event of a stream that failed."""
     said = stream_pb2.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
     return stream_pb2.StreamChatResponse(seq=seq, failed=said)
-
-
-def reason(name: str | None) -> Any:
-    """The enum value of a domain error's reason."""
-    if name is None:
-        return error_reason_pb2.ERROR_REASON_UNSPECIFIED
-    return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
 
 
 def embeddings(value: Embeddings) -> embedding_pb2.EmbedResponse:

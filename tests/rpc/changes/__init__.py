@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.rpc.changes import api_keys, models, prompts, roles, sessions, tenants, users
 from tests.rpc.changes.stage import CHANGES
-from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, METHODS, MODEL, PROMPT, TENANT
 
 __all__ = ["CHANGES", "NOTHING", "api_keys", "models", "prompts", "roles", "sessions", "tenants", "users"]
 
@@ -23,6 +23,7 @@ NOTHING: dict[str, str] = {
         _READS,
     ),
     TENANT + "ExportTenant": "it reads, and is told all the same: everything that a tenant has leaves the house",
+    AUDIT + "ExportAuditLogs": "it reads, and is told all the same: the log leaves the house",
     **dict.fromkeys((MODEL + "Chat", MODEL + "StreamChat", MODEL + "CancelGeneration", MODEL + "Embed"), _CALLS),
     IDENTITY + "RefreshToken": (
         "it goes on with a session, whose begin and end are told, and so is a token that comes a second time"

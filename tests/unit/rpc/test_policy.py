@@ -16,7 +16,6 @@ from tests.rpc.methods import RULES
 
 ASKED_FOR_ELSEWHERE = {
     Feature.LONGER_RETENTION: "it depends on the days that are set, and on how long a tier that has ended goes on for",
-    Feature.AUDIT_EXPORT: "it is for the audit service's own export; a complete one of a tenant is its own right",
 }
 """Features that no method's rule asks for, and why."""
 

@@ -1,0 +1,7 @@
+from atrium.audit.v1 import audit_log_pb2 as _audit_log_pb2
+from atrium.audit.v1 import export_pb2 as _export_pb2
+from atrium.options.v1 import options_pb2 as _options_pb2
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor

@@ -1,0 +1,50 @@
+"""The AuditService: converts, calls, converts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from uuid import UUID
+
+from atrium.audit.v1 import audit_log_pb2, export_pb2
+from server.audit import convert
+from server.audit.service import AuditReader
+from server.rpc import parts
+from server.rpc.chain import Context
+from server.rpc.pages import Pages
+
+
+class AuditServicer:
+    """The audit log, for who may read it."""
+
+    def __init__(self, entries: AuditReader, pages: Pages) -> None:
+        self._entries = entries
+        self._pages = pages
+
+    async def GetAuditLog(
+        self, request: audit_log_pb2.GetAuditLogRequest, context: Context
+    ) -> audit_log_pb2.GetAuditLogResponse:
+        entry = await self._entries.get(UUID(request.id))
+        return audit_log_pb2.GetAuditLogResponse(audit_log=convert.audit_log(entry))
+
+    async def ListAuditLogs(
+        self, request: audit_log_pb2.ListAuditLogsRequest, context: Context
+    ) -> audit_log_pb2.ListAuditLogsResponse:
+        page = await self._entries.page(self._pages.read(request), convert.wanted(request.filter))
+        return audit_log_pb2.ListAuditLogsResponse(
+            audit_logs=[convert.audit_log(entry) for entry in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def ListActions(
+        self, request: audit_log_pb2.ListActionsRequest, context: Context
+    ) -> audit_log_pb2.ListActionsResponse:
+        return audit_log_pb2.ListActionsResponse(actions=await self._entries.actions())
+
+    async def ExportAuditLogs(
+        self, request: export_pb2.ExportAuditLogsRequest, context: Context
+    ) -> AsyncIterator[export_pb2.ExportAuditLogsResponse]:
+        after = parts.place(self._pages, request)
+        async with aclosing(self._entries.export(convert.wanted(request.filter), after)) as stream:
+            async for part in stream:
+                yield parts.response(self._pages, request, export_pb2.ExportAuditLogsResponse, part)
