@@ -124,6 +124,44 @@ async def test_of_two_that_come_to_include_each_other_at_once_one_is_refused(
     assert read_refusal(error).reason == "PROMPT_INCLUDE_CYCLE"
 
 
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
+async def test_a_label_is_not_put_on_what_includes_it(world: World, *, split: bool) -> None:
+    owner = await world.tenant()
+    one, other = await make_template(world, owner, "one"), await make_template(world, owner, "other")
+    await make_version(world, owner, one, "old")
+    await set_label(world, owner, one, "production", "v1.0")
+    await make_version(world, owner, other, "then {% include 'one:production' %}")
+    await make_version(
+        world,
+        owner,
+        one,
+        "{% include 'other' %}",
+    )
+    targets = [{"version": "v1.0", "weight": 99}, {"version": "v1.1", "weight": 1}] if split else ["v1.1"]
+
+    refusal = await refused(set_label(world, owner, one, "production", *targets))
+    staged = await set_label(world, owner, one, "staging", "v1.1")
+
+    assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "PROMPT_INCLUDE_CYCLE")
+    violation = refusal.detail(error_details_pb2.BadRequest).field_violations[0]
+    assert (violation.field, violation.description) == ("targets", "includes itself: other -> one:production")
+    assert [target.version for target in staged.targets] == ["v1.1"]
+    assert (await render(world, owner, one, label="staging")).text == "then old"
+    assert (await render(world, owner, one, label="production")).text == "old"
+
+
+async def test_a_label_is_put_on_what_includes_anothers_of_the_same_name(world: World) -> None:
+    owner = await world.tenant()
+    one, other = await make_template(world, owner, "one"), await make_template(world, owner, "other")
+    await make_version(world, owner, other, "part")
+    await set_label(world, owner, other, "production", "v1.0")
+    await make_version(world, owner, one, "{% include 'other:production' %} {% include 'other:production' %}")
+
+    await set_label(world, owner, one, "production", "v1.0")
+
+    assert (await render(world, owner, one, label="production")).text == "part part"
+
+
 async def test_includes_go_no_deeper_than_can_be_rendered(world: World) -> None:
     owner = await world.tenant()
     template_id = await make_template(world, owner, "part0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from server.prompt.domain import (
     Template,
     Version,
     VersionNotFound,
+    sources_of,
 )
-from server.prompt.errors import PromptIncludeUnknown
+from server.prompt.errors import PromptIncludeCycle, PromptIncludeUnknown
 from server.prompt.service.work import PromptWork
 from server.prompt.store import templates, versions
 
@@ -64,6 +65,34 @@ async def every_source(tx: Tx, template: Template, reference: str) -> list[str]:
         names = [share.version for one in labels if one.label == label for share in one.shares]
     found = [(await _version(tx, other, one, LATEST, ""))[0] for one in names]
     return [one.content for one in found if one is not None and isinstance(one.content, str)]
+
+
+async def check_label_apart(
+    tx: Tx, work: PromptWork, template: Template, label: str, labelled: Sequence[Version]
+) -> None:
+    """Of the template's label, once it is on these versions. Raises PromptIncludeCycle where one of them comes to
+    include it.
+    """
+    chains: dict[str, list[str]] = {}
+    level = [(source, list[str]()) for version in labelled for source in sources_of(version.content).values()]
+    while level:
+        references = await work.references([source for source, _ in level])
+        new = {
+            reference: [*chain, reference]
+            for source, chain in level
+            for reference in references[source]
+            if reference not in chains
+        }
+        chains |= new
+        if len(chains) > MAX_INCLUDES:  # a rendering would not make more
+            return
+        level = []
+        for reference, chain in new.items():
+            name, version, at = parts(reference)
+            other = await _template(tx, template, name)
+            if other is not None and other.id == template.id and not version and at == label:
+                raise PromptIncludeCycle(chain, "targets")
+            level += [(source, chain) for source in await every_source(tx, template, reference)]
 
 
 async def _source(tx: Tx, template: Template, reference: str, field: str, key: str) -> tuple[str, bool]:

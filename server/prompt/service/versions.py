@@ -31,11 +31,12 @@ from server.prompt.domain import (
     TooManyLabels,
     Version,
     VersionNotFound,
+    sources_of,
 )
 from server.prompt.errors import PromptIncludeCycle, PromptSyntaxInvalid
 from server.prompt.ports import AuditLog, PromptUsage, Usage
 from server.prompt.service.changes import PromptChanges
-from server.prompt.service.includes import includes_of, parts
+from server.prompt.service.includes import check_label_apart, includes_of, parts
 from server.prompt.service.protection import Protection, check_label
 from server.prompt.service.sight import Sight, shown
 from server.prompt.service.templates import check_public, seen
@@ -129,7 +130,8 @@ class VersionService:
     ) -> Label:
         """Puts the label on these versions. `protected`: None leaves it as it was.
 
-        Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing, EtagMismatch.
+        Raises TemplateNotFound, TemplateDeleted, VersionNotFound, TooManyLabels, PermissionMissing, EtagMismatch,
+        PromptIncludeCycle, PromptsBusy.
         """
         caller = current_call().caller
         async with self._changes.tx() as tx:
@@ -148,6 +150,7 @@ class VersionService:
             ids = await store.ids(tx, template_id, [share.version for share in shares])
             weights = {ids[share.version]: share.weight for share in shares}
             await store.set_label(tx, template_id, label, weights, protected=wanted, by=caller.member_id)
+            await self._check_apart(tx, template, label, list(ids))
             new, _ = await self._label(tx, template_id, label)
             assert new is not None
             await self._moved(tx, template, "templates.set_label", old, new)
@@ -231,6 +234,14 @@ class VersionService:
     async def _check_included(self, tx: Tx, template: Template, moved: Collection[str]) -> None:
         """Raises PermissionMissing where another's protected label would stand for something else."""
         await self._protection.check(tx, {template.name, str(template.id)}, template.personal_to, moved)
+
+    async def _check_apart(self, tx: Tx, template: Template, label: str, names: Sequence[str]) -> None:
+        """Raises PromptIncludeCycle where one of the versions includes what the label stands for now."""
+        labelled = [await store.get(tx, template.id, name) for name in names]
+        sources = {source for one in labelled for source in sources_of(one.content).values()}
+        if any((await self._work.references(sources)).values()):
+            await store.hold_includes(tx)  # what it includes may be coming to include it
+            await check_label_apart(tx, self._work, template, label, labelled)
 
     async def _label(self, tx: Tx, template_id: UUID, label: str) -> tuple[Label | None, int]:
         """The label, and how many labels the template has."""

@@ -339,12 +339,13 @@ class PromptServiceServicer:
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
-        - `INVALID_ARGUMENT`: a field is malformed.
+        - `INVALID_ARGUMENT`: a field is malformed, or a version would include itself by this label (`PROMPT_INCLUDE_CYCLE`).
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`), or it has no such version
         (`VERSION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`).
         - `ABORTED`: the label was moved or taken away since the etag was read (`ETAG_MISMATCH`).
-        - `RESOURCE_EXHAUSTED`: the template has 64 labels (`TOO_MANY_LABELS`).
+        - `RESOURCE_EXHAUSTED`: the template has 64 labels (`TOO_MANY_LABELS`), or as much work on prompts is under way as the
+        server takes of one tenant, or of all (`PROMPTS_BUSY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
