@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import accumulate, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -76,16 +75,21 @@ async def page(tx: Tx, request: PageRequest, wanted: Filter) -> Page[Entry]:
     values = _values(wanted)
     before = min(request.before, values.pop("until", request.before))
     rows = await tx.fetch(_list(tuple(sorted(values))), before=before, most=request.size + 1, **values)
-    sizes = accumulate((row["size"] for row in rows), initial=0)
-    fit = max(1, sum(1 for _ in takewhile(lambda size: size < _PAGE_BYTES, sizes)) - 1)
-    entries = [Entry(*row[: len(_ENTRY)]) for row in rows]
-    return Page.cut(entries, [entry.id for entry in entries], min(request.size, fit))
+    entries = [Entry(*row[: len(_ENTRY)]) for row in rows[: request.size]]
+    more = entries and rows[len(entries) - 1]["more"]
+    return Page(entries, entries[-1].id if more else None)
 
 
 @cache
 def _list(filters: tuple[str, ...]) -> Statement:
-    statement = _filtered(select(*_ENTRY, _SIZE).where(_C.id < bindparam("before")), filters)
-    return Statement(statement.order_by(_C.id.desc()).limit(bindparam("most")))
+    """At most `most` entries, none more once they have _PAGE_BYTES, and of each whether another follows."""
+    newest = _filtered(select(*_ENTRY, _SIZE).where(_C.id < bindparam("before")), filters)
+    found = newest.order_by(_C.id.desc()).limit(bindparam("most")).subquery("found")
+    before = func.sum(found.c.size).over(order_by=found.c.id.desc()) - found.c.size
+    more = func.lead(found.c.id).over(order_by=found.c.id.desc()).is_not(None)
+    sized = select(found, before.label("before"), more.label("more")).subquery("sized")
+    shown = [sized.c[name] for name in Entry.__dataclass_fields__]
+    return Statement(select(*shown, sized.c.more).where(sized.c.before < _PAGE_BYTES).order_by(sized.c.id.desc()))
 
 
 def exported(wanted: Filter) -> Sources:
