@@ -84,15 +84,14 @@ class Settlement:
         the same where somebody's limit was set while it ran, or was there before.
         """
         used = {"tokens": Decimal(self.tokens), "cost": self.cost}
-        claimed = set()
         # Each once, however often more of it was reserved.
-        for window, limit in {claim.window: claim.limit for claim in self.hold.claims}.items():
-            kind, _, subject, measure = window
-            claimed.add((kind, subject, measure))
-            yield window, limit, used.get(measure, _ZERO)
+        limits = {claim.window: claim.limit for claim in self.hold.claims}
+        for window, limit in limits.items():
+            yield window, limit, used.get(window.measure, _ZERO)
+        claimed = {(window.subject, window.measure) for window in limits if window.kind == "month"}
         for call in self.calls:
             for window, amount in months(call):
-                if amount and ("month", window.subject, window.measure) not in claimed:
+                if amount and (window.subject, window.measure) not in claimed:
                     yield window, None, amount
 
 
@@ -151,8 +150,10 @@ class Ledger:
         used: dict[Window, Wanted] = {}
         for settlement in settlements:
             for window, limit, amount in settlement.uses:
-                before = used.get(window, Wanted(None, _ZERO, _ZERO))
-                used[window] = Wanted(before.limit if limit is None else limit, _ZERO, before.used + amount)
+                if (before := used.get(window)) is None:
+                    used[window] = Wanted(limit, _ZERO, amount)
+                else:
+                    used[window] = Wanted(before.limit if limit is None else limit, _ZERO, before.used + amount)
         held = _held(settlement.hold for settlement in settlements)
         records = [call for settlement in settlements for call in settlement.calls]
         enter = partial(store.enter, tenant_id=tenant_id, used=used, held=held, records=records)

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from math import inf
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -112,8 +113,7 @@ def subjects_of(user_id: UUID | None, api_key_id: UUID | None) -> list[str]:
     return list(dict.fromkeys(("tenant", subject_of(user_id, None), subject_of(None, api_key_id))))
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What one call may use of one limit at most."""
 
     window: Window
@@ -164,12 +164,19 @@ def months(call: CallLog) -> Iterator[tuple[Window, Decimal]]:
             yield Window("month", start, subject, measure), amount
 
 
-def windows(subject: str, limits: Limits, moment: datetime) -> Iterator[tuple[Window, Decimal]]:
+def windows(subject: str, limits: Limits, moment: datetime) -> Sequence[tuple[Window, Decimal]]:
     """Each limit that there is, and the window of the moment."""
-    for name, (kind, measure) in _WINDOWS.items():
-        limit = getattr(limits, name)
-        if limit is not None:
-            yield Window(kind, _start(kind, moment), subject, measure), Decimal(limit)
+    return _windows(subject, limits, _start("minute", moment))
+
+
+@lru_cache(maxsize=1024)  # every call of a minute has the same ones
+def _windows(subject: str, limits: Limits, minute: datetime) -> Sequence[tuple[Window, Decimal]]:
+    found = ((kind, measure, getattr(limits, name)) for name, (kind, measure) in _WINDOWS.items())
+    return tuple(
+        (Window(kind, _start(kind, minute), subject, measure), Decimal(limit))
+        for kind, measure, limit in found
+        if limit is not None
+    )
 
 
 def resets_at(window: Window) -> datetime | None:

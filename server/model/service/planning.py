@@ -92,16 +92,19 @@ class Planner:
 
         read = about_tokens([message.text for message in asked.messages])
 
-        def request(model: Model) -> ChatRequest:
+        def most_written(model: Model) -> int:
             ceiling = min(filter(None, (settings.max_tokens_per_request, model.max_tokens)))
             # What is read and what is written have the model's context between them.
             room = ceiling if model.max_tokens is None else min(ceiling, model.max_tokens - read)
+            return min(asked.max_tokens or max(room, ceiling // _LEAST_ROOM, 1), ceiling)
+
+        def request(model: Model) -> ChatRequest:
             return ChatRequest(
                 model=model.upstream,
                 label=model.name,
                 messages=asked.messages,
                 temperature=float(settings.temperature) if asked.temperature is None else asked.temperature,
-                max_tokens=min(asked.max_tokens or max(room, ceiling // _LEAST_ROOM, 1), ceiling),
+                max_tokens=most_written(model),
                 stop=asked.stop,
                 seed=asked.seed,
                 tools=asked.tools,
@@ -119,8 +122,7 @@ class Planner:
 
         def most() -> tuple[int, int]:
             """Of one answer: what another try, or another model, needs beside it is held when it comes to that."""
-            requests = [request(model) for model in plan.models]
-            return _most_read(requests[0]), max(one.max_tokens for one in requests)
+            return _most_read(asked), max(map(most_written, plan.models))
 
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
         reserved = claimed(catalogue, most, plan.models)
@@ -182,7 +184,7 @@ def about_tokens(texts: Sequence[str]) -> int:
     return sum(len(text.encode()) // 3 + _AROUND_A_TEXT for text in texts)
 
 
-def _most_read(request: ChatRequest) -> int:
+def _most_read(request: ChatCall | ChatRequest) -> int:
     texts = [message.text for message in request.messages]
     texts += [orjson.dumps(part).decode() for part in (request.tools, request.response_format) if part]
     return most_tokens(texts)

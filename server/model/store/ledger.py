@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -159,7 +160,12 @@ def _balances(rows: Iterable[Any]) -> dict[Window, Balance]:
     return {Window(*row[:4]): Balance(row["reserved"], row["used"], row["warned"]) for row in rows}
 
 
-def _keys(windows: Iterable[Window]) -> dict[str, str]:
+def _keys(windows: Iterable[Window]) -> Mapping[str, str]:
+    return _columns(tuple(windows))
+
+
+@lru_cache(maxsize=256)  # a caller's are the same for a minute, in both ways of a call
+def _columns(windows: tuple[Window, ...]) -> Mapping[str, str]:
     columns = [_array(column) for column in zip(*windows, strict=True)] or [_array(())] * 4
     return dict(zip(("window_kinds", "window_starts", "subjects", "kinds"), columns, strict=True))
 

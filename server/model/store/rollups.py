@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date
 from decimal import Decimal
 from functools import cache
+from operator import add
 from typing import Any
 from uuid import UUID
 
@@ -35,12 +35,12 @@ Key = tuple[str, date, UUID, UUID | None, UUID | None, UUID | None]
 
 def sums(records: Iterable[CallLog]) -> list[dict[str, Any]]:
     """What the records add to the table's rows: by model, and by user, key and prompt of each model."""
-    found: dict[Key, list[Any]] = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0), 0, 0])
+    found: dict[Key, tuple[Any, ...]] = {}
     for record in records:
-        day = record.created_at.astimezone(UTC).date()
+        day, amounts = record.created_at.astimezone(UTC).date(), _amounts(record)
         for key in _keys(day, record):
-            for place, amount in enumerate(_amounts(record)):
-                found[key][place] += amount
+            before = found.get(key)
+            found[key] = amounts if before is None else tuple(map(add, before, amounts))
     return [dict(zip((*_KEY, *_SUMS), (*key, *amounts), strict=True)) for key, amounts in found.items()]
 
 
