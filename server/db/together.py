@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
+from server.kernel.tasks import Background
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -22,22 +24,29 @@ class Together(Generic[In, Out]):
         act: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
         most: int = 100,
         unclaimed: Callable[[Out], None] | None = None,
+        background: Background | None = None,
     ) -> None:
         """`act`: takes up to `most` items, gives as many results in their order; what it raises, all of them get.
 
         It acts for many, and so in the context of none. `unclaimed`: is given the result of one who has left meanwhile.
+        `background`: waits for what is under way when its owner ends.
         """
         self._act = act
+        self._background = background or Background()
         self._most = most
         self._unclaimed = unclaimed
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
         self._acting: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: In) -> Out:
+    async def __call__(self, item: In, meanwhile: Callable[[], None] | None = None) -> Out:
+        """The item's result. `meanwhile`: what is of use afterwards and costs no time now; it may come too late."""
         done: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._acting is None:
-            self._acting = asyncio.create_task(self._go_on(), name="together", context=Context())
+            self._acting = self._background.start(self._go_on(), "together", Context())
+        if meanwhile is not None:
+            # Behind the first step of what was just begun, which has sent something by then.
+            done.get_loop().call_soon(meanwhile)
         try:
             return await done
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -27,9 +28,11 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Runs the work; a failure reaches the event loop's exception handler, which logs it."""
-        task = asyncio.create_task(work, name=name)
+    def start(self, work: Coroutine[Any, Any, Any], name: str, context: Context | None = None) -> asyncio.Task[Any]:
+        """Runs the work; a failure reaches the event loop's exception handler, which logs it. `context`: in which it is
+        run; None: a copy of the caller's.
+        """
+        task = asyncio.create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

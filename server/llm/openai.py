@@ -52,10 +52,11 @@ class OpenAIChat:
         self._extra = dict(extra or {})
         self._authorization = authorization(key)
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer, in batches of what one read brought."""
-        reader = ChunkReader()
-        meter = AnswerMeter(request)
+        return self._answer(request, self._body(request), {**request.headers, **self._authorization})
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": [_message(message) for message in request.messages],
@@ -73,8 +74,13 @@ class OpenAIChat:
             body["response_format"] = _response_format(request.response_format)
         if request.streams:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        body |= self._extra
-        headers = {**request.headers, **self._authorization}
+        return body | self._extra
+
+    async def _answer(
+        self, request: ChatRequest, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncGenerator[Sequence[ChatChunk], None]:
+        reader = ChunkReader()
+        meter = AnswerMeter(request)
         with _failures(request.name, "messages", lambda: meter.finished):
             patient = not request.streams
             posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)

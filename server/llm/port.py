@@ -250,7 +250,8 @@ class ChatModel(Protocol):
     def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer in batches of what has arrived together, so that whoever passes it on need not wake for each part.
 
-        Closing the generator ends the model's work. Raises the errors of this module.
+        Nothing is sent before the first batch is asked for. Closing the generator ends the model's work. Raises the
+        errors of this module.
         """
 
 

@@ -38,6 +38,8 @@ MOST_HELD = 1000
 Admits = Callable[[Model, ChatRequest], Awaitable[DomainError | None]]
 """Whether a model may be asked that, beside what the call has used so far; what forbids it, where something does."""
 
+Answer = AsyncGenerator[Sequence[ChatChunk], None]
+
 RANDOM = Random()  # noqa: S311 - it spreads load, and keeps no secret
 
 
@@ -77,6 +79,7 @@ class Attempts:
     """
 
     _first: tuple[Model, ChatModel]
+    _ready: tuple[ChatRequest, Answer] | None = None
 
     def __init__(
         self, plan: Plan, reach: Callable[[Model], ChatModel], metered: Callable[[Model], Meter], breakers: Breakers
@@ -97,6 +100,12 @@ class Attempts:
         """
         self._first = self._choose(None)
 
+    def prepare(self, request: Callable[[Model], ChatRequest]) -> None:
+        """Makes what the first model will be sent, which `stream` does else. Nothing goes out, nothing is on record."""
+        model, chat = self._first
+        asked = request(model)
+        self._ready = asked, self._answer(chat, asked)
+
     async def stream(
         self, request: Callable[[Model], ChatRequest], admits: Admits
     ) -> AsyncGenerator[Sequence[ChatChunk | Began], None]:
@@ -105,8 +114,11 @@ class Attempts:
         Raises what the last of them fails with, or what forbids another attempt, after its Began. `request`: what a
         model is asked. `admits`: is asked before every attempt but the first.
         """
+        if self._ready is None:
+            self.prepare(request)
+        assert self._ready is not None
         model, chat = self._first
-        asked = request(model)
+        asked, answer = self._ready
         after: DomainError | None = None
         written: list[str] = []
         called = False
@@ -120,7 +132,7 @@ class Attempts:
                 try:
                     begun = False
                     held: list[ToolCallDelta] = []
-                    async with aclosing(chat.stream(_sent_by(meter, asked))) as source:
+                    async with aclosing(answer) as source:
                         async for batch in source:
                             for chunk in batch:
                                 meter.take(chunk)
@@ -160,6 +172,7 @@ class Attempts:
                 if (forbids := await admits(model, asked)) is not None:
                     break
                 await asyncio.sleep(pause)
+                answer = self._answer(chat, asked)
             meter.end("error", failed.reason)
             # Half a call of a tool is nothing that another model could go on with.
             goes_on = not meter.begun or (self._plan.continues and not called and switches < MOST_SWITCHES)
@@ -175,6 +188,15 @@ class Attempts:
             if meter.begun:
                 after = failed
                 switches += 1
+            answer = self._answer(chat, asked)
+
+    def _answer(self, chat: ChatModel, request: ChatRequest) -> Answer:
+        """The model's answer, which tells the meter when the request has gone out."""
+
+        def sent() -> None:
+            self.meters[-1].reading = about(request)
+
+        return chat.stream(replace(request, sent=sent))
 
     def leave(self) -> None:
         """Says that nothing more will be heard of how the model is doing that was chosen last."""
@@ -261,12 +283,3 @@ class Attempts:
 
     def _not_asked(self, models: Iterable[Model]) -> Iterator[Model]:
         return (model for model in models if model.id not in self._asked)
-
-
-def _sent_by(meter: Meter, request: ChatRequest) -> ChatRequest:
-    """The request, which tells the meter that it has gone out."""
-
-    def sent() -> None:
-        meter.reading = about(request)
-
-    return replace(request, sent=sent)

@@ -122,15 +122,17 @@ class Ledger:
         self._desks: WeakValueDictionary[UUID, Together[Sequence[Claim], Hold | LimitReached]] = WeakValueDictionary()
         self._kept: dict[UUID, dict[UUID, float]] = defaultdict(dict)
 
-    async def reserve(self, tenant_id: UUID, claims: Sequence[Claim]) -> Hold:
-        """Holds all of it or nothing. Raises LimitReached."""
+    async def reserve(
+        self, tenant_id: UUID, claims: Sequence[Claim], meanwhile: Callable[[], None] | None = None
+    ) -> Hold:
+        """Holds all of it or nothing. Raises LimitReached. `meanwhile`: may be called while the database is at it."""
         if not claims:
             return NO_HOLD
         desk = self._desks.get(tenant_id)
         if desk is None:
             desk = Together(partial(self._admit, tenant_id), unclaimed=partial(self._give_back, tenant_id))
             self._desks[tenant_id] = desk
-        outcome = await desk(claims)
+        outcome = await desk(claims, meanwhile)
         if isinstance(outcome, LimitReached):
             raise outcome
         return outcome

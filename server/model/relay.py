@@ -63,7 +63,8 @@ async def relay(
         async with aclosing(batches()) as given:
             yield given
     finally:
-        reader.cancel()
-        await asyncio.wait([reader])
+        if not reader.done():
+            reader.cancel()
+            await asyncio.wait([reader])
         if not reader.cancelled():
             reader.exception()  # looked at: whoever left before it came has no use for it

@@ -18,6 +18,7 @@ from atrium.model.v1 import (
     usage_pb2,
 )
 from server.kernel.principal import current_call
+from server.model.chat import Ended
 from server.model.convert import calls, credentials, models, routes, usage
 from server.model.service.calls import CallService
 from server.model.service.credentials import CredentialService
@@ -89,7 +90,7 @@ class ModelServicer:
         return model_pb2.SetModelPriceResponse(model=models.model(model, platform=_platform()))
 
     async def Chat(self, request: chat_pb2.ChatRequest, context: Context) -> chat_pb2.ChatResponse:
-        return calls.chat_answer(await self._calls.chat(calls.chat_call(request)))
+        return await self._calls.chat(calls.chat_call(request), calls.chat_answer)
 
     async def StreamChat(
         self, request: stream_pb2.StreamChatRequest, context: Context
@@ -125,11 +126,18 @@ class ModelServicer:
         self, request: stream_pb2.StreamChatRequest, generation_id: str = ""
     ) -> AsyncGenerator[Sequence[stream_pb2.StreamChatResponse], None]:
         seq = 1
-        async with aclosing(self._calls.stream_chat(calls.chat_call(request))) as batches:
+        end: Sequence[stream_pb2.StreamChatResponse] = ()
+
+        def ending(ended: Ended) -> None:
+            nonlocal end
+            end = calls.chat_events(ended, seq, generation_id)
+
+        async with aclosing(self._calls.stream_chat(calls.chat_call(request), ending)) as batches:
             async for batch in batches:
                 messages: list[stream_pb2.StreamChatResponse] = []
                 for event in batch:
-                    messages.extend(calls.chat_events(event, seq + len(messages), generation_id))
+                    # The end is made while it is written down, and comes by itself.
+                    messages.extend(end or calls.chat_events(event, seq + len(messages), generation_id))
                 seq += len(messages)
                 yield messages
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -69,21 +69,21 @@ class Books:
         self._places = most_waiting
         self._desks: WeakValueDictionary[UUID, Together[Entry, Exception | None]] = WeakValueDictionary()
 
-    async def enter(self, tenant_id: UUID, entry: Entry) -> None:
-        """Returns when it is written; it is even if the caller leaves meanwhile. Raises DatabaseUnavailable."""
-        await asyncio.shield(self.enter_later(tenant_id, entry))
+    async def enter(self, tenant_id: UUID, entry: Entry, meanwhile: Callable[[], None] | None = None) -> None:
+        """Returns when it is written; it is even if the caller leaves meanwhile. Raises DatabaseUnavailable.
+
+        `meanwhile`: may be called while it is being written.
+        """
+        desk = self._desks.get(tenant_id)
+        if desk is None:
+            desk = self._desks[tenant_id] = Together(partial(self._write, tenant_id), background=self._background)
+        failure = await desk(entry, meanwhile)
+        if failure is not None:
+            raise failure
 
     def enter_later(self, tenant_id: UUID, entry: Entry) -> asyncio.Task[None]:
         """Writes it without anybody's waiting."""
-        return self._background.start(self._enter(tenant_id, entry), "call log")
-
-    async def _enter(self, tenant_id: UUID, entry: Entry) -> None:
-        desk = self._desks.get(tenant_id)
-        if desk is None:
-            desk = self._desks[tenant_id] = Together(partial(self._write, tenant_id))
-        failure = await desk(entry)
-        if failure is not None:
-            raise failure
+        return self._background.start(self.enter(tenant_id, entry), "call log")
 
     async def _write(self, tenant_id: UUID, entries: Sequence[Entry]) -> list[Exception | None]:
         try:

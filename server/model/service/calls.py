@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from time import monotonic
+from typing import TypeVar
 
 from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
@@ -21,6 +22,8 @@ from server.model.relay import relay
 from server.model.service.books import Books, Content, Entry
 from server.model.service.caches import CachedAnswer, Caches
 from server.model.service.planning import Planner, Prepared, further
+
+Told = TypeVar("Told")
 
 HEARTBEAT_SECONDS = 10.0
 _READ_AHEAD_BYTES = 262_144
@@ -55,9 +58,12 @@ class CallService:
         self._caches = caches
         self._heartbeat = heartbeat
 
-    async def stream_chat(self, asked: ChatCall, *, ahead: bool = True) -> AsyncGenerator[Sequence[ChatEvent], None]:
+    async def stream_chat(
+        self, asked: ChatCall, ending: Callable[[Ended], None] = lambda _: None, *, ahead: bool = True
+    ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """The answer as it is written, in batches of whatever has come: Started, then the rest, then one Ended.
 
+        `ending`: may be given Ended while its records are being written, so that whoever tells of it then gets ready.
         `ahead`: it is read while whoever consumes it is busy, and Heartbeat tells them of a model's silence.
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
@@ -75,7 +81,10 @@ class CallService:
             await self._note_unmade(asked, error)
             raise
         try:
-            made = self._made(asked, prepared, ahead) if kept is None else self._again(asked, prepared, kept)
+            if kept is None:
+                made = self._made(asked, prepared, ending, ahead=ahead)
+            else:
+                made = self._again(asked, prepared, kept)
             async with aclosing(made) as batches:
                 async for batch in batches:
                     yield batch
@@ -89,11 +98,11 @@ class CallService:
         return await self._caches.answer(prepared.plan.tenant_id, prepared.question, prepared.cache_ttl)
 
     async def _made(
-        self, asked: ChatCall, prepared: Prepared, ahead: bool
+        self, asked: ChatCall, prepared: Prepared, ending: Callable[[Ended], None], *, ahead: bool
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         tenant_id = prepared.plan.tenant_id
-        hold = await self._ledger.reserve(tenant_id, prepared.claims)
         attempts, writing = prepared.attempts, Writing()
+        hold = await self._ledger.reserve(tenant_id, prepared.claims, lambda: attempts.prepare(prepared.request))
         keeps = prepared.question is not None or prepared.catalogue.settings.store_prompts
 
         async def admits(model: Model, request: ChatRequest) -> DomainError | None:
@@ -136,19 +145,30 @@ class CallService:
             raise
         # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
         entry = _entry(asked, prepared, hold, writing, log.status)
-        await self._books.enter(tenant_id, entry)
+        ended = Ended(entry.records, failure)
+        await self._books.enter(tenant_id, entry, lambda: ending(ended))
         # What several wrote is for those alone who want others to go on; what was cut short is for nobody again.
         whole = failure is None and sum(meter.begun for meter in attempts.meters) == 1
         whole = whole and log.finish_reason in _KEPT
         if whole and prepared.question is not None and prepared.cache_ttl is not None:
             answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)
-        yield (Ended(entry.records, failure),)
+        yield (ended,)
 
-    async def chat(self, asked: ChatCall) -> ChatAnswer:
-        """The whole answer. Raises what is wrong with the call, and what the provider fails with."""
+    async def chat(self, asked: ChatCall, told: Callable[[ChatAnswer], Told]) -> Told:
+        """The whole answer, as `told` has it. Raises what is wrong with the call, and what the provider fails with."""
         writing = Writing()
-        async with aclosing(self.stream_chat(asked, ahead=False)) as batches:
+        answer: Told | None = None
+
+        def made(logs: Sequence[CallLog]) -> Told:
+            return told(ChatAnswer(writing.text, writing.tool_calls, started, logs))
+
+        def ending(ended: Ended) -> None:
+            nonlocal answer
+            if ended.error is None:
+                answer = made(ended.logs)
+
+        async with aclosing(self.stream_chat(asked, ending, ahead=False)) as batches:
             async for batch in batches:
                 for event in batch:
                     match event:
@@ -159,7 +179,7 @@ class CallService:
                         case Ended(logs, error):
                             if error is not None:
                                 raise error
-                            return ChatAnswer(writing.text, writing.tool_calls, started, logs)
+                            return made(logs) if answer is None else answer
         raise AssertionError("a chat ends with Ended")
 
     async def _note_unmade(self, asked: ChatCall, error: DomainError) -> None:

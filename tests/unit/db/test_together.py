@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from server.db.together import Together
+from server.kernel.tasks import Background
+
+NOT_FOR_EVER = 10.0
 
 
 class Doubling:
@@ -16,12 +19,14 @@ class Doubling:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.go = asyncio.Semaphore(0)
+        self.made = 0
 
     async def __call__(self, numbers: Sequence[int]) -> list[int]:
         self.batches.append(list(numbers))
         await self.go.acquire()
         if 13 in numbers:
             raise ZeroDivisionError
+        self.made += 1
         return [2 * number for number in numbers]
 
 
@@ -107,3 +112,29 @@ async def test_the_result_of_one_who_has_left_is_given_to_whoever_takes_care_of_
         await asking
     await _settled()
     assert left == [2]
+
+
+async def test_what_is_of_use_afterwards_is_done_behind_the_beginning() -> None:
+    act = Doubling()
+    begun: list[list[int]] = []
+    asking = asyncio.create_task(Together(act)(1, lambda: begun.extend(act.batches)))
+    await _settled()
+
+    assert begun == [[1]]
+    assert not asking.done()
+    act.go.release()
+    assert await asking == 2
+
+
+async def test_its_owner_waits_for_what_is_under_way_though_nobody_else_does() -> None:
+    act, background = Doubling(), Background()
+    (gone,) = _ask(Together(act, background=background), 1)
+    await _settled()
+    gone.cancel()
+    closing = asyncio.create_task(background.close(NOT_FOR_EVER))
+    await _settled()
+
+    assert not closing.done()
+    act.go.release()
+    await closing
+    assert act.made == 1

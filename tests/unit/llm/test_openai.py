@@ -57,6 +57,15 @@ async def test_everything_that_was_asked_goes_to_the_provider_and_nothing_else(
     assert {name: exchange.headers[name] for name in headers} == headers
 
 
+async def test_nothing_goes_out_before_an_answer_is_waited_for(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
+    chat = OpenAIChat(endpoint)
+
+    async with aclosing(chat.stream(asking("stub-fast-1"))):
+        await answer(endpoint, "stub-fast-2")
+
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-fast-2"]
+
+
 async def test_what_was_left_open_is_not_sent(endpoint: HttpEndpoint, stub: OpenAIStub) -> None:
     await answer(endpoint, "stub-fast")
 

@@ -17,7 +17,7 @@ from server.llm.port import (
     ChatRequest,
     Message,
 )
-from server.model.chat import ChatCall, ChatEvent
+from server.model.chat import ChatAnswer, ChatCall, ChatEvent
 from server.model.service.calls import CallService
 
 AT_ONCE = 0.01
@@ -82,3 +82,8 @@ async def events_of(calls: CallService, caller: Call) -> list[ChatEvent]:
     begin_call(caller)
     async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked())) as batches:
         return [event async for batch in batches for event in batch]
+
+
+def as_it_is(answer: ChatAnswer) -> ChatAnswer:
+    """What a test has told of an answer."""
+    return answer

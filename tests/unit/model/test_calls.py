@@ -20,10 +20,11 @@ from server.llm.port import (
     Usage,
 )
 from server.model.attempts import MOST_HELD
-from server.model.chat import Delta, Ended, Heartbeat, Started
+from server.model.chat import ChatEvent, Delta, Ended, Heartbeat, Started
 from server.model.service.calls import CallService
 from server.model.service.planning import about_tokens
-from tests.unit.model.scripted import AT_ONCE, NOT_FOR_EVER, Records, Script, asked, events_of
+from tests.databases import Scratch, somebody_waits
+from tests.unit.model.scripted import AT_ONCE, NOT_FOR_EVER, Records, Script, as_it_is, asked, events_of
 
 
 async def test_a_finished_call_is_on_record_with_all_that_is_known_of_it(
@@ -201,7 +202,7 @@ async def test_an_answer_whose_copy_cannot_be_kept_is_given_and_is_on_record(
     begin_call(caller)
 
     with capture_logs() as logs:
-        answer = await calls.chat(asked(cache_ttl=60))
+        answer = await calls.chat(asked(cache_ttl=60), as_it_is)
 
     (record,) = await records()
     assert (answer.text, record["status"], record["prompt_tokens"]) == ("a", "success", 10)
@@ -222,6 +223,31 @@ async def test_what_a_filter_or_the_provider_cut_short_is_not_kept(
 
     for _ in range(2):
         begin_call(caller)
-        await calls.chat(asked(cache_ttl=60))
+        await calls.chat(asked(cache_ttl=60), as_it_is)
 
     assert (script.given == 4) == asked_again
+
+
+async def test_who_tells_of_the_end_may_get_ready_while_it_is_written_down(
+    calls: CallService, caller: Call, script: Script, scratch: Scratch
+) -> None:
+    script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
+    foreseen: list[Ended] = []
+    begin_call(caller)
+
+    async def events() -> list[ChatEvent]:
+        async with aclosing(calls.stream_chat(asked(), foreseen.append)) as batches:
+            return [event async for batch in batches for event in batch]
+
+    async with scratch.connect() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("LOCK TABLE model_call_logs")
+        call = asyncio.create_task(events())
+        await somebody_waits(blocker)
+        (ended,) = foreseen
+        told_before = call.done()
+        await transaction.rollback()
+
+    assert not told_before
+    assert (await call)[-1] == ended

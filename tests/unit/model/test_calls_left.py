@@ -18,7 +18,7 @@ from server.model.chat import ChatEvent, Delta, Heartbeat, Started
 from server.model.domain import GenerationCancelled
 from server.model.service.calls import CallService
 from tests.databases import Scratch, somebody_waits
-from tests.unit.model.scripted import NOT_FOR_EVER, Records, Script, asked, events_of
+from tests.unit.model.scripted import NOT_FOR_EVER, Records, Script, as_it_is, asked, events_of
 
 
 @pytest.mark.parametrize("after", [Started, Delta, Heartbeat])
@@ -95,7 +95,7 @@ async def test_a_caller_who_leaves_while_the_copy_of_the_answer_is_kept_leaves_a
         transaction = blocker.transaction()
         await transaction.start()
         await blocker.execute("LOCK TABLE response_cache IN SHARE MODE")
-        call = asyncio.create_task(calls.chat(asked(cache_ttl=60)))
+        call = asyncio.create_task(calls.chat(asked(cache_ttl=60), as_it_is))
         await somebody_waits(blocker)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -111,7 +111,7 @@ async def test_a_caller_who_leaves_a_cached_answer_leaves_a_record_too(
 ) -> None:
     script.steps = [ChatChunk("a", "stop", Usage(10, 1))]
     begin_call(caller)
-    await calls.chat(asked(cache_ttl=60))
+    await calls.chat(asked(cache_ttl=60), as_it_is)
 
     async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked(cache_ttl=60))) as batches:
         async for _ in batches:
