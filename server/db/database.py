@@ -223,6 +223,10 @@ class Database:
         """
         self._hearers[channel] = callback
 
+    def tell_here(self, channel: str) -> None:
+        """Tells this process alone, of what has been committed."""
+        self._heard(channel, "")
+
     def _heard(self, channel: str, payload: str) -> None:
         if channel in self._hearers:
             self._hearers[channel](payload)

@@ -7,24 +7,41 @@ what changes there and what changes in the queue is one transaction, in which th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
-from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
+import structlog
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Integer,
+    Interval,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.database import Database, Tx
-from server.db.statements import HotStatement, Statement
-from server.jobs.queue import enqueue
-from server.jobs.runs import PutAside, Run, SetBack
+from server.db.statements import Statement
+from server.db.together import Together
+from server.jobs.queue import ENQUEUED, enqueue
+from server.jobs.runs import Overtaken, PutAside, Run, SetBack
 from server.jobs.tables import tenant_jobs
 from server.jobs.worker import PATIENCE, Handler, Patience
 from server.kernel.ids import uuid7
+
+_log = structlog.get_logger("atrium.jobs")
 
 ADMIT = "admit/1"
 """What looks at a backlog when jobs in it that failed are to be tried again."""
@@ -33,8 +50,6 @@ _THIS = tenant_jobs.c.id == bindparam("job_id")
 _ADD = Statement(
     insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
 )
-_READ = HotStatement(select(tenant_jobs.c.payload, tenant_jobs.c.status, tenant_jobs.c.failed_runs).where(_THIS))
-_DONE = Statement(delete(tenant_jobs).where(_THIS).returning(tenant_jobs.c.status))
 _FORGET = Statement(
     delete(tenant_jobs).where(
         tenant_jobs.c.entrypoint == bindparam("entrypoint"),
@@ -54,43 +69,57 @@ _FAILED = Statement(
     .returning(_before.c.status, func.extract("epoch", func.now()))
 )
 
-# No row where the tenant is gone, or is being purged: nothing of it is begun any more, nor locked against the purge.
-_SLOTS = """
-INSERT INTO tenant_slots AS slots (tenant_id) SELECT id FROM tenants WHERE id = $1 AND purge_started_at IS NULL
-ON CONFLICT (tenant_id) DO UPDATE SET admitted = greatest(slots.admitted - $2, 0)
-RETURNING admitted
-"""
-# By the clock and not by the transaction's beginning: what was added meanwhile waits for this look, and for no other.
-_ADMIT = """
-WITH next AS (
-    SELECT id FROM tenant_jobs WHERE tenant_id = $1 AND status = 'ready' AND not_before <= clock_timestamp()
-    ORDER BY not_before, id LIMIT $2 FOR UPDATE SKIP LOCKED
-), admitted AS (
-    UPDATE tenant_jobs AS job SET status = 'admitted' FROM next WHERE job.tenant_id = $1 AND job.id = next.id
-    RETURNING job.id, job.entrypoint
-), counted AS (
-    UPDATE tenant_slots SET admitted = admitted + (SELECT count(*) FROM admitted) WHERE tenant_id = $1
+# Each is a function: what has to see what others commit while it waits for the slots is several statements.
+_ADMIT = Statement(
+    select(
+        func.atrium_admit_jobs(
+            bindparam("tenant_id", type_=Uuid()),
+            bindparam("given_back", type_=Integer()),
+            bindparam("share", type_=Integer()),
+        )
+    )
 )
-SELECT id, entrypoint FROM admitted ORDER BY id
-"""
+_READ = Statement(
+    select(
+        func.atrium_read_jobs(
+            bindparam("tenants", type_=ARRAY(Uuid())),
+            bindparam("ids", type_=ARRAY(Uuid())),
+        )
+    )
+)
+_END = Statement(
+    select(
+        func.atrium_end_jobs(
+            bindparam("job_ids", type_=ARRAY(BigInteger())),
+            bindparam("run_tokens", type_=ARRAY(Uuid())),
+            bindparam("tenants", type_=ARRAY(Uuid())),
+            bindparam("ids", type_=ARRAY(Uuid())),
+            bindparam("share", type_=Integer()),
+            bindparam("in_haste", type_=Boolean()),
+        )
+    )
+)
 _IN_QUEUE = "SELECT FROM jobs.pgqueuer AS queued WHERE queued.dedupe_key = job.tenant_id || '/' || job.id"
 _UNDER_WAY = f"EXISTS ({_IN_QUEUE} AND queued.status IN ('queued', 'picked'))"
 _ASIDE = f"EXISTS ({_IN_QUEUE} AND queued.status = 'failed')"
-# A job that killed its workers was put aside without a word to the backlog. One that was, long ago, is forgotten.
+# A job that killed its workers was put aside without a word to the backlog. One that was, long ago, is forgotten. One
+# that was lost waits again, before those that never were in the queue.
 _SETTLE = f"""
 WITH aside AS (
     UPDATE tenant_jobs AS job SET status = 'aside'
-    WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY} AND {_ASIDE} RETURNING job.id
+    WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY} AND {_ASIDE}
+), lost AS (
+    UPDATE tenant_jobs AS job SET status = 'ready'
+    WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY} AND NOT {_ASIDE} RETURNING job.id
 ), forgotten AS (
     DELETE FROM tenant_jobs AS job WHERE tenant_id = $1 AND status = 'aside' AND NOT {_UNDER_WAY} AND NOT {_ASIDE}
+), counted AS (
+    UPDATE tenant_slots SET admitted =
+        (SELECT count(*) FROM tenant_jobs AS job WHERE tenant_id = $1 AND status = 'admitted' AND {_UNDER_WAY})
+    WHERE tenant_id = $1
 )
-UPDATE tenant_slots SET admitted =
-    (SELECT count(*) FROM tenant_jobs WHERE tenant_id = $1 AND status = 'admitted') - (SELECT count(*) FROM aside)
-WHERE tenant_id = $1
+SELECT count(*) FROM lost
 """
-_LOST = (
-    f"SELECT id, entrypoint FROM tenant_jobs AS job WHERE tenant_id = $1 AND status = 'admitted' AND NOT {_UNDER_WAY}"
-)
 
 # Of a tenant's jobs that failed those that are due together are looked for together: while they are tried soon, once a
 # second, and then four times a minute.
@@ -100,21 +129,19 @@ _SOON_SECONDS, _STEP, _LATER_STEP = 10.0, 1.0, 15.0
 class TenantRun:
     """One run of a tenant's job. `payload`: what was asked for with it."""
 
-    def __init__(self, run: Run, backlog: Backlog, tenant_id: UUID, job_id: UUID, job: asyncpg.Record) -> None:
+    def __init__(self, run: Run, backlog: Backlog, tenant_id: UUID, job_id: UUID, job: Mapping[str, Any]) -> None:
         self.tenant_id = tenant_id
         self.id = job_id
         self.payload: Mapping[str, Any] = job["payload"]
         self.finished = False
-        self._run = run
+        self.lease = run
         self._backlog = backlog
         # One that was put aside, and is tried again, begins anew.
         self._failed_runs: int = 0 if job["status"] == "aside" else job["failed_runs"]
 
     async def finish(self, tx: Tx) -> None:
         """The job is done, if the tenant's transaction commits: its effect and its end are one. Raises Overtaken."""
-        await self._run.finish(tx)
-        before: str | None = await tx.fetchval(_DONE, job_id=self.id)
-        await self._backlog.admit(tx, ended=before == "admitted")
+        await self._backlog.end(tx, self)
         self.finished = True
 
     async def fail(self, tx: Tx, patience: Patience, error: Exception) -> timedelta | None:
@@ -123,9 +150,9 @@ class TenantRun:
         aside = failed_runs >= patience.most_failures
         delay = timedelta() if aside else patience.delay(failed_runs)
         if aside:
-            await self._run.put_aside(tx, type(error).__name__)
+            await self.lease.put_aside(tx, type(error).__name__)
         else:
-            await self._run.finish(tx)
+            await self.lease.finish(tx)
         values = {"becomes": "aside" if aside else "ready", "failed_runs": failed_runs, "delay": delay}
         row = await tx.fetchrow(_FAILED, job_id=self.id, **values)
         if row is None:  # its tenant is being purged
@@ -133,7 +160,7 @@ class TenantRun:
         before, moment = row
         if not aside:
             await _look_later(tx, float(moment), delay.total_seconds())
-        await self._backlog.admit(tx, ended=before == "admitted")
+        await self._backlog.admit(tx, given_back=int(before == "admitted"))
         return None if aside else delay
 
 
@@ -157,12 +184,18 @@ class Backlog:
         await tx.execute(_ADD, tenant_id=tx.tenant_id, id=uuid7(), entrypoint=entrypoint, payload=payload)
         await self.admit(tx)
 
-    async def admit(self, tx: Tx, *, ended: bool = False) -> None:
-        """Puts into the queue what the tenant's share has room for. `ended`: one that had a slot has given it back."""
-        for row in await tx.run(_SLOTS, tx.tenant_id, int(ended)):
-            if (room := self._share - row["admitted"]) > 0:
-                for job in await tx.run(_ADMIT, tx.tenant_id, room):
-                    await _enqueue(tx, job["id"], job["entrypoint"])
+    async def admit(self, tx: Tx, *, given_back: int = 0) -> None:
+        """Puts into the queue what the tenant's share has room for. `given_back`: how many slots were."""
+        if await tx.fetchval(_ADMIT, tenant_id=tx.tenant_id, given_back=given_back, share=self._share):
+            tx.tell_here(ENQUEUED)
+
+    async def end(self, tx: Tx, run: TenantRun) -> None:
+        """Ends the run's job and lets the next one in, in its tenant's transaction. Raises Overtaken."""
+        outcome = await tx.fetchval(_END, **self._ending([run]), in_haste=False)
+        if not outcome["ended"]:
+            raise Overtaken
+        if outcome["came"]:
+            tx.tell_here(ENQUEUED)
 
     async def reconcile(self, tx: Tx) -> int:
         """Sets right what is left of failures that nobody could write down, and asks again for jobs that were lost: how
@@ -170,22 +203,22 @@ class Backlog:
 
         A job can be lost: a queue that is restored from a backup knows nothing of what was enqueued since.
         """
-        if not await tx.run(_SLOTS, tx.tenant_id, 0):
+        # No room for any yet: it holds the tenant's slots, so that what is counted stays so.
+        if await tx.fetchval(_ADMIT, tenant_id=tx.tenant_id, given_back=0, share=0) is None:
             return 0
-        await tx.run(_SETTLE, tx.tenant_id)
-        lost = await tx.run(_LOST, tx.tenant_id)
-        for job in lost:
-            await _enqueue(tx, job["id"], job["entrypoint"])
+        ((lost,),) = await tx.run(_SETTLE, tx.tenant_id)
         await self.admit(tx)
-        return len(lost)
+        return int(lost)
 
     def handler(self, database: Database, act: TenantHandler, patience: Patience = PATIENCE) -> Handler:
         """What does the jobs in the queue that stand for jobs of tenants."""
+        reading = Together(partial(_read, database))
+        ending = Together(partial(self._end_together, database))
 
         async def do(run: Run) -> None:
             named = orjson.loads(run.payload)
             tenant_id, job_id = UUID(named["tenant_id"]), UUID(named["id"])
-            job = await database.hot(tenant_id, _READ, job_id=job_id)
+            job = await reading((tenant_id, job_id))
             if job is None:  # its tenant was purged
                 return
             this = TenantRun(run, self, tenant_id, job_id, job)
@@ -194,17 +227,45 @@ class Backlog:
                 await act(this)
             except Exception as error:  # noqa: BLE001 - whatever it is, the job is tried again
                 failure = error
-            if failure is None and this.finished:
+            if failure is None:
+                if not this.finished:
+                    await self._end(database, ending, this)
                 return
             async with database.tenant_tx(tenant_id) as tx:
-                if failure is None:
-                    await this.finish(tx)
-                    return
                 delay = await this.fail(tx, patience, failure)
             # Not from the failure: the engine keeps what an error came from, which may speak of people.
             raise PutAside(failure) if delay is None else SetBack(failure, delay)
 
         return do
+
+    async def _end(self, database: Database, ending: Together[TenantRun, bool], run: TenantRun) -> None:
+        """Ends the job of a run that has not, with those that end at the same moment. Raises Overtaken."""
+        try:
+            ended = await ending(run)
+        except Exception as error:  # noqa: BLE001 - it may have been another's: each by itself then
+            _log.warning("jobs not ended together", tenant_id=run.tenant_id, error=type(error).__name__)
+            async with database.tenant_tx(run.tenant_id) as tx:
+                await self.end(tx, run)
+        else:
+            if not ended:
+                raise Overtaken
+
+    async def _end_together(self, database: Database, runs: Sequence[TenantRun]) -> list[bool]:
+        """Ends the jobs of runs of whichever tenants, and lets the next ones in, in a transaction; which it did."""
+        outcome = await database.at_once(_END, **self._ending(runs), in_haste=True)
+        if outcome["came"]:
+            database.tell_here(ENQUEUED)
+        ended = set(outcome["ended"])
+        return [place in ended for place in range(1, len(runs) + 1)]
+
+    def _ending(self, runs: Sequence[TenantRun]) -> dict[str, Any]:
+        return {
+            "job_ids": [run.lease.job_id for run in runs],
+            "run_tokens": [run.lease.token for run in runs],
+            "tenants": [run.tenant_id for run in runs],
+            "ids": [run.id for run in runs],
+            "share": self._share,
+        }
 
     def admitting(self, database: Database) -> Handler:
         """What does ADMIT."""
@@ -223,9 +284,11 @@ async def forget(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> None:
     await tx.execute(_FORGET, entrypoint=entrypoint, about=about)
 
 
-async def _enqueue(tx: Tx, job_id: UUID, entrypoint: str) -> None:
-    named = orjson.dumps({"tenant_id": str(tx.tenant_id), "id": str(job_id)})
-    await enqueue(tx, entrypoint, named, key=f"{tx.tenant_id}/{job_id}")
+async def _read(database: Database, jobs: Sequence[tuple[UUID, UUID]]) -> list[Mapping[str, Any] | None]:
+    """The rows of jobs, by their tenants and ids; None for one that is gone."""
+    tenants, ids = map(list, zip(*jobs, strict=True))
+    found: list[Mapping[str, Any] | None] = await database.at_once(_READ, tenants=tenants, ids=ids)
+    return found
 
 
 async def _look_later(tx: Tx, moment: float, seconds: float) -> None:

@@ -27,7 +27,8 @@ from server.kernel.tasks import going_on
 from server.settings import Settings
 
 CHANNEL = Channel("atrium_jobs")
-_ENQUEUED = "atrium_jobs_enqueued"
+ENQUEUED = "atrium_jobs_enqueued"
+"""What this process is told, so that the workers are woken, when it has put something into the queue."""
 
 # Of a burst of commits the first one is told of, and the rest together: commits that notify are made one by one.
 _GATHER_SECONDS = 0.01
@@ -108,7 +109,7 @@ async def enqueue(
     `key`: of jobs with one key there is one at a time; False where there is one already, and this one is left out.
     """
     made = await engine(_InTransaction(tx)).enqueue(entrypoint, payload, priority, delay, key, on_conflict="skip")
-    tx.tell_here(_ENQUEUED)
+    tx.tell_here(ENQUEUED)
     return made[0] is not None
 
 
@@ -129,7 +130,7 @@ async def prune(database: Database) -> None:
 async def waking(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Wakes the workers, in whichever process they are, for what this process enqueues."""
     enqueued = asyncio.Event()
-    database.hear(_ENQUEUED, lambda _: enqueued.set())
+    database.hear(ENQUEUED, lambda _: enqueued.set())
     async with going_on(partial(_wake, settings, enqueued), "waking", every=0, outages=LOST):
         yield
 

@@ -161,6 +161,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "0039": {},
+    "0041": {},
 }
 
 

@@ -108,8 +108,14 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
     ),
     "ix_generations_expires_at": _store(generations.EXPIRED),
-    "ix_tenant_jobs_ready": (backlog._ADMIT, [TENANT, 5]),
-    "ix_tenant_jobs_taken": (backlog._LOST, [TENANT]),
+    "ix_tenant_jobs_ready": (  # as atrium_admit_jobs asks it
+        """
+        SELECT id FROM tenant_jobs WHERE tenant_id = $1 AND status = 'ready' AND not_before <= clock_timestamp()
+        ORDER BY not_before, id LIMIT $2 FOR UPDATE SKIP LOCKED
+        """,
+        [TENANT, 5],
+    ),
+    "ix_tenant_jobs_taken": (backlog._SETTLE, [TENANT]),
 }
 
 # As the owner: what runs past row security, in functions on the list, in cascades and in maintenance.
