@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.ports.driver import NotifyCallback
 
 from server.db.pool import CONNECT_SECONDS
 from server.settings import Settings
@@ -39,6 +40,7 @@ class Line(AsyncpgDriver):
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
         self.lost = asyncio.Event()
+        self._listeners: list[NotifyCallback] = []
         connection.add_termination_listener(lambda _: self.lost.set())
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
@@ -53,6 +55,15 @@ class Line(AsyncpgDriver):
         async with self._alone() as connection:
             outcome: str = await connection.execute(query, *args)
             return outcome
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        await super().add_listener(channel, callback)
+        self._listeners.append(callback)
+
+    def wake(self, payload: str) -> None:
+        """Tells the engine, and no other worker, what a notification would."""
+        for callback in self._listeners:
+            callback(payload)
 
     async def notify(self, channel: str, payload: str) -> None:
         await self.execute("SELECT pg_notify($1, $2)", channel, payload)

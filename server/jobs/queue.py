@@ -164,14 +164,15 @@ async def _tell(connection: Any, enqueued: asyncio.Event) -> None:
         await enqueued.wait()
         enqueued.clear()
         try:
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _changed())
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, changed())
         except BaseException:
             enqueued.set()  # nobody was woken: over the next connection then
             raise
         await asyncio.sleep(_GATHER_SECONDS)
 
 
-def _changed() -> str:
+def changed() -> str:
+    """What wakes the engine."""
     event = TableChangedEvent(
         channel=CHANNEL, sent_at=utc_now(), type="table_changed_event", operation="insert", table=_SETTINGS.queue_table
     )

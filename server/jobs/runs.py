@@ -8,7 +8,7 @@ run is one statement, which locks the run before the job: between a look at the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.models import Job, TracebackRecord
-from pgqueuer.domain.types import JOB_STATUS, JobId
+from pgqueuer.domain.types import JOB_STATUS, JobId, QueueEntrypoint
 
 from server.db.database import Database, Tx
 
@@ -184,6 +184,20 @@ class FencedQueries(Queries):
     tokens: dict[int, UUID]
     """Of the runs of this worker whose end is not written yet, by job."""
 
+    wake: Callable[[], None]
+    """Has the engine look for jobs."""
+
+    _passed_over = False
+    """Whether the engine has left jobs that were due, since as many run as may: it would look again a tenth of a second
+    later, whatever ends meanwhile."""
+
+    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        # It asks when it could take nothing.
+        due = await super().eligible_queued_work(entrypoints)
+        if due:
+            self._passed_over = True
+        return due
+
     async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
         # A run that is cancelled as its worker stops is not over: another worker takes the job.
         cut = [int(job.id) for job, status, _ in job_status if status == "canceled"]
@@ -199,6 +213,9 @@ class FencedQueries(Queries):
                 _END, list(tokens), list(tokens.values()), *map(list, zip(*ended.values(), strict=True))
             )
             self._written(tokens)
+            if self._passed_over:
+                self._passed_over = False
+                self.wake()
 
     async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
         job_id = int(job.id)

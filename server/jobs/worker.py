@@ -25,7 +25,7 @@ from server.db.database import Database
 from server.db.errors import LOST
 from server.db.together import Together
 from server.jobs.line import Line, connect
-from server.jobs.queue import CHANNEL, engine, enqueue
+from server.jobs.queue import CHANNEL, changed, engine, enqueue
 from server.jobs.runs import FencedQueries, Overtaken, PutAside, Run, SetBack, begin
 from server.kernel.tasks import Pauses
 from server.settings import Settings
@@ -134,6 +134,7 @@ class Worker:
         queries = engine(line, FencedQueries)
         assert isinstance(queries, FencedQueries)
         queries.tokens = self._tokens
+        queries.wake = lambda: line.wake(changed())
         await queries.give_back()  # what the connection before this one could not carry any more
         shift = _Shift()
         # The engine's own limit of a kind is looked at with every job that is taken, and costs a third of the rate.

@@ -245,3 +245,30 @@ async def test_a_run_that_its_workers_end_cuts_short_counts_for_nothing(
     assert await admin.fetchval(_ATTEMPTS) == 0
     _, run = await second.take()  # at once, with no heartbeat to wait for
     assert run.attempts == 1
+
+
+async def test_a_worker_that_had_no_place_for_a_job_is_woken_as_another_ends_and_not_again(
+    database: Database, hands: tuple[Hand, Hand]
+) -> None:
+    first, _ = hands
+    woken: list[str] = []
+    line = first.queries.driver
+    assert isinstance(line, Line)
+    await line.add_listener("atrium_test", lambda payload: woken.append(str(payload)))
+    first.queries.wake = lambda: line.wake("a place is free")
+    await ask(database)
+    one, _ = await first.take()
+    await ask(database)
+    other, _ = await first.take()
+
+    assert await first.queries.eligible_queued_work([QueueEntrypoint("wait")]) == 0
+    await first.queries.log_jobs([(one, "successful", None)])
+    assert woken == []
+
+    await ask(database)
+    assert await first.queries.eligible_queued_work([QueueEntrypoint("wait")]) == 1
+    await first.queries.log_jobs([(other, "successful", None)])
+    assert woken == ["a place is free"]
+    third, _ = await first.take()
+    await first.queries.log_jobs([(third, "successful", None)])
+    assert woken == ["a place is free"]
