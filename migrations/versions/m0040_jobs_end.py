@@ -5,7 +5,7 @@ The version before does the same to the same rows, a statement at a time.
 
 from alembic import op
 
-revision = "0041"
+revision = "0040"
 down_revision = "0039"
 
 # Tables that are empty now and then, and full a moment later, are planned for as if they were full.
