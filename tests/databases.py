@@ -112,9 +112,9 @@ class Cluster:
             yield made
 
     @asynccontextmanager
-    async def empty(self) -> AsyncIterator[Scratch]:
-        """A database of its own with nothing in it."""
-        async with self._database("") as made:
+    async def empty(self, options: str = "") -> AsyncIterator[Scratch]:
+        """A database of its own with nothing in it. `options`: of CREATE DATABASE."""
+        async with self._database(options) as made:
             yield made
 
     @asynccontextmanager

@@ -11,6 +11,7 @@ from server.db.errors import CONNECT_ERRORS, DatabaseRefused
 from server.db.owner import refused
 from server.db.pool import CONNECT_SECONDS
 from server.db.rules import OWNER_ROLE, SERVING_ROLE
+from server.db.versions import check_postgres, check_vector, is_older, least
 
 _EVENTS = ("ddl_command_end", "sql_drop")
 
@@ -20,13 +21,20 @@ _ROLES = {
     SERVING_ROLE: "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE",
 }
 
+_GROUND = """
+SELECT current_setting('server_version_num')::int / 10000 AS postgres,
+       current_setting('server_version') AS version,
+       current_setting('server_encoding') AS encoding,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector,
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS vector_available
+"""
+
 _FACTS = f"""
 SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
        -- Before 16 every member may; since then a role that only made another one may not, until it is granted.
        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role('{OWNER_ROLE}', 'SET')
             ELSE pg_has_role('{OWNER_ROLE}', 'MEMBER') END AS may_become_owner,
        EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') AS vector,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector_available,
        has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE') AS owner_creates,
        to_regnamespace('jobs') IS NOT NULL AS jobs,
        has_schema_privilege('{SERVING_ROLE}', 'public', 'USAGE') AS app_uses,
@@ -81,6 +89,7 @@ async def bootstrap(dsn: str) -> list[str]:
     except CONNECT_ERRORS as error:
         raise refused(error) from None
     try:
+        await _check_ground(connection)
         await _make_roles(connection)
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('atrium bootstrap'))")
@@ -92,6 +101,25 @@ async def bootstrap(dsn: str) -> list[str]:
         ) from None
     finally:
         await connection.close()
+
+
+async def _check_ground(connection: Any) -> None:
+    """Before anything is made: what is refused leaves nothing behind."""
+    facts = await connection.fetchrow(_GROUND)
+    check_postgres("ATRIUM_ADMIN_DATABASE_URL", facts["postgres"], facts["version"])
+    if facts["encoding"] != "UTF8":  # others lack characters, or do not know where one ends
+        raise DatabaseRefused(
+            f"The database of ATRIUM_ADMIN_DATABASE_URL is in {facts['encoding']}, and Atrium needs UTF8: make "
+            "another, with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`."
+        )
+    if (present := facts["vector"]) is not None:
+        check_vector("ATRIUM_ADMIN_DATABASE_URL", present)
+    elif (available := facts["vector_available"]) is None or is_older(available):
+        found = "no pgvector" if available is None else f"pgvector {available}"
+        raise DatabaseRefused(
+            f"The server of ATRIUM_ADMIN_DATABASE_URL has {found}, and Atrium needs {least()} or newer: install it, "
+            "and run this again."
+        )
 
 
 async def _make_roles(connection: Any) -> None:
@@ -117,8 +145,6 @@ async def _prepare_database(connection: Any) -> list[str]:
     if facts["app_makes_temporary"]:  # granted to everybody by every version; a temporary table could hide one of ours
         await connection.execute(f"REVOKE TEMPORARY ON DATABASE {facts['database']} FROM PUBLIC")
     if not facts["vector"]:
-        if not facts["vector_available"]:
-            raise DatabaseRefused("The server has no pgvector: install version 0.8 or newer of it, and run this again.")
         await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     done = [f"The roles {OWNER_ROLE} and {SERVING_ROLE} and the extension vector are there."]
     if facts["superuser"]:

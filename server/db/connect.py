@@ -13,10 +13,9 @@ import orjson
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused
 from server.db.pool import CONNECT_SECONDS, Connection
 from server.db.revision import SCHEMA_REVISION
+from server.db.rules import SERVING_ROLE
+from server.db.versions import check_postgres, check_vector
 from server.settings import Settings
-
-MIN_POSTGRES = 15
-MIN_VECTOR = (0, 8)
 
 # Sent with the start of a connection, so they cost no round trip. Behind PgBouncer they need its
 # `ignore_startup_parameters`, and belong on the role instead.
@@ -47,6 +46,7 @@ SELECT current_user::text AS role,
                  AND pg_has_role(relowner, 'MEMBER')) AS owns,
        to_regclass('public.alembic_version') IS NOT NULL AS migrated
 """
+
 
 # A server is known by the moment at which it started: a pooler passes on what it says.
 _WHERE = "SELECT current_database()::text, pg_postmaster_start_time()"
@@ -79,26 +79,24 @@ async def check(connection: Connection) -> None:
     """Raises DatabaseRefused where this is no database to serve from, or the role is not one to serve as."""
     facts = await connection.fetchrow(_FACTS)
     assert facts is not None
-    if facts["postgres"] < MIN_POSTGRES:
-        raise DatabaseRefused(
-            f"ATRIUM_DATABASE_URL is PostgreSQL {facts['version']}, and Atrium needs {MIN_POSTGRES} or newer: "
-            "upgrade the server."
-        )
+    check_postgres("ATRIUM_DATABASE_URL", facts["postgres"], facts["version"])
     if (vector := facts["vector"]) is None:
         raise DatabaseRefused(
             "The database of ATRIUM_DATABASE_URL has no pgvector: install it on the server, "
             "then run `atrium migrate bootstrap`."
         )
-    if tuple(map(int, vector.split(".")[:2])) < MIN_VECTOR:
-        raise DatabaseRefused(
-            f"The database of ATRIUM_DATABASE_URL has pgvector {vector}, and Atrium needs 0.8 or newer: install it on "
-            "the server, then run `ALTER EXTENSION vector UPDATE`."
-        )
+    check_vector("ATRIUM_DATABASE_URL", vector)
     if facts["unbound"] or facts["owns"]:
         why = "may bypass row security" if facts["unbound"] else "owns tables, or is a member of a role that does"
+        instead = (
+            "take that away from it."
+            if facts["role"] == SERVING_ROLE
+            else f"connect as {SERVING_ROLE}, which `atrium migrate bootstrap` makes; the owner is for "
+            "ATRIUM_ADMIN_DATABASE_URL."
+        )
         raise DatabaseRefused(
             f"ATRIUM_DATABASE_URL connects as {facts['role']}, which {why}, so tenants would not be kept apart: "
-            "connect as atrium_app, which `atrium migrate bootstrap` makes; the owner is for ATRIUM_ADMIN_DATABASE_URL."
+            f"{instead}"
         )
     found: str | None = None
     if facts["migrated"]:

@@ -32,6 +32,11 @@ _SCHEMA_CHANGE = re.compile(
     r"\s*((?:CREATE(?: OR REPLACE)?|ALTER|DROP)(?: UNIQUE| EVENT)? \w+|GRANT|REVOKE)", re.IGNORECASE
 )
 
+_PREPARED = text(
+    "SELECT has_schema_privilege(current_user, 'public', 'CREATE') AND to_regnamespace('jobs') IS NOT NULL "
+    "AND EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+)
+
 
 def _config() -> Config:
     spec = find_spec("migrations")
@@ -90,6 +95,7 @@ async def _run(dsn: str, work: Callable[[Config, str | None], None]) -> None:
         config.attributes["connection"] = connection
         changes = _changes(connection)
         found = _revision(connection)
+        _check_prepared(connection)
         connection.rollback()  # each migration begins a transaction of its own
         work(config, found)
         _record(connection, changes)
@@ -110,6 +116,14 @@ async def _run(dsn: str, work: Callable[[Config, str | None], None]) -> None:
                 f"A migration was given up, so as not to hold up others: {error.orig}. The ones before it are done and "
                 "nothing of it is; see in pg_stat_activity who holds its tables, and run this again."
             ) from None
+
+
+def _check_prepared(connection: Connection) -> None:
+    """Roles are the cluster's: that the owner is there does not say that this database was made ready for it."""
+    if not connection.execute(_PREPARED).scalar_one():
+        raise DatabaseRefused(
+            "The database of ATRIUM_ADMIN_DATABASE_URL is not prepared: run `atrium migrate bootstrap` first."
+        )
 
 
 def _changes(connection: Connection) -> list[tuple[str, str]]:

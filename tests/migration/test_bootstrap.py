@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from server.db import migrate
+from server.db import migrate, versions
 from server.db.bootstrap import bootstrap
 from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
@@ -29,6 +29,52 @@ async def test_it_may_be_run_again(each_postgres: Cluster) -> None:
 
         assert await bootstrap(scratch.admin_url) == first
         assert len(first) == 2
+
+
+async def test_an_older_postgresql_is_refused_before_anything_is_made(
+    postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "MIN_POSTGRES", 99)
+    async with postgres.empty() as scratch, scratch.connect() as admin:
+        with pytest.raises(DatabaseRefused, match=r"PostgreSQL 18.*Atrium needs 99 or newer: upgrade the server"):
+            await bootstrap(scratch.admin_url)
+
+        assert await _made(admin) == (False, False)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["to be installed", "installed"])
+async def test_an_older_pgvector_is_refused_before_anything_is_made(
+    postgres: Cluster, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(versions, "MIN_VECTOR", (99, 1))
+    async with postgres.empty() as scratch, scratch.connect() as admin:
+        if there:
+            await admin.execute("CREATE EXTENSION vector")
+
+        with pytest.raises(
+            DatabaseRefused, match=r"has pgvector 0\.\d+\.\d+, and Atrium needs 99\.1 or newer: install it"
+        ):
+            await bootstrap(scratch.admin_url)
+
+        assert await _made(admin) == (there, False)
+
+
+async def test_another_encoding_is_refused_before_anything_is_made(postgres: Cluster) -> None:
+    options = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    async with postgres.empty(options) as scratch, scratch.connect() as admin:
+        with pytest.raises(DatabaseRefused, match="is in SQL_ASCII, and Atrium needs UTF8: make another"):
+            await bootstrap(scratch.admin_url)
+
+        assert await _made(admin) == (False, False)
+
+
+async def _made(admin: Any) -> tuple[bool, bool]:
+    """Whether the database has the extension, and the schema of jobs."""
+    return tuple(
+        await admin.fetchrow(
+            "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'), to_regnamespace('jobs') IS NOT NULL"
+        )
+    )
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE stray (id int)", "CREATE TEMPORARY TABLE stray (id int)"])
@@ -88,6 +134,12 @@ async def test_a_role_that_may_not_prepare_the_database_is_told_who_can(postgres
     async with postgres.empty() as scratch:
         with pytest.raises(DatabaseRefused, match="once as a superuser"):
             await bootstrap(as_role(scratch.admin_url, stranger))
+
+
+async def test_a_database_that_was_not_prepared_is_refused_though_the_cluster_has_the_roles(postgres: Cluster) -> None:
+    async with postgres.empty() as scratch:
+        with pytest.raises(DatabaseRefused, match="is not prepared: run `atrium migrate bootstrap` first"):
+            await migrate.up(scratch.admin_url)
 
 
 @pytest.mark.parametrize("work", [migrate.up, migrate.status, ensure_months], ids=["up", "status", "months"])

@@ -49,6 +49,16 @@ async def test_a_role_that_row_security_does_not_bind_is_refused(
     await admin.execute(f"REASSIGN OWNED BY {stranger} TO atrium_owner")
 
 
+async def test_the_serving_role_itself_is_told_to_be_bound_again() -> None:
+    facts = {"postgres": 18, "version": "18.1", "vector": "0.8.0", "role": "atrium_app", "unbound": True, "owns": False}
+    server: Any = Answering(facts)
+
+    with pytest.raises(
+        DatabaseRefused, match=r"as atrium_app, which may bypass row security.*: take that away from it"
+    ):
+        await check(server)
+
+
 async def test_a_role_that_may_read_nothing_is_refused(scratch: Scratch, stranger: str) -> None:
     with pytest.raises(DatabaseRefused, match=f"connects as {stranger}, which may not read.*connect as atrium_app"):
         await _opens(as_role(scratch.admin_url, stranger), scratch)
@@ -103,8 +113,8 @@ async def test_a_newer_schema_is_taken_since_migrations_work_beside_the_code_bef
     await _opens(scratch.url, scratch)
 
 
-class OldServer:
-    """A connection to a server of before: none is at hand."""
+class Answering:
+    """A connection to a server that is not at hand, or must not become so for others."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self._facts = facts
@@ -115,7 +125,7 @@ class OldServer:
 
 async def test_an_older_postgresql_is_refused() -> None:
     facts = {"postgres": 14, "version": "14.12", "vector": "0.8.0", "unbound": False, "owns": False}
-    server: Any = OldServer(facts)
+    server: Any = Answering(facts)
 
     with pytest.raises(DatabaseRefused, match=r"PostgreSQL 14\.12.*15 or newer: upgrade the server"):
         await check(server)
