@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from server.db.errors import CONNECT_ERRORS, DatabaseRefused
+from server.db.errors import DatabaseRefused
 from server.db.pool import CONNECT_SECONDS, Connection
 from server.db.revision import SCHEMA_REVISION
 from server.db.rules import SERVING_ROLE
@@ -38,6 +38,7 @@ SELECT current_user::text AS role,
        current_setting('server_version_num')::int / 10000 AS postgres,
        current_setting('server_version') AS version,
        (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector') AS vector,
+       current_setting('default_transaction_isolation') AS isolation,
        -- MEMBER and not USAGE: what SET ROLE can reach counts too.
        EXISTS (SELECT FROM pg_catalog.pg_roles
                WHERE (rolsuper OR rolbypassrls) AND pg_has_role(oid, 'MEMBER')) AS unbound,
@@ -46,10 +47,6 @@ SELECT current_user::text AS role,
                  AND pg_has_role(relowner, 'MEMBER')) AS owns,
        to_regclass('public.alembic_version') IS NOT NULL AS migrated
 """
-
-
-# A server is known by the moment at which it started: a pooler passes on what it says.
-_WHERE = "SELECT current_database()::text, pg_postmaster_start_time()"
 
 
 async def connect(settings: Settings) -> Connection:
@@ -98,6 +95,11 @@ async def check(connection: Connection) -> None:
             f"ATRIUM_DATABASE_URL connects as {facts['role']}, which {why}, so tenants would not be kept apart: "
             f"{instead}"
         )
+    if facts["isolation"] != "read committed":  # what waits for a lock sees what was done meanwhile
+        raise DatabaseRefused(
+            f"ATRIUM_DATABASE_URL begins transactions as {facts['isolation']}, and Atrium needs read committed: give "
+            f"the role {facts['role']} the setting default_transaction_isolation = 'read committed', with `ALTER ROLE`."
+        )
     found: str | None = None
     if facts["migrated"]:
         try:
@@ -113,27 +115,6 @@ async def check(connection: Connection) -> None:
             f"The schema of ATRIUM_DATABASE_URL is {f'at revision {found}' if found else 'not there'}, and this "
             f"version needs {SCHEMA_REVISION}: run `atrium migrate up` with ATRIUM_ADMIN_DATABASE_URL set."
         )
-
-
-async def check_listening(settings: Settings, connection: Connection) -> None:
-    """Raises DatabaseRefused where ATRIUM_LISTEN_DATABASE_URL is set and does not lead where `connection` does."""
-    if settings.listen_database_url is None:
-        return
-    try:
-        direct: Connection = await asyncpg.connect(settings.listen_database_url, timeout=CONNECT_SECONDS)
-    except CONNECT_ERRORS as error:
-        raise DatabaseRefused(
-            f"Cannot connect to ATRIUM_LISTEN_DATABASE_URL: {str(error) or type(error).__name__}. "
-            "It is the database of ATRIUM_DATABASE_URL, past its pooler."
-        ) from None
-    try:
-        if await direct.fetchrow(_WHERE) != await connection.fetchrow(_WHERE):
-            raise DatabaseRefused(
-                "ATRIUM_LISTEN_DATABASE_URL leads to another database than ATRIUM_DATABASE_URL: nothing that is told "
-                "there would be heard."
-            )
-    finally:
-        await direct.close()
 
 
 def _encode_json(value: Any) -> bytes:

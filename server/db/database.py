@@ -13,8 +13,9 @@ from uuid import UUID
 
 import asyncpg
 
-from server.db.connect import check, check_listening, connect
+from server.db.connect import check, connect
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable, serving
+from server.db.passage import check_passage
 from server.db.pool import Connection, Pool
 from server.db.statements import HotStatement, Statement
 from server.settings import Settings
@@ -245,7 +246,7 @@ class Database:
                     "See that the server runs, and that address, role and password are right."
                 ) from None
             await check(connection)
-            await check_listening(settings, connection)
+            await check_passage(settings, connection)
             pool.release(connection)
             yield cls(pool)
         finally:

@@ -90,6 +90,19 @@ async def test_a_newer_pgvector_is_taken(scratch: Scratch, admin: Any) -> None:
     await _opens(scratch.url, scratch)
 
 
+async def test_another_isolation_is_refused_with_what_sets_it_right(scratch: Scratch, admin: Any) -> None:
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+
+    with pytest.raises(DatabaseRefused, match=r"as repeatable read.*give the role atrium_app the setting default_tr"):
+        await _opens(scratch.url, scratch)
+
+    await admin.execute(
+        f"ALTER ROLE atrium_app IN DATABASE {name} SET default_transaction_isolation = 'read committed'"
+    )
+    await _opens(scratch.url, scratch)
+
+
 async def test_a_database_without_a_schema_is_refused(postgres: Cluster) -> None:
     async with postgres.empty() as scratch, scratch.connect() as admin:
         await admin.execute("CREATE EXTENSION vector")
