@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from google.protobuf import json_format
@@ -15,7 +16,7 @@ from atrium.audit.v1 import export_pb2
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
-from server.kernel.ids import uuid7_floor
+from server.kernel.ids import uuid7, uuid7_floor
 from tests.factories.api_keys import make_key
 from tests.factories.world import Person, World, refused
 from tests.rpc.methods import AUDIT, IDENTITY
@@ -41,6 +42,11 @@ async def _export(world: World, metadata: Any, **fields: Any) -> tuple[list[pb.A
         ended = part.ended if part.HasField("ended") else ended
     assert seqs == list(range(1, len(seqs) + 1))
     return [json_format.Parse(line, pb.AuditLog()) for line in text.splitlines()], ended
+
+
+def _ids(count: int) -> list[UUID]:
+    """One after the other. Those that the database gives within a millisecond have no order before PostgreSQL 18."""
+    return [uuid7() for _ in range(count)]
 
 
 async def test_a_change_is_shown_with_who_what_and_from_where(world: World) -> None:
@@ -160,11 +166,14 @@ async def test_each_filter_finds_what_it_says_and_several_what_they_say_together
 )
 async def test_a_network_is_searched_for(world: World, admin: Any, network: str, found: list[str]) -> None:
     administrator = await world.tenant()
+    addresses = ["192.0.2.7", "192.0.2.9", "2001:db8::1", "198.51.100.1"]
     await admin.execute(
-        "INSERT INTO audit_logs (tenant_id, actor_kind, action, resource_type, ip_address) "
-        "SELECT $1, 'user', 'things.do', 'thing', address::inet FROM unnest($2::text[]) address",
+        "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, ip_address) "
+        "SELECT $1, id, 'user', 'things.do', 'thing', address::inet "
+        "FROM unnest($2::uuid[], $3::text[]) _ (id, address)",
         administrator.tenant_id,
-        ["192.0.2.7", "192.0.2.9", "2001:db8::1", "198.51.100.1"],
+        _ids(len(addresses)),
+        addresses,
     )
 
     entries = await _list(world, administrator.metadata, action="things.do", ip_network=network)
@@ -194,10 +203,11 @@ async def test_a_stretch_of_time_holds_its_first_moment_and_not_its_last(world: 
 async def test_pages_of_large_entries_are_short_and_miss_none(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     await admin.execute(
-        "INSERT INTO audit_logs (tenant_id, actor_kind, action, resource_type, new_value) "
-        "SELECT $1, 'user', 'things.do', 'thing', jsonb_build_object('n', n, 'text', repeat('x', 400000)) "
-        "FROM generate_series(1, 9) n",
+        "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, new_value) "
+        "SELECT $1, id, 'user', 'things.do', 'thing', jsonb_build_object('n', n, 'text', repeat('x', 400000)) "
+        "FROM unnest($2::uuid[]) WITH ORDINALITY _ (id, n)",
         administrator.tenant_id,
+        _ids(9),
     )
     request = pb.ListAuditLogsRequest(filter={"action": "things.do"}, page_size=1000)
 
@@ -271,10 +281,11 @@ async def test_an_export_holds_what_its_filter_says_and_is_told_with_it(world: W
 async def _with_large_entries(world: World, admin: Any) -> Person:
     administrator = await world.tenant()
     await admin.execute(
-        "INSERT INTO audit_logs (tenant_id, actor_kind, action, resource_type, new_value) "
-        "SELECT $1, 'user', 'things.do', 'thing', jsonb_build_object('n', n, 'text', repeat('x', 300000)) "
-        "FROM generate_series(1, 12) n",
+        "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, new_value) "
+        "SELECT $1, id, 'user', 'things.do', 'thing', jsonb_build_object('n', n, 'text', repeat('x', 300000)) "
+        "FROM unnest($2::uuid[]) WITH ORDINALITY _ (id, n)",
         administrator.tenant_id,
+        _ids(12),
     )
     return administrator
 

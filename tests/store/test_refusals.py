@@ -31,7 +31,10 @@ async def test_the_serving_role_on_a_migrated_database_is_taken(each_postgres: C
         ("ALTER ROLE {stranger} SUPERUSER", "may bypass row security"),
         ("ALTER ROLE {stranger} BYPASSRLS", "may bypass row security"),
         ("GRANT atrium_owner TO {stranger}", "owns tables, or is a member of a role that does"),
-        ("GRANT atrium_owner TO {stranger} WITH INHERIT FALSE", "owns tables, or is a member of a role that does"),
+        (
+            "ALTER ROLE {stranger} NOINHERIT; GRANT atrium_owner TO {stranger}",
+            "owns tables, or is a member of a role that does",
+        ),
         ("ALTER TABLE sessions OWNER TO {stranger}", "owns tables, or is a member of a role that does"),
         ("ALTER VIEW active_users OWNER TO {stranger}", "owns tables, or is a member of a role that does"),
     ],
