@@ -8,6 +8,7 @@ and `user-l` are two.
 from __future__ import annotations
 
 import unicodedata
+from itertools import groupby
 
 from confusable_homoglyphs.categories import alias
 from confusable_homoglyphs.confusables import confusables_data
@@ -16,6 +17,10 @@ from server.kernel.errors import InvalidRequest
 
 _MOST = 100
 _BETWEEN = "._-"
+_MARKS = {"Mn", "Mc"}
+_MOST_MARKS = 4
+"""One after another: UTS #39, section 5.4."""
+_UNSEEN = frozenset("\u17b4\u17b5\u180b\u180c\u180d\u180f")
 _OF_ALL_SCRIPTS = {"COMMON", "INHERITED"}
 
 _TOGETHER = (
@@ -30,12 +35,25 @@ def username(field: str, text: str) -> str:
     """The username in its one form (NFKC). Raises InvalidRequest that names the field."""
     name = unicodedata.normalize("NFKC", text)
     # A single character may stand for a phrase, with spaces in it.
-    if len(name) > _MOST or not name[:1].isalnum() or not all(one.isalnum() or one in _BETWEEN for one in name):
+    if len(name) > _MOST or not name[:1].isalnum() or not all(map(_belongs, name)) or _piles_marks(name):
         raise InvalidRequest([(field, "is no username once its characters are in their usual form (NFKC)")])
     scripts = {alias(one) for one in name} - _OF_ALL_SCRIPTS
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
         raise InvalidRequest([(field, "mixes letters of scripts that are not written together")])
     return name
+
+
+def _belongs(one: str) -> bool:
+    return one.isalnum() or one in _BETWEEN or (_is_mark(one) and alias(one) not in _OF_ALL_SCRIPTS)
+
+
+def _is_mark(one: str) -> bool:
+    """A vowel sign, as many scripts write them: none that cannot be seen."""
+    return unicodedata.category(one) in _MARKS and one not in _UNSEEN
+
+
+def _piles_marks(name: str) -> bool:
+    return any(is_mark and len(list(run)) > _MOST_MARKS for is_mark, run in groupby(name, _is_mark))
 
 
 def likeness(name: str) -> str:

@@ -36,11 +36,13 @@ IDENTITY_CASES: Cases = {
     "CreateUserRequest": (
         [
             USER,
+            {**USER, "username": "राम"},
+            {**USER, "username": "Zoe\u0308"},
             {**USER, "username": "张三", "password": "8 chars!", "full_name": "张三", "locale": "zh-Hans-CN"},
             {**USER, "avatar_url": "https://cdn.acme.test/a.png", "phone": "1", "timezone": "America/Port-au-Prince"},
         ],
         [
-            *odd(USER, username=["", "ada lovelace", "a@b.test", ".a", "u" * 101, "a\u200b"]),
+            *odd(USER, username=["", "ada lovelace", "a@b.test", ".a", "u" * 101, "a\u200b", "\u0301a"]),
             *odd(USER, email=["", "ada", "ada@", "a@b@c.test", f"{'a' * 250}@b.test"]),
             *odd(USER, password=["", "7 chars", "p" * 129], full_name=["", "f" * 256], phone=["", "1" * 51]),
             *odd(USER, avatar_url=["", "javascript:alert(1)", "/a.png", "https://a b", f"https://a/{'a' * 2048}"]),

@@ -9,18 +9,36 @@ from server.kernel.names import likeness, username
 
 
 @pytest.mark.parametrize(
-    "name", ["admin", "张三", "ada-张三.2", "たなかカズ", "김철수", "Ωmega"[1:], "иван", "Zoë", "u_1"]
+    "name",
+    ["admin", "张三", "ada-张三.2", "たなかカズ", "김철수", "Ωmega"[1:], "иван", "Zoë", "u_1", "राम", "ปิยะ", "தமிழ்"],
 )
 def test_a_username_of_scripts_that_are_written_together_is_kept_as_it_is(name: str) -> None:
     assert username("username", name) == name
 
 
 def test_a_username_has_one_form() -> None:
+    assert username("username", "Zoe\u0308") == "Zo\u00eb"
     assert username("username", "\uff41\uff44\uff4d\uff49\uff4e") == "admin"
 
 
 @pytest.mark.parametrize(
-    "name", ["\u0430dmin", "adm\u0456n", "\u03b1dmin", "иvan", "한カ", "\ufdfa", "\ufb03" * 40], ids=ascii
+    "name",
+    [
+        "\u0430dmin",
+        "adm\u0456n",
+        "\u03b1dmin",
+        "иvan",
+        "한カ",
+        "\ufdfa",
+        "\ufb03" * 40,
+        "a\u0902",
+        "q\u0300",
+        "a\u034fb",
+        "a\ufe00",
+        "ក\u17b4",
+        "र\u0941\u0942\u0941\u0942\u0941",
+    ],
+    ids=ascii,
 )
 def test_a_username_that_is_made_to_look_like_another_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phone\"\xb4\x05\n\x11\x43reateUserRequest\x12\x39\n\x08username\x18\x01 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12!\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x00\x88\x01\x01\x12\x44\n\tfull_name\x18\x04 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x01\x88\x01\x01\x12\x30\n\navatar_url\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x02\x88\x01\x01\x12\x1d\n\x05phone\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12\x41\n\x06locale\x18\x07 \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x04\x88\x01\x01\x12\x44\n\x08timezone\x18\x08 \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x05\x88\x01\x01\x12\x35\n\x04kind\x18\t \x01(\x0e\x32\x1d.atrium.identity.v1.User.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0fidempotency_key\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:`\xbaH]\x1a[\n\x0fpassword.person\x12!a service account has no password\x1a%!has(this.password) || this.kind != 2B\x0b\n\t_passwordB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12\x43reateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\\\n\x0eGetUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\x86\x03\n\x10ListUsersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x0e\x65mail_verified\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12K\n\x14last_login_time_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15last_login_time_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x07 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x11\n\x0f_email_verified\"U\n\x11ListUsersResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf8\t\n\x11UpdateUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x7f\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBN\xbaHK\xe2\x01H\x12\x08username\x12\x05\x65mail\x12\x05state\x12\tfull_name\x12\navatar_url\x12\x05phone\x12\x06locale\x12\x08timezone\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12>\n\x08username\x18\x04 \x01(\tB\'\xbaH$r\"\x18\x64\x32\x1e^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$H\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x01\x88\x01\x01\x12>\n\x05state\x18\x06 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02H\x02\x88\x01\x01\x12\x44\n\tfull_name\x18\x07 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x03\x88\x01\x01\x12\x30\n\navatar_url\x18\x08 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x04\x88\x01\x01\x12\x1d\n\x05phone\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x05\x88\x01\x01\x12\x41\n\x06locale\x18\n \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x06\x88\x01\x01\x12\x44\n\x08timezone\x18\x0b \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x07\x88\x01\x01:\x94\x04\xbaH\x90\x04\x1an\n\x11username.required\x12\x1ausername cannot be cleared\x1a=has(this.username) || !(\'username\' in this.update_mask.paths)\x1a\x62\n\x0e\x65mail.required\x12\x17\x65mail cannot be cleared\x1a\x37has(this.email) || !(\'email\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x66\n\x0flocale.required\x12\x18locale cannot be cleared\x1a\x39has(this.locale) || !(\'locale\' in this.update_mask.paths)\x1an\n\x11timezone.required\x12\x1atimezone cannot be cleared\x1a=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)B\x0b\n\t_usernameB\x08\n\x06_emailB\x08\n\x06_stateB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12UpdateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"@\n\x11\x44\x65leteUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteUserResponse\"*\n\x12RestoreUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"(\n\x10PurgeUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeUserResponse\"\'\n\x0fLockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10LockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\")\n\x11UnlockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x12UnlockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61trium/identity/v1/user.proto\x12\x12\x61trium.identity.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x05\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08username\x18\x05 \x01(\t\x12\r\n\x05\x65mail\x18\x06 \x01(\t\x12\x16\n\x0e\x65mail_verified\x18\x07 \x01(\x08\x12+\n\x04kind\x18\x08 \x01(\x0e\x32\x1d.atrium.identity.v1.User.Kind\x12-\n\x05state\x18\t \x01(\x0e\x32\x1e.atrium.identity.v1.User.State\x12\x16\n\tfull_name\x18\n \x01(\tH\x00\x88\x01\x01\x12\x17\n\navatar_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06locale\x18\r \x01(\t\x12\x10\n\x08timezone\x18\x0e \x01(\t\x12\x33\n\x0flast_login_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_INACTIVE\x10\x02\x12\x10\n\x0cSTATE_LOCKED\x10\x03\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_PERSON\x10\x01\x12\x10\n\x0cKIND_SERVICE\x10\x02\x42\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phone\"\xb9\x05\n\x11\x43reateUserRequest\x12>\n\x08username\x18\x01 \x01(\tB,\xbaH)r\'\x18\x64\x32#^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._-]*$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12!\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x00\x88\x01\x01\x12\x44\n\tfull_name\x18\x04 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x01\x88\x01\x01\x12\x30\n\navatar_url\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x02\x88\x01\x01\x12\x1d\n\x05phone\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x03\x88\x01\x01\x12\x41\n\x06locale\x18\x07 \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x04\x88\x01\x01\x12\x44\n\x08timezone\x18\x08 \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x05\x88\x01\x01\x12\x35\n\x04kind\x18\t \x01(\x0e\x32\x1d.atrium.identity.v1.User.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0fidempotency_key\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:`\xbaH]\x1a[\n\x0fpassword.person\x12!a service account has no password\x1a%!has(this.password) || this.kind != 2B\x0b\n\t_passwordB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12\x43reateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\\\n\x0eGetUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"9\n\x0fGetUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"\x86\x03\n\x10ListUsersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x0e\x65mail_verified\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12K\n\x14last_login_time_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12L\n\x15last_login_time_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00\x12\x34\n\x07\x64\x65leted\x18\x07 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x11\n\x0f_email_verified\"U\n\x11ListUsersResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.atrium.identity.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfd\t\n\x11UpdateUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x7f\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBN\xbaHK\xe2\x01H\x12\x08username\x12\x05\x65mail\x12\x05state\x12\tfull_name\x12\navatar_url\x12\x05phone\x12\x06locale\x12\x08timezone\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x43\n\x08username\x18\x04 \x01(\tB,\xbaH)r\'\x18\x64\x32#^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._-]*$H\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01H\x01\x88\x01\x01\x12>\n\x05state\x18\x06 \x01(\x0e\x32\x1e.atrium.identity.v1.User.StateB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02H\x02\x88\x01\x01\x12\x44\n\tfull_name\x18\x07 \x01(\tB,\xbaH)r\'\x10\x01\x18\xff\x01\x32 ^([^\\p{C}]|[\\x{200C}\\x{200D}])*$H\x03\x88\x01\x01\x12\x30\n\navatar_url\x18\x08 \x01(\tB\x17\xbaH\x14r\x12\x18\x80\x10\x32\n^https?://\x88\x01\x01H\x04\x88\x01\x01\x12\x1d\n\x05phone\x18\t \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32H\x05\x88\x01\x01\x12\x41\n\x06locale\x18\n \x01(\tB,\xbaH)r\'\x18\n2#^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$H\x06\x88\x01\x01\x12\x44\n\x08timezone\x18\x0b \x01(\tB-\xbaH*r(\x18\x32\x32$^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$H\x07\x88\x01\x01:\x94\x04\xbaH\x90\x04\x1an\n\x11username.required\x12\x1ausername cannot be cleared\x1a=has(this.username) || !(\'username\' in this.update_mask.paths)\x1a\x62\n\x0e\x65mail.required\x12\x17\x65mail cannot be cleared\x1a\x37has(this.email) || !(\'email\' in this.update_mask.paths)\x1a\x62\n\x0estate.required\x12\x17state cannot be cleared\x1a\x37has(this.state) || !(\'state\' in this.update_mask.paths)\x1a\x66\n\x0flocale.required\x12\x18locale cannot be cleared\x1a\x39has(this.locale) || !(\'locale\' in this.update_mask.paths)\x1an\n\x11timezone.required\x12\x1atimezone cannot be cleared\x1a=has(this.timezone) || !(\'timezone\' in this.update_mask.paths)B\x0b\n\t_usernameB\x08\n\x06_emailB\x08\n\x06_stateB\x0c\n\n_full_nameB\r\n\x0b_avatar_urlB\x08\n\x06_phoneB\t\n\x07_localeB\x0b\n\t_timezone\"<\n\x12UpdateUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"@\n\x11\x44\x65leteUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x14\n\x12\x44\x65leteUserResponse\"*\n\x12RestoreUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x13RestoreUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\"(\n\x10PurgeUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x13\n\x11PurgeUserResponse\"\'\n\x0fLockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x10LockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.User\")\n\x11UnlockUserRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x12UnlockUserResponse\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.atrium.identity.v1.Userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atrium.identity.v1.user_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H)r\'\030d2#^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._-]*$'
   _globals['_CREATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
   _globals['_CREATEUSERREQUEST'].fields_by_name['password']._loaded_options = None
@@ -80,7 +80,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H$r\"\030d2\036^[\\p{L}\\p{N}][\\p{L}\\p{N}._-]*$'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['username']._serialized_options = b'\272H)r\'\030d2#^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._-]*$'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['state']._loaded_options = None
@@ -116,39 +116,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER_KIND']._serialized_start=756
   _globals['_USER_KIND']._serialized_end=819
   _globals['_CREATEUSERREQUEST']._serialized_start=861
-  _globals['_CREATEUSERREQUEST']._serialized_end=1553
-  _globals['_CREATEUSERRESPONSE']._serialized_start=1555
-  _globals['_CREATEUSERRESPONSE']._serialized_end=1615
-  _globals['_GETUSERREQUEST']._serialized_start=1617
-  _globals['_GETUSERREQUEST']._serialized_end=1709
-  _globals['_GETUSERRESPONSE']._serialized_start=1711
-  _globals['_GETUSERRESPONSE']._serialized_end=1768
-  _globals['_LISTUSERSREQUEST']._serialized_start=1771
-  _globals['_LISTUSERSREQUEST']._serialized_end=2161
-  _globals['_LISTUSERSRESPONSE']._serialized_start=2163
-  _globals['_LISTUSERSRESPONSE']._serialized_end=2248
-  _globals['_UPDATEUSERREQUEST']._serialized_start=2251
-  _globals['_UPDATEUSERREQUEST']._serialized_end=3523
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=3525
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=3585
-  _globals['_DELETEUSERREQUEST']._serialized_start=3587
-  _globals['_DELETEUSERREQUEST']._serialized_end=3651
-  _globals['_DELETEUSERRESPONSE']._serialized_start=3653
-  _globals['_DELETEUSERRESPONSE']._serialized_end=3673
-  _globals['_RESTOREUSERREQUEST']._serialized_start=3675
-  _globals['_RESTOREUSERREQUEST']._serialized_end=3717
-  _globals['_RESTOREUSERRESPONSE']._serialized_start=3719
-  _globals['_RESTOREUSERRESPONSE']._serialized_end=3780
-  _globals['_PURGEUSERREQUEST']._serialized_start=3782
-  _globals['_PURGEUSERREQUEST']._serialized_end=3822
-  _globals['_PURGEUSERRESPONSE']._serialized_start=3824
-  _globals['_PURGEUSERRESPONSE']._serialized_end=3843
-  _globals['_LOCKUSERREQUEST']._serialized_start=3845
-  _globals['_LOCKUSERREQUEST']._serialized_end=3884
-  _globals['_LOCKUSERRESPONSE']._serialized_start=3886
-  _globals['_LOCKUSERRESPONSE']._serialized_end=3944
-  _globals['_UNLOCKUSERREQUEST']._serialized_start=3946
-  _globals['_UNLOCKUSERREQUEST']._serialized_end=3987
-  _globals['_UNLOCKUSERRESPONSE']._serialized_start=3989
-  _globals['_UNLOCKUSERRESPONSE']._serialized_end=4049
+  _globals['_CREATEUSERREQUEST']._serialized_end=1558
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1560
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1620
+  _globals['_GETUSERREQUEST']._serialized_start=1622
+  _globals['_GETUSERREQUEST']._serialized_end=1714
+  _globals['_GETUSERRESPONSE']._serialized_start=1716
+  _globals['_GETUSERRESPONSE']._serialized_end=1773
+  _globals['_LISTUSERSREQUEST']._serialized_start=1776
+  _globals['_LISTUSERSREQUEST']._serialized_end=2166
+  _globals['_LISTUSERSRESPONSE']._serialized_start=2168
+  _globals['_LISTUSERSRESPONSE']._serialized_end=2253
+  _globals['_UPDATEUSERREQUEST']._serialized_start=2256
+  _globals['_UPDATEUSERREQUEST']._serialized_end=3533
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=3535
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=3595
+  _globals['_DELETEUSERREQUEST']._serialized_start=3597
+  _globals['_DELETEUSERREQUEST']._serialized_end=3661
+  _globals['_DELETEUSERRESPONSE']._serialized_start=3663
+  _globals['_DELETEUSERRESPONSE']._serialized_end=3683
+  _globals['_RESTOREUSERREQUEST']._serialized_start=3685
+  _globals['_RESTOREUSERREQUEST']._serialized_end=3727
+  _globals['_RESTOREUSERRESPONSE']._serialized_start=3729
+  _globals['_RESTOREUSERRESPONSE']._serialized_end=3790
+  _globals['_PURGEUSERREQUEST']._serialized_start=3792
+  _globals['_PURGEUSERREQUEST']._serialized_end=3832
+  _globals['_PURGEUSERRESPONSE']._serialized_start=3834
+  _globals['_PURGEUSERRESPONSE']._serialized_end=3853
+  _globals['_LOCKUSERREQUEST']._serialized_start=3855
+  _globals['_LOCKUSERREQUEST']._serialized_end=3894
+  _globals['_LOCKUSERRESPONSE']._serialized_start=3896
+  _globals['_LOCKUSERRESPONSE']._serialized_end=3954
+  _globals['_UNLOCKUSERREQUEST']._serialized_start=3956
+  _globals['_UNLOCKUSERREQUEST']._serialized_end=3997
+  _globals['_UNLOCKUSERRESPONSE']._serialized_start=3999
+  _globals['_UNLOCKUSERRESPONSE']._serialized_end=4059
 # @@protoc_insertion_point(module_scope)
