@@ -95,14 +95,14 @@ async def test_a_prompt_that_cannot_be_rendered(gateway: World, stub: OpenAIStub
     assert not stub.exchanges
 
 
-async def test_a_prompt_that_includes_itself_since_a_label_was_moved(gateway: World, stub: OpenAIStub) -> None:
+async def test_a_prompt_that_includes_itself_since_it_was_renamed(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     outer, inner = [await make_template(gateway, ann, name) for name in ("outer", "inner")]
     await make_version(gateway, ann, inner, "nothing")
-    await set_label(gateway, ann, inner, "live", "v1.0")
-    version = await make_version(gateway, ann, outer, "{% include 'inner:live' %}")
-    await make_version(gateway, ann, inner, "{% include 'outer' %}")
-    await set_label(gateway, ann, inner, "live", "v1.1")
+    version = await make_version(gateway, ann, outer, "{% include 'inner' %}")
+    for template_id, name in ((inner, "former"), (outer, "inner")):
+        request = templates.UpdateTemplateRequest(id=template_id, name=name)
+        await gateway.prompts.UpdateTemplate(request, metadata=ann.metadata)
 
     refusal = await refused(chat_with(gateway, ann, "stub-fast-3", prompt={"template_id": outer}))
 

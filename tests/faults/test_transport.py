@@ -41,6 +41,7 @@ SERVICES = {
     "atrium.identity.v1.IdentityService",
     "atrium.model.v1.ModelService",
     "atrium.prompt.v1.PromptService",
+    "atrium.audit.v1.AuditService",
 }
 
 Metadata = tuple[tuple[str, str | bytes], ...]
