@@ -127,12 +127,12 @@ def _failures(model: str, complete: Callable[[], bool]) -> Iterator[None]:
     except APIConnectionError as error:
         if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
             raise error.__cause__.told(model, "messages") from None
-        raise ModelUnavailable from error
+        raise ModelUnavailable(silent=isinstance(error.__cause__, httpx2.ReadTimeout)) from error
     except (httpx2.HTTPError, httpx2.StreamError, AnthropicError) as error:
         if complete():
             return
         if isinstance(error, httpx2.TimeoutException):
-            raise ModelUnavailable from error
+            raise ModelUnavailable(silent=isinstance(error, httpx2.ReadTimeout)) from error
         broken = isinstance(error, httpx2.TransportError)
         raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error
 

@@ -250,6 +250,6 @@ def _failures(model: str, field: str, complete: Callable[[], bool] = lambda: Fal
         if complete():
             return
         if isinstance(error, aiohttp.ClientConnectionError | TimeoutError):
-            raise ModelUnavailable from error
+            raise ModelUnavailable(silent=isinstance(error, aiohttp.SocketTimeoutError)) from error
         broken = isinstance(error, aiohttp.ClientPayloadError)
         raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error

@@ -32,12 +32,14 @@ _RETRY_SECONDS = 1.0
 class ModelUnavailable(Unavailable):
     """The model's provider is out of reach, too slow or too busy.
 
-    `asked`: seconds that it asks to be left alone for; None: it does not say.
+    `asked`: seconds that it asks to be left alone for; None: it does not say. `silent`: it has said nothing for as
+    long as it may.
     """
 
-    def __init__(self, asked: float | None = None) -> None:
+    def __init__(self, asked: float | None = None, *, silent: bool = False) -> None:
         super().__init__(_RETRY_SECONDS if asked is None else asked)
         self.asked = asked
+        self.silent = silent
 
 
 class ModelResponseInvalid(Unavailable):

@@ -107,12 +107,13 @@ class Attempts:
         self._ready = asked, self._answer(chat, asked)
 
     async def stream(
-        self, request: Callable[[Model], ChatRequest], admits: Admits
+        self, request: Callable[[Model], ChatRequest], admits: Admits, *, whole: bool = False
     ) -> AsyncGenerator[Sequence[ChatChunk | Began], None]:
         """What the models write, in batches of what came together: Began before the first of each one's, then chunks.
 
         Raises what the last of them fails with, or what forbids another attempt, after its Began. `request`: what a
-        model is asked. `admits`: is asked before every attempt but the first.
+        model is asked. `admits`: is asked before every attempt but the first. `whole`: an answer is given when it has
+        come to its end, in one batch; what breaks off before is replaced as if it had never begun.
         """
         if self._ready is None:
             self.prepare(request)
@@ -129,6 +130,7 @@ class Attempts:
             forbids: DomainError | None = None
             while True:
                 meter.ask()
+                unseen: list[ChatChunk] = []
                 try:
                     begun = False
                     held: list[ToolCallDelta] = []
@@ -136,7 +138,9 @@ class Attempts:
                         async for batch in source:
                             for chunk in batch:
                                 meter.take(chunk)
-                            if begun:
+                            if whole:
+                                unseen.extend(batch)
+                            elif begun:
                                 yield batch
                             elif meter.begun:
                                 begun = True
@@ -150,10 +154,10 @@ class Attempts:
                             if begun and self._plan.continues:
                                 written.extend(chunk.text for chunk in batch)
                                 called = called or any(chunk.tool_calls for chunk in batch)
-                    if meter.filtered:
-                        if self._plan.fallbacks.get("content_filter"):
-                            raise ModelContentFiltered
-                        yield (Began(meter, after),)
+                    if meter.filtered and self._plan.fallbacks.get("content_filter"):
+                        raise ModelContentFiltered
+                    if not begun:
+                        yield (Began(meter, after), *unseen)
                 except DomainError as error:
                     failed = error
                     meter.reading = 0
@@ -174,8 +178,9 @@ class Attempts:
                 await asyncio.sleep(pause)
                 answer = self._answer(chat, asked)
             meter.end("error", failed.reason)
+            seen = meter.begun and not whole
             # Half a call of a tool is nothing that another model could go on with.
-            goes_on = not meter.begun or (self._plan.continues and not called and switches < MOST_SWITCHES)
+            goes_on = not seen or (self._plan.continues and not called and switches < MOST_SWITCHES)
             following = self._following(failure) if goes_on and forbids is None else None
             if following is not None:
                 model, chat = following
@@ -183,9 +188,9 @@ class Attempts:
                 forbids = await admits(model, asked)
             if following is None or forbids is not None:
                 if not begun:
-                    yield (Began(meter, after),)
+                    yield (Began(meter, after), *unseen)
                 raise forbids or failed
-            if meter.begun:
+            if seen:
                 after = failed
                 switches += 1
             answer = self._answer(chat, asked)
@@ -218,6 +223,9 @@ class Attempts:
             retry_after=asked,
         )
         if isinstance(error, ModelNotConfigured | ModelCredentialRefused):
+            return None
+        # To wait as long once more would leave no time for anybody else.
+        if isinstance(error, ModelUnavailable) and error.silent:
             return None
         if isinstance(error, ModelRateLimited) and error.retry_after is None:
             return None

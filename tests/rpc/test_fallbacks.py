@@ -242,14 +242,18 @@ async def test_a_target_is_left_alone_by_those_alone_who_call_its_route(router: 
     assert len(stub.exchanges) >= asked + 3, "each of them was asked"
 
 
-async def test_an_answer_that_several_wrote_is_counted_whole_and_kept_for_nobody(router: World) -> None:
+async def test_an_answer_that_several_wrote_is_counted_whole_and_kept_for_nobody(
+    router: World, stub: OpenAIStub
+) -> None:
     ann = await router.tenant()
     await route_to(router, ann, "stub-cut-2", "stub-fast-3", cache_ttl={"seconds": 60})
 
     events = await events_of(router, ann, "fast", continue_on_failure=True)
-    await refused(chat_with(router, ann, "fast"))
+    asked = len(stub.exchanges)
+    answer = await chat_with(router, ann, "fast")
 
     logs = (await logs_of(router, ann))[:2]
+    assert (len(stub.exchanges) - asked, answer.cached) == (2, False)
     (used,) = [event.usage for event in events if event.HasField("usage")]
     assert used.total_tokens == sum(log.usage.total_tokens for log in logs)
     assert used.completion_tokens == 5
@@ -278,6 +282,26 @@ async def test_an_answer_that_breaks_off_goes_on_only_where_the_caller_asked_for
     ]
     assert (logs[1].id, logs[2].id) == (whole[0].started.call_log_id, whole[3].switched.call_log_id)
     assert logs[1].usage.completion_tokens == 2
+
+
+@pytest.mark.parametrize("as_fallback", [False, True], ids=["the next target", "a fallback"])
+async def test_an_answer_that_nobody_has_seen_is_made_anew_by_another(
+    router: World, stub: OpenAIStub, *, as_fallback: bool
+) -> None:
+    ann = await router.tenant()
+    if as_fallback:
+        await route_to(router, ann, "stub-cut-2", fallbacks=pb.RouteFallbacks(outage=["stub-fast-3"]))
+    else:
+        await route_to(router, ann, "stub-cut-2", "stub-fast-3", retry=pb.RouteRetry(max_attempts=5))
+
+    answer = await chat_with(router, ann, "fast")
+
+    failed, answered = await logs_of(router, ann)
+    assert (answer.model, answer.message.content, answer.call_log_id) == ("stub-fast-3", "t0 t1 t2 ", answered.id)
+    assert (failed.error_reason, failed.attempts) == (error_reason_pb2.ERROR_REASON_MODEL_ANSWER_BROKEN, 1)
+    assert (failed.usage.completion_tokens, answered.usage.completion_tokens) == (2, 3)
+    assert answer.usage.completion_tokens == 5
+    assert [len(exchange.body["messages"]) for exchange in stub.exchanges] == [1, 1]
 
 
 async def test_an_answer_that_is_kept_is_given_while_all_cool_down_and_takes_nobodys_trial(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -14,8 +15,10 @@ from grpc.aio import AioRpcError
 from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_pb2
+from server.identity.store import idempotency as store
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, World, refused
+from tests.gateways import NOT_FOR_EVER
 from tests.rpc.requests import HELLO
 from tests.servers import serving
 
@@ -218,7 +221,28 @@ async def test_a_call_of_a_model_that_failed_is_made_again(world: World, admin: 
     assert (await refused(world.models.Chat(request, metadata=administrator.metadata))).reason == "MODEL_NOT_FOUND"
 
 
-async def test_a_call_whose_server_died_is_made_again_when_it_has_surely_ended(world: World, admin: Any) -> None:
+async def test_a_call_that_takes_its_time_stays_the_one_that_is_waited_for(
+    gateway: World, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "RENEW_SECONDS", 0.01)
+    ann = await gateway.tenant()
+    call = gateway.models.Chat(
+        chat_pb2.ChatRequest(model="stub-silent", messages=[HELLO], idempotency_key="key"), metadata=ann.metadata
+    )
+    waiting = asyncio.ensure_future(call)
+
+    ends = set()
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while len(ends) < 3:
+            ends.add(await admin.fetchval("SELECT max(expires_at) FROM idempotency_keys WHERE status = 'running'"))
+            ends.discard(None)
+
+    call.cancel()
+    await asyncio.wait([waiting])
+    assert max(ends) - min(ends) < timedelta(seconds=40)
+
+
+async def test_a_call_whose_server_died_is_made_again_when_nobody_makes_it(world: World, admin: Any) -> None:
     administrator = await world.tenant()
     request = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a"], idempotency_key="key")
     await world.models.Embed(request, metadata=administrator.metadata)

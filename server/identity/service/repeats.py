@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from server.db.database import Database, Tx
 from server.identity.domain import IdempotencyKeyReused
 from server.identity.store import idempotency as store
 from server.identity.store.idempotency import Remembered
+from server.kernel.errors import DatabaseUnavailable
 from server.kernel.principal import current_call
 from server.kernel.tasks import Background, persistently
 
@@ -68,7 +70,8 @@ class Repeats:
     async def once_detached(self, key: str, hashes: Sequence[str], act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         """The same for a call that waits for others than the database: no transaction is open meanwhile.
 
-        Where its server dies between the call and the answer's being kept, the next one with the key makes it again.
+        Where its server dies between the call and the answer's being kept, the next one with the key makes it again, as
+        soon as nobody has renewed it for as long as it is waited for.
         """
         call = current_call()
         place = (call.caller.api_key_id or call.caller.user_id, call.method, key)
@@ -83,14 +86,24 @@ class Repeats:
                     if not found.running or found.request_hash not in hashes:
                         return _answer(found, hashes)
             await asyncio.sleep(_AGAIN_DETACHED_SECONDS)
+        renewing = asyncio.create_task(self._renew(tenant_id, place), name="idempotency lease")
         try:
             response = await act()
         except BaseException:
             self._start(tenant_id, lambda tx: store.release(tx, *place))
             raise
+        finally:
+            renewing.cancel()
         # The call is made and paid for: its answer is kept even if the caller leaves now.
         await asyncio.shield(self._start(tenant_id, lambda tx: store.keep(tx, *place, hashes[0], response)))
         return None
+
+    async def _renew(self, tenant_id: UUID, place: tuple[UUID, str, str]) -> None:
+        while True:
+            await asyncio.sleep(store.RENEW_SECONDS)
+            with suppress(DatabaseUnavailable):
+                async with self._database.tenant_tx(tenant_id) as tx:
+                    await store.renew(tx, *place)
 
     def _start(self, tenant_id: UUID, note: Callable[[Tx], Awaitable[None]]) -> asyncio.Task[None]:
         """Notes what became of a call, again where the database does not answer."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Interval, LargeBinary, Text, any_, bindparam, delete, func, literal, or_, select
+from sqlalchemy import ARRAY, Interval, LargeBinary, Text, any_, bindparam, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.db.database import Database, Tx
@@ -17,8 +17,11 @@ from server.identity.tables import api_keys
 from server.identity.tables import idempotency_keys as keys
 
 _LIFE = timedelta(hours=24)
-_LONGEST = timedelta(seconds=150)
-"""More than any call may run that is remembered while it does."""
+_LEASE = timedelta(seconds=40)
+"""Who makes a call says so again and again; it is lost with whoever has not for so long."""
+
+RENEW_SECONDS = 10.0
+"""How often."""
 
 _CLAIM = Statement(
     select(func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0))))
@@ -44,6 +47,16 @@ _RELEASE = Statement(
         keys.c.key == bindparam("key"),
         keys.c.status == "running",
     )
+)
+_RENEW = Statement(
+    update(keys)
+    .where(
+        keys.c.caller == bindparam("caller"),
+        keys.c.method == bindparam("method"),
+        keys.c.key == bindparam("key"),
+        keys.c.status == "running",
+    )
+    .values(expires_at=func.now() + bindparam("life", type_=Interval))
 )
 _FORGET_ABOUT = Statement(
     delete(keys).where(keys.c.response.op("LIKE")(any_(bindparam("texts", type_=ARRAY(LargeBinary)))))
@@ -100,9 +113,14 @@ async def keep(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, r
 
 
 async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str) -> None:
-    """Remembers that the call is being made, until it is over or has surely been lost."""
-    values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LONGEST}
+    """Remembers that the call is being made, until it is over or was not renewed for too long."""
+    values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LEASE}
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
+
+
+async def renew(tx: Tx, caller: UUID, method: str, key: str) -> None:
+    """The call is still being made."""
+    await tx.execute(_RENEW, caller=caller, method=method, key=key, life=_LEASE)
 
 
 async def forget_about(tx: Tx, purged: Sequence[UUID]) -> None:

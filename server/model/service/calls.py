@@ -59,12 +59,13 @@ class CallService:
         self._heartbeat = heartbeat
 
     async def stream_chat(
-        self, asked: ChatCall, ending: Callable[[Ended], None] = lambda _: None, *, ahead: bool = True
+        self, asked: ChatCall, ending: Callable[[Ended], None] = lambda _: None, *, whole: bool = False
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """The answer as it is written, in batches of whatever has come: Started, then the rest, then one Ended.
 
         `ending`: may be given Ended while its records are being written, so that whoever tells of it then gets ready.
-        `ahead`: it is read while whoever consumes it is busy, and Heartbeat tells them of a model's silence.
+        It is read while whoever consumes it is busy, and Heartbeat tells them of a model's silence, but where it is
+        wanted `whole`: then it comes at its end, and what breaks off before may be replaced.
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
@@ -82,7 +83,7 @@ class CallService:
             raise
         try:
             if kept is None:
-                made = self._made(asked, prepared, ending, ahead=ahead)
+                made = self._made(asked, prepared, ending, whole=whole)
             else:
                 made = self._again(asked, prepared, kept)
             async with aclosing(made) as batches:
@@ -98,7 +99,7 @@ class CallService:
         return await self._caches.answer(prepared.plan.tenant_id, prepared.question, prepared.cache_ttl)
 
     async def _made(
-        self, asked: ChatCall, prepared: Prepared, ending: Callable[[Ended], None], *, ahead: bool
+        self, asked: ChatCall, prepared: Prepared, ending: Callable[[Ended], None], *, whole: bool
     ) -> AsyncGenerator[Sequence[ChatEvent], None]:
         tenant_id = prepared.plan.tenant_id
         attempts, writing = prepared.attempts, Writing()
@@ -114,8 +115,8 @@ class CallService:
             hold = hold.with_more(more)
             return None
 
-        source = attempts.stream(prepared.request, admits)
-        relayed = relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size) if ahead else aclosing(source)
+        source = attempts.stream(prepared.request, admits, whole=whole)
+        relayed = aclosing(source) if whole else relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size)
         try:
             async with relayed as read:
                 said_at = monotonic()
@@ -168,7 +169,7 @@ class CallService:
             if ended.error is None:
                 answer = made(ended.logs)
 
-        async with aclosing(self.stream_chat(asked, ending, ahead=False)) as batches:
+        async with aclosing(self.stream_chat(asked, ending, whole=True)) as batches:
             async for batch in batches:
                 for event in batch:
                     match event:

@@ -95,6 +95,7 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
         await answer(impatient if model == "stub-silent" else endpoint, model)
 
     assert type(refusal.value) is kind
+    assert getattr(refusal.value, "silent", False) == (model == "stub-silent")
     assert holds_nothing_of_the_provider(refusal.value)
 
 

@@ -75,6 +75,18 @@ async def test_a_tools_call_loses_nothing_of_what_comes_before_its_name(
     assert [part for delta in events if isinstance(delta, Delta) for part in delta.tool_calls] == parts
 
 
+async def test_a_model_that_has_kept_silent_is_not_waited_for_once_more(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    script.steps = [ModelUnavailable(silent=True)]
+
+    *_, ended = await events_of(calls, caller)
+
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.error, ModelUnavailable)
+    assert ended.logs[-1].attempts == 1
+
+
 async def test_ids_of_calls_without_end_are_not_gathered(calls: CallService, caller: Call, script: Script) -> None:
     script.steps = [ChatChunk(tool_calls=(ToolCallDelta(0, "call-1"),))] * 2 * MOST_HELD
 
