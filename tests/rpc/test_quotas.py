@@ -244,3 +244,20 @@ async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: Wo
         assert asked < ends["tokens_per_minute"] <= asked + timedelta(minutes=2)
         assert ends["monthly_token_quota"].day == 1
         assert asked < ends["monthly_cost_quota_usd"] <= asked + timedelta(days=32)
+
+
+async def test_usage_counts_what_was_used_in_the_month_before_its_quota_was_set(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
+    tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
+    quota = tenant_config_pb2.UpdateTenantConfigRequest(
+        tenant_id=administrator.tenant_id, monthly_token_quota=1_000_000
+    )
+    await world.tenants.UpdateTenantConfig(quota, metadata=platform.metadata)
+    # The server looks at the new quota in the background: as if it had not yet.
+    while not await admin.fetchval("DELETE FROM quota_ledger WHERE window_kind = 'month' RETURNING true"):
+        pass
+
+    (limit,) = (await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)).call_limits
+
+    assert (limit.name, limit.used) == ("monthly_token_quota", str(tokens))

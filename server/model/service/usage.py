@@ -131,6 +131,12 @@ class UsageService:
         counted = dict(windows(subject, limits, now()))
         async with self._database.tenant_tx(tenant_id) as tx:
             balances = await ledger.read(tx, counted)
+        # A month whose limit was just set has no row until somebody looks at it; what was used in it counts already.
+        if missing := [window for window in counted if window.kind == "month" and balances[window] is ledger.NOTHING]:
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await ledger.open_rows(tx, missing)
+            async with self._database.tenant_tx(tenant_id) as tx:
+                balances = await ledger.read(tx, counted)
         return [(window, limit, balances[window]) for window, limit in counted.items()]
 
     async def page_limits(self, request: PageRequest) -> Page[SubjectLimits]:
