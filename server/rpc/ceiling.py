@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 from types import TracebackType
 
-from server.kernel.errors import DeadlineExceeded
+from server.kernel.errors import DeadlineExceeded, DomainError
 
 _LOOK_SECONDS = 0.05
 
@@ -29,9 +29,14 @@ class Ceiling:
 
     def __call__(self, task: asyncio.Task[object]) -> _Limited:
         """A context manager around one call, which the task runs; raises CeilingReached out of it when its time has
-        run out.
+        run out, and what it is ended with otherwise.
         """
         return _Limited(self, task)
+
+    def end(self, why: DomainError) -> None:
+        """Ends every call that runs now: `why` is raised out of it."""
+        for call in self._running:
+            call.end(why)
 
     def _enter(self, call: _Limited) -> None:
         self._running[call] = None
@@ -47,7 +52,7 @@ class Ceiling:
         for call in self._running:
             if call.deadline > now:
                 break
-            call.expire()
+            call.end(CeilingReached(seconds=self.seconds))
         self._looking = bool(self._running)
         if self._looking:
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
@@ -56,14 +61,14 @@ class Ceiling:
 class _Limited:
     """What asyncio.timeout does, on its ceiling's timer."""
 
-    __slots__ = ("_cancelling", "_ceiling", "_expired", "deadline", "task")
+    __slots__ = ("_cancelling", "_ceiling", "_why", "deadline", "task")
 
     deadline: float
 
     def __init__(self, ceiling: Ceiling, task: asyncio.Task[object]) -> None:
         self._ceiling = ceiling
         self.task = task
-        self._expired = False
+        self._why: DomainError | None = None
 
     def __enter__(self) -> None:
         self._cancelling = self.task.cancelling()
@@ -74,14 +79,14 @@ class _Limited:
         self._ceiling._leave(self)
         # A cancellation that came from elsewhere as well stays one.
         if (
-            self._expired
+            self._why is not None
             and self.task.uncancel() <= self._cancelling
             and kind is not None
             and issubclass(kind, asyncio.CancelledError)
         ):
-            raise CeilingReached(seconds=self._ceiling.seconds) from error
+            raise self._why from error
 
-    def expire(self) -> None:
-        if not self._expired:
-            self._expired = True
-            self.task.cancel(CeilingReached(seconds=self._ceiling.seconds))
+    def end(self, why: DomainError) -> None:
+        if self._why is None:
+            self._why = why
+            self.task.cancel(why)

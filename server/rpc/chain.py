@@ -81,6 +81,7 @@ class Chain:
         self._ceiling = ceiling
         self._mutual_tls = mutual_tls
         self._streams: dict[asyncio.Task[Any], _Stream] = {}
+        self._unary: list[Ceiling] = []
         self._draining = False
 
     def wrap(
@@ -100,6 +101,8 @@ class Chain:
         steps = self._steps
         act = self._act(handler, request_class, response_class, requests=requests, detached=rule.detached)
         limited = Ceiling(rule.ceiling or self._ceiling)
+        if not responses:
+            self._unary.append(limited)
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
             started = perf_counter()
@@ -234,6 +237,11 @@ class Chain:
             self._end(task, ServerShuttingDown())
         if tasks:
             await asyncio.wait(tasks)
+
+    def end_calls(self) -> None:
+        """Ends every running unary call with UNAVAILABLE: its time to finish is over."""
+        for limited in self._unary:
+            limited.end(ServerShuttingDown())
 
     async def watch(self) -> None:
         """Ends the streams of callers who have lost the right to them meanwhile, and has the others go on as who their

@@ -24,6 +24,10 @@ from server.settings import Settings
 # what makes the core hold pings on a busy transport to the same time.
 _KEEPALIVE_MS = 4_000
 
+# What the calls that are cut short are left of the grace period to be told so: of a short one a part.
+_TELLING_SECONDS = 0.5
+_TELLING_PART = 0.25
+
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 _REFLECTION_NAMES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
@@ -86,13 +90,18 @@ class RpcServer:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds."""
+        """Says NOT_SERVING, ends the streams with UNAVAILABLE and lets unary calls finish within `grace` seconds; those
+        that do not are ended with it too, a moment before.
+        """
         for health in self._healths:
             health.stop()
         stopping = asyncio.create_task(self._server.stop(grace))
-        with suppress(TimeoutError):  # a stream that does not end when it is told to is cut short with the rest
-            async with asyncio.timeout(grace):
-                await self._chain.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace - min(_TELLING_SECONDS, grace * _TELLING_PART)):
+                await self._chain.drain()  # a stream that does not end when it is told to is cut short with the rest
+                await asyncio.shield(stopping)
+        # gRPC ends calls without a word of why, so those that are left are told before it does.
+        self._chain.end_calls()
         await stopping
         if self._probed is not None:  # last, so that probes hear why until the end
             await self._probed.stop(None)

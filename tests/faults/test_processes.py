@@ -129,14 +129,16 @@ async def test_a_call_and_a_job_that_outlive_the_grace_period_do_not_outlive_the
 
             stopped_at = monotonic()
             await _asked_for(database, "prune/1")
-            assert (await refused(chat)).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            told_so = await refused(chat)
+            assert (told_so.code, told_so.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_SHUTTING_DOWN")
             assert await process.end() == 0
             assert monotonic() - stopped_at < 12, (
                 "one grace period for all of it, not two, and what a busy machine adds"
             )
     stopping = [json.loads(line) for line in process.errors if '"event":"stopping"' in line]
     assert [line["grace_seconds"] for line in stopping] == [told] * processes, "so that the whole ends within its own"
-    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    logged = await admin.fetchrow("SELECT status, error_code FROM model_call_logs")
+    assert tuple(logged) == ("cancelled", "SERVER_SHUTTING_DOWN")
     waiting = await admin.fetch("SELECT entrypoint, status FROM jobs.pgqueuer ORDER BY entrypoint DESC")
     assert ("prune/1", "queued") in [tuple(row) for row in waiting], "no job is begun after the word to stop"
 
@@ -158,7 +160,8 @@ async def test_a_stream_that_goes_on_without_its_reader_is_ended_within_the_grac
         stopped_at = monotonic()
         assert await process.end() == 0
         assert monotonic() - stopped_at < 12, "one grace period, and what a busy machine adds"
-    assert await admin.fetchval("SELECT status FROM model_call_logs") == "cancelled"
+    logged = await admin.fetchrow("SELECT status, error_code FROM model_call_logs")
+    assert tuple(logged) == ("cancelled", "GENERATION_LOST")
     assert await admin.fetchval("SELECT ended FROM generations")
 
 

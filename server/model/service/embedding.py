@@ -97,8 +97,10 @@ class EmbedService:
         except DomainError as error:
             await self._books.enter(tenant_id, Entry([meter.end("error", error.reason)], hold))
             raise
-        except asyncio.CancelledError:
-            self._books.enter_later(tenant_id, Entry([meter.end("cancelled")], hold))
+        except asyncio.CancelledError as left:
+            why = left.args[0] if left.args else None
+            reason = why.reason if isinstance(why, DomainError) else None
+            self._books.enter_later(tenant_id, Entry([meter.end("cancelled", reason)], hold))
             raise
         except Exception:
             self._books.enter_later(tenant_id, Entry([meter.end("error", INTERNAL)], hold))

@@ -140,9 +140,9 @@ class Generations:
         """Lets the streams that this process writes come to their end within that time; the rest are lost with it."""
         running = [feed.task for feed in self._feeds.values() if feed.task is not None and not feed.ended]
         if running:
-            _, late = await asyncio.wait(running, timeout=seconds)
-            for task in late:
-                task.cancel()
+            await asyncio.wait(running, timeout=seconds)
+            for feed in list(self._feeds.values()):
+                feed.end(GenerationLost())
 
     def _begin(self, key: store.Key, beginning: Beginning) -> Feed:
         self._check_room(key.tenant_id)
