@@ -81,6 +81,15 @@ async def test_no_more_is_included_than_is_made_of_one_prompt(world: World) -> N
     assert (await render(world, owner, whole, variables={"n": 63})).text == "63"
 
 
+async def test_a_template_that_includes_itself_is_a_cycle_from_its_first_version_on(world: World) -> None:
+    owner = await world.tenant()
+    template = await make_template(world, owner, "one")
+
+    for reference in ("one", template):
+        refusal = await refused(make_version(world, owner, template, f"{{% include '{reference}' %}}"))
+        assert refusal.reason == "PROMPT_INCLUDE_CYCLE", reference
+
+
 async def test_a_cycle_that_comes_later_is_named(world: World) -> None:
     owner = await world.tenant()
     one, other = await make_template(world, owner, "one"), await make_template(world, owner, "other")

@@ -205,6 +205,11 @@ class VersionService:
         Raises PromptIncludeUnknown, PromptIncludeCycle, and PromptSyntaxInvalid where it includes too deeply or too
         many.
         """
+        direct = await self._work.references(list(new.sources.values()))
+        for field, source in new.sources.items():
+            for reference in direct[source]:
+                if _is_newest_of(template, reference):  # before it is looked up: a first version has none before it
+                    raise PromptIncludeCycle([reference], field)
         includes, _ = await includes_of(reading, self._work, template, new.sources, "")
         references = await self._work.references([*new.sources.values(), *includes.values()])
         if len({reference for found in references.values() for reference in found}) > MAX_INCLUDES:
@@ -216,9 +221,7 @@ class VersionService:
             the template's newest version, which this will be.
             """
             *before, reference = chain
-            name, version, label = parts(reference)
-            own = name in (template.name, str(template.id)) and not version and label == LATEST
-            if own or reference in before:
+            if _is_newest_of(template, reference) or reference in before:
                 raise PromptIncludeCycle(chain, field)
             if reference not in depths:
                 others = references.get(includes.get(reference, ""), ())
@@ -278,3 +281,9 @@ def _readable(version: Version) -> str:
 def _settings(version: Version) -> str:
     said = {"variables": [asdict(one) for one in version.variables], "settings": asdict(version.settings)}
     return orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+
+
+def _is_newest_of(template: Template, reference: str) -> bool:
+    """Whether it means the template's newest version."""
+    name, version, label = parts(reference)
+    return name in (template.name, str(template.id)) and not version and label == LATEST
