@@ -142,7 +142,8 @@ class Page:
         elif named.proto.field:
             yield "| field | type | meaning | rules |\n| --- | --- | --- | --- |"
             for field, comment in zip(named.proto.field, named.member_comments, strict=True):
-                meaning, rules = _cell(comment), _cell("; ".join(self._rules(field)))
+                meaning = _cell(comment)
+                rules = _cell("; ".join([*self._rules(field), *_alternatives(named.proto, field)]))
                 yield f"| `{field.name}` | {self._field_type(field)} | {meaning} | {rules} |"
             yield ""
             for rule in named.proto.options.Extensions[validate_pb2.message].cel:
@@ -187,6 +188,17 @@ def _named(file: FileDescriptorProto) -> Iterator[Named]:
         yield from message(proto, "", (_MESSAGE, index))
     for index, enum_proto in enumerate(file.enum_type):
         yield enum(enum_proto, "", (_ENUM, index))
+
+
+def _alternatives(message: DescriptorProto, field: FieldDescriptorProto) -> Iterator[str]:
+    """The field's oneof, as its other fields: one of them is set, or none."""
+    if field.HasField("oneof_index") and not field.proto3_optional:
+        others = [
+            f"`{other.name}`"
+            for other in message.field
+            if other.HasField("oneof_index") and other.oneof_index == field.oneof_index and other.name != field.name
+        ]
+        yield f"one of this and {', '.join(others)}"
 
 
 def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:

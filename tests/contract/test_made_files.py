@@ -18,6 +18,12 @@ def test_the_api_page_is_what_the_protos_make() -> None:
     assert api_doc.PAGE.read_text() == api_doc.page()
 
 
+def test_the_api_page_says_which_fields_exclude_each_other() -> None:
+    (version,) = re.findall(r"^\| `version` .* \|$", api_doc.page().partition("#### RenderPromptRequest")[2], re.M)[:1]
+
+    assert version.endswith("one of this and `label` |")
+
+
 def test_every_link_of_the_api_page_leads_to_one_heading() -> None:
     page = api_doc.page()
     headings = [re.sub(r"[^\w-]", "", line.lower()) for line in re.findall(r"^#+ (.+)$", page, flags=re.M)]

@@ -281,7 +281,9 @@ class ModelServiceServicer:
         - `PERMISSION_DENIED`: the caller lacks the permission, or calls with a key that is not for this model
         (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, no model is named and the tenant has no default (`MODEL_NOT_NAMED`), or
-        the provider refuses the request (`MODEL_REQUEST_REJECTED`), or the prompt is refused as by `RenderPrompt`.
+        the provider refuses the request (`MODEL_REQUEST_REJECTED`), since it is longer than the model takes
+        (`MODEL_CONTEXT_EXCEEDED`), or since its filter does (`MODEL_CONTENT_FILTERED`), or the prompt is refused as by
+        `RenderPrompt`.
         - `NOT_FOUND`: there is no such model (`MODEL_NOT_FOUND`), or no such prompt.
         - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
         (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
@@ -327,8 +329,9 @@ class ModelServiceServicer:
         up again (`GENERATION_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the tenant's tier no longer gives it the model, or the key that it has for it
         (`FEATURE_MISSING`); the model is disabled (`MODEL_DISABLED`), does not chat (`MODEL_KIND_MISMATCH`), calls no
-        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential
-        (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
+        tools (`MODEL_WITHOUT_TOOLS`), or its provider is not set up (`MODEL_NOT_CONFIGURED`); or the prompt cannot be used.
+        What the provider itself answers, such as that it refuses the credential (`MODEL_CREDENTIAL_REFUSED`), is the
+        stream's `failed`.
         - `ABORTED`: the caller's stream of this id answers another request (`GENERATION_ID_REUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), so many
         resumable streams are being written as may be at once (`TOO_MANY_GENERATIONS`), or the server has as much work on
