@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from server.kernel import errors
 from server.kernel.principal import Call
+from server.rpc.wire import retry_delay
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "atrium"
@@ -80,9 +81,9 @@ def _specific(error: errors.DomainError) -> list[Message]:
         case errors.ResourceExhausted():
             quota = error_details_pb2.QuotaFailure()
             quota.violations.add(subject=error.subject, description=error.message)
-            return [quota, *_retry(error.retry_after)]
+            return [quota, *_retry(error)]
         case errors.Unavailable():
-            return [*_retry(error.retry_after)]
+            return [*_retry(error)]
     return []
 
 
@@ -98,8 +99,6 @@ def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.Bad
     return bad
 
 
-def _retry(seconds: float | None) -> list[Message]:
-    if seconds is None:
-        return []
-    delay = duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
-    return [error_details_pb2.RetryInfo(retry_delay=delay)]
+def _retry(error: errors.DomainError) -> list[Message]:
+    delay = retry_delay(error)
+    return [] if delay is None else [error_details_pb2.RetryInfo(retry_delay=delay)]

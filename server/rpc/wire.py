@@ -19,7 +19,7 @@ from atrium.errors.v1 import error_reason_pb2
 from server.kernel.clock import now
 from server.kernel.decimals import decimal_text
 from server.kernel.deletion import Deleted
-from server.kernel.errors import InvalidRequest
+from server.kernel.errors import DomainError, InvalidRequest, ResourceExhausted, Unavailable
 from server.kernel.masks import masked
 
 
@@ -49,6 +49,13 @@ def duration_ms(milliseconds: int | None) -> Duration | None:
     if milliseconds is None:
         return None
     return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def retry_delay(error: DomainError) -> Duration | None:
+    """How long to wait before another try; None where nobody says, or waiting does not help."""
+    if not isinstance(error, ResourceExhausted | Unavailable) or error.retry_after is None:
+        return None
+    return Duration(seconds=int(error.retry_after), nanos=int(error.retry_after % 1 * 1e9))
 
 
 def whole_seconds(request: Message, field: str) -> int | None:

@@ -218,7 +218,7 @@ MODEL_CASES: Cases = {
     "ChatRequest": (TALK, [*SPEECH, ({**CHAT, "idempotency_key": "k" * 129}, "idempotency_key")]),
     "StreamChatRequest": (
         [*TALK, {**CHAT, "resumable": True}, {"generation_id": ID, "after_seq": 7}],
-        [*SPEECH, *odd(CHAT, generation_id=["7"], after_seq=[-1])],
+        [*SPEECH, *odd(CHAT, generation_id=["7"], after_seq=[-1, 7])],
     ),
     "CancelGenerationRequest": ([{"generation_id": ID}], ids("generation_id")),
     "EmbedRequest": (

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 import server.app
 from atrium.errors.v1 import error_reason_pb2
@@ -18,7 +19,7 @@ from server.model.breakers import Breakers
 from server.model.routes import Retry
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import chat_with, logs_of
+from tests.gateways import chat_with, logs_of, stream_from
 from tests.rpc.routing import events_of, health_of, route_to
 
 Code = grpc.StatusCode
@@ -222,6 +223,20 @@ async def test_where_all_cool_down_the_caller_is_told_for_how_long(router: World
 
     assert (first.code, first.reason) == (Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED")
     assert (second.code, second.reason, len(stub.exchanges)) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE", 1)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+async def test_a_stream_that_fails_says_when_to_try_again_as_a_call_does(router: World, resumable: bool) -> None:
+    ann = await router.tenant()
+    for model in ("stub-limited-60", "stub-no-credit"):
+        call = await refused(chat_with(router, ann, model))
+        asked = [detail.retry_delay for detail in call.details if isinstance(detail, error_details_pb2.RetryInfo)]
+
+        events = [event async for event in stream_from(router, ann, model, resumable=resumable)]
+
+        failed = events[-1].failed
+        assert [failed.retry_delay for _ in range(failed.HasField("retry_delay"))] == asked
+        assert [delay.seconds for delay in asked] == ([60] if model == "stub-limited-60" else [])
 
 
 async def test_a_target_is_left_alone_by_those_alone_who_call_its_route(router: World, stub: OpenAIStub) -> None:

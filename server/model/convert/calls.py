@@ -27,6 +27,7 @@ from server.rpc.wire import (
     plain_struct,
     present,
     reason,
+    retry_delay,
     timestamp,
     uuid_or_none,
     whole_seconds,
@@ -241,7 +242,9 @@ def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence
 
 def failed(seq: int, error: DomainError) -> stream_pb2.StreamChatResponse:
     """The last event of a stream that failed."""
-    said = stream_pb2.StreamChatResponse.Failed(reason=reason(error.reason), message=error.message)
+    said = stream_pb2.StreamChatResponse.Failed(
+        reason=reason(error.reason), message=error.message, retry_delay=retry_delay(error)
+    )
     return stream_pb2.StreamChatResponse(seq=seq, failed=said)
 
 

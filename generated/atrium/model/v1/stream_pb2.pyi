@@ -106,12 +106,14 @@ class StreamChatResponse(_message.Message):
         time_to_first_token: _duration_pb2.Duration
         def __init__(self, finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
     class Failed(_message.Message):
-        __slots__ = ("reason", "message")
+        __slots__ = ("reason", "message", "retry_delay")
         REASON_FIELD_NUMBER: _ClassVar[int]
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        RETRY_DELAY_FIELD_NUMBER: _ClassVar[int]
         reason: _error_reason_pb2.ErrorReason
         message: str
-        def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
+        retry_delay: _duration_pb2.Duration
+        def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., retry_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
     SEQ_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
