@@ -14,6 +14,7 @@ import structlog
 
 from server.embedded.openmp import provide
 from server.kernel.cores import cores
+from server.kernel.turns import Turns
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured
@@ -36,13 +37,15 @@ class LocalChat:
         self._server: Any = None
         self._client: HttpEndpoint | None = None
         self._model: OpenAIChat | None = None
+        self._turns = Turns(PARALLEL)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """The answer. Closing the generator frees the model for others within about a second, in the middle of the
         prompt as well: so often it is looked for, after so many tokens.
         """
         model = self._model or await self._loaded()
-        async with aclosing(model.stream(request)) as batches:
+        # llama.cpp serves whoever came first, and one tenant's many would keep everybody else's waiting.
+        async with self._turns.place(request.line), aclosing(model.stream(request)) as batches:
             async for batch in batches:
                 yield batch
 

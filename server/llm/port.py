@@ -182,7 +182,8 @@ class ChatRequest:
     Tool must be called.
 
     `headers`: what is carried on to the provider. `label`: what callers know the model by; None: the same. `streams`:
-    whether it is asked for the answer as it is written; else it gives it in one piece.
+    whether it is asked for the answer as it is written; else it gives it in one piece. `line`: whose it is, where
+    a model has few places and those who wait take turns.
     """
 
     model: str
@@ -197,6 +198,7 @@ class ChatRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
     streams: bool = True
+    line: str = ""
     sent: Callable[[], None] = field(default=lambda: None, compare=False)
     """Called once it has gone to the provider: from then on it may have to be paid for."""
 

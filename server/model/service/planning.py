@@ -112,6 +112,7 @@ class Planner:
                 response_format=asked.response_format,
                 headers=carried(call),
                 streams=model.supports_streaming,
+                line=str(plan.tenant_id),
             )
 
         def metered(model: Model) -> Meter:

@@ -192,3 +192,18 @@ async def test_a_machine_without_what_it_needs_is_told_so(monkeypatch: pytest.Mo
 
 async def test_closed_before_its_first_call_nothing_happens() -> None:
     await LocalChat().close()
+
+
+async def test_one_tenants_many_do_not_keep_anothers_one_waiting(model: LocalChat) -> None:
+    ended: list[str] = []
+
+    async def ask(line: str) -> None:
+        await _chunks(model, _asking(line=line, max_tokens=8))
+        ended.append(line)
+
+    many = [asyncio.create_task(ask("many")) for _ in range(4 * PARALLEL)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*many, ask("one"))
+
+    # Those that had their places before it, and one place's worth of turns.
+    assert ended.index("one") <= 2 * PARALLEL
