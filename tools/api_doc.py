@@ -34,11 +34,11 @@ INTRODUCTION = """\
 
 <!-- Made from the comments in proto/ by `make docs`. -->
 
-Every call carries `authorization: Bearer <access token>` or `x-api-key: <key>` in its metadata, but for the methods
-marked public. The tenant comes from the credential and from nowhere else; the platform's administrators alone, users of
-the platform who hold `tenants:manage` there, act inside another one, which they name with `x-tenant-id`.
-`x-request-id` (made if absent) and W3C `traceparent` are taken up and come back as trailing metadata `x-request-id` and
-`x-trace-id`.
+Every call carries `authorization: Bearer <access token>` or `x-api-key: <key>` in its metadata, and not both, but for
+the methods marked public. The tenant comes from the credential and from nowhere else; the platform's administrators
+alone, users of the platform who hold `tenants:manage` there, act inside another one, which they name with
+`x-tenant-id`. `x-request-id` (made if absent) and W3C `traceparent` are taken up and come back as
+trailing metadata `x-request-id` and `x-trace-id`.
 
 A failed call has one of the status codes listed with its method, and a `google.rpc.Status` in its details whose
 `google.rpc.ErrorInfo` names the [reason](#errorreason). No details come with what the transport itself answers, to more

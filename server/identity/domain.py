@@ -84,7 +84,9 @@ class MailBusy(ResourceExhausted):
 
 
 class EscalationRefused(PermissionDenied):
-    """Nobody can give more than they hold, or for longer; you do not hold {permissions} as long as that."""
+    """Nobody can give or take more than they hold, or change somebody who holds more: of what this needs you do not
+    hold {permissions}, or not for as long.
+    """
 
 
 class ApiKeyInvalid(Unauthenticated):

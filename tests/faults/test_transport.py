@@ -240,9 +240,12 @@ async def test_anything_but_one_bearer_token_is_unauthenticated(world: World) ->
         (("x-api-key", ""),),
         (("x-api-key", "a"), ("x-api-key", "a")),
         (("cookie", "authorization=Bearer a"),),
+        (("authorization", "Bearer a"), ("x-api-key", "a")),
     ):
         refusal = await refused(world.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=metadata))
         assert (refusal.code, refusal.reason) == (CODE.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED"), metadata
+        assert "needs one credential" in refusal.message
+        assert refusal.message.endswith("not both.")
 
 
 async def test_a_good_token_beside_another_is_not_good(world: World) -> None:

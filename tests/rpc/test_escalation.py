@@ -61,6 +61,21 @@ async def test_a_key_makes_users_and_does_not_choose_their_passwords(world: Worl
     assert refusal.reason == "ESCALATION_REFUSED"
 
 
+async def test_who_may_not_change_another_is_told_what_they_lack_and_not_that_they_give_it(world: World) -> None:
+    administrator = await world.tenant()
+    clerk = await world.user(administrator, "users:manage", "users:read")
+    strong = await world.user(administrator, "users:manage", "users:read", "tenants:manage")
+
+    for call in (
+        world.identity.LockUser(user_pb2.LockUserRequest(id=strong.id), metadata=clerk.metadata),
+        world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=strong.id), metadata=clerk.metadata),
+    ):
+        refusal = await refused(call)
+        assert refusal.reason == "ESCALATION_REFUSED"
+        assert "or change somebody who holds more" in refusal.message
+        assert refusal.message.endswith("you do not hold tenants:manage, tenants:read, or not for as long.")
+
+
 async def test_a_service_account_is_given_no_password(world: World) -> None:
     administrator = await world.tenant()
     request = user_pb2.CreateUserRequest(

@@ -12,7 +12,9 @@ from server.rpc.steps.trace import Credentials
 
 
 class AuthenticationRequired(Unauthenticated):
-    """This method needs a credential: metadata `authorization: Bearer <access token>` or `x-api-key: <key>`."""
+    """This method needs one credential: metadata `authorization: Bearer <access token>` or `x-api-key: <key>`, once and
+    not both.
+    """
 
 
 class Verifier(Protocol):
