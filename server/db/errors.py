@@ -17,7 +17,8 @@ class DatabaseRefused(Exception):
     """The server does not start on this database; the message says what to do about it."""
 
 
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last: asked something between its server's farewell and its end, it is in a state from which it asks nothing.
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a connection raises that is of no use any more, or cannot be made."""
 
 CONNECT_ERRORS = (*LOST, ValueError)
@@ -31,6 +32,7 @@ _UNREACHABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
