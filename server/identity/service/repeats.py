@@ -86,7 +86,7 @@ class Repeats:
                     if not found.running or found.request_hash not in hashes:
                         return _answer(found, hashes)
             await asyncio.sleep(_AGAIN_DETACHED_SECONDS)
-        renewing = asyncio.create_task(self._renew(tenant_id, place), name="idempotency lease")
+        renewing = self._background.start(self._renew(tenant_id, place), "idempotency lease")
         try:
             response = await act()
         except BaseException:

@@ -120,6 +120,7 @@ async def test_a_call_that_leaves_things_open_takes_the_tenants_settings_under_t
     assert script.asked is not None
     read = about_tokens(["Hi"])
     assert (script.asked.model, script.asked.temperature, script.asked.max_tokens) == ("scripted", 0.7, 50 - read)
+    assert script.asked.line == str(PLATFORM_TENANT_ID)
     assert script.asked.headers == {"traceparent": caller.traceparent, "x-request-id": "request-1"}
 
 
