@@ -16,7 +16,7 @@ import asyncpg
 
 from bench.figures import Figure, Side, alternate
 from bench.stage import databased
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.db.together import Together
 from server.kernel.clock import now

@@ -19,7 +19,8 @@ from atrium.identity.v1 import identity_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
-from server.audit.service import AuditLog, AuditReader
+from server.audit.service.log import AuditLog
+from server.audit.service.reading import AuditReader
 from server.audit.servicer import AuditServicer
 from server.db.database import Database
 from server.db.memory import Memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.passwords import Passwords
 from server.identity.service.founding import Founding

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.db.upkeep import analyze_divided, months_kept
 from server.identity.ports import Belongings, Mailer

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from atrium.audit.v1 import audit_log_pb2, export_pb2
 from server.audit import convert
-from server.audit.service import AuditReader
+from server.audit.service.reading import AuditReader
 from server.rpc import parts
 from server.rpc.chain import Context
 from server.rpc.pages import Pages

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from atrium.model.v1 import chat_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7

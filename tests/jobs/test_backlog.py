@@ -7,7 +7,7 @@ import signal
 from typing import Any
 from uuid import UUID
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.jobs.aside import put_aside, retry
 from server.jobs.backlog import ADMIT, TenantRun

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.db.removal import PURGED_AT_ONCE
 from server.identity.service.expiry import Expiry

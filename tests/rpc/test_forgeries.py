@@ -14,7 +14,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from atrium.identity.v1 import api_key_pb2, session_pb2
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.service.forgeries import Forgeries
 from server.identity.service.signing import SigningKeys

@@ -12,7 +12,7 @@ import pytest
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.tenant.v1 import tenant_config_pb2
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.service.expiry import Expiry
 from server.work import belongings

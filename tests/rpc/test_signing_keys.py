@@ -16,7 +16,7 @@ import jwt
 import pytest
 
 from atrium.identity.v1 import session_pb2
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.service.signing import LEAD, SigningKeys
 from server.identity.signing_keys import KeyRing, SigningKey

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database, Tx
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import schema_doc
 
-from server.audit import store as entries
+from server.audit.store import entries
 from server.db.partitions import bounds, partition_name
 from server.db.statements import Statement
 from server.identity.store import api_keys, expiry, one_time_tokens, roles, sessions, users

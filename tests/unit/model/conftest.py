@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.audit.service import AuditLog
+from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.principal import Call, Principal

@@ -1,23 +1,17 @@
-"""The audit log: each entry is written in the transaction of what it tells of, and read by who may."""
+"""Writing the audit log: each entry is written in the transaction of what it tells of."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from server.audit import store
-from server.audit.domain import Entry, Filter
+from server.audit.store import entries
 from server.db.database import Database, Tx
-from server.db.lines import stream
-from server.kernel.audit import Change, plain
+from server.kernel.audit import Change
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
-from server.kernel.paging import Page, PageRequest
-from server.kernel.parts import Beat, Ended, Lines, Place
-from server.kernel.principal import Call, call_or_none, current_call
+from server.kernel.principal import Call, call_or_none
 
 
 class AuditLog:
@@ -30,7 +24,7 @@ class AuditLog:
         """Writes the entry into the tenant's log, as a part of the transaction."""
         call = call_or_none()
         principal = call.principal if call else None
-        entry = {
+        values = {
             "tenant_id": tx.tenant_id,
             "id": uuid7(),
             "user_id": principal.user_id if principal else change.user_id,
@@ -50,7 +44,7 @@ class AuditLog:
             "status": change.status,
             "error_message": change.error_message,
         }
-        await store.insert_entry(tx, entry)
+        await entries.add(tx, values)
 
     async def denied(self, call: Call, error: DomainError) -> None:
         """Writes that the call was refused, in a transaction of its own."""
@@ -70,43 +64,6 @@ class AuditLog:
         """Writes that a platform administrator acts inside the tenant, in a transaction of its own."""
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             await self.record(tx, Change(call.method, "method"))
-
-
-class AuditReader:
-    """What is in the log of the caller's tenant."""
-
-    def __init__(self, database: Database, audit: AuditLog) -> None:
-        self._database = database
-        self._audit = audit
-
-    async def get(self, audit_log_id: UUID) -> Entry:
-        """Raises AuditLogNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await store.get(tx, audit_log_id)
-
-    async def page(self, request: PageRequest, wanted: Filter) -> Page[Entry]:
-        """Entries, newest first; fewer than were asked for where those are large."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await store.page(tx, request, wanted)
-
-    async def actions(self) -> Sequence[str]:
-        """Every action that there are entries of, sorted."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            return await store.actions(tx)
-
-    async def export(self, wanted: Filter, after: Place | None) -> AsyncGenerator[Lines | Beat | Ended, None]:
-        """Entries as NDJSON in parts, oldest first; what is behind a place, where one is given.
-
-        Raises InvalidRequest.
-        """
-        tenant_id = current_call().caller.tenant_id
-        asked = asdict(wanted)
-        details = plain({name: value for name, value in {**asked.pop("columns"), **asked}.items() if value is not None})
-        async with self._database.tenant_tx(tenant_id) as tx:
-            await self._audit.record(tx, Change("audit_logs.export", "audit_log", details=details or None))
-        async with aclosing(stream(self._database, tenant_id, store.exported(wanted), after)) as parts:
-            async for part in parts:
-                yield part
 
 
 def _actor_kind(call: Call | None) -> str:

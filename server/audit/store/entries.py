@@ -1,4 +1,4 @@
-"""The audit log's SQL."""
+"""The entries of the audit log."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _C = audit_logs.c
 _VALUES = (_C.old_value, _C.new_value, _C.details)
 _ENTRY = tuple(_C[name] for name in Entry.__dataclass_fields__)
 _SIZE = sum((func.coalesce(func.octet_length(cast(value, Text)), 0) for value in _VALUES), literal(0)).label("size")
-_QUERIES = load("server.audit", "audit.sql")
+_QUERIES = load("server.audit.store", "entries.sql")
 
 _INSERT = Statement(insert(audit_logs).values({name: bindparam(name) for name in FIELDS}))
 _GET = Statement(select(*_ENTRY).where(_C.id == bindparam("audit_log_id")))
 
 
-async def insert_entry(tx: Tx, values: Mapping[str, Any]) -> None:
+async def add(tx: Tx, values: Mapping[str, Any]) -> None:
     """Adds an entry; `values` has every one of FIELDS."""
     await tx.execute(_INSERT, **values)
 

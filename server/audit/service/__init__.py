@@ -1,0 +1,1 @@
+"""The audit slice's use cases."""

@@ -1,0 +1,1 @@
+"""The audit slice's SQL, a module an object."""
