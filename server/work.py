@@ -7,12 +7,16 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from server.audit.service.log import AuditLog
+from server.audit.service.sealing import Sealing
+from server.audit.store import checkpoints
 from server.db.database import Database
+from server.db.retention import Retention
 from server.db.upkeep import analyze_divided, months_kept
 from server.identity.ports import Belongings, Mailer
 from server.identity.service.expiry import Expiry
@@ -29,7 +33,8 @@ from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
-from server.model.service.upkeep import CallLogRetention, ModelBelongings, ModelUpkeep
+from server.model.service.upkeep import ModelBelongings, ModelUpkeep
+from server.model.store import logs
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
@@ -55,7 +60,7 @@ _MOST_UNANSWERED = 3
 
 
 class Upkeep:
-    """Removes what has expired and what was deleted long ago, in every tenant."""
+    """Removes what has expired and what was deleted long ago, and seals what was written down, in every tenant."""
 
     def __init__(
         self,
@@ -64,12 +69,14 @@ class Upkeep:
         purge: TenantPurge,
         models: ModelUpkeep,
         prompts: PromptUpkeep,
+        sealing: Sealing,
     ) -> None:
         self._standing = standing
         self._models = models
         self._prompts = prompts
         self._expiry = expiry
         self._purge = purge
+        self._sealing = sealing
 
     async def __call__(self, _: Run) -> None:
         """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others;
@@ -106,6 +113,7 @@ class Upkeep:
             waits = True
         if tenant.purge_started_at is not None:
             return waits
+        await self._sealing(tenant.id)
         await self._models.sweep(tenant.id)
         await self._prompts.sweep(tenant.id, retention_days)
         if removed := await self._expiry.sweep(tenant.id, retention_days):
@@ -122,6 +130,22 @@ def belongings() -> tuple[Belongings, ...]:
     return PromptBelongings(idempotency.forget_about), ModelBelongings(), MailBelongings()
 
 
+def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention, ...]:
+    """What removes, of every slice, what is only ever added to, and kept for a time."""
+
+    async def call_log_days(tenant_id: UUID) -> int:
+        return (await standing.model_settings(tenant_id)).call_log_retention_days
+
+    async def audit_days(tenant_id: UUID) -> int:
+        return (await standing.model_settings(tenant_id)).audit_retention_days
+
+    owner_url = settings.admin_database_url
+    return (
+        Retention("records of calls", owner_url, call_log_days, logs.expire),
+        Retention("entries of the audit log", owner_url, audit_days, checkpoints.expire),
+    )
+
+
 def worker(settings: Settings, database: Database, registry: CollectorRegistry, mailer: Mailer | None) -> Worker:
     """A worker for the jobs of every slice, which it counts in `registry`. `mailer`: None: it leaves mail to others."""
     audit = AuditLog(database)
@@ -129,10 +153,10 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
     expiry = Expiry(database, audit, belongings())
-    upkeep = Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit, idempotency.forget_about))
-
-    backlog = Backlog(settings.jobs_per_tenant)
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
+    prompts = PromptUpkeep(database, audit, idempotency.forget_about)
+    upkeep = Upkeep(standing, expiry, purge, models, prompts, Sealing(database, signing))
+    backlog = Backlog(settings.jobs_per_tenant)
 
     async def pruning(_: Run) -> None:
         await prune(database)
@@ -144,11 +168,9 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
         if lost := await reconcile(database, backlog):
             _log.warning("jobs were lost, and are asked for again", count=lost)
 
-    retention = CallLogRetention(standing, settings.admin_database_url)
-
     async def retaining(_: Run) -> None:
-        # Rows of the audit log are left alone: they are taken out of it by what archives them, and by nothing else.
-        await retention(tenant.id async for tenant, _ in standing.everyone())
+        for retention in retentions(settings, standing):
+            await retention(tenant.id async for tenant, _ in standing.everyone())
 
     async def analyzing(_: Run) -> None:
         await analyze_divided(settings)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from atrium.audit.v1 import audit_log_pb2 as pb
-from server.audit.domain import Entry, Filter
+from atrium.audit.v1 import verify_pb2
+from server.audit.domain import CheckpointRef, Entry, Filter, Finding, Verification
 from server.rpc.wire import EnumMap, moment, reason, struct, timestamp, uuid_or_none
 
 ACTOR_KINDS = EnumMap(
@@ -14,6 +17,14 @@ ACTOR_KINDS = EnumMap(
     }
 )
 STATUSES = EnumMap({"success": pb.AuditLog.STATUS_SUCCESS, "failure": pb.AuditLog.STATUS_FAILURE})
+
+FINDINGS = EnumMap(
+    {
+        "entries_altered": verify_pb2.Finding.KIND_ENTRIES_ALTERED,
+        "checkpoint_forged": verify_pb2.Finding.KIND_CHECKPOINT_FORGED,
+        "checkpoint_missing": verify_pb2.Finding.KIND_CHECKPOINT_MISSING,
+    }
+)
 
 
 def wanted(value: pb.AuditLogFilter) -> Filter:
@@ -54,4 +65,35 @@ def audit_log(value: Entry) -> pb.AuditLog:
         trace_id=value.trace_id or "",
         status=STATUSES.number[value.status],
         error_reason=reason(value.error_message),
+    )
+
+
+def known(request: verify_pb2.VerifyAuditLogsRequest) -> CheckpointRef | None:
+    """The checkpoint that must be there."""
+    if not request.HasField("known_checkpoint"):
+        return None
+    return CheckpointRef(UUID(request.known_checkpoint.id), request.known_checkpoint.hash)
+
+
+def verification(value: Verification, next_page_token: str) -> verify_pb2.VerifyAuditLogsResponse:
+    last = value.last
+    return verify_pb2.VerifyAuditLogsResponse(
+        findings=[_finding(each) for each in value.findings],
+        checkpoints=value.checkpoints,
+        entries=value.rows,
+        last_checkpoint=None if last is None else verify_pb2.CheckpointRef(id=str(last.id), hash=last.hash),
+        sealed_until=timestamp(value.sealed_until),
+        removed_until=timestamp(value.removed_until),
+        next_page_token=next_page_token,
+    )
+
+
+def _finding(value: Finding) -> verify_pb2.Finding:
+    return verify_pb2.Finding(
+        kind=FINDINGS.number[value.kind],
+        checkpoint_id=str(value.checkpoint_id),
+        create_time_from=timestamp(value.since),
+        create_time_until=timestamp(value.until),
+        sealed_entries=value.row_count,
+        found_entries=value.found,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -46,6 +47,87 @@ class Filter:
     ip_network: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a checkpoint states of a stretch of a tenant's log.
+
+    It reaches from behind the stretch of the seal before, `previous_hash` (None: the first), to `to_position`, and has
+    `row_count` entries, the first at `from_position`. `root_hash`: SHA-256 over the hashes of those, in their order.
+    """
+
+    tenant_id: UUID
+    id: UUID
+    from_position: UUID
+    to_position: UUID
+    row_count: int
+    root_hash: bytes
+    previous_hash: bytes | None
+
+    def statement(self) -> bytes:
+        """What is signed. No token is: those are of printable characters."""
+        numbers = (self.tenant_id.bytes, self.id.bytes, self.from_position.bytes, self.to_position.bytes)
+        count = self.row_count.to_bytes(8)
+        return b"\0".join(
+            (b"atrium audit checkpoint", b"".join((*numbers, count, self.root_hash, self.previous_hash or b"")))
+        )
+
+    def hash(self) -> bytes:
+        """What the next one follows: SHA-256 of the statement."""
+        return hashlib.sha256(self.statement()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A seal that is signed and kept. `removed_at`: when the entries up to its end were no longer to be kept."""
+
+    seal: Seal
+    signing_kid: str
+    signature: bytes
+    removed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """A checkpoint, and the hash of its seal."""
+
+    id: UUID
+    hash: bytes
+
+
+FindingKind = Literal["entries_altered", "checkpoint_forged", "checkpoint_missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was sealed. `since`, `until`: when what the checkpoint seals was written; None: there
+    is none. `row_count`: how many entries it seals; `found`: how many there are, counted no further than one too many.
+    """
+
+    kind: FindingKind
+    checkpoint_id: UUID
+    since: datetime | None = None
+    until: datetime | None = None
+    row_count: int = 0
+    found: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What became of looking at a page of checkpoints.
+
+    `rows`: the entries that are as they were sealed. `sealed_until`: when the last entry was written that is sealed;
+    `removed_until`: the last one that was removed since it was no longer to be kept.
+    """
+
+    checkpoints: int
+    rows: int
+    findings: Sequence[Finding]
+    last: CheckpointRef | None
+    sealed_until: datetime | None
+    removed_until: datetime | None
+    next_cursor: UUID | None
 
 
 class AuditLogNotFound(NotFound):

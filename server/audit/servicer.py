@@ -6,19 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.audit.v1 import audit_log_pb2, export_pb2
+from atrium.audit.v1 import audit_log_pb2, export_pb2, verify_pb2
 from server.audit import convert
 from server.audit.service.reading import AuditReader
+from server.audit.service.verifying import AuditVerifier
 from server.rpc import parts
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
+from server.rpc.wire import moment
 
 
 class AuditServicer:
     """The audit log, for who may read it."""
 
-    def __init__(self, entries: AuditReader, pages: Pages) -> None:
+    def __init__(self, entries: AuditReader, verifier: AuditVerifier, pages: Pages) -> None:
         self._entries = entries
+        self._verifier = verifier
         self._pages = pages
 
     async def GetAuditLog(
@@ -48,3 +51,10 @@ class AuditServicer:
         async with aclosing(self._entries.export(convert.wanted(request.filter), after)) as stream:
             async for part in stream:
                 yield parts.response(self._pages, request, export_pb2.ExportAuditLogsResponse, part)
+
+    async def VerifyAuditLogs(
+        self, request: verify_pb2.VerifyAuditLogsRequest, context: Context
+    ) -> verify_pb2.VerifyAuditLogsResponse:
+        since, until = (moment(request, name) for name in ("create_time_from", "create_time_until"))
+        found = await self._verifier.verify(self._pages.read(request), since, until, convert.known(request))
+        return convert.verification(found, self._pages.token(request, found.next_cursor))

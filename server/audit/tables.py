@@ -10,11 +10,22 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Text,
+    UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB
 
-from server.db.base import belongs_to_tenant, created_at, global_table, id_, index, one_of, tenant_key, tenant_table
+from server.db.base import (
+    MOMENT,
+    belongs_to_tenant,
+    created_at,
+    global_table,
+    id_,
+    index,
+    one_of,
+    tenant_key,
+    tenant_table,
+)
 
 audit_logs = tenant_table(
     "audit_logs",
@@ -63,13 +74,29 @@ audit_checkpoints = tenant_table(
     Column("from_position", Uuid, nullable=False, comment="The first entry that it seals."),
     Column("to_position", Uuid, nullable=False, comment="The last entry that it seals."),
     Column("row_count", BigInteger, nullable=False, comment="How many entries it seals."),
-    Column("root_hash", LargeBinary, nullable=False, comment="The root over their hashes."),
-    Column("previous_hash", LargeBinary, comment="The root of the checkpoint before; NULL: it is the first."),
-    Column("signature", LargeBinary, nullable=False, comment="Over all of the above."),
+    Column("root_hash", LargeBinary, nullable=False, comment="SHA-256 over the hashes of its entries, in their order."),
+    Column(
+        "previous_hash", LargeBinary, comment="SHA-256 of what the checkpoint before states; NULL: it is the first."
+    ),
+    Column("signature", LargeBinary, nullable=False, comment="Ed25519, over all of the above and its tenant and id."),
+    Column(
+        "signing_kid",
+        String(64),
+        nullable=False,
+        server_default="",
+        comment="The signing key that it was signed with; empty: none.",
+    ),
+    Column(
+        "removed_at",
+        MOMENT,
+        comment="When its entries, and all before them, were no longer to be kept; NULL: they are.",
+    ),
     created_at(),
     tenant_key(),
     belongs_to_tenant(),
     CheckConstraint("row_count >= 0", name="row_count"),
+    # Of two workers that seal at once the second finds the first's; and they are read in this order.
+    UniqueConstraint("tenant_id", "from_position", name="uq_audit_checkpoints_from_position"),
     comment="Seals over stretches of the audit log.",
 )
 

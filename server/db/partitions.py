@@ -75,16 +75,18 @@ async def ensure_months(
     return made
 
 
-async def drop_months(connection: Any, table: str, before: date) -> list[str]:
+async def drop_months(connection: Any, table: str, before: date, *, empty: bool = False) -> list[str]:
     """Drops the months of the table that ended by that day, with all that is in them; their names.
 
-    `connection`: the owner's. It gives up soon where somebody holds the table, since everybody else would wait behind
-    it, and leaves that month and those after it to the next time.
+    `empty`: only as far as there is nothing in them. `connection`: the owner's. It gives up soon where somebody holds
+    the table, since everybody else would wait behind it, and leaves that month and those after it to the next time.
     """
     dropped = []
     for name in sorted((await present_months(connection))[table]):
         month = datetime.strptime(name.removeprefix(f"{table}_"), "%Y_%m").replace(tzinfo=UTC).date()
         if month_after(month) <= before:
+            if empty and await connection.fetchval(f"SELECT EXISTS (SELECT FROM public.{name})"):
+                break
             try:
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; DROP TABLE public.{name}")

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from server.demo.gateway import NOBODY
+from server.demo.seals import Seals
 from server.demo.stage import Stage, TourFailed
 from server.demo.tour import Tour
 from server.launch import running
@@ -48,13 +49,14 @@ def take(settings: Settings, console: Console) -> None:
             administrator = first_administrator(ready)
             with running(ready) as port:
                 console.print(f"Serving on 127.0.0.1:{port} after {perf_counter() - began:.1f} s.")
-                asyncio.run(_tour(port, administrator, console))
+                asyncio.run(_tour(ready, port, administrator, console))
     console.print(f"\n[bold green]Everything held.[/] The tour took {perf_counter() - began:.1f} s.")
 
 
-async def _tour(port: int, administrator: tuple[str, str] | None, console: Console) -> None:
+async def _tour(settings: Settings, port: int, administrator: tuple[str, str] | None, console: Console) -> None:
     if administrator is None:
         raise TourFailed("does not hold: a fresh database has no administrator yet")
     # Directly, whatever HTTP_PROXY says.
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
-        await Tour(Stage(channel, console)).run(*administrator)
+        stage = Stage(channel, console)
+        await Tour(stage, Seals(stage, settings)).run(*administrator)

@@ -18,6 +18,7 @@ from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2, usage_pb2
 from server.demo.gateway import Gateway
+from server.demo.seals import Seals
 from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
 
 SENTENCES = (
@@ -32,8 +33,9 @@ QUESTION = "In one sentence: why should each customer's data be kept apart?"
 class Tour:
     """Goes through the chapters as a client would, and prints what comes back."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, seals: Seals) -> None:
         self._stage = stage
+        self._seals = seals
         self._out = stage.out
         self._tenants, self._identity, self._models = stage.tenants, stage.identity, stage.models
 
@@ -56,6 +58,7 @@ class Tour:
         await gateway.routes(platform, ada)
         await gateway.money(ada)
         await self.audit_log(ada)
+        await self._seals.chapter(ada)
         await self.isolation(ada, grace, trace_id)
 
     async def two_tenants(self, platform: Session, slugs: Sequence[str]) -> None:

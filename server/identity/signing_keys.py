@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from server.kernel.clock import Clock, now
@@ -49,6 +50,14 @@ class SigningKey:
     def wrap(self, master_keys: MasterKeys) -> bytes:
         """The private key under the master key, bound to the kid."""
         return master_keys.wrap(self.private_key.private_bytes_raw(), _place(self.kid))
+
+    def signed(self, signature: bytes, statement: bytes) -> bool:
+        """Whether that is its signature of that."""
+        try:
+            self.public_key.verify(signature, statement)
+        except InvalidSignature:
+            return False
+        return True
 
     def jwk(self) -> dict[str, str]:
         """The public key as a JSON Web Key (RFC 8037)."""

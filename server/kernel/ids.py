@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 PLATFORM_TENANT_ID = UUID(int=0)
@@ -37,3 +37,8 @@ def uuid7_floor(moment: datetime) -> UUID:
     """The smallest version 7 id of the moment's millisecond: every id made from then on is at least this."""
     milliseconds = int(moment.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | _VERSION | _VARIANT)
+
+
+def uuid7_moment(id_: UUID) -> datetime:
+    """When a version 7 id was made, to the millisecond."""
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from server.kernel.errors import PageTokenInvalid
 from server.kernel.paging import Page, PageRequest, PageTokens
@@ -21,7 +22,11 @@ class Pages:
 
     def next(self, request: Any, page: Page[Any]) -> str:
         """The token of the page behind this one; empty where it is the last."""
-        return self._tokens.token(page.next_cursor, _scope(request))
+        return self.token(request, page.next_cursor)
+
+    def token(self, request: Any, cursor: UUID | None) -> str:
+        """The token of the page behind that id; empty where nothing follows."""
+        return self._tokens.token(cursor, _scope(request))
 
     def cursor(self, request: Any) -> bytes | None:
         """Behind what the page asked for begins, where that is no id. Raises PageTokenInvalid."""

@@ -30,6 +30,15 @@ AUDIT_CASES: Cases = {
     "GetAuditLogRequest": ([{"id": ID}], ids("id")),
     "ListAuditLogsRequest": ([{}, {"page_size": 5000}, *_GOOD_FILTERS], [*PAGE, *_ODD_FILTERS]),
     "ListActionsRequest": ([{}], []),
+    "VerifyAuditLogsRequest": (
+        [{}, {"page_size": 5000, "create_time_from": FUTURE, "known_checkpoint": {"id": ID, "hash": b"h" * 32}}],
+        [
+            *PAGE,
+            *PERIOD,
+            ({"known_checkpoint": {"id": "1", "hash": b"h" * 32}}, "known_checkpoint.id"),
+            *(({"known_checkpoint": {"id": ID, "hash": text}}, "known_checkpoint.hash") for text in (b"", b"h" * 33)),
+        ],
+    ),
     "ExportAuditLogsRequest": (
         [{}, {"after_cursor": "x"}, *_GOOD_FILTERS],
         [*odd({}, after_cursor=["x" * 4097]), *_ODD_FILTERS],

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from server.db.database import Database
 from server.db.partitions import ensure_months, month_after, partition_name
+from server.db.retention import Retention
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
-from server.model.service.upkeep import CallLogRetention
+from server.model.store import logs
 from server.tenant.standing import TenantStanding
 from tests.databases import Scratch
 
@@ -29,7 +30,7 @@ _SUM = "INSERT INTO usage_rollups (tenant_id, day, model_id, calls) SELECT $1, '
 
 
 @pytest.fixture
-async def retention(database: Database, scratch: Scratch, admin: Any) -> CallLogRetention:
+async def retention(database: Database, scratch: Scratch, admin: Any) -> Retention:
     today = now().date()
     await ensure_months(scratch.admin_url, today - timedelta(days=max(_AGES)), today)
     await admin.execute(
@@ -46,10 +47,17 @@ async def retention(database: Database, scratch: Scratch, admin: Any) -> CallLog
             moment = now() - timedelta(days=age)
             await admin.execute(_CALL, tenant, uuid7_floor(moment), moment)
         await admin.execute(_SUM, tenant)
-    return CallLogRetention(TenantStanding(database), scratch.admin_url)
+    return _calls(database, scratch.admin_url)
 
 
-async def _run(retention: CallLogRetention, database: Database) -> None:
+def _calls(database: Database, owner_url: str | None) -> Retention:
+    async def days(tenant_id: UUID) -> int:
+        return (await TenantStanding(database).model_settings(tenant_id)).call_log_retention_days
+
+    return Retention("records of calls", owner_url, days, logs.expire)
+
+
+async def _run(retention: Retention, database: Database) -> None:
     await retention(tenant.id async for tenant, _ in TenantStanding(database).everyone())
 
 
@@ -64,7 +72,7 @@ async def _left(admin: Any, tenant: UUID) -> list[int]:
 
 
 async def test_each_tenant_keeps_its_records_as_long_as_it_has_set(
-    retention: CallLogRetention, database: Database, admin: Any
+    retention: Retention, database: Database, admin: Any
 ) -> None:
     await _run(retention, database)
 
@@ -76,7 +84,7 @@ async def test_each_tenant_keeps_its_records_as_long_as_it_has_set(
 
 
 async def test_a_month_that_nobody_keeps_goes_as_a_whole_and_one_that_somebody_does_stays(
-    retention: CallLogRetention, database: Database, admin: Any
+    retention: Retention, database: Database, admin: Any
 ) -> None:
     today = now().date()
     oldest = partition_name("model_call_logs", today - timedelta(days=300))
@@ -96,7 +104,7 @@ async def test_a_month_that_nobody_keeps_goes_as_a_whole_and_one_that_somebody_d
 
 
 async def test_who_keeps_them_longest_loses_them_to_the_day_too(
-    retention: CallLogRetention, database: Database, admin: Any
+    retention: Retention, database: Database, admin: Any
 ) -> None:
     moment = now() - timedelta(days=max(_DAYS.values()) + 1)
     await admin.execute(_CALL, PLATFORM_TENANT_ID, uuid7_floor(moment), moment)
@@ -107,7 +115,7 @@ async def test_who_keeps_them_longest_loses_them_to_the_day_too(
 
 
 async def test_a_month_that_somebody_holds_and_a_half_purged_tenant_keep_nothing_of_the_others(
-    retention: CallLogRetention, database: Database, scratch: Scratch, admin: Any
+    retention: Retention, database: Database, scratch: Scratch, admin: Any
 ) -> None:
     oldest = partition_name("model_call_logs", now().date() - timedelta(days=300))
     await admin.execute("DELETE FROM tenant_configs WHERE tenant_id = $1", GRACE)
@@ -119,15 +127,13 @@ async def test_a_month_that_somebody_holds_and_a_half_purged_tenant_keep_nothing
     assert await _left(admin, ADA) == [10]
 
 
-async def test_the_sums_of_what_was_used_stay(retention: CallLogRetention, database: Database, admin: Any) -> None:
+async def test_the_sums_of_what_was_used_stay(retention: Retention, database: Database, admin: Any) -> None:
     await _run(retention, database)
 
     assert await admin.fetchval("SELECT sum(calls) FROM usage_rollups") == 7 * len(_DAYS)
 
 
-async def test_more_rows_than_a_batch_go_in_one_run(
-    retention: CallLogRetention, database: Database, admin: Any
-) -> None:
+async def test_more_rows_than_a_batch_go_in_one_run(retention: Retention, database: Database, admin: Any) -> None:
     moment = now() - timedelta(days=40)
     await admin.execute(
         "INSERT INTO model_call_logs (tenant_id, id, model_id, request_kind, status, created_at) "
@@ -144,10 +150,10 @@ async def test_more_rows_than_a_batch_go_in_one_run(
 
 
 async def test_without_the_owner_everything_stays_and_the_log_says_so(
-    retention: CallLogRetention, database: Database, admin: Any
+    retention: Retention, database: Database, admin: Any
 ) -> None:
-    with capture_logs() as logs:
-        await _run(CallLogRetention(TenantStanding(database), None), database)
+    with capture_logs() as told:
+        await _run(_calls(database, None), database)
 
-    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert [entry["log_level"] for entry in told] == ["warning"]
     assert await _left(admin, ADA) == list(_AGES)

@@ -162,6 +162,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "0039": {},
     "0040": {},
+    "0041": {},
 }
 
 

@@ -142,6 +142,10 @@ BY_ID = {
 
 NO_OBJECT = {
     ("/atrium.prompt.v1.PromptService/WatchPrompts", "watch_id"): "a watch that is not known begins anew, with `reset`",
+    (
+        AUDIT + "VerifyAuditLogs",
+        "known_checkpoint.id",
+    ): "one that is not the tenant's is one that is not there: a finding",
     **dict.fromkeys(
         (
             *(

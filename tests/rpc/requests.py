@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from atrium.audit.v1 import audit_log_pb2
+from atrium.audit.v1 import audit_log_pb2, verify_pb2
 from atrium.audit.v1 import export_pb2 as audit_export_pb2
 from atrium.identity.v1 import (
     api_key_pb2,
@@ -178,6 +178,10 @@ MALFORMED: dict[str, Malformed] = {
         audit_log_pb2.ListAuditLogsRequest(page_size=-1, filter={"user_id": "1", "ip_network": "x"}),
         ("page_size", "filter.user_id", "filter.ip_network"),
     ),
+    AUDIT + "VerifyAuditLogs": Malformed(
+        verify_pb2.VerifyAuditLogsRequest(page_size=-1, known_checkpoint={"id": "1", "hash": b"h"}),
+        ("page_size", "known_checkpoint.id", "known_checkpoint.hash"),
+    ),
     AUDIT + "ExportAuditLogs": Malformed(
         audit_export_pb2.ExportAuditLogsRequest(filter={"resource_id": "1"}), ("filter.resource_id",)
     ),
@@ -283,6 +287,7 @@ GOOD: dict[str, Message] = {
     AUDIT + "ListAuditLogs": audit_log_pb2.ListAuditLogsRequest(),
     AUDIT + "ListActions": audit_log_pb2.ListActionsRequest(),
     AUDIT + "ExportAuditLogs": audit_export_pb2.ExportAuditLogsRequest(),
+    AUDIT + "VerifyAuditLogs": verify_pb2.VerifyAuditLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),

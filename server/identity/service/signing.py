@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from time import monotonic
 
@@ -54,6 +55,21 @@ class SigningKeys:
         if monotonic() - self._sought >= _SEEK_SECONDS:
             self._sought = monotonic()
             await self.refresh(ring)
+
+    async def sign(self, statement: bytes) -> tuple[str, bytes]:
+        """The name of the key that signs now, and its signature (Ed25519)."""
+        key = KeyRing(await self.load(), self._clock).signing()
+        return key.kid, key.private_key.sign(statement)
+
+    async def verifiers(self, kids: Collection[str]) -> Mapping[str, Callable[[bytes, bytes], bool]]:
+        """For each of these keys that is ours, also where it signs no more, whether it made a signature of a statement.
+
+        That it is ours its private half says, which is kept under the master key: whoever can only write into the
+        database makes none.
+        """
+        async with self._database.global_tx() as tx:
+            keys = await store.named(tx, kids, self._master_keys)
+        return {key.kid: key.signed for key in keys}
 
     async def rotate(self, *, compromised: bool = False) -> SigningKey:
         """A new key, which signs in an hour; the others are accepted until their last token has expired.

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from contextlib import suppress
 from uuid import UUID
-
-import structlog
 
 from server.db.database import Database, Tx
 from server.db.removal import remove_all
-from server.kernel.errors import NotFound
 from server.model.ledger import Ledger
 from server.model.ports import TenantSettings
-from server.model.store import caches, contents, generations, logs
-
-_log = structlog.get_logger("atrium.upkeep")
+from server.model.store import caches, contents, generations
 
 
 class ModelUpkeep:
@@ -48,24 +41,3 @@ class ModelBelongings:
             "kept_calls_removed": await contents.remove_all(tx, user_id),
         }
         return {name: count for name, count in found.items() if count}
-
-
-class CallLogRetention:
-    """Removes the records of calls that their tenants do not keep any more; the sums of what was used stay."""
-
-    def __init__(self, settings: TenantSettings, owner_url: str | None) -> None:
-        """`owner_url`: the database as its owner; None: every record is kept, and the log says so."""
-        self._settings = settings
-        self._owner_url = owner_url
-
-    async def __call__(self, tenants: AsyncIterable[UUID]) -> None:
-        """`tenants`: every one there is. Raises DatabaseRefused."""
-        if self._owner_url is None:
-            _log.warning("records of calls are kept for ever: set ATRIUM_ADMIN_DATABASE_URL")
-            return
-        kept = {}
-        async for tenant in tenants:
-            with suppress(NotFound):  # half purged by now, or gone
-                kept[tenant] = (await self._settings.model_settings(tenant)).call_log_retention_days
-        removed = await logs.expire(self._owner_url, kept)
-        _log.info("records of calls removed", months=removed.months, rows=removed.rows)

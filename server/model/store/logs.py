@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -12,11 +11,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 
 from server.db.database import Tx
-from server.db.owner import connect_as_owner
 from server.db.partitions import drop_months
-from server.db.removal import BATCH
+from server.db.retention import Removed, remove_before
 from server.db.statements import Statement
-from server.kernel.clock import now
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
 from server.model.domain import CallLog, CallLogNotFound
@@ -51,13 +48,6 @@ _ATTRIBUTES = tuple((name, "kind" if name == "request_kind" else name) for name 
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)
 _GET = Statement(select(*_LOG).where(model_call_logs.c.id == bindparam("call_log_id")))
 
-# The condition on the id stands twice, so that only the months in question are looked into for either.
-_EXPIRE = f"""
-DELETE FROM {model_call_logs.name} WHERE tenant_id = $1 AND id < $2 AND id IN (
-    SELECT id FROM {model_call_logs.name} WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT {BATCH}
-)
-"""
-
 
 @cache
 def _list_logs(filters: tuple[str, ...]) -> Statement:
@@ -86,34 +76,17 @@ async def get(tx: Tx, call_log_id: UUID) -> CallLog:
     return CallLog(*row)
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What was removed of the records of calls: whole months by their names, and rows besides."""
+async def expire(connection: Any, before: Mapping[UUID, datetime]) -> Removed:
+    """Removes what was recorded before then, tenant by tenant; a month goes as a whole once nobody keeps it.
 
-    months: Sequence[str]
-    rows: int
-
-
-async def expire(owner_url: str, kept: Mapping[UUID, int]) -> Removed:
-    """Removes what tenants do not keep any more. `kept`: for how many days each does; every tenant there is.
-
-    The role that serves only adds records, so this goes over the owner's connection, for which there is no row
-    security: each statement names its tenant. A month goes as a whole once nobody keeps it; what else is older than its
-    tenant keeps goes in batches. Raises DatabaseRefused.
+    `connection`: the owner's.
     """
-    longest, moment, count = max(kept.values()), now(), 0
-    async with connect_as_owner(owner_url, "atrium retention") as connection:
-        months = await drop_months(connection, model_call_logs.name, (moment - timedelta(days=longest)).date())
-        for tenant_id, days in kept.items():
-            count += await _expire(connection, tenant_id, uuid7_floor(moment - timedelta(days=days)))
-    return Removed(months, count)
-
-
-async def _expire(connection: Any, tenant_id: UUID, before: UUID) -> int:
-    total = 0
-    while (count := int((await connection.execute(_EXPIRE, tenant_id, before)).rpartition(" ")[2])) > 0:
-        total += count
-    return total
+    table = model_call_logs.name
+    months = await drop_months(connection, table, min(before.values()).date())
+    rows = [
+        await remove_before(connection, table, tenant_id, uuid7_floor(moment)) for tenant_id, moment in before.items()
+    ]
+    return Removed(months, sum(rows))
 
 
 async def page(

@@ -5,6 +5,7 @@ import warnings
 
 from atrium.audit.v1 import audit_log_pb2 as atrium_dot_audit_dot_v1_dot_audit__log__pb2
 from atrium.audit.v1 import export_pb2 as atrium_dot_audit_dot_v1_dot_export__pb2
+from atrium.audit.v1 import verify_pb2 as atrium_dot_audit_dot_v1_dot_verify__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -57,6 +58,11 @@ class AuditServiceStub:
                 '/atrium.audit.v1.AuditService/ExportAuditLogs',
                 request_serializer=atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsRequest.SerializeToString,
                 response_deserializer=atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsResponse.FromString,
+                _registered_method=True)
+        self.VerifyAuditLogs = channel.unary_unary(
+                '/atrium.audit.v1.AuditService/VerifyAuditLogs',
+                request_serializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.SerializeToString,
+                response_deserializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.FromString,
                 _registered_method=True)
 
 
@@ -124,6 +130,27 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAuditLogs(self, request, context):
+        """Verifies that entries are as they were sealed: none altered, none taken away, none slipped in.
+
+        Every hour what was added to the log is sealed: a checkpoint is signed over the hashes of up to 1,000 entries and
+        over the checkpoint before it. Entries of the last minutes are not sealed yet, and those that are no longer kept
+        (`audit_retention_days`) are not looked at. A call looks at a page of checkpoints, the newest first, with all that
+        they seal; findings are written into the log too.
+
+        Whoever writes into the database cannot sign: that takes the master key. They could take the newest checkpoints
+        away, with their entries: keep `last_checkpoint` of an answer elsewhere, and give it as `known_checkpoint` later.
+
+        Permission: `audit_logs:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another call (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +173,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ExportAuditLogs,
                     request_deserializer=atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsRequest.FromString,
                     response_serializer=atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsResponse.SerializeToString,
+            ),
+            'VerifyAuditLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAuditLogs,
+                    request_deserializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.FromString,
+                    response_serializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -259,6 +291,33 @@ class AuditService:
             '/atrium.audit.v1.AuditService/ExportAuditLogs',
             atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsRequest.SerializeToString,
             atrium_dot_audit_dot_v1_dot_export__pb2.ExportAuditLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAuditLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.audit.v1.AuditService/VerifyAuditLogs',
+            atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.SerializeToString,
+            atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,
