@@ -22,6 +22,7 @@ from atrium.tenant.v1 import tenant_service_pb2
 from server.audit.service.log import AuditLog
 from server.audit.service.reading import AuditReader
 from server.audit.service.verifying import AuditVerifier
+from server.audit.service.watching import AuditWatching
 from server.audit.servicer import AuditServicer
 from server.db.database import Database
 from server.db.memory import Memory
@@ -274,7 +275,12 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
             Service(
                 audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
-                AuditServicer(AuditReader(database, audit), AuditVerifier(database, signing, audit), pages),
+                AuditServicer(
+                    AuditReader(database, audit),
+                    AuditWatching(database, audit),
+                    AuditVerifier(database, signing, audit),
+                    pages,
+                ),
             ),
         ]
         chain = Chain(steps, settings.ceiling_seconds, mutual_tls=settings.tls_client_ca_file is not None)

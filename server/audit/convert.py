@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from atrium.audit.v1 import audit_log_pb2 as pb
-from atrium.audit.v1 import verify_pb2
-from server.audit.domain import CheckpointRef, Entry, Filter, Finding, Verification
+from atrium.audit.v1 import ddl_log_pb2, verify_pb2, watch_pb2
+from server.audit.domain import CheckpointRef, DdlChange, Entry, Filter, Finding, Verification
+from server.audit.service.watching import News
 from server.rpc.wire import EnumMap, moment, reason, struct, timestamp, uuid_or_none
 
 ACTOR_KINDS = EnumMap(
@@ -66,6 +67,25 @@ def audit_log(value: Entry) -> pb.AuditLog:
         status=STATUSES.number[value.status],
         error_reason=reason(value.error_message),
     )
+
+
+def ddl_log(value: DdlChange) -> ddl_log_pb2.DdlLog:
+    return ddl_log_pb2.DdlLog(
+        id=str(value.id),
+        create_time=timestamp(value.created_at),
+        command_tag=value.command_tag,
+        object_identity=value.object_identity or "",
+        command=value.command or "",
+        session_user=value.session_user,
+        application_name=value.application_name or "",
+    )
+
+
+def news(value: News, cursor: str) -> watch_pb2.WatchAuditLogsResponse:
+    if not value.entries:
+        return watch_pb2.WatchAuditLogsResponse(heartbeat={}, cursor=cursor)
+    entries = watch_pb2.WatchAuditLogsResponse.Entries(audit_logs=[audit_log(entry) for entry in value.entries])
+    return watch_pb2.WatchAuditLogsResponse(entries=entries, cursor=cursor)
 
 
 def known(request: verify_pb2.VerifyAuditLogsRequest) -> CheckpointRef | None:

@@ -50,6 +50,19 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class DdlChange:
+    """A change to the schema of the database."""
+
+    id: UUID
+    created_at: datetime
+    command_tag: str
+    object_identity: str | None
+    command: str | None
+    session_user: str
+    application_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
     """What a checkpoint states of a stretch of a tenant's log.
 

@@ -39,6 +39,11 @@ AUDIT_CASES: Cases = {
             *(({"known_checkpoint": {"id": ID, "hash": text}}, "known_checkpoint.hash") for text in (b"", b"h" * 33)),
         ],
     ),
+    "ListDdlLogsRequest": ([{}, {"page_size": 5000}], [*PAGE]),
+    "WatchAuditLogsRequest": (
+        [{}, {"after_cursor": "x"}, *({"filter": fields} for fields in _FILTERS)],
+        [*odd({}, after_cursor=["x" * 513]), *_ODD_FILTERS],
+    ),
     "ExportAuditLogsRequest": (
         [{}, {"after_cursor": "x"}, *_GOOD_FILTERS],
         [*odd({}, after_cursor=["x" * 4097]), *_ODD_FILTERS],

@@ -150,7 +150,7 @@ NO_OBJECT = {
         (
             *(
                 (AUDIT + method, f"filter.{field}")
-                for method in ("ListAuditLogs", "ExportAuditLogs")
+                for method in ("ListAuditLogs", "ExportAuditLogs", "WatchAuditLogs")
                 for field in ("request_id", "resource_id", "session_id", "user_id")
             ),
             (MODEL + "GetModelUsage", "api_key_id"),

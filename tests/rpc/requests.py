@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from atrium.audit.v1 import audit_log_pb2, verify_pb2
+from atrium.audit.v1 import audit_log_pb2, ddl_log_pb2, verify_pb2, watch_pb2
 from atrium.audit.v1 import export_pb2 as audit_export_pb2
 from atrium.identity.v1 import (
     api_key_pb2,
@@ -178,6 +178,10 @@ MALFORMED: dict[str, Malformed] = {
         audit_log_pb2.ListAuditLogsRequest(page_size=-1, filter={"user_id": "1", "ip_network": "x"}),
         ("page_size", "filter.user_id", "filter.ip_network"),
     ),
+    AUDIT + "WatchAuditLogs": Malformed(
+        watch_pb2.WatchAuditLogsRequest(filter={"resource_id": "1"}), ("filter.resource_id",)
+    ),
+    AUDIT + "ListDdlLogs": Malformed(ddl_log_pb2.ListDdlLogsRequest(page_size=-1), ("page_size",)),
     AUDIT + "VerifyAuditLogs": Malformed(
         verify_pb2.VerifyAuditLogsRequest(page_size=-1, known_checkpoint={"id": "1", "hash": b"h"}),
         ("page_size", "known_checkpoint.id", "known_checkpoint.hash"),
@@ -288,6 +292,8 @@ GOOD: dict[str, Message] = {
     AUDIT + "ListActions": audit_log_pb2.ListActionsRequest(),
     AUDIT + "ExportAuditLogs": audit_export_pb2.ExportAuditLogsRequest(),
     AUDIT + "VerifyAuditLogs": verify_pb2.VerifyAuditLogsRequest(),
+    AUDIT + "WatchAuditLogs": watch_pb2.WatchAuditLogsRequest(),
+    AUDIT + "ListDdlLogs": ddl_log_pb2.ListDdlLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from grpc import StatusCode as Code
 
 from atrium.audit.v1 import audit_log_pb2 as pb
-from atrium.audit.v1 import export_pb2
+from atrium.audit.v1 import ddl_log_pb2, export_pb2
 from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
@@ -335,3 +335,26 @@ async def test_an_export_is_what_the_highest_tier_pays_for_and_reading_is_everyb
 
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "FEATURE_MISSING")
     assert len(entries) == 1
+
+
+async def test_changes_to_the_schema_are_shown_to_super_administrators(world: World, admin: Any) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    await admin.execute(
+        'INSERT INTO ddl_audit_logs (command_tag, object_identity, "session_user", application_name) '
+        "SELECT 'ALTER TABLE', 'public.t' || n, 'somebody', 'psql' FROM generate_series(1, 3) n"
+    )
+
+    found, request = [], ddl_log_pb2.ListDdlLogsRequest(page_size=2)
+    while True:
+        page = await world.audit.ListDdlLogs(request, metadata=platform.metadata)
+        found += page.ddl_logs
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    refusal = await refused(world.audit.ListDdlLogs(ddl_log_pb2.ListDdlLogsRequest(), metadata=administrator.metadata))
+
+    assert {change.object_identity for change in found} >= {"public.t1", "public.t2", "public.t3"}
+    assert [change.id for change in found] == sorted({change.id for change in found}, reverse=True)
+    (one,) = [change for change in found if change.object_identity == "public.t1"]
+    assert (one.command_tag, one.session_user, one.application_name) == ("ALTER TABLE", "somebody", "psql")
+    assert refusal.code == Code.PERMISSION_DENIED

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from dataclasses import asdict
 from uuid import UUID
 
-from server.audit.domain import Entry, Filter
+from server.audit.domain import DdlChange, Entry, Filter
 from server.audit.service.log import AuditLog
-from server.audit.store import entries
+from server.audit.store import ddl, entries
 from server.db.database import Database
 from server.db.lines import stream
 from server.kernel.audit import Change, plain
@@ -34,6 +34,11 @@ class AuditReader:
         """Entries, newest first; fewer than were asked for where those are large."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             return await entries.page(tx, request, wanted)
+
+    async def ddl_changes(self, request: PageRequest) -> Page[DdlChange]:
+        """Changes to the schema, newest first."""
+        async with self._database.global_tx() as tx:
+            return await ddl.page(tx, request)
 
     async def actions(self) -> Sequence[str]:
         """Every action that there are entries of, sorted."""

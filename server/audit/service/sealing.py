@@ -7,7 +7,7 @@ from uuid import UUID
 
 from server.audit.domain import Checkpoint, Seal
 from server.audit.ports import Signer
-from server.audit.store import checkpoints
+from server.audit.store import checkpoints, entries
 from server.db.database import Database
 from server.kernel.ids import uuid7, uuid7_floor
 
@@ -42,7 +42,7 @@ class Sealing:
     async def _next(self, tenant_id: UUID) -> int | None:
         """Seals the next stretch; None: there is none, or another worker is at it."""
         async with self._database.tenant_tx(tenant_id) as tx:
-            before = uuid7_floor(await checkpoints.horizon(tx, self._margin))
+            before = uuid7_floor(await entries.horizon(tx, self._margin))
             last = await checkpoints.last(tx)
             after = BEGINNING if last is None else last.seal.to_position
             to = await checkpoints.reach(tx, after, before, MOST_ENTRIES, MOST_BYTES)

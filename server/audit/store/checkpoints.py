@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,6 @@ from server.audit.store.entries import FIELDS as ENTRY_FIELDS
 from server.audit.tables import audit_checkpoints, audit_logs
 from server.db.database import Tx
 from server.db.partitions import drop_months
-from server.db.queries import Query
 from server.db.retention import Removed, remove_before
 from server.db.statements import Statement
 from server.kernel.ids import uuid7, uuid7_floor, uuid7_moment
@@ -41,13 +40,6 @@ _ADD = Statement(
     .on_conflict_do_nothing(index_elements=[_C.tenant_id, _C.from_position])
     .returning(literal(1))
 )
-
-# Ids are made where the call is served, and entries are seen when their transaction ends. Of those under way none has
-# written one before it began; whoever only reads has no number.
-_HORIZON = Query("""
-SELECT coalesce(min(xact_start), now()) - :margin::interval FROM pg_stat_activity
-WHERE datname = current_database() AND usename = session_user AND backend_xid IS NOT NULL
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +104,6 @@ INSERT INTO {audit_logs.name} (tenant_id, id, actor_kind, action, resource_type,
 VALUES ($1, $2, 'system', 'audit_logs.remove', 'audit_log',
     jsonb_build_object('until', $3::text, 'entries', $4::bigint))
 """
-
-
-async def horizon(tx: Tx, margin: timedelta) -> datetime:
-    """Before when no entry is added any more, by clocks that are no further apart than `margin`."""
-    moment: datetime = await tx.fetchval(_HORIZON, margin=margin)
-    return moment
 
 
 async def reach(tx: Tx, after: UUID, before: UUID, most: int, most_bytes: int) -> UUID | None:

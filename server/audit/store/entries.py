@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import ColumnElement, Select, Text, bindparam, case, cast, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import INET
 
@@ -14,7 +16,7 @@ from server.audit.domain import AuditLogNotFound, Entry, Filter
 from server.audit.tables import audit_logs
 from server.db.database import Tx
 from server.db.lines import Pages, Source, Sources
-from server.db.queries import load
+from server.db.queries import Query, load
 from server.db.statements import Statement
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
@@ -51,10 +53,23 @@ _QUERIES = load("server.audit.store", "entries.sql")
 _INSERT = Statement(insert(audit_logs).values({name: bindparam(name) for name in FIELDS}))
 _GET = Statement(select(*_ENTRY).where(_C.id == bindparam("audit_log_id")))
 
+# Ids are made where the call is served, and entries are seen when their transaction ends. Of those under way none has
+# written one before it began; whoever only reads has no number.
+_HORIZON = Query("""
+SELECT coalesce(min(xact_start), now()) - :margin::interval FROM pg_stat_activity
+WHERE datname = current_database() AND usename = session_user AND backend_xid IS NOT NULL
+""")
+
 
 async def add(tx: Tx, values: Mapping[str, Any]) -> None:
     """Adds an entry; `values` has every one of FIELDS."""
     await tx.execute(_INSERT, **values)
+
+
+async def horizon(tx: Tx, margin: timedelta) -> datetime:
+    """Before when no entry is added any more, by clocks that are no further apart than `margin`."""
+    moment: datetime = await tx.fetchval(_HORIZON, margin=margin)
+    return moment
 
 
 async def get(tx: Tx, audit_log_id: UUID) -> Entry:
@@ -75,21 +90,38 @@ async def page(tx: Tx, request: PageRequest, wanted: Filter) -> Page[Entry]:
     values = _values(wanted)
     before = min(request.before, values.pop("until", request.before))
     rows = await tx.fetch(_list(tuple(sorted(values))), before=before, most=request.size + 1, **values)
-    entries = [Entry(*row[: len(_ENTRY)]) for row in rows[: request.size]]
+    return _page(rows, request.size)
+
+
+async def following(tx: Tx, after: UUID, before: UUID, size: int, wanted: Filter) -> Page[Entry]:
+    """Entries between those ids, oldest first; fewer than were asked for where those are large."""
+    values = _values(wanted)
+    statement = _list(tuple(sorted(values)), oldest_first=True)
+    return _page(await tx.fetch(statement, after=after, before=before, most=size + 1, **values), size)
+
+
+def _page(rows: Sequence[asyncpg.Record], size: int) -> Page[Entry]:
+    entries = [Entry(*row[: len(_ENTRY)]) for row in rows[:size]]
     more = entries and rows[len(entries) - 1]["more"]
     return Page(entries, entries[-1].id if more else None)
 
 
 @cache
-def _list(filters: tuple[str, ...]) -> Statement:
+def _list(filters: tuple[str, ...], *, oldest_first: bool = False) -> Statement:
     """At most `most` entries, none more once they have _PAGE_BYTES, and of each whether another follows."""
-    newest = _filtered(select(*_ENTRY, _SIZE).where(_C.id < bindparam("before")), filters)
-    found = newest.order_by(_C.id.desc()).limit(bindparam("most")).subquery("found")
-    before = func.sum(found.c.size).over(order_by=found.c.id.desc()) - found.c.size
-    more = func.lead(found.c.id).over(order_by=found.c.id.desc()).is_not(None)
+
+    def ordered(id_: ColumnElement[Any]) -> ColumnElement[Any]:
+        return id_.asc() if oldest_first else id_.desc()
+
+    chosen = _filtered(select(*_ENTRY, _SIZE).where(_C.id < bindparam("before")), filters)
+    if oldest_first:
+        chosen = chosen.where(_C.id > bindparam("after"))
+    found = chosen.order_by(ordered(_C.id)).limit(bindparam("most")).subquery("found")
+    before = func.sum(found.c.size).over(order_by=ordered(found.c.id)) - found.c.size
+    more = func.lead(found.c.id).over(order_by=ordered(found.c.id)).is_not(None)
     sized = select(found, before.label("before"), more.label("more")).subquery("sized")
     shown = [sized.c[name] for name in Entry.__dataclass_fields__]
-    return Statement(select(*shown, sized.c.more).where(sized.c.before < _PAGE_BYTES).order_by(sized.c.id.desc()))
+    return Statement(select(*shown, sized.c.more).where(sized.c.before < _PAGE_BYTES).order_by(ordered(sized.c.id)))
 
 
 def exported(wanted: Filter) -> Sources:

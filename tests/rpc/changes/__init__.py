@@ -23,7 +23,11 @@ NOTHING: dict[str, str] = {
         _READS,
     ),
     TENANT + "ExportTenant": "it reads, and is told all the same: everything that a tenant has leaves the house",
-    AUDIT + "ExportAuditLogs": "it reads, and is told all the same: the log leaves the house",
+    **dict.fromkeys(
+        (AUDIT + "ExportAuditLogs", AUDIT + "WatchAuditLogs"),
+        "it reads, and is told all the same: the log leaves the house",
+    ),
+    AUDIT + "VerifyAuditLogs": "it reads, and tells of what is not as it was",
     **dict.fromkeys((MODEL + "Chat", MODEL + "StreamChat", MODEL + "CancelGeneration", MODEL + "Embed"), _CALLS),
     IDENTITY + "RefreshToken": (
         "it goes on with a session, whose begin and end are told, and so is a token that comes a second time"

@@ -23,12 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from atrium.audit.v1 import audit_log_pb2 as atrium_dot_audit_dot_v1_dot_audit__log__pb2
+from atrium.audit.v1 import ddl_log_pb2 as atrium_dot_audit_dot_v1_dot_ddl__log__pb2
 from atrium.audit.v1 import export_pb2 as atrium_dot_audit_dot_v1_dot_export__pb2
 from atrium.audit.v1 import verify_pb2 as atrium_dot_audit_dot_v1_dot_verify__pb2
+from atrium.audit.v1 import watch_pb2 as atrium_dot_audit_dot_v1_dot_watch__pb2
 from atrium.options.v1 import options_pb2 as atrium_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/audit/v1/audit_service.proto\x12\x0f\x61trium.audit.v1\x1a\x1f\x61trium/audit/v1/audit_log.proto\x1a\x1c\x61trium/audit/v1/export.proto\x1a\x1c\x61trium/audit/v1/verify.proto\x1a\x1f\x61trium/options/v1/options.proto2\xf7\x04\n\x0c\x41uditService\x12o\n\x0bGetAuditLog\x12#.atrium.audit.v1.GetAuditLogRequest\x1a$.atrium.audit.v1.GetAuditLogResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12u\n\rListAuditLogs\x12%.atrium.audit.v1.ListAuditLogsRequest\x1a&.atrium.audit.v1.ListAuditLogsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12o\n\x0bListActions\x12#.atrium.audit.v1.ListActionsRequest\x1a$.atrium.audit.v1.ListActionsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12\x90\x01\n\x0f\x45xportAuditLogs\x12\'.atrium.audit.v1.ExportAuditLogsRequest\x1a(.atrium.audit.v1.ExportAuditLogsResponse\"(\xc2\xf3\x18$\n\x0f\x61udit_logs:read*\x03\x08\x90\x1c:\x0c\x61udit_export0\x01\x12{\n\x0fVerifyAuditLogs\x12\'.atrium.audit.v1.VerifyAuditLogsRequest\x1a(.atrium.audit.v1.VerifyAuditLogsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/audit/v1/audit_service.proto\x12\x0f\x61trium.audit.v1\x1a\x1f\x61trium/audit/v1/audit_log.proto\x1a\x1d\x61trium/audit/v1/ddl_log.proto\x1a\x1c\x61trium/audit/v1/export.proto\x1a\x1c\x61trium/audit/v1/verify.proto\x1a\x1b\x61trium/audit/v1/watch.proto\x1a\x1f\x61trium/options/v1/options.proto2\xeb\x06\n\x0c\x41uditService\x12o\n\x0bGetAuditLog\x12#.atrium.audit.v1.GetAuditLogRequest\x1a$.atrium.audit.v1.GetAuditLogResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12u\n\rListAuditLogs\x12%.atrium.audit.v1.ListAuditLogsRequest\x1a&.atrium.audit.v1.ListAuditLogsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12o\n\x0bListActions\x12#.atrium.audit.v1.ListActionsRequest\x1a$.atrium.audit.v1.ListActionsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12\x90\x01\n\x0f\x45xportAuditLogs\x12\'.atrium.audit.v1.ExportAuditLogsRequest\x1a(.atrium.audit.v1.ExportAuditLogsResponse\"(\xc2\xf3\x18$\n\x0f\x61udit_logs:read*\x03\x08\x90\x1c:\x0c\x61udit_export0\x01\x12{\n\x0fVerifyAuditLogs\x12\'.atrium.audit.v1.VerifyAuditLogsRequest\x1a(.atrium.audit.v1.VerifyAuditLogsResponse\"\x15\xc2\xf3\x18\x11\n\x0f\x61udit_logs:read\x12\x7f\n\x0eWatchAuditLogs\x12&.atrium.audit.v1.WatchAuditLogsRequest\x1a\'.atrium.audit.v1.WatchAuditLogsResponse\"\x1a\xc2\xf3\x18\x16\n\x0f\x61udit_logs:read*\x03\x08\x90\x1c\x30\x01\x12q\n\x0bListDdlLogs\x12#.atrium.audit.v1.ListDdlLogsRequest\x1a$.atrium.audit.v1.ListDdlLogsResponse\"\x17\xc2\xf3\x18\x13\n\x0f\x61udit_logs:readH\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +47,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditLogs']._serialized_options = b'\302\363\030$\n\017audit_logs:read*\003\010\220\034:\014audit_export'
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLogs']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLogs']._serialized_options = b'\302\363\030\021\n\017audit_logs:read'
-  _globals['_AUDITSERVICE']._serialized_start=183
-  _globals['_AUDITSERVICE']._serialized_end=814
+  _globals['_AUDITSERVICE'].methods_by_name['WatchAuditLogs']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['WatchAuditLogs']._serialized_options = b'\302\363\030\026\n\017audit_logs:read*\003\010\220\034'
+  _globals['_AUDITSERVICE'].methods_by_name['ListDdlLogs']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListDdlLogs']._serialized_options = b'\302\363\030\023\n\017audit_logs:readH\001'
+  _globals['_AUDITSERVICE']._serialized_start=243
+  _globals['_AUDITSERVICE']._serialized_end=1118
 # @@protoc_insertion_point(module_scope)

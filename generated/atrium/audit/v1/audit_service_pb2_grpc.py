@@ -4,8 +4,10 @@ import grpc
 import warnings
 
 from atrium.audit.v1 import audit_log_pb2 as atrium_dot_audit_dot_v1_dot_audit__log__pb2
+from atrium.audit.v1 import ddl_log_pb2 as atrium_dot_audit_dot_v1_dot_ddl__log__pb2
 from atrium.audit.v1 import export_pb2 as atrium_dot_audit_dot_v1_dot_export__pb2
 from atrium.audit.v1 import verify_pb2 as atrium_dot_audit_dot_v1_dot_verify__pb2
+from atrium.audit.v1 import watch_pb2 as atrium_dot_audit_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -63,6 +65,16 @@ class AuditServiceStub:
                 '/atrium.audit.v1.AuditService/VerifyAuditLogs',
                 request_serializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.SerializeToString,
                 response_deserializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.FromString,
+                _registered_method=True)
+        self.WatchAuditLogs = channel.unary_stream(
+                '/atrium.audit.v1.AuditService/WatchAuditLogs',
+                request_serializer=atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsRequest.SerializeToString,
+                response_deserializer=atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsResponse.FromString,
+                _registered_method=True)
+        self.ListDdlLogs = channel.unary_unary(
+                '/atrium.audit.v1.AuditService/ListDdlLogs',
+                request_serializer=atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsRequest.SerializeToString,
+                response_deserializer=atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsResponse.FromString,
                 _registered_method=True)
 
 
@@ -151,6 +163,41 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchAuditLogs(self, request, context):
+        """Tells of entries as they are written, for another system that looks for what it should not see.
+
+        Entries come in the order of their ids, each once, about three seconds after they were written; where a change takes
+        long to be made, the entries of it and those after it come when it is. A stream that broke is taken up behind the
+        last cursor that came, by any server, however long ago that was. After about an hour the stream ends: take it up
+        likewise. That the log is watched has an entry of its own.
+
+        Permission: `audit_logs:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another watch (`PAGE_TOKEN_INVALID`).
+        - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDdlLogs(self, request, context):
+        """Lists changes to the schema of the database, the newest first. They are written down by event triggers, which only a
+        superuser of the database can make: `atrium migrate bootstrap` says whether it did. Without them what `atrium
+        migrate` does is written down.
+
+        Permission: `audit_logs:read`, for the platform's super administrators only, signed in.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -178,6 +225,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.VerifyAuditLogs,
                     request_deserializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.FromString,
                     response_serializer=atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.SerializeToString,
+            ),
+            'WatchAuditLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAuditLogs,
+                    request_deserializer=atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsRequest.FromString,
+                    response_serializer=atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsResponse.SerializeToString,
+            ),
+            'ListDdlLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDdlLogs,
+                    request_deserializer=atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsRequest.FromString,
+                    response_serializer=atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -318,6 +375,60 @@ class AuditService:
             '/atrium.audit.v1.AuditService/VerifyAuditLogs',
             atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsRequest.SerializeToString,
             atrium_dot_audit_dot_v1_dot_verify__pb2.VerifyAuditLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAuditLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/atrium.audit.v1.AuditService/WatchAuditLogs',
+            atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsRequest.SerializeToString,
+            atrium_dot_audit_dot_v1_dot_watch__pb2.WatchAuditLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDdlLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.audit.v1.AuditService/ListDdlLogs',
+            atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsRequest.SerializeToString,
+            atrium_dot_audit_dot_v1_dot_ddl__log__pb2.ListDdlLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,25 @@
+"""The changes to the schema, which migrations and event triggers write down."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, select
+
+from server.audit.domain import DdlChange
+from server.audit.tables import ddl_audit_logs
+from server.db.database import Tx
+from server.db.statements import Statement
+from server.kernel.paging import Page, PageRequest
+
+_C = ddl_audit_logs.c
+_LIST = Statement(
+    select(*(_C[name] for name in DdlChange.__dataclass_fields__))
+    .where(_C.id < bindparam("before"))
+    .order_by(_C.id.desc())
+    .limit(bindparam("most"))
+)
+
+
+async def page(tx: Tx, request: PageRequest) -> Page[DdlChange]:
+    """Changes, newest first."""
+    found = [DdlChange(*row) for row in await tx.fetch(_LIST, before=request.before, most=request.size + 1)]
+    return Page.cut(found, [change.id for change in found], request.size)
