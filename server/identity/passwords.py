@@ -97,7 +97,7 @@ class Place:
         return await asyncio.wrap_future(future)
 
 
-class Turns:
+class Queues:
     """Lets in so many at a time of those who come under one name; the others wait, in their order."""
 
     def __init__(self, at_once: int, waiting: int) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from server.kernel.tasks import Background
+from server.kernel.turns import Turns
 from server.prompt import worker
 from server.prompt.errors import PromptsBusy, PromptWorkTooLong
 
@@ -54,13 +55,11 @@ class Workers:
         `most_waiting`, `most_of_a_tenant`: pieces of work that are waiting or under way, of all and of one; one that is
         large counts as one for each 64 KiB begun.
         """
-        self._parallel = parallel
+        self._turns = Turns(parallel)
         self._seconds = seconds
         self._most_waiting = most_waiting
         self._most_of_a_tenant = most_of_a_tenant
-        self._waiting: OrderedDict[UUID, deque[_Job]] = OrderedDict()
         self._held: Counter[UUID] = Counter()
-        self._working = 0
         self._idle: list[Process] = []
         self._tasks = Background()
 
@@ -71,39 +70,28 @@ class Workers:
             raise PromptsBusy("work on prompts at once", _RETRY_SECONDS)
         job = _Job(tenant_id, worker.packed((work, arguments)), asyncio.get_running_loop().create_future())
         self._held[tenant_id] += job.pieces
-        self._waiting.setdefault(tenant_id, deque()).append(job)
-        self._start_next()
+        task = self._tasks.start(self._work(job), "work on a prompt")
+        task.add_done_callback(lambda _: self._over(job))
         result: Result = worker.outcome(await job.answer)
         return result
 
     async def close(self) -> None:
         """Ends the processes, whatever they work on."""
-        for job in (job for jobs in self._waiting.values() for job in jobs):
-            job.answer.cancel()
-        self._waiting.clear()
         await self._tasks.close(seconds=0)
         await asyncio.gather(*(_ended(process) for process in self._idle))
         self._idle.clear()
 
-    def _start_next(self) -> None:
-        if self._waiting and self._working < self._parallel:
-            tenant_id, jobs = self._waiting.popitem(last=False)
-            job = jobs.popleft()
-            if jobs:
-                self._waiting[tenant_id] = jobs  # behind all others
-            self._working += 1
-            self._tasks.start(self._work(job), "work on a prompt")
-
     async def _work(self, job: _Job) -> None:
-        try:
-            if not job.answer.done():  # whoever asked may have gone
+        """Goes on without whoever asked: a process that is at work cannot be given to others."""
+        async with self._turns.place(job.tenant_id):
+            if not job.answer.done():  # they may have gone
                 await self._answer(job)
-        finally:
-            self._working -= 1
-            self._held[job.tenant_id] -= job.pieces
-            if not self._held[job.tenant_id]:
-                del self._held[job.tenant_id]
-            self._start_next()
+
+    def _over(self, job: _Job) -> None:
+        job.answer.cancel()  # where nothing was answered
+        self._held[job.tenant_id] -= job.pieces
+        if not self._held[job.tenant_id]:
+            del self._held[job.tenant_id]
 
     async def _answer(self, job: _Job) -> None:
         """Has a process do the work. It is used again only where it has answered."""

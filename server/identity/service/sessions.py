@@ -24,7 +24,7 @@ from server.identity.domain import (
     User,
 )
 from server.identity.password_policy import check_password
-from server.identity.passwords import Passwords, Place, Turns
+from server.identity.passwords import Passwords, Place, Queues
 from server.identity.ports import AuditLog, Tenants
 from server.identity.service.standing import hold_all_of
 from server.identity.service.values import session_values
@@ -62,10 +62,10 @@ class SessionService:
         """
         self._database = database
         self._passwords = passwords
-        self._accounts = Turns(at_once=1, waiting=24)
-        self._networks = Turns(at_once=4, waiting=24)
+        self._accounts = Queues(at_once=1, waiting=24)
+        self._networks = Queues(at_once=4, waiting=24)
         # Of all who wait under one address, for whichever turn: the surplus is shed at once.
-        self._callers = Turns(at_once=28, waiting=0)
+        self._callers = Queues(at_once=28, waiting=0)
         self._tokens = tokens
         self._tenants = tenants
         self._audit = audit

@@ -8,19 +8,19 @@ import threading
 import pytest
 
 from server.identity import passwords as hashes
-from server.identity.passwords import LoginBusy, Passwords, Turns
+from server.identity.passwords import LoginBusy, Passwords, Queues
 
 
 class Room:
     """Those who come, each staying until they are told to go."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
         self.inside: list[int] = []
         self.go = asyncio.Event()
 
     async def come(self, number: int, name: str = "ada") -> None:
-        async with self._turns.taken(name):
+        async with self._queues.taken(name):
             self.inside.append(number)
             await self.go.wait()
 
@@ -31,7 +31,7 @@ async def _settled() -> None:
 
 
 async def test_so_many_have_their_turn_at_once_and_the_rest_in_their_order() -> None:
-    room = Room(Turns(at_once=2, waiting=8))
+    room = Room(Queues(at_once=2, waiting=8))
     tasks = [asyncio.create_task(room.come(number)) for number in range(5)]
     await _settled()
     assert room.inside == [0, 1]
@@ -43,7 +43,7 @@ async def test_so_many_have_their_turn_at_once_and_the_rest_in_their_order() -> 
 
 
 async def test_nobody_waits_for_those_of_another_name() -> None:
-    room = Room(Turns(at_once=1, waiting=8))
+    room = Room(Queues(at_once=1, waiting=8))
     tasks = [asyncio.create_task(room.come(number, name)) for number, name in enumerate(["ada", "grace", "ada"])]
     await _settled()
 
@@ -53,8 +53,8 @@ async def test_nobody_waits_for_those_of_another_name() -> None:
 
 
 async def test_whoever_would_wait_too_long_is_told_so_and_who_leaves_makes_room() -> None:
-    turns = Turns(at_once=1, waiting=1)
-    room = Room(turns)
+    queues = Queues(at_once=1, waiting=1)
+    room = Room(queues)
     first, second = (asyncio.create_task(room.come(number)) for number in range(2))
     await _settled()
     with pytest.raises(LoginBusy):
@@ -68,7 +68,7 @@ async def test_whoever_would_wait_too_long_is_told_so_and_who_leaves_makes_room(
     await asyncio.gather(first, third)
 
     assert room.inside == [0, 3]
-    assert turns._queues == {}
+    assert queues._queues == {}
 
 
 async def test_a_place_is_free_again_when_what_is_computed_in_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
