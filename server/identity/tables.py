@@ -352,6 +352,11 @@ idempotency_keys = tenant_table(
     Column("response", LargeBinary, comment="The first answer; NULL: not yet, or it held a secret."),
     Column("status", String(20), nullable=False, comment="running or done."),
     Column("expires_at", MOMENT, nullable=False, comment="Until when the key is remembered."),
+    Column(
+        "claim",
+        Uuid,
+        comment="Stands for who makes the call at present; NULL: nobody, or a version that does not say so.",
+    ),
     created_at(),
     tenant_key("caller", "method", "key"),
     belongs_to_tenant(),

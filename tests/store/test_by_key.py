@@ -91,7 +91,7 @@ LOOK_UPS: dict[str, tuple[str, int, LookUp]] = {
         lambda database, _, n: idempotency.recall(database, PLATFORM_TENANT_ID, **_key(n)),
     ),
     "find an answer": ("idempotency_keys", 1, lambda _, tx, n: idempotency.find(tx, **_key(n))),
-    "release a key": ("idempotency_keys", 1, lambda _, tx, n: idempotency.release(tx, **_key(n))),
+    "release a key": ("idempotency_keys", 1, lambda _, tx, n: idempotency.release(tx, **_key(n), claim=UUID(int=n))),
     "take an attempt back": ("sign_in_throttle", 1, lambda _, tx, n: throttle.forget(tx, _attempt(n, None))),
     "forget guesses": (
         *("sign_in_guesses", 2),  # they are looked at, and removed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from uuid import UUID
+from typing import TypeVar
+from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 from server.db.database import Database, Tx
@@ -22,6 +23,9 @@ _AGAIN_DETACHED_SECONDS = 0.2
 
 _PATIENCE_SECONDS = 60.0
 """For how long it is tried to note what became of a call, where the database does not answer."""
+
+
+Noted = TypeVar("Noted")
 
 
 class _Overtaken(Exception):
@@ -75,42 +79,52 @@ class Repeats:
         """
         call = current_call()
         place = (call.caller.api_key_id or call.caller.user_id, call.method, key)
-        tenant_id = call.caller.tenant_id
+        tenant_id, claim = call.caller.tenant_id, uuid4()
         while True:
             async with self._database.tenant_tx(tenant_id) as tx:
                 if await store.claim(tx, *place):
                     found = await store.find(tx, *place)
                     if found is None:
-                        await store.begin(tx, *place, hashes[0])
+                        await store.begin(tx, *place, hashes[0], claim)
                         break
                     if not found.running or found.request_hash not in hashes:
                         return _answer(found, hashes)
             await asyncio.sleep(_AGAIN_DETACHED_SECONDS)
-        renewing = self._background.start(self._renew(tenant_id, place), "idempotency lease")
+        renewing = self._background.start(self._renew(tenant_id, place, claim), "idempotency lease")
         try:
             response = await act()
         except BaseException:
-            self._start(tenant_id, lambda tx: store.release(tx, *place))
+            self._start(tenant_id, lambda tx: store.release(tx, *place, claim))
             raise
         finally:
             renewing.cancel()
         # The call is made and paid for: its answer is kept even if the caller leaves now.
-        await asyncio.shield(self._start(tenant_id, lambda tx: store.keep(tx, *place, hashes[0], response)))
+        ended = self._start(tenant_id, lambda tx: store.end(tx, *place, hashes[0], response, claim))
+        return None if await asyncio.shield(ended) else await self._answer_of_another(tenant_id, place, hashes)
+
+    async def _answer_of_another(
+        self, tenant_id: UUID, place: tuple[UUID, str, str], hashes: Sequence[str]
+    ) -> bytes | None:
+        """What the one was answered who took this call's server for dead, as whoever repeats it is; None: nothing."""
+        while found := await store.recall(self._database, tenant_id, *place):
+            if not found.running:
+                return _answer(found, hashes)
+            await asyncio.sleep(_AGAIN_DETACHED_SECONDS)
         return None
 
-    async def _renew(self, tenant_id: UUID, place: tuple[UUID, str, str]) -> None:
+    async def _renew(self, tenant_id: UUID, place: tuple[UUID, str, str], claim: UUID) -> None:
         while True:
             await asyncio.sleep(store.RENEW_SECONDS)
             with suppress(DatabaseUnavailable):
                 async with self._database.tenant_tx(tenant_id) as tx:
-                    await store.renew(tx, *place)
+                    await store.renew(tx, *place, claim)
 
-    def _start(self, tenant_id: UUID, note: Callable[[Tx], Awaitable[None]]) -> asyncio.Task[None]:
+    def _start(self, tenant_id: UUID, note: Callable[[Tx], Awaitable[Noted]]) -> asyncio.Task[Noted]:
         """Notes what became of a call, again where the database does not answer."""
 
-        async def noted() -> None:
+        async def noted() -> Noted:
             async with self._database.tenant_tx(tenant_id) as tx:
-                await note(tx)
+                return await note(tx)
 
         return self._background.start(persistently(noted, _PATIENCE_SECONDS), "idempotency key")
 

@@ -39,25 +39,16 @@ _values = {
     "response": bindparam("response"),
     "status": bindparam("status"),
     "expires_at": func.now() + bindparam("life", type_=Interval),
+    "claim": bindparam("claim"),
 }
-_RELEASE = Statement(
-    delete(keys).where(
-        keys.c.caller == bindparam("caller"),
-        keys.c.method == bindparam("method"),
-        keys.c.key == bindparam("key"),
-        keys.c.status == "running",
-    )
+_claimed = (
+    keys.c.caller == bindparam("caller"),
+    keys.c.method == bindparam("method"),
+    keys.c.key == bindparam("key"),
+    keys.c.claim == bindparam("claim"),
 )
-_RENEW = Statement(
-    update(keys)
-    .where(
-        keys.c.caller == bindparam("caller"),
-        keys.c.method == bindparam("method"),
-        keys.c.key == bindparam("key"),
-        keys.c.status == "running",
-    )
-    .values(expires_at=func.now() + bindparam("life", type_=Interval))
-)
+_RELEASE = Statement(delete(keys).where(*_claimed))
+_RENEW = Statement(update(keys).where(*_claimed).values(expires_at=func.now() + bindparam("life", type_=Interval)))
 _FORGET_ABOUT = Statement(
     delete(keys).where(keys.c.response.op("LIKE")(any_(bindparam("texts", type_=ARRAY(LargeBinary)))))
 )
@@ -65,16 +56,13 @@ _of_caller = select(api_keys.c.id).where(api_keys.c.user_id == bindparam("user_i
 _FORGET_CALLER = Statement(
     delete(keys).where(or_(keys.c.caller == bindparam("user_id"), keys.c.caller.in_(_of_caller)))
 )
-_KEEP = Statement(
-    upsert(keys)
-    .values(
-        tenant_id=bindparam("tenant_id"),
-        caller=bindparam("caller"),
-        method=bindparam("method"),
-        key=bindparam("key"),
-        **_values,
-    )
-    .on_conflict_do_update(index_elements=["tenant_id", "caller", "method", "key"], set_=_values)
+_KEY = ("tenant_id", "caller", "method", "key")
+_insert = upsert(keys).values({**{name: bindparam(name) for name in _KEY}, **_values})
+_KEEP = Statement(_insert.on_conflict_do_update(index_elements=_KEY, set_=_values))
+_KEEP_CLAIMED = Statement(
+    _insert.on_conflict_do_update(
+        index_elements=_KEY, set_={**_values, "claim": None}, where=keys.c.claim == bindparam("claim")
+    ).returning(literal(1))
 )
 
 
@@ -108,19 +96,31 @@ def _remembered(row: Any) -> Remembered | None:
 
 async def keep(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, response: bytes) -> None:
     """Remembers the answer."""
-    values = {"request_hash": request_hash, "response": response, "status": "done", "life": _LIFE}
+    values = {"request_hash": request_hash, "response": response, "status": "done", "life": _LIFE, "claim": None}
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
 
 
-async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str) -> None:
+async def begin(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, claim: UUID) -> None:
     """Remembers that the call is being made, until it is over or was not renewed for too long."""
-    values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LEASE}
+    values = {"request_hash": request_hash, "response": None, "status": "running", "life": _LEASE, "claim": claim}
     await tx.execute(_KEEP, tenant_id=tx.tenant_id, caller=caller, method=method, key=key, **values)
 
 
-async def renew(tx: Tx, caller: UUID, method: str, key: str) -> None:
-    """The call is still being made."""
-    await tx.execute(_RENEW, caller=caller, method=method, key=key, life=_LEASE)
+async def renew(tx: Tx, caller: UUID, method: str, key: str, claim: UUID) -> None:
+    """The call is still being made, unless another makes it by now."""
+    await tx.execute(_RENEW, caller=caller, method=method, key=key, claim=claim, life=_LEASE)
+
+
+async def end(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, response: bytes, claim: UUID) -> bool:
+    """Remembers the answer; False where another has made the call meanwhile, or does: theirs is the answer then."""
+    values = {"request_hash": request_hash, "response": response, "status": "done", "life": _LIFE, "claim": claim}
+    place = {"tenant_id": tx.tenant_id, "caller": caller, "method": method, "key": key}
+    return await tx.fetchrow(_KEEP_CLAIMED, **place, **values) is not None
+
+
+async def release(tx: Tx, caller: UUID, method: str, key: str, claim: UUID) -> None:
+    """Forgets a call that failed, unless another makes it by now."""
+    await tx.execute(_RELEASE, caller=caller, method=method, key=key, claim=claim)
 
 
 async def forget_about(tx: Tx, purged: Sequence[UUID]) -> None:
@@ -132,8 +132,3 @@ async def forget_about(tx: Tx, purged: Sequence[UUID]) -> None:
 async def forget_caller(tx: Tx, user_id: UUID) -> None:
     """Forgets every call of a user who is purged, and of their keys."""
     await tx.execute(_FORGET_CALLER, user_id=user_id)
-
-
-async def release(tx: Tx, caller: UUID, method: str, key: str) -> None:
-    """Forgets a call that failed."""
-    await tx.execute(_RELEASE, caller=caller, method=method, key=key)
