@@ -88,19 +88,19 @@ def _reach() -> Select[Any]:
 _STRETCH = Statement(_stretch())
 _REACH = Statement(_reach())
 
-_END = f"""
-SELECT id, from_position, to_position FROM {audit_checkpoints.name}
+_END = """
+SELECT id, from_position, to_position FROM audit_checkpoints
 WHERE tenant_id = $1 AND from_position < $2 AND to_position < $2 ORDER BY from_position DESC LIMIT 1
 """
-_MARK = f"""
-UPDATE {audit_checkpoints.name} SET removed_at = now()
+_MARK = """
+UPDATE audit_checkpoints SET removed_at = now()
 WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING row_count
 """
-_DROP_OLDER = f"""
-DELETE FROM {audit_checkpoints.name} WHERE tenant_id = $1 AND from_position < $2 RETURNING row_count, removed_at
+_DROP_OLDER = """
+DELETE FROM audit_checkpoints WHERE tenant_id = $1 AND from_position < $2 RETURNING row_count, removed_at
 """
-_TELL = f"""
-INSERT INTO {audit_logs.name} (tenant_id, id, actor_kind, action, resource_type, details)
+_TELL = """
+INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, details)
 VALUES ($1, $2, 'system', 'audit_logs.remove', 'audit_log',
     jsonb_build_object('until', $3::text, 'entries', $4::bigint))
 """
