@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +17,17 @@ from atrium.audit.v1 import audit_log_pb2, verify_pb2
 from server.audit.service import sealing
 from server.audit.service.log import AuditLog
 from server.audit.service.sealing import Sealing
+from server.audit.store import checkpoints
 from server.db.database import Database
 from server.identity.service.signing import SigningKeys
 from server.kernel.audit import Change
+from server.kernel.clock import now
+from server.kernel.ids import uuid7_floor
 from server.kernel.sealing import MasterKeys
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 
+OF_OLD = UUID(int=7)
 Seal = Callable[[Person], Awaitable[int]]
 
 ALTERED, FORGED, MISSING = (
@@ -270,6 +275,29 @@ async def test_pages_and_times_choose_what_is_looked_at(world: World, seal: Seal
     assert (nothing.checkpoints, nothing.entries, nothing.last_checkpoint) == (0, 0, newest.last_checkpoint)
     of_another = await refused(_verify(world, administrator, page_token=request.page_token, create_time_from=middle))
     assert of_another.code == Code.INVALID_ARGUMENT
+
+
+async def test_an_entry_has_the_hash_that_it_had_when_it_was_sealed(database: Database, admin: Any) -> None:
+    """By whatever version: what was sealed with an earlier one is verified with this."""
+    await admin.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Of old', 'of-old')", OF_OLD)
+    await admin.execute(
+        "INSERT INTO audit_logs (tenant_id, id, user_id, actor_kind, action, resource_type, resource_id, old_value, "
+        "new_value, details, ip_address, user_agent, request_id, session_id, trace_id, status, created_at) VALUES "
+        "($1, $2, $1, 'user', 'users.update', 'user', 'é', '{\"b\": 1.50, \"aa\": null}', '[]', NULL, '2001:db8::1', "
+        "'curl', 'r', 's', 't', 'success', '2026-11-27 03:04:05.678901+08')",
+        *(OF_OLD, uuid7_floor(now())),
+    )
+
+    async with database.tenant_tx(OF_OLD) as tx:
+        found = await checkpoints.stretch(tx, sealing.BEGINNING, UUID(int=(1 << 128) - 1), 1)
+
+    assert found is not None
+    entry = (
+        f'["{OF_OLD}", "{found.from_position}", "{OF_OLD}", "user", null, "users.update", "user", "é", '
+        '{"b": 1.50, "aa": null}, [], null, "2001:db8::1/128", "curl", "r", "s", "t", "success", null, '
+        "1795719845.678901]"
+    )
+    assert found.root_hash == sha256(sha256(entry.encode()).digest()).digest()
 
 
 @pytest.mark.parametrize(("most", "size"), [("MOST_ENTRIES", 10), ("MOST_BYTES", 10_000)])

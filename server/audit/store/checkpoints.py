@@ -15,7 +15,6 @@ from sqlalchemy.dialects.postgresql import BYTEA, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 
 from server.audit.domain import Checkpoint, Seal
-from server.audit.store.entries import FIELDS as ENTRY_FIELDS
 from server.audit.tables import audit_checkpoints, audit_logs
 from server.db.database import Tx
 from server.db.partitions import drop_months
@@ -29,6 +28,14 @@ _L = audit_logs.c
 _SEAL = tuple(_C[name] for name in Seal.__dataclass_fields__)
 _CHECKPOINT = (*_SEAL, _C.signing_kid, _C.signature, _C.removed_at)
 _NEWEST_FIRST = select(*_CHECKPOINT).order_by(_C.from_position.desc())
+
+# What is sealed is sealed by these, in this order. A column that entries gain must leave the hash of one without it as
+# it is: it comes into it only where it is not NULL.
+_SEALED = (
+    *("tenant_id", "id", "user_id", "actor_kind", "acting_for", "action", "resource_type", "resource_id"),
+    *("old_value", "new_value", "details", "ip_address", "user_agent", "request_id", "session_id", "trace_id"),
+    *("status", "error_message", "created_at"),
+)
 
 _LAST = Statement(_NEWEST_FIRST.limit(1))
 _OLDEST = Statement(select(*_CHECKPOINT).order_by(_C.from_position).limit(1))
@@ -53,15 +60,10 @@ class Stretch:
 
 
 def _leaf() -> ColumnElement[Any]:
-    """An entry's hash: SHA-256 of a JSON array of all that it holds, as PostgreSQL writes JSONB.
-
-    What is sealed is sealed by this: a column that is added later must leave the hash of an entry without it as it is.
-    """
-    written_at = func.extract("epoch", _L.created_at)
-    columns = {name: _L[name] for name in ENTRY_FIELDS} | {"ip_address": cast(_L.ip_address, Text)}
-    return func.sha256(
-        func.convert_to(cast(func.jsonb_build_array(*columns.values(), written_at), Text), literal("UTF8"))
-    )
+    """An entry's hash: SHA-256 of a JSON array of all that it holds, as PostgreSQL writes JSONB."""
+    columns: dict[str, ColumnElement[Any]] = {name: _L[name] for name in _SEALED}
+    columns |= {"ip_address": cast(_L.ip_address, Text), "created_at": func.extract("epoch", _L.created_at)}
+    return func.sha256(func.convert_to(cast(func.jsonb_build_array(*columns.values()), Text), literal("UTF8")))
 
 
 def _stretch() -> Select[Any]:
