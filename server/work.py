@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from server.audit.service.log import AuditLog
 from server.audit.service.sealing import Sealing
 from server.audit.store import checkpoints
+from server.audit.tables import audit_logs
 from server.db.database import Database
 from server.db.retention import Retention
 from server.db.upkeep import analyze_divided, months_kept
@@ -35,6 +36,7 @@ from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelBelongings, ModelUpkeep
 from server.model.store import logs
+from server.model.tables import model_call_logs
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
@@ -47,6 +49,7 @@ _log = structlog.get_logger("atrium.work")
 SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
     Cron("reconcile/1", "*/5 * * * *"),
+    Cron("seal/1", "37 * * * *"),
     Cron("retention/1", "51 1 * * *"),
     Cron("analyze/1", "29 2 * * *"),
     Cron("prune/1", "43 3 * * *"),
@@ -59,8 +62,33 @@ _MOST_UNANSWERED = 3
 """Tenants one after the other for which the database does not answer: it is away for all of them then."""
 
 
+async def for_everyone(standing: TenantStanding, keep: Callable[[Tenant, int], Awaitable[None]]) -> None:
+    """Does it for every tenant, given the days that it keeps what was deleted.
+
+    Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others; DatabaseUnavailable
+    where that answers for none of several.
+    """
+    failed, unanswered = 0, 0
+    async for tenant, retention_days in standing.everyone():
+        try:
+            await keep(tenant, retention_days)
+        except TenantNotFound:  # purged meanwhile
+            continue
+        except Exception as error:  # whatever is wrong with one tenant is not with the others
+            failed += 1
+            _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
+            # So ends, too, what takes too long for this one tenant, or waits for a lock on something of it.
+            unanswered = unanswered + 1 if isinstance(error, DatabaseUnavailable) else 0
+            if unanswered == _MOST_UNANSWERED:
+                raise
+        else:
+            unanswered = 0
+    if failed:
+        raise UpkeepIncomplete(f"upkeep failed for {failed} tenants")
+
+
 class Upkeep:
-    """Removes what has expired and what was deleted long ago, and seals what was written down, in every tenant."""
+    """Removes what has expired and what was deleted long ago, in every tenant."""
 
     def __init__(
         self,
@@ -69,38 +97,26 @@ class Upkeep:
         purge: TenantPurge,
         models: ModelUpkeep,
         prompts: PromptUpkeep,
-        sealing: Sealing,
     ) -> None:
         self._standing = standing
         self._models = models
         self._prompts = prompts
         self._expiry = expiry
         self._purge = purge
-        self._sealing = sealing
 
     async def __call__(self, _: Run) -> None:
-        """Raises UpkeepIncomplete where it failed for some tenants, once it was done for all the others;
-        DatabaseUnavailable where that answers for none of several.
-        """
-        failed, waiting, unanswered = 0, 0, 0
-        async for tenant, retention_days in self._standing.everyone():
-            try:
-                waiting += await self._keep(tenant, retention_days)
-            except TenantNotFound:  # purged meanwhile
-                continue
-            except Exception as error:  # whatever is wrong with one tenant is not with the others
-                failed += 1
-                _log.error("upkeep failed", tenant_id=tenant.id, exc_info=error)
-                # So ends, too, what takes too long for this one tenant, or waits for a lock on something of it.
-                unanswered = unanswered + 1 if isinstance(error, DatabaseUnavailable) else 0
-                if unanswered == _MOST_UNANSWERED:
-                    raise
-            else:
-                unanswered = 0
-        if waiting:
-            _log.warning("tenants are due to be purged, which takes ATRIUM_ADMIN_DATABASE_URL", tenants=waiting)
-        if failed:
-            raise UpkeepIncomplete(f"upkeep failed for {failed} tenants")
+        """Raises what `for_everyone` does."""
+        waiting = 0
+
+        async def keep(tenant: Tenant, retention_days: int) -> None:
+            nonlocal waiting
+            waiting += await self._keep(tenant, retention_days)
+
+        try:
+            await for_everyone(self._standing, keep)
+        finally:
+            if waiting:
+                _log.warning("tenants are due to be purged, which takes ATRIUM_ADMIN_DATABASE_URL", tenants=waiting)
 
     async def _keep(self, tenant: Tenant, retention_days: int) -> bool:
         """Whether the tenant is due to be purged, and waits for a server that knows the owner."""
@@ -113,7 +129,6 @@ class Upkeep:
             waits = True
         if tenant.purge_started_at is not None:
             return waits
-        await self._sealing(tenant.id)
         await self._models.sweep(tenant.id)
         await self._prompts.sweep(tenant.id, retention_days)
         if removed := await self._expiry.sweep(tenant.id, retention_days):
@@ -141,8 +156,9 @@ def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention,
 
     owner_url = settings.admin_database_url
     return (
-        Retention("records of calls", owner_url, call_log_days, logs.expire),
-        Retention("entries of the audit log", owner_url, audit_days, checkpoints.expire),
+        Retention(model_call_logs, owner_url, call_log_days, logs.expire, whole_months=True),
+        # What is not sealed stays, and so does its month.
+        Retention(audit_logs, owner_url, audit_days, checkpoints.expire, whole_months=False),
     )
 
 
@@ -155,7 +171,7 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
     expiry = Expiry(database, audit, belongings())
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
     prompts = PromptUpkeep(database, audit, idempotency.forget_about)
-    upkeep = Upkeep(standing, expiry, purge, models, prompts, Sealing(database, signing))
+    upkeep, seal = Upkeep(standing, expiry, purge, models, prompts), Sealing(database, signing)
     backlog = Backlog(settings.jobs_per_tenant)
 
     async def pruning(_: Run) -> None:
@@ -167,6 +183,16 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
     async def reconciling(_: Run) -> None:
         if lost := await reconcile(database, backlog):
             _log.warning("jobs were lost, and are asked for again", count=lost)
+
+    async def sealing(_: Run) -> None:
+        if (before := await seal.horizon()) is None:
+            return
+
+        async def seal_of(tenant: Tenant, _: int) -> None:
+            if tenant.purge_started_at is None:
+                await seal(tenant.id, before)
+
+        await for_everyone(standing, seal_of)
 
     async def retaining(_: Run) -> None:
         for retention in retentions(settings, standing):
@@ -180,6 +206,7 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
         "prune/1": pruning,
         "rotate_signing_key/1": rotating,
         "reconcile/1": reconciling,
+        "seal/1": sealing,
         "retention/1": retaining,
         "analyze/1": analyzing,
         ADMIT: backlog.admitting(database),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from server.kernel.addresses import Address
-from server.kernel.errors import NotFound
+from server.kernel.errors import NotFound, ResourceExhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,15 @@ class Checkpoint:
     signature: bytes
     removed_at: datetime | None
 
+    def signed_by(self, verifiers: Verifiers) -> bool:
+        """Whether it is signed by one of these keys, by their names."""
+        is_by = verifiers.get(self.signing_kid)
+        return is_by is not None and is_by(self.signature, self.seal.statement())
+
+
+Verifiers = Mapping[str, Callable[[bytes, bytes], bool]]
+"""Keys by their names: whether each made a signature, of a signature and a statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRef:
@@ -141,6 +150,10 @@ class Verification:
     sealed_until: datetime | None
     removed_until: datetime | None
     next_cursor: UUID | None
+
+
+class TooManyWatches(ResourceExhausted):
+    """So many watch the audit log as may at once: try again later."""
 
 
 class AuditLogNotFound(NotFound):

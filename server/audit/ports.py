@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Protocol
+
+from server.audit.domain import Verifiers
 
 
 class Signer(Protocol):
@@ -12,5 +14,5 @@ class Signer(Protocol):
     async def sign(self, statement: bytes) -> tuple[str, bytes]:
         """The name of the key that signs now, and its signature."""
 
-    async def verifiers(self, kids: Collection[str]) -> Mapping[str, Callable[[bytes, bytes], bool]]:
-        """For each of these keys that is ours, whether it made a signature: of a signature and a statement."""
+    async def verifiers(self, kids: Collection[str]) -> Verifiers:
+        """Those of these keys that are ours, also where they sign no more."""

@@ -2,63 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
+from sqlalchemy import Table
 
 from server.db.owner import connect_as_owner
+from server.db.partitions import drop_months
 from server.db.removal import BATCH
 from server.kernel.clock import now
 from server.kernel.errors import NotFound
+from server.kernel.ids import uuid7_floor
 
 _log = structlog.get_logger("atrium.upkeep")
 
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What was removed: whole months by their names, and rows besides."""
-
-    months: Sequence[str]
-    rows: int
-
-
-Expire = Callable[[Any, Mapping[UUID, datetime]], Awaitable[Removed]]
-"""Removes, over the owner's connection, what each tenant does not keep any more: from before that moment. There is
-no row security on that connection: each statement names its tenant.
+Expire = Callable[[Any, UUID, UUID], Awaitable[int]]
+"""Removes, over the owner's connection, what a tenant has from before an id; how many rows there were. There is no row
+security on that connection: each statement names its tenant.
 """
 
 
+class RetentionIncomplete(Exception):
+    """What is not kept any more was not removed for every tenant; the log says for which, and why."""
+
+
 class Retention:
-    """Removes rows of a kind that their tenants do not keep any more."""
+    """Removes rows of a table that is divided by months, which their tenants do not keep any more."""
 
     def __init__(
-        self, rows: str, owner_url: str | None, days: Callable[[UUID], Awaitable[int]], expire: Expire
+        self,
+        table: Table,
+        owner_url: str | None,
+        days: Callable[[UUID], Awaitable[int]],
+        expire: Expire,
+        *,
+        whole_months: bool,
     ) -> None:
-        """`rows`: what the log calls them. `owner_url`: the database as its owner; None: all are kept, and the log says
-        so. `days`: for how many a tenant keeps them.
+        """`owner_url`: the database as its owner; None: all are kept, and the log says so. `days`: for how many a
+        tenant keeps them. `whole_months`: one that nobody keeps goes with all that is in it; otherwise once nothing is.
         """
-        self._rows = rows
+        self.table = table
         self._owner_url = owner_url
         self._days = days
         self._expire = expire
+        self._whole_months = whole_months
 
     async def __call__(self, tenants: AsyncIterable[UUID]) -> None:
-        """`tenants`: every one there is. Raises DatabaseRefused."""
+        """`tenants`: every one there is. Raises DatabaseRefused; RetentionIncomplete where it failed for some."""
         if self._owner_url is None:
-            _log.warning("what is not kept any more stays: set ATRIUM_ADMIN_DATABASE_URL", rows=self._rows)
+            _log.warning("rows are kept for ever: set ATRIUM_ADMIN_DATABASE_URL", table=self.table.name)
             return
         moment, before = now(), {}
         async for tenant in tenants:
             with suppress(NotFound):  # half purged by now, or gone
                 before[tenant] = moment - timedelta(days=await self._days(tenant))
+        rows, failed = 0, 0
         async with connect_as_owner(self._owner_url, "atrium retention") as connection:
-            removed = await self._expire(connection, before)
-        _log.info("removed what is not kept any more", rows=self._rows, months=removed.months, count=removed.rows)
+            months = await self._drop(connection, before.values()) if self._whole_months else []
+            for tenant, end in before.items():
+                try:
+                    rows += await self._expire(connection, tenant, uuid7_floor(end))
+                except asyncpg.PostgresError as error:  # a lock that another tenant's purge holds is not the others'
+                    failed += 1
+                    _log.error("retention failed", table=self.table.name, tenant_id=tenant, exc_info=error)
+            if not self._whole_months:
+                months = await self._drop(connection, before.values())
+        _log.info("rows removed that are not kept any more", table=self.table.name, months=months, count=rows)
+        if failed:
+            raise RetentionIncomplete(f"retention failed for {failed} tenants")
+
+    async def _drop(self, connection: Any, before: Iterable[datetime]) -> Sequence[str]:
+        return await drop_months(connection, self.table.name, min(before).date(), empty=not self._whole_months)
 
 
 async def remove_before(connection: Any, table: str, tenant_id: UUID, before: UUID) -> int:

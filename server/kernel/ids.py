@@ -13,6 +13,7 @@ PLATFORM_TENANT_ID = UUID(int=0)
 
 _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
+_LAST_MILLISECOND = 253_402_300_799_000
 _RANDOM_BITS = (1 << 62) - 1
 
 _lock = threading.Lock()
@@ -40,5 +41,5 @@ def uuid7_floor(moment: datetime) -> UUID:
 
 
 def uuid7_moment(id_: UUID) -> datetime:
-    """When a version 7 id was made, to the millisecond."""
-    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)
+    """When a version 7 id was made, to the millisecond; in the year 9999 where it says a later one."""
+    return datetime.fromtimestamp(min(id_.int >> 80, _LAST_MILLISECOND) / 1000, UTC)

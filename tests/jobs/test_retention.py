@@ -15,6 +15,7 @@ from server.db.retention import Retention
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
 from server.model.store import logs
+from server.model.tables import model_call_logs
 from server.tenant.standing import TenantStanding
 from tests.databases import Scratch
 
@@ -54,7 +55,7 @@ def _calls(database: Database, owner_url: str | None) -> Retention:
     async def days(tenant_id: UUID) -> int:
         return (await TenantStanding(database).model_settings(tenant_id)).call_log_retention_days
 
-    return Retention("records of calls", owner_url, days, logs.expire)
+    return Retention(model_call_logs, owner_url, days, logs.expire, whole_months=True)
 
 
 async def _run(retention: Retention, database: Database) -> None:

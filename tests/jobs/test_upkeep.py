@@ -10,11 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from server.audit.service.log import AuditLog
-from server.audit.service.sealing import Sealing
 from server.db.database import Database
 from server.db.removal import PURGED_AT_ONCE
 from server.identity.service.expiry import Expiry
-from server.identity.service.signing import SigningKeys
 from server.identity.store import idempotency
 from server.jobs.runs import Run
 from server.kernel.errors import DatabaseUnavailable
@@ -86,9 +84,7 @@ def _upkeep(database: Database, settings: Settings) -> Upkeep:
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
     expiry = Expiry(database, audit, belongings())
-    prompts = PromptUpkeep(database, audit, idempotency.forget_about)
-    signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
-    return Upkeep(standing, expiry, purge, models, prompts, Sealing(database, signing))
+    return Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit, idempotency.forget_about))
 
 
 RUN = Run(1, b"", 1, uuid4())

@@ -343,6 +343,7 @@ async def test_changes_to_the_schema_are_shown_to_super_administrators(world: Wo
         'INSERT INTO ddl_audit_logs (command_tag, object_identity, "session_user", application_name) '
         "SELECT 'ALTER TABLE', 'public.t' || n, 'somebody', 'psql' FROM generate_series(1, 3) n"
     )
+    await admin.execute("UPDATE ddl_audit_logs SET command = repeat('x', 9999) WHERE object_identity = 'public.t1'")
 
     found, request = [], ddl_log_pb2.ListDdlLogsRequest(page_size=2)
     while True:
@@ -357,4 +358,5 @@ async def test_changes_to_the_schema_are_shown_to_super_administrators(world: Wo
     assert [change.id for change in found] == sorted({change.id for change in found}, reverse=True)
     (one,) = [change for change in found if change.object_identity == "public.t1"]
     assert (one.command_tag, one.session_user, one.application_name) == ("ALTER TABLE", "somebody", "psql")
+    assert one.command == "x" * 2000
     assert refusal.code == Code.PERMISSION_DENIED

@@ -12,7 +12,7 @@ from atrium.audit.v1 import audit_log_pb2, verify_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from server.audit.service.log import AuditLog
 from server.audit.service.sealing import Sealing
-from server.audit.store import checkpoints
+from server.audit.tables import audit_logs
 from server.db.database import Database
 from server.db.partitions import ensure_months, partition_name
 from server.identity.service.signing import SigningKeys
@@ -38,7 +38,7 @@ class Past:
         self._database = database
         self._settings = scratch.settings()
         signing = SigningKeys(database, AuditLog(database), self._settings.master_keys, self._settings.access_life)
-        self.seal = Sealing(database, signing)
+        self._sealing = Sealing(database, signing)
 
     async def tenant(self, days: int, *ages: int) -> Person:
         """The administrator of a tenant that keeps its log so long, and has an entry of each age in days, sealed."""
@@ -47,15 +47,18 @@ class Past:
         await self.world.tenants.UpdateTenantConfig(request, metadata=person.metadata)
         for age in ages:
             await self.write(person, now() - timedelta(days=age))
-            await self.seal(UUID(person.tenant_id))
+            await self.seal(person)
         return person
+
+    async def seal(self, person: Person) -> None:
+        await self._sealing(UUID(person.tenant_id), now() - timedelta(minutes=10))
 
     async def write(self, person: Person, moment: datetime) -> None:
         await self.admin.execute(_ENTRY, UUID(person.tenant_id), uuid7_floor(moment), moment)
 
     async def remove(self) -> None:
         standing = TenantStanding(self._database)
-        (removing,) = [each for each in retentions(self._settings, standing) if each._expire is checkpoints.expire]
+        (removing,) = [each for each in retentions(self._settings, standing) if each.table is audit_logs]
         await removing(tenant.id async for tenant, _ in standing.everyone())
 
     async def ages(self, person: Person) -> list[int]:
@@ -109,25 +112,25 @@ async def test_a_checkpoint_of_what_was_removed_is_known_no_more_and_not_missed(
     known = (await past.verify(ada)).last_checkpoint
     for age in (100, 20):
         await past.write(ada, now() - timedelta(days=age))
-        await past.seal(UUID(ada.tenant_id))
+        await past.seal(ada)
 
     await past.remove()
 
     assert not (await past.verify(ada, known_checkpoint=known)).findings
 
 
-async def test_what_is_not_sealed_stays_and_so_does_a_stretch_that_is_kept_in_part(past: Past) -> None:
+async def test_what_is_not_sealed_stays_until_it_is(past: Past) -> None:
     ada = await past.tenant(30, 300)
     for age in (40, 20):
         await past.write(ada, now() - timedelta(days=age))
 
     await past.remove()
     unsealed = await past.ages(ada)
-    await past.seal(UUID(ada.tenant_id))
+    await past.seal(ada)
     await past.remove()
 
     assert unsealed == [40, 20]
-    assert await past.ages(ada) == [40, 20]
+    assert await past.ages(ada) == [20]
     assert not (await past.verify(ada)).findings
 
 

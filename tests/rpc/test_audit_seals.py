@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from server.audit.service.log import AuditLog
 from server.audit.service.sealing import Sealing
 from server.audit.store import checkpoints
 from server.db.database import Database
+from server.db.partitions import ensure_months
 from server.identity.service.signing import SigningKeys
 from server.kernel.audit import Change
 from server.kernel.clock import now
@@ -28,6 +30,8 @@ from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 
 OF_OLD = UUID(int=7)
+NOBODYS = "00000000-0000-7000-8000-000000000000"
+_NUMBERS = count(1)
 Seal = Callable[[Person], Awaitable[int]]
 
 ALTERED, FORGED, MISSING = (
@@ -37,6 +41,7 @@ ALTERED, FORGED, MISSING = (
 )
 
 _UNKNOWN = "'00000000-0000-7000-8000-000000000000'"
+_AT_THE_END = "'ffffffff-ffff-ffff-ffff-ffffffffffff'"
 _LAST = "WITH last AS (SELECT * FROM audit_checkpoints WHERE tenant_id = $1 ORDER BY from_position DESC LIMIT 1) "
 _CHECKPOINT = "audit_checkpoints AS c"
 _IT_IS_LAST = "WHERE tenant_id = $1 AND id = (SELECT id FROM last)"
@@ -77,9 +82,15 @@ def seal(database: Database, signing: SigningKeys) -> Seal:
     """Seals what the tenant's log has by now, where the hourly job keeps some minutes away from now."""
 
     async def seal(person: Person) -> int:
-        return await Sealing(database, signing, margin=-timedelta(seconds=1))(UUID(person.tenant_id))
+        return await _seal(Sealing(database, signing, margin=timedelta(0)), person)
 
     return seal
+
+
+async def _seal(sealing: Sealing, person: Person) -> int:
+    before = await sealing.horizon()
+    assert before is not None
+    return await sealing(UUID(person.tenant_id), before)
 
 
 async def _verify(world: World, person: Person, **fields: Any) -> verify_pb2.VerifyAuditLogsResponse:
@@ -130,14 +141,16 @@ async def test_an_entry_that_is_altered_or_taken_away_or_slipped_in_is_found(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (f"UPDATE {_CHECKPOINT} SET row_count = row_count + 1 {_IT_IS_LAST}", [FORGED, ALTERED]),
-        (f"UPDATE {_CHECKPOINT} SET to_position = {_UNKNOWN} {_IT_IS_LAST}", [FORGED, ALTERED]),
+        (f"UPDATE {_CHECKPOINT} SET row_count = row_count + 1 {_IT_IS_LAST}", [FORGED]),
+        (f"UPDATE {_CHECKPOINT} SET row_count = 9223372036854775807 {_IT_IS_LAST}", [FORGED]),
+        (f"UPDATE {_CHECKPOINT} SET to_position = {_UNKNOWN} {_IT_IS_LAST}", [FORGED]),
+        (f"UPDATE {_CHECKPOINT} SET to_position = {_AT_THE_END} {_IT_IS_LAST}", [FORGED]),
         (f"UPDATE {_CHECKPOINT} SET signing_kid = 'ours' {_IT_IS_LAST}", [FORGED]),
         (f"UPDATE {_CHECKPOINT} SET signature = '' {_IT_IS_LAST}", [FORGED]),
-        (f"UPDATE {_CHECKPOINT} SET previous_hash = NULL {_IT_IS_LAST}", [FORGED, MISSING]),
+        (f"UPDATE {_CHECKPOINT} SET previous_hash = NULL {_IT_IS_LAST}", [FORGED]),
         (f"UPDATE {_CHECKPOINT} SET removed_at = now() {_IT_IS_LAST}", []),
-        (f"DELETE FROM {_CHECKPOINT} {_IT_IS} 1)", [MISSING, ALTERED]),
-        (f"DELETE FROM {_CHECKPOINT} {_IT_IS} 0)", [MISSING, ALTERED]),
+        (f"DELETE FROM {_CHECKPOINT} {_IT_IS} 1)", [MISSING]),
+        (f"DELETE FROM {_CHECKPOINT} {_IT_IS} 0)", [MISSING]),
     ],
 )
 async def test_a_checkpoint_that_is_altered_or_taken_away_is_found(
@@ -207,7 +220,7 @@ async def test_a_seal_that_somebody_makes_with_a_key_of_their_own_is_not_ours(
     settings = scratch.settings()
     theirs = SigningKeys(database, AuditLog(database), MasterKeys(b"k" * 32), settings.access_life)
     kept = await admin.fetch("DELETE FROM signing_keys RETURNING *")
-    await Sealing(database, theirs, margin=-timedelta(seconds=1))(UUID(administrator.tenant_id))
+    await _seal(Sealing(database, theirs, margin=timedelta(0)), administrator)
     await admin.executemany(
         "INSERT INTO signing_keys (kid, public_key, wrapped_private_key, not_before) VALUES ($1, $2, $3, $4)",
         [(row["kid"], row["public_key"], row["wrapped_private_key"], row["not_before"]) for row in kept],
@@ -300,6 +313,81 @@ async def test_an_entry_has_the_hash_that_it_had_when_it_was_sealed(database: Da
     assert found.root_hash == sha256(sha256(entry.encode()).digest()).digest()
 
 
+async def test_for_what_is_over_a_forged_checkpoint_is_no_word(world: World, seal: Seal, admin: Any) -> None:
+    administrator = await world.tenant()
+    for _ in range(2):
+        await world.role(administrator)
+        await seal(administrator)
+    known, tenant_id = (await _verify(world, administrator)).last_checkpoint, UUID(administrator.tenant_id)
+    await admin.execute(
+        _LAST + "DELETE FROM audit_checkpoints c USING last WHERE c.tenant_id = $1 AND c.id = last.id", tenant_id
+    )
+    await admin.execute(
+        "UPDATE audit_checkpoints SET id = $2, removed_at = now() WHERE tenant_id = $1",
+        *(tenant_id, UUID(int=(1 << 128) - 1)),
+    )
+
+    found = await _verify(world, administrator, known_checkpoint=known, create_time_until={"seconds": 1})
+
+    assert found.checkpoints == 0
+    assert [finding.kind for finding in found.findings] == [FORGED, MISSING]
+    assert not found.HasField("last_checkpoint")
+    assert not found.HasField("removed_until")
+
+
+async def test_nothing_is_sealed_behind_a_forged_checkpoint(world: World, seal: Seal, admin: Any) -> None:
+    administrator = await world.tenant()
+    await seal(administrator)
+    await admin.execute(f"UPDATE {_CHECKPOINT} SET signature = '' WHERE tenant_id = $1", UUID(administrator.tenant_id))
+    await world.role(administrator)
+
+    assert await seal(administrator) == 0
+    assert await _kinds(world, administrator) == [FORGED]
+
+
+async def test_that_a_known_checkpoint_is_missing_is_told_to_who_knows_of_it_alone(world: World, seal: Seal) -> None:
+    administrator = await world.tenant()
+    for _ in range(2):
+        await world.role(administrator)
+        await seal(administrator)
+    before = len(await _entries(world, administrator))
+
+    request = verify_pb2.VerifyAuditLogsRequest(page_size=1, known_checkpoint={"id": NOBODYS, "hash": b"h" * 32})
+    first = await world.audit.VerifyAuditLogs(request, metadata=administrator.metadata)
+    request.page_token = first.next_page_token
+    second = await world.audit.VerifyAuditLogs(request, metadata=administrator.metadata)
+
+    assert [[finding.kind for finding in page.findings] for page in (first, second)] == [[MISSING], []]
+    assert len(await _entries(world, administrator)) == before
+
+
+async def test_no_stretch_is_of_two_days(world: World, seal: Seal, admin: Any, scratch: Scratch) -> None:
+    administrator = await world.tenant()
+    await seal(administrator)
+    other = await world.tenant()
+    await ensure_months(scratch.admin_url, now().date() - timedelta(days=5), now().date())
+    for age in (4, 3, 3, 2):
+        moment = (now() - timedelta(days=age)).replace(hour=12)
+        await admin.execute(
+            "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, created_at) "
+            "VALUES ($1, $2, 'system', 'things.do', 'thing', $3)",
+            *(UUID(other.tenant_id), UUID(int=uuid7_floor(moment).int + next(_NUMBERS)), moment),
+        )
+
+    await seal(other)
+
+    rows = await admin.fetch(
+        "SELECT row_count FROM audit_checkpoints WHERE tenant_id = $1 ORDER BY from_position", UUID(other.tenant_id)
+    )
+    assert [row["row_count"] for row in rows][:3] == [1, 2, 1]
+    assert await _kinds(world, other) == []
+
+
+async def _entries(world: World, person: Person) -> list[audit_log_pb2.AuditLog]:
+    request = audit_log_pb2.ListAuditLogsRequest()
+    return list((await world.audit.ListAuditLogs(request, metadata=person.metadata)).audit_logs)
+
+
 @pytest.mark.parametrize(("most", "size"), [("MOST_ENTRIES", 10), ("MOST_BYTES", 10_000)])
 async def test_a_long_log_is_sealed_in_stretches(
     world: World, seal: Seal, admin: Any, monkeypatch: pytest.MonkeyPatch, most: str, size: int
@@ -319,17 +407,18 @@ async def test_a_long_log_is_sealed_in_stretches(
     assert found.checkpoints in range(9, 12)
 
 
-async def test_entries_of_transactions_under_way_are_waited_for(
-    world: World, database: Database, signing: SigningKeys
+async def test_nothing_is_sealed_that_a_transaction_under_way_may_come_before(
+    world: World, seal: Seal, database: Database, signing: SigningKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seal, administrator = Sealing(database, signing, margin=timedelta(0)), await world.tenant()
-    tenant_id = UUID(administrator.tenant_id)
-    async with database.tenant_tx(tenant_id) as tx:
+    monkeypatch.setattr(sealing, "_PATIENCE_SECONDS", 0.2)
+    administrator = await world.tenant()
+    async with database.tenant_tx(UUID(administrator.tenant_id)) as tx:
         await AuditLog(database).record(tx, Change("things.do", "thing"))
         await world.role(administrator)
-        assert await seal(tenant_id) > 0
+        meanwhile = await Sealing(database, signing, margin=timedelta(0)).horizon()
 
-    await Sealing(database, signing, margin=-timedelta(seconds=1))(tenant_id)
+    assert meanwhile is None
+    assert await seal(administrator) > 0
     assert await _kinds(world, administrator) == []
 
 
@@ -338,7 +427,7 @@ async def test_what_is_of_the_last_minutes_is_not_sealed_yet(
 ) -> None:
     administrator = await world.tenant()
 
-    assert await Sealing(database, signing)(UUID(administrator.tenant_id)) == 0
+    assert await _seal(Sealing(database, signing), administrator) == 0
 
 
 async def test_of_two_workers_that_seal_at_once_one_does(world: World, seal: Seal) -> None:

@@ -20,9 +20,10 @@ from server.audit.domain import Filter
 from server.audit.service.log import AuditLog
 from server.audit.service.watching import AuditWatching
 from server.db.database import Database, Tx
+from server.db.partitions import ensure_months
 from server.kernel.audit import Change
 from server.kernel.clock import now
-from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
 from server.kernel.principal import Call, Principal, begin_call
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
@@ -115,6 +116,41 @@ async def _another(scratch: Scratch, world: World) -> AsyncIterator[World]:
         yield World(channel, world.administrator)
 
 
+async def test_so_many_may_watch_a_tenants_log_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.audit.service.watching._MOST_OF_TENANT", 1)
+    administrator, other = await world.tenant(), await world.tenant()
+    since = now() - timedelta(hours=1)
+    first, of_another = (Watch(world, each, create_time_from=since) for each in (administrator, other))
+    await first.until(1)
+
+    refusal = await refused(Watch(world, administrator, create_time_from=since).until(1))
+
+    assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES")
+    await of_another.until(1)
+    for each in (first, of_another):
+        each.stream.cancel()
+
+
+async def test_what_was_written_long_ago_is_gone_through_day_by_day(
+    database: Database, caller: Call, admin: Any, scratch: Scratch
+) -> None:
+    await ensure_months(scratch.admin_url, now().date() - timedelta(days=40), now().date())
+    for age in (40, 20, 3):
+        moment = now() - timedelta(days=age)
+        await admin.execute(
+            "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, created_at) "
+            "VALUES ($1, $2, 'system', $3, 'thing', $4)",
+            *(PLATFORM_TENANT_ID, uuid7_floor(moment), f"things.{age}", moment),
+        )
+    watching = AuditWatching(database, AuditLog(database), look=0, heartbeat=0)
+
+    chosen = Filter({"action": "things.3"}, since=now() - timedelta(days=100), until=now() - timedelta(days=1))
+    parts = [news async for news in watching.watch(chosen, None)]
+
+    assert [entry.action for news in parts for entry in news.entries] == ["things.3"]
+    assert len(parts) < 10
+
+
 async def test_who_may_not_read_the_log_may_not_watch_it(world: World) -> None:
     administrator = await world.tenant()
     person = await world.user(administrator)
@@ -141,6 +177,7 @@ async def test_an_entry_whose_change_took_long_comes_before_those_that_were_made
 ) -> None:
     watching = AuditWatching(database, AuditLog(database), look=0, heartbeat=0)
     async with aclosing(watching.watch(Filter({"resource_type": "thing"}), None)) as stream:
+        await anext(stream)
         async with database.tenant_tx(PLATFORM_TENANT_ID) as slow:
             await _write(database, slow, "slow")
             await _write(database, None, "quick")

@@ -11,6 +11,7 @@ import pytest
 
 from server.db.database import Database
 from server.identity.service.repeats import Repeats
+from server.identity.store import idempotency as store
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.principal import Call, Principal, begin_call
 from server.kernel.tasks import Background
@@ -98,6 +99,42 @@ async def test_who_fails_late_leaves_the_other_at_it(database: Database, admin: 
         await late.call(slow)
 
     assert await other.call(slow) == b"of the other"
+
+
+async def test_where_the_other_fails_while_it_is_waited_for_the_late_answer_holds(
+    database: Database, admin: Any, caller: Call
+) -> None:
+    late, other, begun, go_on = Server(database), Server(database), asyncio.Event(), asyncio.Event()
+
+    async def others() -> bytes:
+        begun.set()
+        await go_on.wait()
+        raise Fails
+
+    async def slow() -> bytes:
+        await _lost(admin)
+        calls.append(asyncio.create_task(other.call(others)))
+        await begun.wait()
+        asyncio.get_running_loop().call_later(0.3, go_on.set)
+        return b"late"
+
+    calls: list[asyncio.Task[bytes | None]] = []
+    assert await late.call(slow) is None
+    with pytest.raises(Fails):
+        await calls[0]
+    assert await late.call(_answer) == b"late"
+
+
+async def test_a_renewal_that_comes_behind_the_end_changes_nothing(
+    database: Database, admin: Any, caller: Call
+) -> None:
+    place, claim = (caller.caller.user_id, "/test", "key"), uuid4()
+    async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        await store.begin(tx, *place, "hash", claim)
+        await store.end(tx, *place, "hash", b"answer", claim)
+        await store.renew(tx, *place, claim)
+
+    assert await admin.fetchval("SELECT expires_at > now() + interval '23 hours' FROM idempotency_keys")
 
 
 async def test_where_the_other_failed_the_late_answer_holds(database: Database, admin: Any, caller: Call) -> None:

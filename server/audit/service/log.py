@@ -10,7 +10,6 @@ from server.audit.store import entries
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.errors import DomainError
-from server.kernel.ids import uuid7
 from server.kernel.principal import Call, call_or_none
 
 
@@ -26,7 +25,6 @@ class AuditLog:
         principal = call.principal if call else None
         values = {
             "tenant_id": tx.tenant_id,
-            "id": uuid7(),
             "user_id": principal.user_id if principal else change.user_id,
             "actor_kind": _actor_kind(call),
             "acting_for": _acting_for(tx.tenant_id, principal.home if principal else None),

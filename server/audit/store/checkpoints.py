@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -17,10 +16,9 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from server.audit.domain import Checkpoint, Seal
 from server.audit.tables import audit_checkpoints, audit_logs
 from server.db.database import Tx
-from server.db.partitions import drop_months
-from server.db.retention import Removed, remove_before
+from server.db.retention import remove_before
 from server.db.statements import Statement
-from server.kernel.ids import uuid7, uuid7_floor, uuid7_moment
+from server.kernel.ids import uuid7_floor, uuid7_moment
 from server.kernel.paging import PageRequest
 
 _C = audit_checkpoints.c
@@ -57,6 +55,11 @@ class Stretch:
     to_position: UUID
     row_count: int
     root_hash: bytes
+
+    @classmethod
+    def of(cls, seal: Seal) -> Stretch:
+        """What is sealed."""
+        return cls(seal.from_position, seal.to_position, seal.row_count, seal.root_hash)
 
 
 def _leaf() -> ColumnElement[Any]:
@@ -102,24 +105,22 @@ _DROP_OLDER = """
 DELETE FROM audit_checkpoints WHERE tenant_id = $1 AND from_position < $2 RETURNING row_count, removed_at
 """
 _TELL = """
-INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, details)
-VALUES ($1, $2, 'system', 'audit_logs.remove', 'audit_log',
-    jsonb_build_object('until', $3::text, 'entries', $4::bigint))
+INSERT INTO audit_logs (tenant_id, actor_kind, action, resource_type, details)
+VALUES ($1, 'system', 'audit_logs.remove', 'audit_log', jsonb_build_object('until', $2::text, 'entries', $3::bigint))
 """
 
 
-async def reach(tx: Tx, after: UUID, before: UUID, most: int, most_bytes: int) -> UUID | None:
-    """The last of the oldest entries between those ids, at most so many, and none more once their values take so much
-    room in the database; None where there are none.
+async def reach(tx: Tx, after: UUID, before: UUID, most: int, most_bytes: int) -> UUID:
+    """The last of the oldest entries between those ids, of which there are some: at most so many, and none more once
+    their values take so much room in the database.
     """
-    row = await tx.fetchrow(_REACH, after=after, before=before, most=most, most_bytes=most_bytes)
-    return None if row is None else row[0]
+    last: UUID = await tx.fetchval(_REACH, after=after, before=before, most=most, most_bytes=most_bytes)
+    return last
 
 
-async def stretch(tx: Tx, after: UUID, to: UUID, most: int) -> Stretch | None:
-    """The entries behind that one and up to this one, at most so many of the oldest; None where there are none."""
-    row = await tx.fetchone(_STRETCH, after=after, to=to, most=most)
-    return Stretch(*row) if row[2] else None
+async def stretch(tx: Tx, after: UUID, to: UUID, most: int) -> Stretch:
+    """The entries behind that one and up to this one, at most so many of the oldest."""
+    return Stretch(*await tx.fetchone(_STRETCH, after=after, to=to, most=most))
 
 
 async def last(tx: Tx) -> Checkpoint | None:
@@ -171,22 +172,18 @@ def _read(row: asyncpg.Record) -> Checkpoint:
     return Checkpoint(Seal(*row[: len(_SEAL)]), *row[len(_SEAL) :])
 
 
-async def expire(connection: Any, before: Mapping[UUID, datetime]) -> Removed:
-    """Removes the entries from before then, tenant by tenant, as far as whole stretches that are sealed. The last of
-    their checkpoints stays, as what the next one follows; an entry says that they were removed, and how many.
+async def expire(connection: Any, tenant_id: UUID, before: UUID) -> int:
+    """Removes the tenant's entries from before that id, as far as whole stretches that are sealed; how many there were.
 
-    `connection`: the owner's.
+    The last of their checkpoints stays, as what the next one follows; an entry says that they were removed, and how
+    many. `connection`: the owner's.
     """
-    rows = 0
-    for tenant_id, moment in before.items():
-        end = await connection.fetchrow(_END, tenant_id, uuid7_floor(moment))
-        if end is not None:
-            # Said before it is done: whoever verifies the log meanwhile looks for them no more.
-            await _end(connection, tenant_id, end)
-            behind = UUID(int=end["to_position"].int + 1)
-            rows += await remove_before(connection, audit_logs.name, tenant_id, behind)
-    months = await drop_months(connection, audit_logs.name, min(before.values()).date(), empty=True)
-    return Removed(months, rows)
+    end = await connection.fetchrow(_END, tenant_id, before)
+    if end is None:
+        return 0
+    # Said before it is done: whoever verifies the log meanwhile looks for them no more.
+    await _end(connection, tenant_id, end)
+    return await remove_before(connection, audit_logs.name, tenant_id, UUID(int=end["to_position"].int + 1))
 
 
 async def _end(connection: Any, tenant_id: UUID, end: asyncpg.Record) -> None:
@@ -197,4 +194,4 @@ async def _end(connection: Any, tenant_id: UUID, end: asyncpg.Record) -> None:
         older = await connection.fetch(_DROP_OLDER, tenant_id, end["from_position"])
         count += sum(row["row_count"] for row in older if row["removed_at"] is None)
         until = uuid7_moment(end["to_position"]).isoformat()
-        await connection.execute(_TELL, tenant_id, uuid7(), until, count)
+        await connection.execute(_TELL, tenant_id, until, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,6 @@ from server.kernel.paging import Page, PageRequest
 
 FIELDS = (
     "tenant_id",
-    "id",
     "user_id",
     "actor_kind",
     "acting_for",
@@ -50,14 +49,15 @@ _ENTRY = tuple(_C[name] for name in Entry.__dataclass_fields__)
 _SIZE = sum((func.coalesce(func.octet_length(cast(value, Text)), 0) for value in _VALUES), literal(0)).label("size")
 _QUERIES = load("server.audit.store", "entries.sql")
 
+# The database gives it its id: by one clock, and in the moment in which it is added.
 _INSERT = Statement(insert(audit_logs).values({name: bindparam(name) for name in FIELDS}))
+_FIRST = Statement(
+    select(_C.id).where(_C.id > bindparam("after"), _C.id < bindparam("before")).order_by(_C.id).limit(1)
+)
 _GET = Statement(select(*_ENTRY).where(_C.id == bindparam("audit_log_id")))
-
-# Ids are made where the call is served, and entries are seen when their transaction ends. Of those under way none has
-# written one before it began; whoever only reads has no number.
-_HORIZON = Query("""
-SELECT coalesce(min(xact_start), now()) - :margin::interval FROM pg_stat_activity
-WHERE datname = current_database() AND usename = session_user AND backend_xid IS NOT NULL
+# Whoever asks takes a number too: the transactions that were under way have smaller ones.
+_UNDER_WAY = Query("""
+SELECT now(), pg_current_xact_id()::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 """)
 
 
@@ -66,10 +66,16 @@ async def add(tx: Tx, values: Mapping[str, Any]) -> None:
     await tx.execute(_INSERT, **values)
 
 
-async def horizon(tx: Tx, margin: timedelta) -> datetime:
-    """Before when no entry is added any more, by clocks that are no further apart than `margin`."""
-    moment: datetime = await tx.fetchval(_HORIZON, margin=margin)
-    return moment
+async def under_way(tx: Tx) -> tuple[datetime, int, int]:
+    """The moment, the number of this transaction, and the smallest one of those that are under way."""
+    moment, number, oldest = await tx.fetchone(_UNDER_WAY)
+    return moment, number, oldest
+
+
+async def first(tx: Tx, after: UUID, before: UUID) -> UUID | None:
+    """The oldest entry between those ids."""
+    row = await tx.fetchrow(_FIRST, after=after, before=before)
+    return None if row is None else row[0]
 
 
 async def get(tx: Tx, audit_log_id: UUID) -> Entry:

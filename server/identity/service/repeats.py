@@ -99,8 +99,12 @@ class Repeats:
         finally:
             renewing.cancel()
         # The call is made and paid for: its answer is kept even if the caller leaves now.
-        ended = self._start(tenant_id, lambda tx: store.end(tx, *place, hashes[0], response, claim))
-        return None if await asyncio.shield(ended) else await self._answer_of_another(tenant_id, place, hashes)
+        while not await asyncio.shield(
+            self._start(tenant_id, lambda tx: store.end(tx, *place, hashes[0], response, claim))
+        ):
+            if (answer := await self._answer_of_another(tenant_id, place, hashes)) is not None:
+                return answer
+        return None
 
     async def _answer_of_another(
         self, tenant_id: UUID, place: tuple[UUID, str, str], hashes: Sequence[str]

@@ -48,7 +48,11 @@ _claimed = (
     keys.c.claim == bindparam("claim"),
 )
 _RELEASE = Statement(delete(keys).where(*_claimed))
-_RENEW = Statement(update(keys).where(*_claimed).values(expires_at=func.now() + bindparam("life", type_=Interval)))
+_RENEW = Statement(
+    update(keys)
+    .where(*_claimed, keys.c.status == "running")
+    .values(expires_at=func.now() + bindparam("life", type_=Interval))
+)
 _FORGET_ABOUT = Statement(
     delete(keys).where(keys.c.response.op("LIKE")(any_(bindparam("texts", type_=ARRAY(LargeBinary)))))
 )
@@ -59,10 +63,12 @@ _FORGET_CALLER = Statement(
 _KEY = ("tenant_id", "caller", "method", "key")
 _insert = upsert(keys).values({**{name: bindparam(name) for name in _KEY}, **_values})
 _KEEP = Statement(_insert.on_conflict_do_update(index_elements=_KEY, set_=_values))
+_over = {**_values, "claim": None}
 _KEEP_CLAIMED = Statement(
-    _insert.on_conflict_do_update(
-        index_elements=_KEY, set_={**_values, "claim": None}, where=keys.c.claim == bindparam("claim")
-    ).returning(literal(1))
+    upsert(keys)
+    .values({**{name: bindparam(name) for name in _KEY}, **_over})
+    .on_conflict_do_update(index_elements=_KEY, set_=_over, where=keys.c.claim == bindparam("claim"))
+    .returning(literal(1))
 )
 
 

@@ -11,8 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 
 from server.db.database import Tx
-from server.db.partitions import drop_months
-from server.db.retention import Removed, remove_before
+from server.db.retention import remove_before
 from server.db.statements import Statement
 from server.kernel.ids import uuid7_floor
 from server.kernel.paging import Page, PageRequest
@@ -76,17 +75,9 @@ async def get(tx: Tx, call_log_id: UUID) -> CallLog:
     return CallLog(*row)
 
 
-async def expire(connection: Any, before: Mapping[UUID, datetime]) -> Removed:
-    """Removes what was recorded before then, tenant by tenant; a month goes as a whole once nobody keeps it.
-
-    `connection`: the owner's.
-    """
-    table = model_call_logs.name
-    months = await drop_months(connection, table, min(before.values()).date())
-    rows = [
-        await remove_before(connection, table, tenant_id, uuid7_floor(moment)) for tenant_id, moment in before.items()
-    ]
-    return Removed(months, sum(rows))
+async def expire(connection: Any, tenant_id: UUID, before: UUID) -> int:
+    """Removes the tenant's records from before that id; how many there were. `connection`: the owner's."""
+    return await remove_before(connection, model_call_logs.name, tenant_id, before)
 
 
 async def page(

@@ -148,7 +148,7 @@ class AuditServiceServicer:
         Every hour what was added to the log is sealed: a checkpoint is signed over the hashes of up to 1,000 entries and
         over the checkpoint before it. Entries of the last minutes are not sealed yet, and those that are no longer kept
         (`audit_retention_days`) are not looked at. A call looks at a page of checkpoints, the newest first, with all that
-        they seal; findings are written into the log too.
+        they seal; what it finds is written into the log too.
 
         Whoever writes into the database cannot sign: that takes the master key. They could take the newest checkpoints
         away, with their entries: keep `last_checkpoint` of an answer elsewhere, and give it as `known_checkpoint` later.
@@ -166,17 +166,19 @@ class AuditServiceServicer:
     def WatchAuditLogs(self, request, context):
         """Tells of entries as they are written, for another system that looks for what it should not see.
 
-        Entries come in the order of their ids, each once, about three seconds after they were written; where a change takes
-        long to be made, the entries of it and those after it come when it is. A stream that broke is taken up behind the
-        last cursor that came, by any server, however long ago that was. After about an hour the stream ends: take it up
-        likewise. That the log is watched has an entry of its own.
+        Entries come in the order of their ids, each once, about three seconds after they were written; while a transaction
+        goes on in the database that has written anything, those made after it began wait for its end. A stream that broke is
+        taken up behind the last cursor that came, by any server, for as long as entries are kept (`audit_retention_days`).
+        After about an hour the stream ends: take it up likewise. Each is in the log itself (`audit_logs.watch`).
 
         Permission: `audit_logs:read`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another watch (`PAGE_TOKEN_INVALID`).
+        - `RESOURCE_EXHAUSTED`: twenty streams of the tenant's watch its log (`TOO_MANY_WATCHES`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`).
+        - `DEADLINE_EXCEEDED`: the stream lasted an hour, and was not read when it would have ended: take it up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,7 +187,7 @@ class AuditServiceServicer:
     def ListDdlLogs(self, request, context):
         """Lists changes to the schema of the database, the newest first. They are written down by event triggers, which only a
         superuser of the database can make: `atrium migrate bootstrap` says whether it did. Without them what `atrium
-        migrate` does is written down.
+        migrate` does is written down. A command may hold what whoever gave it would not show.
 
         Permission: `audit_logs:read`, for the platform's super administrators only, signed in.
 
