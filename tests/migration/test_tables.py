@@ -56,8 +56,10 @@ async def test_from_nothing_the_migrations_make_what_the_tables_say(each_postgre
         async with migrated.connect() as left, made.connect() as right:
             found, wanted = await describe(left), await describe(right)
 
-    # Functions are no part of tables.py: those of the first migration are in both, the later ones only here.
-    assert set(wanted.pop("functions")) <= set(found.pop("functions"))
+    # Functions are no part of tables.py: those of the first migration are in both, the later ones only here, and what
+    # one does may have changed since.
+    first, every = ({text.partition("AS $function$")[0] for text in each.pop("functions")} for each in (wanted, found))
+    assert first <= every
     for kind in wanted:
         assert found[kind] == wanted[kind], kind
         assert len(wanted[kind]) >= 2, f"no {kind} were looked at"
