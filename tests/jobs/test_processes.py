@@ -7,10 +7,14 @@ import signal
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from server.db.database import Database
+from server.db.partitions import ensure_months
+from server.kernel.clock import now
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
 from tests.databases import Scratch, somebody_waits
 from tests.jobs.working import STATUS, ask, until
 from tests.processes import atrium, environment, free_port
@@ -62,6 +66,29 @@ async def test_a_worker_serves_its_metrics(scratch: Scratch, database: Database,
         with await asyncio.to_thread(urllib.request.urlopen, f"http://{address}/metrics") as answer:
             text = answer.read().decode()
     assert 'atrium_jobs_total{entrypoint="prune/1",outcome="done"} 1.0' in text
+
+
+async def test_a_worker_seals_the_audit_log_and_removes_what_is_no_longer_kept_of_it(
+    scratch: Scratch, database: Database, admin: Any
+) -> None:
+    long_ago = now() - timedelta(days=400)
+    await ensure_months(scratch.admin_url, long_ago.date(), now().date())
+    for moment in (long_ago, now() - timedelta(hours=1)):
+        await admin.execute(
+            "INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type, created_at) "
+            "VALUES ($1, $2, 'system', 'things.do', 'thing', $3)",
+            *(PLATFORM_TENANT_ID, uuid7_floor(moment), moment),
+        )
+
+    async with atrium(environment(scratch, admin_database_url=scratch.admin_url), "worker"):
+        await ask(database, "seal/1")
+        await until(admin, "SELECT count(*) FROM audit_checkpoints", 2)
+        await ask(database, "retention/1")
+        await until(admin, "SELECT count(*) FROM audit_logs WHERE action = 'things.do'", 1)
+
+    assert (
+        await admin.fetchval("SELECT details ->> 'entries' FROM audit_logs WHERE action = 'audit_logs.remove'") == "1"
+    )
 
 
 @asynccontextmanager
