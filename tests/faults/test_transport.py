@@ -340,8 +340,9 @@ async def test_reflection_is_off_where_it_is_not_asked_for(scratch: Scratch) -> 
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         for version in ("v1", "v1alpha"):
-            call = channel.stream_stream(REFLECTION.format(version))
-            assert (await refused(call(iter([b""])))).code is CODE.UNIMPLEMENTED
+            # Nothing is sent, since what is being sent as the refusal comes fails in the client, by another code.
+            call = channel.stream_stream(REFLECTION.format(version))()
+            assert await call.code() is CODE.UNIMPLEMENTED
         assert (await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())).status == 1
 
 
