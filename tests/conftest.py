@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from server.kernel.ids import PLATFORM_TENANT_ID
+from server.kernel.principal import Call, Principal, begin_call
 from server.kernel.tasks import Background
 
 pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.gateways"]
@@ -31,3 +34,13 @@ async def background() -> AsyncIterator[Background]:
     made = Background()
     yield made
     await made.close(30)
+
+
+@pytest.fixture
+def caller() -> Iterator[Call]:
+    """Somebody of the platform's, whose call the test is."""
+    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
+    call.principal = Principal(PLATFORM_TENANT_ID, uuid4(), uuid4(), frozenset())
+    begun = begin_call(call)
+    yield call
+    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing
 from time import monotonic
 from typing import Any
@@ -15,8 +14,7 @@ import pytest
 from atrium.identity.v1 import role_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from server.db.database import Database
-from server.kernel.ids import PLATFORM_TENANT_ID
-from server.kernel.principal import Call, Principal, begin_call
+from server.kernel.principal import Call
 from server.prompt.service.sight import Sight
 from server.prompt.service.watching import PromptWatching
 from tests.databases import Scratch
@@ -241,15 +239,6 @@ async def test_a_watch_whose_time_is_over_ends_and_is_resumed_behind_its_end(dat
     second = [event async for event in watching.watch([], first[-1].watch_id, first[-1].seq)]
 
     assert [(event.seq, event.news) for event in (*first, *second)] == [(1, "synced"), (2, "ended"), (3, "ended")]
-
-
-@pytest.fixture
-def caller() -> Iterator[Call]:
-    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
-    call.principal = Principal(PLATFORM_TENANT_ID, uuid4(), uuid4(), frozenset())
-    begun = begin_call(call)
-    yield call
-    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
 
 
 async def test_a_deployment_on_one_server_holds_on_every_other(scratch: Scratch) -> None:

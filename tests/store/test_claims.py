@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from server.db.database import Database
 from server.identity.service.repeats import Repeats
 from server.identity.store import idempotency as store
 from server.kernel.ids import PLATFORM_TENANT_ID
-from server.kernel.principal import Call, Principal, begin_call
+from server.kernel.principal import Call
 from server.kernel.tasks import Background
 
 HASHES = ["hash"]
@@ -31,15 +31,6 @@ class Server:
 
     async def call(self, act: Callable[[], Awaitable[bytes]]) -> bytes | None:
         return await self._repeats.once_detached("key", HASHES, act)
-
-
-@pytest.fixture
-def caller() -> Iterator[Call]:
-    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
-    call.principal = Principal(PLATFORM_TENANT_ID, uuid4(), uuid4(), frozenset())
-    begun = begin_call(call)
-    yield call
-    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
 
 
 async def _answer() -> bytes:
@@ -122,6 +113,21 @@ async def test_where_the_other_fails_while_it_is_waited_for_the_late_answer_hold
     assert await late.call(slow) is None
     with pytest.raises(Fails):
         await calls[0]
+    assert await late.call(_answer) == b"late"
+
+
+async def test_where_the_other_dies_too_the_late_answer_holds(database: Database, admin: Any, caller: Call) -> None:
+    late, place = Server(database), (caller.caller.user_id, "/test", "key")
+
+    async def slow() -> bytes:
+        await _lost(admin)
+        async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+            await store.begin(tx, *place, "hash", uuid4())
+        await _lost(admin)
+        return b"late"
+
+    async with asyncio.timeout(10):
+        assert await late.call(slow) is None
     assert await late.call(_answer) == b"late"
 
 

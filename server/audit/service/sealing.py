@@ -49,16 +49,21 @@ class Sealing:
 
     async def __call__(self, tenant_id: UUID, before: datetime) -> int:
         """Seals what was added before then; how many entries that were."""
-        total, end = 0, uuid7_floor(before)
-        while (count := await self._next(tenant_id, end)) is not None:
-            total += count
-        return total
-
-    async def _next(self, tenant_id: UUID, end: UUID) -> int | None:
-        """Seals the next stretch; None: there is none, or another worker is at it."""
         async with self._database.tenant_tx(tenant_id) as tx:
             last = await checkpoints.last(tx)
-            after = BEGINNING if last is None else last.seal.to_position
+        # Before anything is gone by: where the next stretch begins is what it says.
+        if last is not None and not last.signed_by(await self._signer.verifiers({last.signing_kid})):
+            _log.error("the audit log is not sealed: its last checkpoint is forged", tenant_id=tenant_id)
+            return 0
+        total, end = 0, uuid7_floor(before)
+        while (last := await self._next(tenant_id, last, end)) is not None:
+            total += last.seal.row_count
+        return total
+
+    async def _next(self, tenant_id: UUID, last: Checkpoint | None, end: UUID) -> Checkpoint | None:
+        """Seals the stretch behind the last one; None: there is none, or another worker is at it."""
+        after = BEGINNING if last is None else last.seal.to_position
+        async with self._database.tenant_tx(tenant_id) as tx:
             first = await entries.first(tx, after, end)
             if first is None:
                 return None
@@ -66,9 +71,6 @@ class Sealing:
             before = min(end, uuid7_floor(_day_after(uuid7_moment(first))))
             to = await checkpoints.reach(tx, after, before, MOST_ENTRIES, MOST_BYTES)
             stretch = await checkpoints.stretch(tx, after, to, MOST_ENTRIES)
-        if last is not None and not last.signed_by(await self._signer.verifiers({last.signing_kid})):
-            _log.error("the audit log is not sealed: its last checkpoint is forged", tenant_id=tenant_id)
-            return None
         seal = Seal(
             tenant_id,
             uuid7(),
@@ -80,7 +82,7 @@ class Sealing:
         )
         checkpoint = Checkpoint(seal, *await self._signer.sign(seal.statement()), removed_at=None)
         async with self._database.tenant_tx(tenant_id) as tx:
-            return stretch.row_count if await checkpoints.add(tx, checkpoint) else None
+            return checkpoint if await checkpoints.add(tx, checkpoint) else None
 
 
 def _day_after(moment: datetime) -> datetime:

@@ -67,7 +67,9 @@ _over = {**_values, "claim": None}
 _KEEP_CLAIMED = Statement(
     upsert(keys)
     .values({**{name: bindparam(name) for name in _KEY}, **_over})
-    .on_conflict_do_update(index_elements=_KEY, set_=_over, where=keys.c.claim == bindparam("claim"))
+    .on_conflict_do_update(
+        index_elements=_KEY, set_=_over, where=or_(keys.c.claim == bindparam("claim"), keys.c.expires_at <= func.now())
+    )
     .returning(literal(1))
 )
 
@@ -118,7 +120,10 @@ async def renew(tx: Tx, caller: UUID, method: str, key: str, claim: UUID) -> Non
 
 
 async def end(tx: Tx, caller: UUID, method: str, key: str, request_hash: str, response: bytes, claim: UUID) -> bool:
-    """Remembers the answer; False where another has made the call meanwhile, or does: theirs is the answer then."""
+    """Remembers the answer; False where another has made the call meanwhile, or does: theirs is the answer then.
+
+    Where the other was taken for dead too, this is it.
+    """
     values = {"request_hash": request_hash, "response": response, "status": "done", "life": _LIFE, "claim": claim}
     place = {"tenant_id": tx.tenant_id, "caller": caller, "method": method, "key": key}
     return await tx.fetchrow(_KEEP_CLAIMED, **place, **values) is not None

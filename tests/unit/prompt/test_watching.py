@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import aclosing, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
-
-import pytest
 
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, begin_call
@@ -44,15 +42,6 @@ class Seen:
 class NoRows:
     async def fetch(self, *_: Any, **__: Any) -> list[Any]:
         return []
-
-
-@pytest.fixture
-def caller() -> Iterator[Call]:
-    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
-    call.principal = Principal(uuid4(), uuid4(), uuid4(), frozenset())
-    begun = begin_call(call)
-    yield call
-    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
 
 
 def watching_of(caller: Call, *, there: bool = False, **fields: Any) -> tuple[PromptWatching, Seen]:

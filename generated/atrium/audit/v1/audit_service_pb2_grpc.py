@@ -176,7 +176,7 @@ class AuditServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the cursor is of another watch (`PAGE_TOKEN_INVALID`).
-        - `RESOURCE_EXHAUSTED`: twenty streams of the tenant's watch its log (`TOO_MANY_WATCHES`).
+        - `RESOURCE_EXHAUSTED`: twenty streams of the tenant's watch its log in this process (`TOO_MANY_WATCHES`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`).
         - `DEADLINE_EXCEEDED`: the stream lasted an hour, and was not read when it would have ended: take it up.
         """

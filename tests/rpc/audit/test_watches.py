@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import grpc
 import pytest
@@ -24,7 +23,7 @@ from server.db.partitions import ensure_months
 from server.kernel.audit import Change
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
-from server.kernel.principal import Call, Principal, begin_call
+from server.kernel.principal import Call
 from tests.databases import Scratch
 from tests.factories.world import Person, World, refused
 from tests.rpc.methods import IDENTITY
@@ -235,12 +234,3 @@ async def _write(database: Database, tx: Tx | None, action: str) -> None:
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is one clock here: what is written is told at once."""
     monkeypatch.setattr("server.audit.service.watching._MARGIN", timedelta(0))
-
-
-@pytest.fixture
-def caller() -> Iterator[Call]:
-    call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
-    call.principal = Principal(PLATFORM_TENANT_ID, uuid4(), uuid4(), frozenset())
-    begun = begin_call(call)
-    yield call
-    begun.var.reset(begun)  # a fixture that is no coroutine sets it for every test after it
