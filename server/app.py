@@ -85,9 +85,8 @@ from server.prompt.service.sight import Sight
 from server.prompt.service.templates import TemplateService
 from server.prompt.service.versions import VersionService
 from server.prompt.service.watching import PromptWatching
-from server.prompt.service.work import PromptWork
+from server.prompt.service.work import PromptWork, prompt_workers
 from server.prompt.servicer import PromptServicer
-from server.prompt.workers import Workers
 from server.rpc.chain import Chain, Steps
 from server.rpc.descriptors import descriptor_set
 from server.rpc.pages import Pages
@@ -166,7 +165,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         accesses, standings = Memory[Access](), Memory[Standing]()
         catalogues, breakers = Catalogues(database, standing), Breakers()
         sight, counts = Sight(database), Counts(database)
-        workers = Workers(parallel=max(1, cores() // (2 * settings.processes)))
+        workers = prompt_workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
         protection, changes = Protection(work), PromptChanges(database)
         rendering = PromptRendering(sight, work, counts)

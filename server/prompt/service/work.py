@@ -10,17 +10,32 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from server.kernel.principal import current_call
+from server.offload.workers import Workers
 from server.prompt import worker
 from server.prompt.domain import Version, sources_of
+from server.prompt.errors import PromptsBusy, PromptWorkTooLong
 from server.prompt.rendering import Prepared, Renderer, Unread
 from server.prompt.variables import Variable, bind
-from server.prompt.workers import Workers
 
 _MOST_HEAVY = 10_000
 _LONG_BYTES = 8_192
 """Values and defaults beyond it are not even bound where all calls are served."""
 
+_MOST_SECONDS = 5.0
+"""What is allowed takes a second or two; whatever takes longer has found a way around its bounds."""
+
+_RETRY_SECONDS = 1.0
+
 Result = TypeVar("Result")
+
+
+def prompt_workers(parallel: int) -> Workers:
+    """The processes that prompts are worked on in, so many at once."""
+    return Workers(parallel, busy=_busy, too_long=PromptWorkTooLong, imports=[worker], seconds=_MOST_SECONDS)
+
+
+def _busy() -> PromptsBusy:
+    return PromptsBusy("work on prompts at once", _RETRY_SECONDS)
 
 
 class PromptWork:

@@ -26,8 +26,7 @@ from server.prompt.rendering import Renderer
 from server.prompt.service.counts import Counts
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.sight import Sight
-from server.prompt.service.work import PromptWork
-from server.prompt.workers import Workers
+from server.prompt.service.work import PromptWork, prompt_workers
 from server.settings import Settings as ServerSettings
 from tests.unit.model.scripted import AT_ONCE, NOT_FOR_EVER, Records, Script, Settings
 
@@ -65,7 +64,7 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     catalogues = Catalogues(database, Settings())
     planner = Planner(catalogues, reach, Breakers())
     sight = Sight(database)
-    prompts = PromptRendering(sight, PromptWork(Renderer(), Workers(parallel=1)), Counts(database))
+    prompts = PromptRendering(sight, PromptWork(Renderer(), prompt_workers(parallel=1)), Counts(database))
     return CallService(planner, prompts, ledger, books, Caches(database), heartbeat=AT_ONCE)
 
 

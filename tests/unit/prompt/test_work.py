@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from server.offload.workers import Workers
 from server.prompt.errors import PromptWorkTooLong
 from server.prompt.rendering import Renderer
 from server.prompt.service.work import PromptWork
-from server.prompt.workers import Workers
 
 NOT_FOR_EVER = 20.0
 

@@ -7,24 +7,21 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeVar
 from uuid import UUID
 
+from server.kernel.errors import DomainError
 from server.kernel.tasks import Background
 from server.kernel.turns import Turns
-from server.prompt import worker
-from server.prompt.errors import PromptsBusy, PromptWorkTooLong
-
-_MOST_SECONDS = 5.0
-"""What is allowed takes a second or two; whatever takes longer has found a way around its bounds."""
+from server.offload import worker
 
 _MOST_SECONDS_TO_START = 30.0
 _PIECE_BYTES = 1 << 16
 _MOST_WAITING = 1024
 _MOST_OF_A_TENANT = 256
-_RETRY_SECONDS = 1.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 Result = TypeVar("Result")
@@ -35,6 +32,7 @@ class _Job:
     tenant_id: UUID
     request: bytes
     answer: asyncio.Future[bytes]
+    held: bool = True
 
     @property
     def pieces(self) -> int:
@@ -47,15 +45,29 @@ class Workers:
     def __init__(
         self,
         parallel: int,
-        seconds: float = _MOST_SECONDS,
+        *,
+        busy: Callable[[], DomainError],
+        too_long: Callable[[], DomainError],
+        lost: Callable[[], DomainError] | None = None,
+        imports: Sequence[ModuleType] = (),
+        seconds: float,
+        memory: int | None = None,
         most_waiting: int = _MOST_WAITING,
         most_of_a_tenant: int = _MOST_OF_A_TENANT,
     ) -> None:
-        """`parallel`: how many processes. `seconds`: what one piece of work may take; its process is ended then.
-        `most_waiting`, `most_of_a_tenant`: pieces of work that are waiting or under way, of all and of one; one that is
-        large counts as one for each 64 KiB begun.
+        """`parallel`: how many processes. `busy`, `too_long`, `lost`: what is raised where there is too much work,
+        where it took too long, and where its process ended under it or had too little memory; without `lost` the latter
+        are failures of the server's. `imports`: what the work is in, loaded before a process is given any.
+
+        `seconds`: what one piece of work may take; its process is ended then. `memory`: bytes that a process may have,
+        code and files that it maps not counted; held to on Linux. `most_waiting`, `most_of_a_tenant`: pieces of work
+        that are waiting or under way, of all and of one; one that is large counts as one for each 64 KiB begun.
         """
         self._turns = Turns(parallel)
+        self._busy = busy
+        self._too_long = too_long
+        self._lost = lost
+        self._program = ("-m", worker.__name__, str(memory or 0), *(module.__name__ for module in imports))
         self._seconds = seconds
         self._most_waiting = most_waiting
         self._most_of_a_tenant = most_of_a_tenant
@@ -64,13 +76,15 @@ class Workers:
         self._tasks = Background()
 
     async def run(self, tenant_id: UUID, work: Callable[..., Result], *arguments: Any) -> Result:
-        """What the function of `worker` returns. Raises what it raises, PromptsBusy, PromptWorkTooLong."""
+        """What the function, one of a module's, returns. Raises the DomainError that it raises, and those of `busy`,
+        `too_long` and `lost`.
+        """
         held = self._held[tenant_id]
         if held >= self._most_of_a_tenant or self._held.total() >= self._most_waiting:
-            raise PromptsBusy("work on prompts at once", _RETRY_SECONDS)
+            raise self._busy()
         job = _Job(tenant_id, worker.packed((work, arguments)), asyncio.get_running_loop().create_future())
         self._held[tenant_id] += job.pieces
-        task = self._tasks.start(self._work(job), "work on a prompt")
+        task = self._tasks.start(self._work(job), "work in a process of its own")
         task.add_done_callback(lambda _: self._over(job))
         result: Result = worker.outcome(await job.answer)
         return result
@@ -89,26 +103,52 @@ class Workers:
 
     def _over(self, job: _Job) -> None:
         job.answer.cancel()  # where nothing was answered
-        self._held[job.tenant_id] -= job.pieces
-        if not self._held[job.tenant_id]:
-            del self._held[job.tenant_id]
+        self._let_go(job)
+
+    def _let_go(self, job: _Job) -> None:
+        if job.held:
+            job.held = False
+            self._held[job.tenant_id] -= job.pieces
+            if not self._held[job.tenant_id]:
+                del self._held[job.tenant_id]
+
+    def _give(self, job: _Job, outcome: bytes | BaseException) -> None:
+        self._let_go(job)  # first: whoever has the answer may ask for more at once
+        if job.answer.done():
+            return
+        if isinstance(outcome, bytes):
+            job.answer.set_result(outcome)
+        elif isinstance(outcome, asyncio.CancelledError):
+            job.answer.cancel()
+        else:
+            job.answer.set_exception(outcome)
 
     async def _answer(self, job: _Job) -> None:
         """Has a process do the work. It is used again only where it has answered."""
         process = None
         try:
-            process = self._free() or await _started()
+            process = self._free() or await _started(self._program)
             async with asyncio.timeout(self._seconds):
                 answer = await _asked(process, job.request)
+            if answer == worker.OUT_OF_MEMORY:
+                raise MemoryError("of a process that does work")
         except BaseException as error:
             if process is not None:
                 await _ended(process)
-            _give(job.answer, PromptWorkTooLong() if isinstance(error, TimeoutError) else error)
+            self._give(job, self._refusal(error, asked=process is not None))
             if not isinstance(error, Exception):
                 raise
         else:
             self._idle.append(process)
-            _give(job.answer, answer)
+            self._give(job, answer)
+
+    def _refusal(self, error: BaseException, *, asked: bool) -> BaseException:
+        """What is told where work failed. `asked`: a process was at work, and the failure is not that none started."""
+        if isinstance(error, TimeoutError):
+            return self._too_long()
+        if asked and self._lost is not None and isinstance(error, MemoryError | EOFError | ConnectionError):
+            return self._lost()
+        return error
 
     def _free(self) -> Process | None:
         """One that has worked before, and has not ended since."""
@@ -118,23 +158,12 @@ class Workers:
         return None
 
 
-def _give(future: asyncio.Future[bytes], outcome: bytes | BaseException) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, bytes):
-        future.set_result(outcome)
-    elif isinstance(outcome, asyncio.CancelledError):
-        future.cancel()
-    else:
-        future.set_exception(outcome)
-
-
-async def _started() -> Process:
-    # What renders tenants' texts is given no secret, and finds modules as this process found them.
+async def _started(program: Sequence[str]) -> Process:
+    # What works on tenants' texts is given no secret, and finds modules as this process found them.
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", worker.__name__, stdin=PIPE, stdout=PIPE, env=environment
+        sys.executable, "-P", *program, stdin=PIPE, stdout=PIPE, env=environment
     )
     try:
         async with asyncio.timeout(_MOST_SECONDS_TO_START):
