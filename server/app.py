@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from atrium.audit.v1 import audit_service_pb2
 from atrium.identity.v1 import identity_service_pb2
+from atrium.knowledge.v1 import knowledge_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
@@ -27,9 +28,7 @@ from server.audit.servicer import AuditServicer
 from server.db.database import Database
 from server.db.memory import Memory
 from server.db.upkeep import months_kept
-from server.embedded import chat, embedding
-from server.embedded.chat import LocalChat
-from server.embedded.embedding import LocalEmbedding
+from server.gateway import Gateway
 from server.hearing import Hearing
 from server.identity.access import AccessCache
 from server.identity.domain import Access, Standing
@@ -57,21 +56,26 @@ from server.kernel.grace import Grace
 from server.kernel.paging import PageTokens
 from server.kernel.sealing import MasterKeyUnknown
 from server.kernel.tasks import Background
-from server.llm.registry import Registry
+from server.knowledge.service.adding import AddingService
+from server.knowledge.service.asking import AskService
+from server.knowledge.service.bases import BaseService
+from server.knowledge.service.chunks import ChunkService
+from server.knowledge.service.documents import DocumentService
+from server.knowledge.service.ingestion import Ingestion
+from server.knowledge.service.searching import SearchService
+from server.knowledge.service.sight import Sight as KnowledgeSight
+from server.knowledge.service.watching import IngestionWatching
+from server.knowledge.servicer import KnowledgeServicer
+from server.knowledge.store import bases
+from server.knowledge.work import document_workers as reading
+from server.knowledge.work import question_workers
 from server.mail.outgoing import mailer
-from server.model.breakers import Breakers
-from server.model.catalogue import Catalogues
 from server.model.convert.calls import failed
-from server.model.ledger import Ledger
-from server.model.service.books import Books
-from server.model.service.caches import Caches
+from server.model.service.answers import Answers
 from server.model.service.calls import CallService
-from server.model.service.credentials import CredentialService, Vault
-from server.model.service.embedding import EmbedService
+from server.model.service.credentials import CredentialService
 from server.model.service.generations import Generations
 from server.model.service.models import ModelService
-from server.model.service.planning import Planner
-from server.model.service.reach import Reach
 from server.model.service.routes import RouteService
 from server.model.service.tenant_models import TenantModelService
 from server.model.service.usage import UsageService
@@ -153,8 +157,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
     # over all of them would have a login wait for another process, and not end any sooner.
     passwords = Passwords(parallel=max(1, cores() // settings.processes))
-    local_chat = LocalChat()
-    models = Registry(settings, {chat.NAME: local_chat}, {embedding.NAME: LocalEmbedding()})
     async with Database.open(settings) as database:
         audit = AuditLog(database)
         standing = TenantStanding(database)
@@ -163,7 +165,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
-        catalogues, breakers = Catalogues(database, standing), Breakers()
+        gateway = Gateway(settings, database, audit, standing, background)
         sight, counts = Sight(database), Counts(database)
         workers = prompt_workers(parallel=max(1, cores() // (2 * settings.processes)))
         work = PromptWork(Renderer(), workers)
@@ -182,11 +184,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         )
 
         generations = Generations(database, background, _failed)
-        vault = Vault(settings.master_keys)
-        ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
-        books = Books(ledger, background)
-        caches, reach = Caches(database), Reach(models, vault)
-        planner = Planner(catalogues, reach, breakers)
         founding = Founding(database, passwords, audit)
         shed = Shed(settings.max_in_flight)
         steps = Steps(
@@ -199,6 +196,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Repeat(Repeats(database, background), settings.master_keys.derived(b"atrium idempotent request")),
             Observe(registry),
         )
+        backlog, forget = Backlog(settings.jobs_per_tenant), idempotency.forget_about
         pages = Pages(PageTokens(settings.master_keys.derived(b"atrium page token")))
         in_flight = Gauge("atrium_rpc_in_flight", "Calls in flight in this process.", registry=registry)
         in_flight.set_function(lambda: shed.in_flight)
@@ -213,13 +211,13 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
             forged=forgeries.see,
         )
-        usage = UsageService(database, catalogues, ledger, PeopleStanding(), audit)
+        usage = UsageService(database, gateway.catalogues, gateway.ledger, PeopleStanding(), audit)
 
         hearing = Hearing(
             background=background,
             accesses=accesses,
             standings=standings,
-            catalogues=catalogues,
+            catalogues=gateway.catalogues,
             rendering=rendering,
             watching=watching,
             generations=generations,
@@ -230,7 +228,16 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         hearing.here(database)
         purge = TenantPurge(database, settings.admin_database_url, audit)
         tenants = TenantServicer(
-            TenantService(database, founding, PeopleStanding(), {"users": users.count}, usage, purge, audit), pages
+            TenantService(
+                database,
+                founding,
+                PeopleStanding(),
+                {"users": users.count, "knowledge_bases": bases.count},
+                usage,
+                purge,
+                audit,
+            ),
+            pages,
         )
         identity = IdentityServicer(
             session_service,
@@ -242,29 +249,46 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 passwords,
                 standing,
                 audit,
-                Backlog(settings.jobs_per_tenant),
+                backlog,
                 background,
                 forgeries.see,
                 sends_mail=mailer(settings, console=settings.worker) is not None,
             ),
             pages,
         )
+        calls = CallService(gateway.planner, rendering, gateway.ledger, gateway.books, gateway.caches)
         model = ModelServicer(
             ModelService(database, audit),
             TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
-            RouteService(database, catalogues, breakers, audit),
-            CallService(planner, rendering, ledger, books, caches),
-            EmbedService(planner, reach, ledger, books, caches),
+            RouteService(database, gateway.catalogues, gateway.breakers, audit),
+            calls,
+            gateway.embed,
             generations,
             usage,
-            CredentialService(database, vault, audit),
+            CredentialService(database, gateway.vault, audit),
             pages,
         )
         prompts = PromptServicer(
-            TemplateService(database, changes, sight, protection, audit, idempotency.forget_about),
+            TemplateService(database, changes, sight, protection, audit, forget),
             VersionService(changes, sight, work, protection, usage, audit),
             rendering,
             watching,
+            pages,
+        )
+        knowledge_sight = KnowledgeSight(database)
+        document_workers = reading(parallel=max(1, cores() // (2 * settings.processes)))
+        questions = question_workers()
+        ingestion = Ingestion(database, gateway.embed, document_workers, standing, audit)
+        hash_key = settings.master_keys.derived(b"atrium query hash")[0]
+        searches = SearchService(database, knowledge_sight, gateway.embed, questions, standing, hash_key)
+        knowledge = KnowledgeServicer(
+            BaseService(database, knowledge_sight, gateway.embed, TenantQuotas(), audit, forget),
+            AddingService(database, backlog, audit, settings.max_document_bytes),
+            DocumentService(database, knowledge_sight, backlog, audit, forget),
+            ChunkService(database, knowledge_sight, gateway.embed, document_workers, audit),
+            IngestionWatching(knowledge_sight),
+            searches,
+            AskService(searches, Answers(calls)),
             pages,
         )
         services = [
@@ -272,6 +296,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"], identity),
             Service(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"], model),
             Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
+            Service(knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"], knowledge),
             Service(
                 audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
                 AuditServicer(
@@ -289,10 +314,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             hearing.everywhere(settings),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
-            ledger.keeping(),
+            gateway.ledger.keeping(),
             counts.writing(),
             forgeries.telling(),
-            working(settings, database, grace, registry, mailer(settings, console=True))
+            working(settings, database, grace, registry, mailer(settings, console=True), ingestion)
             if process == 0 and settings.worker
             else nullcontext() as crew,
         ):
@@ -304,15 +329,23 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 streams.cancel()
                 await asyncio.wait([streams])
                 await background.close(grace.left)
-                await models.close()
-                await local_chat.close()
+                await gateway.close()
+                await document_workers.close()
+                await questions.close()
                 await workers.close()
                 passwords.close()
 
 
 def described() -> FileDescriptorSet:
     """What clients without our protos are given."""
-    modules = (tenant_service_pb2, identity_service_pb2, model_service_pb2, prompt_service_pb2, audit_service_pb2)
+    modules = (
+        tenant_service_pb2,
+        identity_service_pb2,
+        model_service_pb2,
+        prompt_service_pb2,
+        knowledge_service_pb2,
+        audit_service_pb2,
+    )
     return descriptor_set(module.DESCRIPTOR for module in modules)
 
 

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     ] = ()
 
     max_message_bytes: Annotated[int, Field(ge=65_536, le=268_435_456, description="largest request")] = 4_194_304
+    max_document_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824, description="largest document")] = 67_108_864
     max_metadata_bytes: Annotated[int, Field(ge=4_096, le=65_536, description="largest request metadata")] = 16_384
     max_streams_per_connection: Annotated[int, Field(ge=1, le=10_000, description="calls at once on a connection")] = (
         100

@@ -19,6 +19,7 @@ from server.audit.tables import audit_logs
 from server.db.database import Database
 from server.db.retention import Retention
 from server.db.upkeep import analyze_divided, months_kept
+from server.gateway import Gateway
 from server.identity.ports import Belongings, Mailer
 from server.identity.service.expiry import Expiry
 from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, MailBelongings, TokenMail
@@ -29,9 +30,15 @@ from server.jobs.queue import prune, waking
 from server.jobs.reconcile import reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
+from server.kernel.cores import cores
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
+from server.knowledge.service.ingestion import INGEST, INGEST_PATIENCE, MOST_INGESTIONS, Ingestion
+from server.knowledge.service.upkeep import KnowledgeBelongings, KnowledgeUpkeep
+from server.knowledge.store import queries
+from server.knowledge.tables import rag_query_logs
+from server.knowledge.work import document_workers
 from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelBelongings, ModelUpkeep
@@ -49,6 +56,7 @@ _log = structlog.get_logger("atrium.work")
 SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
     Cron("reconcile/1", "*/5 * * * *"),
+    Cron("reingest/1", "3-59/10 * * * *"),
     Cron("seal/1", "37 * * * *"),
     Cron("retention/1", "51 1 * * *"),
     Cron("analyze/1", "29 2 * * *"),
@@ -97,10 +105,12 @@ class Upkeep:
         purge: TenantPurge,
         models: ModelUpkeep,
         prompts: PromptUpkeep,
+        knowledge: KnowledgeUpkeep,
     ) -> None:
         self._standing = standing
         self._models = models
         self._prompts = prompts
+        self._knowledge = knowledge
         self._expiry = expiry
         self._purge = purge
 
@@ -131,6 +141,7 @@ class Upkeep:
             return waits
         await self._models.sweep(tenant.id)
         await self._prompts.sweep(tenant.id, retention_days)
+        await self._knowledge.sweep(tenant.id, retention_days)
         if removed := await self._expiry.sweep(tenant.id, retention_days):
             _log.info("upkeep", tenant_id=tenant.id, **removed)
         return waits
@@ -142,7 +153,8 @@ class UpkeepIncomplete(Exception):
 
 def belongings() -> tuple[Belongings, ...]:
     """What every slice keeps that belongs to people, and goes with them."""
-    return PromptBelongings(idempotency.forget_about), ModelBelongings(), MailBelongings()
+    forget = idempotency.forget_about
+    return PromptBelongings(forget), KnowledgeBelongings(forget), ModelBelongings(), MailBelongings()
 
 
 def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention, ...]:
@@ -154,16 +166,28 @@ def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention,
     async def audit_days(tenant_id: UUID) -> int:
         return (await standing.model_settings(tenant_id)).audit_retention_days
 
+    async def query_log_days(tenant_id: UUID) -> int:
+        return (await standing.model_settings(tenant_id)).query_log_retention_days
+
     owner_url = settings.admin_database_url
     return (
         Retention(model_call_logs, owner_url, call_log_days, logs.expire, whole_months=True),
+        Retention(rag_query_logs, owner_url, query_log_days, queries.expire, whole_months=True),
         # What is not sealed stays, and so does its month.
         Retention(audit_logs, owner_url, audit_days, checkpoints.expire, whole_months=False),
     )
 
 
-def worker(settings: Settings, database: Database, registry: CollectorRegistry, mailer: Mailer | None) -> Worker:
-    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`: None: it leaves mail to others."""
+def worker(
+    settings: Settings,
+    database: Database,
+    registry: CollectorRegistry,
+    mailer: Mailer | None,
+    ingestion: Ingestion | None,
+) -> Worker:
+    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`, `ingestion`: None: it leaves mail,
+    or documents, to others.
+    """
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
     standing = TenantStanding(database)
@@ -171,7 +195,8 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
     expiry = Expiry(database, audit, belongings())
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
     prompts = PromptUpkeep(database, audit, idempotency.forget_about)
-    upkeep, seal = Upkeep(standing, expiry, purge, models, prompts), Sealing(database, signing)
+    knowledge = KnowledgeUpkeep(database, audit, idempotency.forget_about)
+    upkeep, seal = Upkeep(standing, expiry, purge, models, prompts, knowledge), Sealing(database, signing)
     backlog = Backlog(settings.jobs_per_tenant)
 
     async def pruning(_: Run) -> None:
@@ -212,6 +237,18 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
         ADMIT: backlog.admitting(database),
     }
     most: dict[str, int] = {}
+    if ingestion is not None:
+
+        async def reingest_of(tenant: Tenant, _: int) -> None:
+            if lost := await ingestion.reconcile(tenant.id, backlog):
+                _log.info("documents are processed again", tenant_id=tenant.id, count=lost)
+
+        async def reingesting(_: Run) -> None:
+            await for_everyone(standing, reingest_of)
+
+        handlers["reingest/1"] = reingesting
+        handlers[INGEST] = backlog.handler(database, ingestion, INGEST_PATIENCE)
+        most[INGEST] = MOST_INGESTIONS
     if mailer is not None:
         handlers[MAIL] = backlog.handler(database, TokenMail(database, standing, mailer), MAIL_PATIENCE)
         most[MAIL] = MOST_MAILS
@@ -220,10 +257,15 @@ def worker(settings: Settings, database: Database, registry: CollectorRegistry, 
 
 @asynccontextmanager
 async def working(
-    settings: Settings, database: Database, grace: Grace, registry: CollectorRegistry, mailer: Mailer | None
+    settings: Settings,
+    database: Database,
+    grace: Grace,
+    registry: CollectorRegistry,
+    mailer: Mailer | None,
+    ingestion: Ingestion | None,
 ) -> AsyncIterator[Worker]:
     """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
-    crew = worker(settings, database, registry, mailer)
+    crew = worker(settings, database, registry, mailer, ingestion)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield crew
@@ -249,7 +291,23 @@ async def work(settings: Settings) -> None:
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        working(settings, database, grace, registry, by),
+        _ingesting(settings, database) as ingestion,
+        working(settings, database, grace, registry, by, ingestion),
     ):
         _log.info("working")
         await stopping.wait()
+
+
+@asynccontextmanager
+async def _ingesting(settings: Settings, database: Database) -> AsyncIterator[Ingestion]:
+    """What processes documents, in a process that serves nobody."""
+    background, audit, standing = Background(), AuditLog(database), TenantStanding(database)
+    gateway = Gateway(settings, database, audit, standing, background)
+    readers = document_workers(parallel=max(1, cores() // 2))
+    try:
+        async with gateway.ledger.keeping():
+            yield Ingestion(database, gateway.embed, readers, standing, audit)
+    finally:
+        await background.close(settings.grace_seconds)
+        await gateway.close()
+        await readers.close()

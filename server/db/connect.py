@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
+from pgvector import HalfVector
 
 from server.db.errors import DatabaseRefused
 from server.db.pool import CONNECT_SECONDS, Connection
@@ -50,7 +52,7 @@ SELECT current_user::text AS role,
 
 
 async def connect(settings: Settings) -> Connection:
-    """A connection as the serving role, with JSON as Python values. Raises what asyncpg raises."""
+    """A connection as the serving role: JSON as Python values, vectors in binary. Raises what asyncpg raises."""
     connection: Connection = await asyncpg.connect(
         settings.database_url,
         timeout=CONNECT_SECONDS,
@@ -66,6 +68,12 @@ async def connect(settings: Settings) -> Connection:
         await connection.set_type_codec(
             "json", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="binary"
         )
+        # pgvector's own codec, for the one of its types that there are columns of. Without the extension there is none,
+        # which is told of by `check`.
+        with suppress(ValueError):
+            await connection.set_type_codec(
+                "halfvec", schema="public", encoder=_encode_halfvec, decoder=HalfVector.from_binary, format="binary"
+            )
     except BaseException:
         connection.terminate()
         raise
@@ -129,6 +137,12 @@ def _encode_jsonb(value: Any) -> bytes:
 
 def _decode_jsonb(value: bytes) -> Any:
     return orjson.loads(value[1:])
+
+
+def _encode_halfvec(value: Any) -> bytes:
+    """Of a list or an array of numbers, or what a column gave."""
+    encoded: bytes = (value if isinstance(value, HalfVector) else HalfVector(value)).to_binary()
+    return encoded
 
 
 def _as_text(value: object) -> str:

@@ -26,6 +26,7 @@ DEFINER_FUNCTIONS = frozenset(
         "atrium_forget_author",
         "atrium_list_tenants",
         "atrium_log_ddl",
+        "atrium_search_text",
         "atrium_tenants_at_work",
     }
 )

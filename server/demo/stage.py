@@ -11,6 +11,7 @@ from rich.console import Console
 from atrium.audit.v1 import audit_service_pb2_grpc as audit_grpc
 from atrium.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from atrium.identity.v1 import session_pb2
+from atrium.knowledge.v1 import knowledge_service_pb2_grpc as knowledge_grpc
 from atrium.model.v1 import model_service_pb2_grpc as model_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
@@ -39,6 +40,7 @@ class Stage:
         self.identity: Any = identity_grpc.IdentityServiceStub(channel)
         self.models: Any = model_grpc.ModelServiceStub(channel)
         self.prompts: Any = prompt_grpc.PromptServiceStub(channel)
+        self.knowledge: Any = knowledge_grpc.KnowledgeServiceStub(channel)
         self.audit: Any = audit_grpc.AuditServiceStub(channel)
         self._chapters = 0
 

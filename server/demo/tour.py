@@ -18,6 +18,7 @@ from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2, usage_pb2
 from server.demo.gateway import Gateway
+from server.demo.library import Library
 from server.demo.seals import Seals
 from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
 
@@ -53,6 +54,7 @@ class Tour:
         await self.embeddings(ada)
         trace_id = await self.conversation(ada)
         await self.bill(ada, trace_id)
+        await Library(self._stage).chapter(ada)
         gateway = Gateway(self._stage)
         await gateway.prompts(ada)
         await gateway.routes(platform, ada)

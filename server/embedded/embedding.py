@@ -37,20 +37,30 @@ class LocalEmbedding:
 
 
 @cache
-def _load() -> tuple[Any, Any]:
+def tokenizer() -> Any:
+    """What splits texts into the model's tokens (a `tokenizers.Tokenizer`). Raises ModelNotConfigured."""
     # Read directly: the package's own loader looks for the tokenizer where it is not, and then on the network.
-    from safetensors import safe_open  # loaded with the model, not with the server
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer  # loaded with the model, not with the server
 
+    found = Tokenizer.from_file(str(_root() / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+    found.no_padding()
+    found.no_truncation()
+    return found
+
+
+@cache
+def _load() -> tuple[Any, Any]:
+    from safetensors import safe_open
+
+    with safe_open(_root() / "weights" / "l2_supercat_256.safetensors", "np") as file:
+        return file.get_tensor("embedding.weight").astype(np.float32), tokenizer()
+
+
+def _root() -> Path:
     spec = find_spec("wordllama")
     if spec is None or spec.submodule_search_locations is None:
         raise ModelNotConfigured(NAME)
-    root = Path(next(iter(spec.submodule_search_locations)))
-    tokenizer = Tokenizer.from_file(str(root / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    with safe_open(root / "weights" / "l2_supercat_256.safetensors", "np") as file:
-        return file.get_tensor("embedding.weight").astype(np.float32), tokenizer
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _embed(weights: Any, tokenizer: Any, texts: list[str]) -> EmbeddingResult:

@@ -381,14 +381,27 @@ _CONTENT = frozenset(
 SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
     {
         "admin": SystemRole(
-            "管理员", 100, frozenset(Permission) - {Permission.MODELS_MANAGE, Permission.PUBLIC_TEMPLATES_MANAGE}
+            "管理员",
+            100,
+            frozenset(Permission)
+            - {
+                Permission.MODELS_MANAGE,
+                Permission.PUBLIC_KNOWLEDGE_BASES_MANAGE,
+                Permission.PUBLIC_TEMPLATES_MANAGE,
+            },
         ),
         "editor": SystemRole("编辑", 50, _CONTENT),
         "viewer": SystemRole(
             "查看者",
             10,
             frozenset(
-                {Permission.MODELS_READ, Permission.TEMPLATES_READ, Permission.WORKFLOWS_READ, Permission.USERS_READ}
+                {
+                    Permission.KNOWLEDGE_BASES_READ,
+                    Permission.MODELS_READ,
+                    Permission.TEMPLATES_READ,
+                    Permission.USERS_READ,
+                    Permission.WORKFLOWS_READ,
+                }
             ),
             is_default=True,
         ),

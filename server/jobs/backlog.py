@@ -50,6 +50,7 @@ _THIS = tenant_jobs.c.id == bindparam("job_id")
 _ADD = Statement(
     insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
 )
+_PAYLOADS = Statement(select(tenant_jobs.c.payload).where(tenant_jobs.c.entrypoint == bindparam("entrypoint")))
 _FORGET = Statement(
     delete(tenant_jobs).where(
         tenant_jobs.c.entrypoint == bindparam("entrypoint"),
@@ -138,6 +139,10 @@ class TenantRun:
         self._backlog = backlog
         # One that was put aside, and is tried again, begins anew.
         self._failed_runs: int = 0 if job["status"] == "aside" else job["failed_runs"]
+
+    def is_last(self, patience: Patience) -> bool:
+        """Whether the job is put aside where this run fails too."""
+        return self._failed_runs + 1 >= patience.most_failures
 
     async def finish(self, tx: Tx) -> None:
         """The job is done, if the tenant's transaction commits: its effect and its end are one. Raises Overtaken."""
@@ -275,6 +280,11 @@ class Backlog:
                 await self.admit(tx)
 
         return admit
+
+
+async def asked(tx: Tx, entrypoint: str) -> list[Mapping[str, Any]]:
+    """What those jobs of the transaction's tenant are about that wait, are under way, or were put aside."""
+    return [row["payload"] for row in await tx.fetch(_PAYLOADS, entrypoint=entrypoint)]
 
 
 async def forget(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> None:

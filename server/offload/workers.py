@@ -9,7 +9,6 @@ from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -49,7 +48,7 @@ class Workers:
         busy: Callable[[], DomainError],
         too_long: Callable[[], DomainError],
         lost: Callable[[], DomainError] | None = None,
-        imports: Sequence[ModuleType] = (),
+        imports: Sequence[str] = (),
         seconds: float,
         memory: int | None = None,
         most_waiting: int = _MOST_WAITING,
@@ -57,7 +56,7 @@ class Workers:
     ) -> None:
         """`parallel`: how many processes. `busy`, `too_long`, `lost`: what is raised where there is too much work,
         where it took too long, and where its process ended under it or had too little memory; without `lost` the latter
-        are failures of the server's. `imports`: what the work is in, loaded before a process is given any.
+        are failures of the server's. `imports`: the modules that the work is in, loaded before a process is given any.
 
         `seconds`: what one piece of work may take; its process is ended then. `memory`: bytes that a process may have,
         code and files that it maps not counted; held to on Linux. `most_waiting`, `most_of_a_tenant`: pieces of work
@@ -67,7 +66,7 @@ class Workers:
         self._busy = busy
         self._too_long = too_long
         self._lost = lost
-        self._program = ("-m", worker.__name__, str(memory or 0), *(module.__name__ for module in imports))
+        self._program = ("-m", worker.__name__, str(memory or 0), *imports)
         self._seconds = seconds
         self._most_waiting = most_waiting
         self._most_of_a_tenant = most_of_a_tenant

@@ -57,7 +57,7 @@ class Steps:
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """A running stream. `ending`: why it is being ended from here."""
+    """A running stream, of requests or of responses. `ending`: why it is being ended from here."""
 
     rule: Rule
     call: Call
@@ -101,7 +101,7 @@ class Chain:
         steps = self._steps
         act = self._act(handler, request_class, response_class, requests=requests, detached=rule.detached)
         limited = Ceiling(rule.ceiling or self._ceiling)
-        if not responses:
+        if not responses and not requests:
             self._unary.append(limited)
 
         async def handle(request: Any, context: Context) -> Any:  # noqa: RET503 - abort raises
@@ -116,7 +116,7 @@ class Chain:
             error: DomainError
             task = asyncio.current_task()
             assert task is not None
-            stream = _Stream(rule, call, credentials) if responses else None
+            stream = _Stream(rule, call, credentials) if responses or requests else None
             if stream is not None:
                 self._streams[task] = stream
                 call.confirm = partial(self._confirm, stream)

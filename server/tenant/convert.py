@@ -32,7 +32,11 @@ TIERS = EnumMap(
 _LIMITS = ("max_users", "max_workflows", "max_knowledge_bases")
 _ENDS = {"trial_end_time": "trial_ends_at", "subscription_end_time": "subscription_ends_at"}
 _CALL_LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_token_quota", "max_parallel_calls")
-_RETENTIONS = ("soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "prompt_retention_days")
+_RETENTIONS = (
+    *("soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "prompt_retention_days"),
+    "query_log_retention_days",
+)
+_SEARCHES = ("vector_search_top_k", "vector_search_threshold", "store_queries")
 _CONTACT = ("contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
 
 
@@ -116,6 +120,9 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         require_verified_email=value.require_verified_email,
         monthly_cost_quota_usd=money(value.monthly_cost_quota_usd),
         store_prompts=value.store_prompts,
+        vector_search_top_k=value.vector_search_top_k,
+        vector_search_threshold=None if value.vector_search_threshold is None else float(value.vector_search_threshold),
+        store_queries=value.store_queries,
         **{name: getattr(value, name) for name in _CALL_LIMITS},
         **{name: getattr(value, name) for name in _RETENTIONS},
     )
@@ -127,11 +134,12 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
 def config_changes(request: tenant_config_pb2.UpdateTenantConfigRequest) -> dict[str, Any]:
     names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
     limits = (*_CALL_LIMITS, "monthly_cost_quota_usd")
-    values = changes(request, *names, *_RETENTIONS, *limits, "require_verified_email", "store_prompts")
+    values = changes(request, *names, *_RETENTIONS, *limits, *_SEARCHES, "require_verified_email", "store_prompts")
     if values.get("monthly_cost_quota_usd") is not None:
         values["monthly_cost_quota_usd"] = Decimal(values["monthly_cost_quota_usd"])
-    if values.get("temperature") is not None:
-        values["temperature"] = Decimal(repr(values["temperature"])).quantize(Decimal("0.01"))
+    for name in ("temperature", "vector_search_threshold"):
+        if values.get(name) is not None:
+            values[name] = Decimal(repr(values[name])).quantize(Decimal("0.01"))
     if isinstance(values.get("extra_config"), struct_pb2.Struct):
         values["extra_config"] = json_struct(values["extra_config"], "extra_config")
     return values

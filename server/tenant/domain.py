@@ -143,6 +143,10 @@ class TenantConfig:
     max_parallel_calls: int | None
     store_prompts: bool
     prompt_retention_days: int
+    vector_search_top_k: int
+    vector_search_threshold: Decimal | None
+    store_queries: bool
+    query_log_retention_days: int
     revision: int
     created_at: datetime
     updated_at: datetime

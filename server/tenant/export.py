@@ -30,6 +30,9 @@ NEVER_TOLD = (
 )
 """Columns that are left out wherever they stand: secrets, and how near somebody is to a lock-out."""
 
+MADE_AGAIN = ("embedding", "search_vector")
+"""Columns that are left out since they follow from others."""
+
 _SEALED = ("audit_checkpoints", "previous_hash")
 """It is called as secrets are, and is none: what a seal states is all of it."""
 
@@ -63,7 +66,7 @@ def _source(table: Table) -> Source:
 def _row(table: Table) -> ColumnElement[Any]:
     """The row as JSON: exact, since numbers with a fraction are text, as they are in every answer."""
     row: ColumnElement[Any] = cast(func.to_jsonb(literal_column(table.name)), JSONB)
-    for name in NEVER_TOLD:
+    for name in (*NEVER_TOLD, *MADE_AGAIN):
         if name in table.c and (table.name, name) != _SEALED:
             row = row.op("-")(text(f"'{name}'"))
     decimals = [column for column in table.c if isinstance(column.type, Numeric)]

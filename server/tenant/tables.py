@@ -138,6 +138,13 @@ _SETTINGS = (
         comment="Whether prompts and answers are kept.",
     ),
     _count("prompt_retention_days", 30, "How long prompts and answers are kept."),
+    Column(
+        "store_queries",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="Whether the records of searches keep what was asked; otherwise a keyed hash of it.",
+    ),
     Column("extra_config", JSONB, comment="Whatever else the tenant keeps here."),
 )
 

@@ -33,7 +33,11 @@ FEATURES: Mapping[Tier, frozenset[Feature]] = MappingProxyType(
 """What a tier gives beyond limits."""
 
 Retention = Literal[
-    "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "prompt_retention_days"
+    "soft_delete_retention_days",
+    "audit_retention_days",
+    "call_log_retention_days",
+    "prompt_retention_days",
+    "query_log_retention_days",
 ]
 USUAL_RETENTION_DAYS: Mapping[Retention, int] = MappingProxyType(
     {
@@ -41,6 +45,7 @@ USUAL_RETENTION_DAYS: Mapping[Retention, int] = MappingProxyType(
         "audit_retention_days": 365,
         "call_log_retention_days": 400,
         "prompt_retention_days": 30,
+        "query_log_retention_days": 90,
     }
 )
 """How long things may be kept without the feature of a longer retention; every time that a tenant can set is here."""

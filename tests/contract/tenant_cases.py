@@ -84,7 +84,8 @@ TENANT_CASES: Cases = {
             *odd({}, **{name: [-1] for name in (*_COUNTED, "monthly_token_quota", "max_parallel_calls")}),
             *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
             ({"update_mask": mask("store_prompts")}, "store_prompts"),
-            *odd({}, prompt_retention_days=[0, 3651]),
+            *odd({}, prompt_retention_days=[0, 3651], query_log_retention_days=[0, 3651]),
+            *odd({}, vector_search_top_k=[0, 101], vector_search_threshold=[-0.1, 1.1]),
         ],
     ),
     **{

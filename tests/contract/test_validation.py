@@ -17,11 +17,12 @@ from tests.contract.audit_cases import AUDIT_CASES
 from tests.contract.cases import Cases
 from tests.contract.contract import CONTRACT
 from tests.contract.identity_cases import IDENTITY_CASES
+from tests.contract.knowledge_cases import KNOWLEDGE_CASES
 from tests.contract.model_cases import MODEL_CASES
 from tests.contract.prompt_cases import PROMPT_CASES
 from tests.contract.tenant_cases import TENANT_CASES
 
-CASES: Cases = {**IDENTITY_CASES, **TENANT_CASES, **MODEL_CASES, **PROMPT_CASES, **AUDIT_CASES}
+CASES: Cases = {**IDENTITY_CASES, **TENANT_CASES, **MODEL_CASES, **PROMPT_CASES, **KNOWLEDGE_CASES, **AUDIT_CASES}
 REQUESTS = {
     method.proto.input_type.rpartition(".")[2]: method.proto.input_type.removeprefix(".") for method in CONTRACT.methods
 }

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from atrium.audit.v1 import audit_service_pb2_grpc
 from atrium.identity.v1 import identity_service_pb2_grpc, role_pb2, session_pb2, user_pb2
+from atrium.knowledge.v1 import knowledge_service_pb2_grpc
 from atrium.model.v1 import model_service_pb2_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
@@ -48,6 +49,7 @@ class World:
         self.identity = identity_service_pb2_grpc.IdentityServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
+        self.knowledge = knowledge_service_pb2_grpc.KnowledgeServiceStub(channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
         self._platform: Person | None = None
@@ -111,16 +113,20 @@ class World:
         await self.identity.AssignRole(request, metadata=administrator.metadata)
 
     def method(self, path: str) -> Any:
-        """The unary call of a method by its path."""
+        """The call of a method by its path, with one request."""
         service = {
             "Tenant": self.tenants,
             "Identity": self.identity,
             "Model": self.models,
             "Prompt": self.prompts,
+            "Knowledge": self.knowledge,
             "Audit": self.audit,
         }
         _, name, method = path.split("/")
-        return getattr(service[name.rpartition(".")[2].removesuffix("Service")], method)
+        call = getattr(service[name.rpartition(".")[2].removesuffix("Service")], method)
+        if isinstance(call, grpc.aio.StreamUnaryMultiCallable):
+            return lambda request, **more: call(iter([request]), **more)
+        return call
 
 
 @dataclass(frozen=True)

@@ -222,3 +222,12 @@ async def open_end(exchange: Exchange, count: int) -> None:
     while True:
         await exchange.part(b": still here\n\n")
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+@behaviour
+async def parrot(exchange: Exchange, count: int) -> None:
+    """What it was asked behind the last colon, a word at a time."""
+    said = exchange.body["messages"][-1]["content"].rpartition(": ")[2]
+    await exchange.begin()
+    await exchange.write(*(f"{word} " for word in said.split(" ")))
+    await exchange.end()

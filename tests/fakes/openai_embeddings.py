@@ -120,6 +120,31 @@ async def embed_stall(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def embed_hang(exchange: Exchange, count: int) -> None:
+    """Vectors, and for whoever asks for the so-manieth time nothing, ever."""
+    if exchange.number == count:
+        await asyncio.Event().wait()
+    await embed(exchange, 8)
+
+
+@behaviour
+async def embed_until(exchange: Exchange, count: int) -> None:
+    """Vectors, and nothing, ever, for texts one of which ends with the word."""
+    if any(text.endswith("down") for text in exchange.body["input"]):
+        await asyncio.Event().wait()
+    await embed(exchange, 8)
+
+
+@behaviour
+async def embed_away(exchange: Exchange, count: int) -> None:
+    """An outage for so many requests, and vectors after it."""
+    if exchange.number <= count:
+        await exchange.refuse("503 Unavailable", "stub_error", f"{JSON}\r\nretry-after: 0")
+    else:
+        await embed(exchange, 8)
+
+
+@behaviour
 async def embed_costly(exchange: Exchange, count: int) -> None:
     """Vectors, for so many millions of tokens, whatever the texts."""
     await _embeddings(exchange, [vector(text, 8) for text in exchange.body["input"]], tokens=count * 1_000_000)

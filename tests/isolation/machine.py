@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2, credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
@@ -40,7 +41,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _look(self, administrator: Person) -> Tenant:
         world, who = self.server.world, {"metadata": administrator.metadata}
-        (users, roles, sessions, keys), (logs, routes, models, limits, credentials), (config, own, templates) = [
+        (users, roles, sessions, keys), (logs, routes, models, limits, credentials), (config, own, templates, bases) = [
             await asyncio.gather(*calls)
             for calls in (
                 (
@@ -60,6 +61,7 @@ class Machine(RuleBasedStateMachine):
                     world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), **who),
                     world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), **who),
                     world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who),
+                    world.knowledge.ListKnowledgeBases(knowledge_base_pb2.ListKnowledgeBasesRequest(), **who),
                 ),
             )
         ]
@@ -79,6 +81,7 @@ class Machine(RuleBasedStateMachine):
             (config.config.temperature, config.config.max_tokens_per_request),
             keys=[key.id for key in reversed(keys.api_keys)],
             templates={template.id: (template.name, template.current_version) for template in templates.templates},
+            bases={base.id: (base.name, base.state) for base in bases.knowledge_bases},
             routes={route.id: route.alias for route in routes.routes},
             sessions={session.id for session in sessions.sessions if not session.HasField("revoke_time")},
             models={model.id: (model.name, model.description) for model in models.models},

@@ -76,6 +76,10 @@ class Tenant:
     default_roles: frozenset[str] = frozenset()
     templates: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Names and newest versions."""
+    bases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Names of knowledge bases, and the states of these."""
+    gone: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Those that are deleted, as they are when they are back."""
     routes: dict[str, str] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
     """The administrator's that are not over."""
@@ -103,6 +107,7 @@ class Tenant:
             "call_log": self.calls,
             "limits": self.limits,
             "template": self.templates,
+            "knowledge_base": {**self.bases, **self.gone},
             "generation": self.generations,
             "tenant": [self.administrator.tenant_id],
         }
@@ -110,6 +115,6 @@ class Tenant:
 
 SHOWN = (
     *("users", "roles", "held", "calls", "config", "keys", "templates", "routes"),
-    *("sessions", "models", "credentials", "limits"),
+    *("sessions", "models", "credentials", "limits", "bases"),
 )
 """What is shown to the tenant itself, and must be what it made."""

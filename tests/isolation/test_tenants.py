@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import role_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from tests.databases import Cluster
@@ -57,6 +58,7 @@ class Tenants(People, Work):
         self.set_or_delete_limits(side=side, most=1000)
         self.create_template(side=side, name="ann")
         self.create_version(side=side, pick=0, text="ann")
+        self.create_base(side=side, name="ann")
         self.stream_from_a_shared_model(side=side, resumable=True)
         assert all(self.tenants[side].objects().values())
 
@@ -96,6 +98,8 @@ class Tenants(People, Work):
         user_id = picked(self.tenants[1 - side].users, pick)
         calls = call_log_pb2.ListCallLogsRequest(user_id=user_id)
         assert not self.call(side, self.server.world.models.ListCallLogs, calls).call_logs
+        bases = knowledge_base_pb2.ListKnowledgeBasesRequest(owner_user_id=user_id)
+        assert not self.call(side, self.server.world.knowledge.ListKnowledgeBases, bases).knowledge_bases
         changes = audit_log_pb2.ListAuditLogsRequest(filter={"user_id": user_id})
         assert not self.call(side, self.server.world.audit.ListAuditLogs, changes).audit_logs
 

@@ -1,4 +1,4 @@
-"""What tenants do with models and prompts."""
+"""What tenants do with models, prompts and knowledge."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import (
     chat_pb2,
     credential_pb2,
@@ -26,11 +27,12 @@ SHARED_MODEL = "stub-fast-3"
 MODELS = st.sampled_from(["own-ann", "own-bob"])
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
 CUSTOM = model_pb2.Model.PROVIDER_CUSTOM
+ACTIVE, ARCHIVED = knowledge_base_pb2.KnowledgeBase.STATE_ACTIVE, knowledge_base_pb2.KnowledgeBase.STATE_ARCHIVED
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 
 
 class Work(Machine):
-    """The steps that the model service and the prompt service take part in."""
+    """The steps that the services of models, prompts and knowledge take part in."""
 
     @rule(side=SIDES, text=NAMES)
     def embed(self, side: int, text: str) -> None:
@@ -61,6 +63,50 @@ class Work(Machine):
         self.call(side, prompts.SetLabel, label)
         found = self.call(side, prompts.GetVersion, version_pb2.GetVersionRequest(template_id=template_id))
         assert found.version.text == text
+
+    @rule(side=SIDES, name=NAMES)
+    def create_base(self, side: int, name: str) -> None:
+        own, knowledge = self.tenants[side], self.server.world.knowledge
+        request = knowledge_base_pb2.CreateKnowledgeBaseRequest(name=name, embedding_model="local-embedding")
+        if name in {known for known, _ in own.bases.values()}:
+            assert self.refused(side, knowledge.CreateKnowledgeBase, request).reason == "KNOWLEDGE_BASE_NAME_TAKEN"
+        else:
+            base = self.call(side, knowledge.CreateKnowledgeBase, request).knowledge_base
+            own.bases[base.id] = (name, ACTIVE)
+
+    @rule(side=SIDES, pick=PICKS)
+    def archive_or_activate_base(self, side: int, pick: int) -> None:
+        own, knowledge = self.tenants[side], self.server.world.knowledge
+        if not own.bases:
+            return
+        base_id = picked(own.bases, pick)
+        name, state = own.bases[base_id]
+        if state == ACTIVE:
+            archive = knowledge_base_pb2.ArchiveKnowledgeBaseRequest(id=base_id)
+            self.call(side, knowledge.ArchiveKnowledgeBase, archive)
+        else:
+            activate = knowledge_base_pb2.ActivateKnowledgeBaseRequest(id=base_id)
+            self.call(side, knowledge.ActivateKnowledgeBase, activate)
+        own.bases[base_id] = (name, ARCHIVED if state == ACTIVE else ACTIVE)
+
+    @rule(side=SIDES, pick=PICKS)
+    def delete_or_restore_base(self, side: int, pick: int) -> None:
+        """A base that is deleted is there for neither, and comes back as it was where its name is free."""
+        own, knowledge = self.tenants[side], self.server.world.knowledge
+        if own.gone:
+            base_id = picked(own.gone, pick)
+            restore = knowledge_base_pb2.RestoreKnowledgeBaseRequest(id=base_id)
+            if own.gone[base_id][0] in {known for known, _ in own.bases.values()}:
+                refusal = self.refused(side, knowledge.RestoreKnowledgeBase, restore)
+                assert refusal.reason == "KNOWLEDGE_BASE_NAME_TAKEN"
+            else:
+                self.call(side, knowledge.RestoreKnowledgeBase, restore)
+                own.bases[base_id] = own.gone.pop(base_id)
+        elif own.bases:
+            base_id = picked(own.bases, pick)
+            delete = knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base_id)
+            self.call(side, knowledge.DeleteKnowledgeBase, delete)
+            own.gone[base_id] = own.bases.pop(base_id)
 
     @rule(side=SIDES, alias=NAMES)
     def create_or_delete_route(self, side: int, alias: str) -> None:

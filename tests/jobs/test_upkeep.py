@@ -17,6 +17,7 @@ from server.identity.store import idempotency
 from server.jobs.runs import Run
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.tasks import Background
+from server.knowledge.service.upkeep import KnowledgeUpkeep
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelUpkeep
 from server.prompt.service.upkeep import PromptUpkeep
@@ -48,6 +49,26 @@ INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, 
     SELECT tenant_id, id, name, '""', 'hash' FROM prompt_templates WHERE tenant_id = '{tenant}';
 INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
     SELECT tenant_id, template_id, version, id FROM prompt_template_versions WHERE tenant_id = '{tenant}';
+INSERT INTO knowledge_bases (tenant_id, name, status, former_status, deleted_at,
+                             default_embedding_model, embedding_dimensions, chunk_size, chunk_overlap)
+    SELECT '{tenant}', name, CASE WHEN ago IS NULL THEN was ELSE 'deleted' END, CASE WHEN ago IS NOT NULL THEN was END,
+           now() - ago, 'local-embedding', 256, 512, 64
+    FROM (VALUES ('live', 'active', NULL), ('archived', 'archived', NULL), ('fresh', 'active', interval '29 days'),
+        ('long ago', 'archived', interval '31 days')
+    ) AS v (name, was, ago);
+INSERT INTO knowledge_documents (tenant_id, knowledge_base_id, title, deleted_at,
+                                 source_type, source_uri, file_size, file_mime_type, file_hash)
+    SELECT tenant_id, id, title, now() - ago, 'text', 'blob:', 1, 'text/plain', title FROM knowledge_bases,
+        (VALUES ('live', NULL), ('fresh', interval '29 days'), ('long ago', interval '31 days')) AS v (title, ago)
+    WHERE tenant_id = '{tenant}' AND name = 'live';
+INSERT INTO document_blobs (tenant_id, knowledge_base_id, document_id, hash, described)
+    SELECT tenant_id, knowledge_base_id, id, title, '{{}}' FROM knowledge_documents WHERE tenant_id = '{tenant}';
+INSERT INTO document_blobs (tenant_id, knowledge_base_id, hash, described, expires_at)
+    SELECT tenant_id, id, hash, '{{}}', now() + expires FROM knowledge_bases,
+        (VALUES ('under way', interval '1 hour'), ('given up', interval '0')) AS v (hash, expires)
+    WHERE tenant_id = '{tenant}' AND name = 'live';
+INSERT INTO document_blob_parts (tenant_id, blob_id, part, bytes)
+    SELECT tenant_id, id, 0, hash::bytea FROM document_blobs WHERE tenant_id = '{tenant}';
 INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
     AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';
@@ -84,7 +105,8 @@ def _upkeep(database: Database, settings: Settings) -> Upkeep:
     standing = TenantStanding(database)
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
     expiry = Expiry(database, audit, belongings())
-    return Upkeep(standing, expiry, purge, models, PromptUpkeep(database, audit, idempotency.forget_about))
+    prompts, knowledge = (kind(database, audit, idempotency.forget_about) for kind in (PromptUpkeep, KnowledgeUpkeep))
+    return Upkeep(standing, expiry, purge, models, prompts, knowledge)
 
 
 RUN = Run(1, b"", 1, uuid4())
@@ -111,6 +133,10 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("prompt_templates", "name"),
                 ("prompt_template_versions", "version"),
                 ("prompt_labels", "label"),
+                ("knowledge_bases", "name"),
+                ("knowledge_documents", "title"),
+                ("document_blobs", "hash"),
+                ("document_blob_parts", "convert_from(bytes, 'UTF8')"),
             )
         }
         assert left == {
@@ -125,6 +151,10 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "prompt_templates": ["fresh", "live"],
             "prompt_template_versions": ["fresh", "live"],
             "prompt_labels": ["fresh", "live"],
+            "knowledge_bases": ["archived", "fresh", "live"],
+            "knowledge_documents": ["fresh", "live"],
+            "document_blobs": ["fresh", "live", "under way"],
+            "document_blob_parts": ["fresh", "live", "under way"],
         }, tenant
 
 
@@ -274,7 +304,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     async with scratch.connect() as other, asyncio.TaskGroup() as group:
         async with other.transaction():
             await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
-            for table in ("users", "roles", "prompt_templates"):
+            for table in ("users", "roles", "prompt_templates", "knowledge_bases"):
                 await other.execute(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
                 )
@@ -285,6 +315,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     assert await admin.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1
     assert await admin.fetchval("SELECT count(*) FROM prompt_templates WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM knowledge_bases WHERE tenant_id = $1", ADA) == 3
 
 
 async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep, admin: Any) -> None:
@@ -292,6 +323,17 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
         ("users (username, email", "'u' || n, 'u' || n || '@x'"),
         ("roles (name, code", "'r' || n, 'r' || n"),
         ("prompt_templates (name, visibility", "'t' || n, 'tenant'"),
+        (
+            """
+            knowledge_bases (name, status, former_status, default_embedding_model, embedding_dimensions, chunk_size,
+                chunk_overlap
+            """,
+            "'b' || n, 'deleted', 'active', 'local-embedding', 256, 512, 64",
+        ),
+        (
+            "knowledge_documents (knowledge_base_id, source_type, source_uri, file_size, file_mime_type, file_hash",
+            "(SELECT id FROM knowledge_bases WHERE name = 'live' AND tenant_id = $1), 'text', '', 1, '', n::text",
+        ),
     ):
         await admin.execute(
             f"INSERT INTO {columns}, tenant_id, deleted_at) "
@@ -308,7 +350,9 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
     )
     each = [PURGED_AT_ONCE, PURGED_AT_ONCE, 121 - 2 * PURGED_AT_ONCE]
     assert [tuple(row) for row in batches] == [
-        (action, count) for action in ("roles.purge", "templates.purge", "users.purge") for count in each
+        *(("documents.purge", count) for count in each),
+        *[("knowledge_bases.purge", 1)] * 121,
+        *((f"{kind}.purge", count) for kind in ("roles", "templates", "users") for count in each),
     ]
 
 

@@ -14,12 +14,16 @@ _MODEL = "01890a5d-ac96-774b-bcce-b302099a805a"
 _PERMISSION = "01890a5d-ac96-774b-bcce-b302099a805b"
 _TEMPLATE = "01890a5d-ac96-774b-bcce-b302099a805c"
 _VERSION = "01890a5d-ac96-774b-bcce-b302099a805d"
+_BASE = "01890a5d-ac96-774b-bcce-b302099a805e"
+_DOCUMENT = "01890a5d-ac96-774b-bcce-b302099a805f"
+_BLOB = "01890a5d-ac96-774b-bcce-b302099a8060"
 _THEN = "2030-01-01T00:00:00Z"
 _BYTES = r"\x00"
 
 _OF_TENANT = {"tenant_id": TENANT}
 _OF_USER = {**_OF_TENANT, "user_id": _USER}
 _LIMIT = {**_OF_TENANT, "window_kind": "minute", "window_start": _THEN, "subject": "tenant", "kind": "tokens"}
+_OF_BASE = {**_OF_TENANT, "knowledge_base_id": _BASE}
 _STREAMING = {"provider": "custom", "model_type": "chat", "supports_streaming": True}
 _PRICE = {"input_cost_per_1k": 1, "output_cost_per_1k": 2}
 
@@ -165,6 +169,60 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0041": {},
     "0042": {},
     "0043": {},
+    "0044": {
+        "knowledge_bases": {
+            **_OF_TENANT,
+            "id": _BASE,
+            "name": "Papers",
+            "default_embedding_model": "local-embedding",
+            "embedding_dimensions": 256,
+            "chunk_size": 512,
+            "chunk_overlap": 64,
+        },
+        "knowledge_documents": {
+            **_OF_BASE,
+            "id": _DOCUMENT,
+            "source_type": "text",
+            "source_uri": "blob:hash",
+            "file_size": 1,
+            "file_mime_type": "text/plain",
+            "file_hash": "hash",
+        },
+        "document_blobs": {
+            **_OF_BASE,
+            "id": _BLOB,
+            "document_id": _DOCUMENT,
+            "described": {},
+            "size": 1,
+            "hash": "hash",
+        },
+        "document_blob_parts": {**_OF_TENANT, "blob_id": _BLOB, "part": 0, "bytes": _BYTES},
+        "knowledge_chunks": {
+            **_OF_BASE,
+            "document_id": _DOCUMENT,
+            "document_revision": 1,
+            "generation": 1,
+            "chunk_index": 0,
+            "content": "Words",
+            "start_offset": 0,
+            "end_offset": 5,
+            "dimensions": 256,
+            "embedding_model": "local-embedding",
+            "search_vector": "'words':1",
+        },
+        "rag_query_logs": {
+            **_OF_USER,
+            "knowledge_base_ids": [_BASE],
+            "query_text": "Which words?",
+            "mode": "hybrid",
+            "top_k": 10,
+            "retrieved_count": 0,
+        },
+    },
+    "0045": {
+        "knowledge_word_totals": {**_OF_BASE, "generation": 1, "chunk_count": 1, "word_count": 1},
+        "knowledge_words": {**_OF_BASE, "generation": 1, "word": "words", "chunk_count": 1},
+    },
 }
 
 

@@ -15,8 +15,8 @@ ROOT = "tenants"
 GLOBAL = ("alembic_version", "ddl_audit_logs", "model_prices", "models", "permissions", "signing_keys", ROOT)
 # A number that neither counts nor measures: a trigger has it rise with every change.
 ORDERS = "revision"
-# Words that later slices add to: the resources that audit rows tell of.
-OPEN_WORDS = "audit_logs.resource_type"
+# Words that others add to: the resources that audit rows tell of, and the types of media.
+OPEN_WORDS = "audit_logs.resource_type", "knowledge_documents.file_mime_type"
 _WORDS = "(^|_)(status|state|kind|type|tier|visibility|provider|effect|purpose|grain)$"
 # The engine of jobs keeps its own schema, and pgvector its functions.
 _OURS = "c.relnamespace = 'public'::regnamespace"
@@ -97,9 +97,10 @@ RULES = {
                 WHERE i.indrelid = c.oid AND i.indpred IS NULL
                     AND (i.indkey::int2[])[0 : cardinality(f.conkey) - 1] @> f.conkey)
     """,
-    "every index of a tenant table is led by tenant_id, but for the keys of global tables": f"""
+    "every index of a tenant table that has an order is led by tenant_id, but for the keys of global tables": f"""
         SELECT k.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class k ON k.oid = i.indexrelid
         WHERE {_OURS} AND c.relname <> ALL ($1) AND NOT c.relispartition
+            AND k.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
             AND k.relname <> 'ix_role_permissions_permission_id'
             AND i.indkey[0] IS DISTINCT FROM (
                 SELECT attnum FROM pg_attribute WHERE attrelid = c.oid AND attname = 'tenant_id')
@@ -148,7 +149,7 @@ RULES = {
         SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         WHERE {_OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition
             AND a.attnum > 0 AND NOT a.attisdropped AND a.attname ~ '{_WORDS}'
-            AND c.relname || '.' || a.attname <> '{OPEN_WORDS}'
+            AND c.relname || '.' || a.attname NOT IN {OPEN_WORDS}
             AND NOT EXISTS (
                 SELECT FROM pg_constraint k
                 WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated AND k.conkey = ARRAY[a.attnum]

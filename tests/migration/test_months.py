@@ -14,7 +14,7 @@ from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
 from tests.databases import Scratch
 
-_TABLES = ("audit_logs", "model_call_logs")
+_TABLES = ("audit_logs", "model_call_logs", "rag_query_logs")
 _MILLISECOND = timedelta(milliseconds=1)
 _INSERT = """
     INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type)
@@ -83,7 +83,11 @@ async def test_an_id_by_default_lies_in_the_running_month(admin: Any) -> None:
 async def test_a_migrated_database_has_this_month_and_three_ahead(admin: Any) -> None:
     wanted = months(now().date(), month_after(now().date(), MONTHS_AHEAD))
 
-    rows = await admin.fetch("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+    rows = await admin.fetch("""
+        SELECT part.relname FROM pg_class part JOIN pg_inherits ON inhrelid = part.oid
+            JOIN pg_partitioned_table ON partrelid = inhparent
+        WHERE part.relkind = 'r' AND partstrat = 'r'
+    """)
 
     assert {row["relname"] for row in rows} == {partition_name(table, month) for month in wanted for table in _TABLES}
 

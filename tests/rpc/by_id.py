@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
+from atrium.knowledge.v1 import chunk_pb2, document_pb2, knowledge_base_pb2, search_pb2
 from atrium.model.v1 import (
     call_log_pb2,
     chat_pb2,
@@ -21,9 +22,14 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from tests.rpc.methods import AUDIT, IDENTITY, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT
 
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
+
+
+def _searched(base_id: str) -> search_pb2.SearchQuery:
+    return search_pb2.SearchQuery(knowledge_base_ids=[base_id], query="Theirs?")
+
 
 BY_USER: dict[str, Callable[[str], Message]] = {
     IDENTITY + "GetUser": lambda it: user_pb2.GetUserRequest(id=it),
@@ -108,6 +114,34 @@ BY_TEMPLATE: dict[str, Callable[[str], Message]] = {
     MODEL + "Chat": lambda it: chat_pb2.ChatRequest(model="local-chat", prompt={"template_id": it}),
     MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(model="local-chat", prompt={"template_id": it}),
 }
+BY_KNOWLEDGE_BASE: dict[str, Callable[[str], Message]] = {
+    KNOWLEDGE + "GetKnowledgeBase": lambda it: knowledge_base_pb2.GetKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "UpdateKnowledgeBase": lambda it: knowledge_base_pb2.UpdateKnowledgeBaseRequest(id=it, name="Mine"),
+    KNOWLEDGE + "ArchiveKnowledgeBase": lambda it: knowledge_base_pb2.ArchiveKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "ActivateKnowledgeBase": lambda it: knowledge_base_pb2.ActivateKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "DeleteKnowledgeBase": lambda it: knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "RestoreKnowledgeBase": lambda it: knowledge_base_pb2.RestoreKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "IngestText": lambda it: document_pb2.IngestTextRequest(knowledge_base_id=it, text="Mine"),
+    KNOWLEDGE + "StartUpload": lambda it: document_pb2.StartUploadRequest(knowledge_base_id=it),
+    KNOWLEDGE + "ListDocuments": lambda it: document_pb2.ListDocumentsRequest(knowledge_base_id=it),
+    KNOWLEDGE + "Search": lambda it: search_pb2.SearchRequest(query=_searched(it)),
+    KNOWLEDGE + "Ask": lambda it: search_pb2.AskRequest(query=_searched(it), model="local-chat"),
+}
+BY_DOCUMENT: dict[str, Callable[[str], Message]] = {
+    KNOWLEDGE + "RetryDocument": lambda it: document_pb2.RetryDocumentRequest(id=it),
+    KNOWLEDGE + "GetDocument": lambda it: document_pb2.GetDocumentRequest(id=it),
+    KNOWLEDGE + "UpdateDocument": lambda it: document_pb2.UpdateDocumentRequest(id=it, title="Mine"),
+    KNOWLEDGE + "DeleteDocument": lambda it: document_pb2.DeleteDocumentRequest(id=it),
+    KNOWLEDGE + "RestoreDocument": lambda it: document_pb2.RestoreDocumentRequest(id=it),
+    KNOWLEDGE + "DownloadDocument": lambda it: document_pb2.DownloadDocumentRequest(id=it),
+    KNOWLEDGE + "WatchIngestion": lambda it: document_pb2.WatchIngestionRequest(document_ids=[it]),
+    KNOWLEDGE + "ListChunks": lambda it: chunk_pb2.ListChunksRequest(document_id=it),
+    KNOWLEDGE + "UpdateChunk": lambda it: chunk_pb2.UpdateChunkRequest(document_id=it, id=_NO_ID, enabled=False),
+}
+BY_UPLOAD: dict[str, Callable[[str], Message]] = {
+    KNOWLEDGE + "GetUpload": lambda it: document_pb2.GetUploadRequest(id=it),
+    KNOWLEDGE + "UploadDocument": lambda it: document_pb2.UploadDocumentRequest(place={"upload_id": it}),
+}
 BY_GENERATION: dict[str, Callable[[str], Message]] = {
     MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(generation_id=it),
     MODEL + "CancelGeneration": lambda it: stream_pb2.CancelGenerationRequest(generation_id=it),
@@ -135,6 +169,9 @@ BY_ID = {
     "audit_log": BY_AUDIT_LOG,
     "limits": BY_LIMITS,
     "template": BY_TEMPLATE,
+    "knowledge_base": BY_KNOWLEDGE_BASE,
+    "document": BY_DOCUMENT,
+    "upload": BY_UPLOAD,
     "generation": BY_GENERATION,
     "tenant": BY_TENANT,
 }
@@ -162,9 +199,18 @@ NO_OBJECT = {
             (MODEL + "ListCallLogs", "trace_id"),
             (MODEL + "ListCallLogs", "user_id"),
             (PROMPT + "ListTemplates", "owner_user_id"),
+            (KNOWLEDGE + "ListKnowledgeBases", "owner_user_id"),
+            (KNOWLEDGE + "ListQueryLogs", "trace_id"),
+            (KNOWLEDGE + "ListQueryLogs", "user_id"),
+            (KNOWLEDGE + "Search", "query.document_ids"),
+            (KNOWLEDGE + "Ask", "query.document_ids"),
             (PROMPT + "WatchPrompts", "template_ids"),
         ),
         "a filter: it finds what is the tenant's, or nothing",
+    ),
+    **dict.fromkeys(
+        ((KNOWLEDGE + "Search", "query.session_id"), (KNOWLEDGE + "Ask", "query.session_id")),
+        "the caller's own: it ties records together, and nothing is looked up by it",
     ),
     **dict.fromkeys(
         (
@@ -175,6 +221,7 @@ NO_OBJECT = {
         ),
         "the model's own, within a conversation",
     ),
+    (KNOWLEDGE + "UpdateChunk", "id"): "a chunk is looked for in its document, which is not found first",
     (MODEL + "GetModel", "id"): "of the platform's models, which every tenant sees",
 }
 """Fields that are called ids, by method, and why no object of a tenant's is looked up by them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
+from uuid import UUID
 
 import grpc
 import pytest
@@ -33,7 +35,13 @@ async def stage(scratch: Scratch) -> AsyncIterator[Stage]:
             assert administrator is not None
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 world = World(channel, administrator)
-                yield Stage(world, box, await world.tenant(), await world.platform())
+                yield Stage(world, box, await world.tenant(), await world.platform(), partial(_hold, scratch))
+
+
+async def _hold(scratch: Scratch, tenant_id: str) -> None:
+    more = "INSERT INTO tenant_slots VALUES ($1, 1000) ON CONFLICT (tenant_id) DO UPDATE SET admitted = 1000"
+    async with scratch.connect() as admin:
+        await admin.execute(more, UUID(tenant_id))
 
 
 @pytest.fixture

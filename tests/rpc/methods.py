@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from atrium.audit.v1 import audit_service_pb2
 from atrium.identity.v1 import identity_service_pb2
+from atrium.knowledge.v1 import knowledge_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
@@ -21,6 +22,7 @@ SERVICES = [
     identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
+    knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
 ]
 RULES = read_rules(SERVICES)
@@ -29,6 +31,7 @@ IDENTITY = "/atrium.identity.v1.IdentityService/"
 TENANT = "/atrium.tenant.v1.TenantService/"
 MODEL = "/atrium.model.v1.ModelService/"
 PROMPT = "/atrium.prompt.v1.PromptService/"
+KNOWLEDGE = "/atrium.knowledge.v1.KnowledgeService/"
 AUDIT = "/atrium.audit.v1.AuditService/"
 
 

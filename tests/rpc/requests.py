@@ -18,6 +18,7 @@ from atrium.identity.v1 import (
     session_pb2,
     user_pb2,
 )
+from atrium.knowledge.v1 import chunk_pb2, document_pb2, knowledge_base_pb2, search_pb2
 from atrium.model.v1 import (
     call_log_pb2,
     chat_pb2,
@@ -34,7 +35,7 @@ from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
 from tests.rpc.by_id import BY_ID
-from tests.rpc.methods import AUDIT, IDENTITY, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT
 
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
@@ -68,6 +69,8 @@ _TENANT_BY_ID: dict[str, Any] = {
     "RestoreTenant": tenant_pb2.RestoreTenantRequest,
     "PurgeTenant": tenant_pb2.PurgeTenantRequest,
 }
+
+_SEARCHED = ("query.knowledge_base_ids", "query.query", "query.top_k")
 
 MALFORMED: dict[str, Malformed] = {
     IDENTITY + "Login": Malformed(session_pb2.LoginRequest(tenant="x" * 64), ("tenant", "login", "password")),
@@ -205,6 +208,64 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "ListCallLogs": Malformed(
         call_log_pb2.ListCallLogsRequest(trace_id="g", user_id="1"), ("user_id", "trace_id")
     ),
+    KNOWLEDGE + "CreateKnowledgeBase": Malformed(
+        knowledge_base_pb2.CreateKnowledgeBaseRequest(name=" ", visibility=9, chunk_size=1),
+        ("name", "visibility", "chunk_size"),
+    ),
+    KNOWLEDGE + "GetKnowledgeBase": Malformed(knowledge_base_pb2.GetKnowledgeBaseRequest(id="1"), ("id",)),
+    KNOWLEDGE + "ListKnowledgeBases": Malformed(
+        knowledge_base_pb2.ListKnowledgeBasesRequest(page_size=-1, owner_user_id="1"), ("page_size", "owner_user_id")
+    ),
+    KNOWLEDGE + "UpdateKnowledgeBase": Malformed(
+        knowledge_base_pb2.UpdateKnowledgeBaseRequest(id="1", name="", etag="x" * 65), ("id", "name", "etag")
+    ),
+    KNOWLEDGE + "ArchiveKnowledgeBase": Malformed(
+        knowledge_base_pb2.ArchiveKnowledgeBaseRequest(id="1", etag="x" * 65), ("id", "etag")
+    ),
+    KNOWLEDGE + "ActivateKnowledgeBase": Malformed(
+        knowledge_base_pb2.ActivateKnowledgeBaseRequest(id="1", etag="x" * 65), ("id", "etag")
+    ),
+    KNOWLEDGE + "DeleteKnowledgeBase": Malformed(
+        knowledge_base_pb2.DeleteKnowledgeBaseRequest(id="1", etag="x" * 65), ("id", "etag")
+    ),
+    KNOWLEDGE + "RestoreKnowledgeBase": Malformed(knowledge_base_pb2.RestoreKnowledgeBaseRequest(id="1"), ("id",)),
+    KNOWLEDGE + "PurgeKnowledgeBase": Malformed(knowledge_base_pb2.PurgeKnowledgeBaseRequest(id="1"), ("id",)),
+    KNOWLEDGE + "IngestText": Malformed(
+        document_pb2.IngestTextRequest(knowledge_base_id="1"), ("knowledge_base_id", "text")
+    ),
+    KNOWLEDGE + "StartUpload": Malformed(
+        document_pb2.StartUploadRequest(knowledge_base_id="1", size=-1), ("knowledge_base_id", "size")
+    ),
+    KNOWLEDGE + "GetUpload": Malformed(document_pb2.GetUploadRequest(id="1"), ("id",)),
+    KNOWLEDGE + "UploadDocument": Malformed(
+        document_pb2.UploadDocumentRequest(place={"upload_id": "1"}), ("place.upload_id",)
+    ),
+    KNOWLEDGE + "RetryDocument": Malformed(document_pb2.RetryDocumentRequest(id="1"), ("id",)),
+    KNOWLEDGE + "GetDocument": Malformed(document_pb2.GetDocumentRequest(id="1"), ("id",)),
+    KNOWLEDGE + "ListDocuments": Malformed(
+        document_pb2.ListDocumentsRequest(knowledge_base_id="1", page_size=-1), ("knowledge_base_id", "page_size")
+    ),
+    KNOWLEDGE + "UpdateDocument": Malformed(document_pb2.UpdateDocumentRequest(id="1", title=""), ("id", "title")),
+    KNOWLEDGE + "DeleteDocument": Malformed(document_pb2.DeleteDocumentRequest(id="1", etag="x" * 65), ("id", "etag")),
+    KNOWLEDGE + "RestoreDocument": Malformed(document_pb2.RestoreDocumentRequest(id="1"), ("id",)),
+    KNOWLEDGE + "PurgeDocument": Malformed(document_pb2.PurgeDocumentRequest(id="1"), ("id",)),
+    KNOWLEDGE + "DownloadDocument": Malformed(
+        document_pb2.DownloadDocumentRequest(id="1", after_seq=-1), ("id", "after_seq")
+    ),
+    KNOWLEDGE + "WatchIngestion": Malformed(
+        document_pb2.WatchIngestionRequest(document_ids=["1"]), ("document_ids[0]",)
+    ),
+    KNOWLEDGE + "Search": Malformed(search_pb2.SearchRequest(query={"query": "x" * 8193, "top_k": 0}), _SEARCHED),
+    KNOWLEDGE + "Ask": Malformed(search_pb2.AskRequest(query={"query": "x" * 8193, "top_k": 0}), _SEARCHED),
+    KNOWLEDGE + "ListQueryLogs": Malformed(
+        search_pb2.ListQueryLogsRequest(page_size=-1, user_id="1"), ("page_size", "user_id")
+    ),
+    KNOWLEDGE + "ListChunks": Malformed(
+        chunk_pb2.ListChunksRequest(document_id="1", page_size=-1), ("document_id", "page_size")
+    ),
+    KNOWLEDGE + "UpdateChunk": Malformed(
+        chunk_pb2.UpdateChunkRequest(document_id="1", id="1", content=""), ("document_id", "id", "content")
+    ),
     PROMPT + "CreateTemplate": Malformed(
         template_pb2.CreateTemplateRequest(name=" ", visibility=9, idempotency_key="x" * 129),
         ("name", "visibility", "idempotency_key"),
@@ -295,6 +356,13 @@ GOOD: dict[str, Message] = {
     AUDIT + "WatchAuditLogs": watch_pb2.WatchAuditLogsRequest(),
     AUDIT + "ListDdlLogs": ddl_log_pb2.ListDdlLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
+    KNOWLEDGE + "CreateKnowledgeBase": knowledge_base_pb2.CreateKnowledgeBaseRequest(
+        name="new", embedding_model="local-embedding"
+    ),
+    KNOWLEDGE + "ListKnowledgeBases": knowledge_base_pb2.ListKnowledgeBasesRequest(),
+    KNOWLEDGE + "ListQueryLogs": search_pb2.ListQueryLogsRequest(),
+    KNOWLEDGE + "PurgeDocument": document_pb2.PurgeDocumentRequest(id=SOME_ID),
+    KNOWLEDGE + "PurgeKnowledgeBase": knowledge_base_pb2.PurgeKnowledgeBaseRequest(id=SOME_ID),
     PROMPT + "CreateTemplate": template_pb2.CreateTemplateRequest(name="new"),
     PROMPT + "ListTemplates": template_pb2.ListTemplatesRequest(),
     PROMPT + "PurgeTemplate": template_pb2.PurgeTemplateRequest(id=SOME_ID),

@@ -12,13 +12,18 @@ from tests.factories.world import refused
 from tests.rpc.changes import CHANGES
 from tests.rpc.changes.rows import changes_between, rows_of
 from tests.rpc.changes.stage import Stage
-from tests.rpc.methods import IDENTITY, METHODS, MODEL
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL
 
 KEYED = sorted(path for path, method in METHODS.items() if "idempotency_key" in method.input_type.fields_by_name)
 CALLS = {MODEL + "Chat", MODEL + "Embed"}
 """Calls of models, which tests of their own repeat."""
 
-_SPENDS = {*CALLS, MODEL + "SetModelPrice", IDENTITY + "RotateApiKey"}
+_SPENDS = {
+    *CALLS,
+    *(KNOWLEDGE + method for method in ("IngestText", "StartUpload", "RetryDocument")),
+    MODEL + "SetModelPrice",
+    IDENTITY + "RotateApiKey",
+}
 
 
 def test_every_method_that_makes_or_spends_something_takes_a_key() -> None:

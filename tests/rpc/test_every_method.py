@@ -14,13 +14,14 @@ from google.rpc import error_details_pb2
 
 from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
+from atrium.knowledge.v1 import document_pb2
 from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from server.kernel.permissions import Permission
 from tests.factories.world import Person, Refusal, World, read_refusal, refused
 from tests.rpc.by_id import BY_ID, NO_OBJECT
 from tests.rpc.changes.rows import Rows, rows_of
-from tests.rpc.methods import IDENTITY, METHODS, MODEL, PROMPT, RULES, TENANT, request_of
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, RULES, TENANT, request_of
 from tests.rpc.requests import GOOD, HELLO, MALFORMED, SOME_ID
 
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
@@ -140,6 +141,21 @@ async def _template(world: World, owner: Person) -> str:
     return str((await world.prompts.CreateTemplate(request, metadata=owner.metadata)).template.id)
 
 
+async def _knowledge_base(world: World, owner: Person) -> str:
+    made = await world.knowledge.CreateKnowledgeBase(GOOD[KNOWLEDGE + "CreateKnowledgeBase"], metadata=owner.metadata)
+    return str(made.knowledge_base.id)
+
+
+async def _document(world: World, owner: Person) -> str:
+    request = document_pb2.IngestTextRequest(knowledge_base_id=await _knowledge_base(world, owner), text="Theirs")
+    return str((await world.knowledge.IngestText(request, metadata=owner.metadata)).document.id)
+
+
+async def _upload(world: World, owner: Person) -> str:
+    request = document_pb2.StartUploadRequest(knowledge_base_id=await _knowledge_base(world, owner))
+    return str((await world.knowledge.StartUpload(request, metadata=owner.metadata)).upload.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -167,6 +183,9 @@ _MAKERS = {
     "audit_log": _audit_log,
     "limits": _limits,
     "template": _template,
+    "knowledge_base": _knowledge_base,
+    "document": _document,
+    "upload": _upload,
     "generation": _generation,
     "tenant": _tenant,
 }
@@ -185,7 +204,9 @@ def _ids_of(message: Descriptor, prefix: str = "", within: tuple[Descriptor, ...
 def _places_of(message: Message, object_id: str, prefix: str = "") -> Iterator[str]:
     """Where the message has that id."""
     for field, value in message.ListFields():
-        if isinstance(value, Message):
+        if field.is_repeated and object_id in value:
+            yield prefix + field.name
+        elif isinstance(value, Message):
             yield from _places_of(value, object_id, f"{prefix}{field.name}.")
         elif value == object_id:
             yield prefix + field.name
@@ -229,6 +250,8 @@ def _but_for_the_id(refusal: Refusal, object_id: str) -> tuple[Any, ...]:
         (IDENTITY + "PurgeUser", "user", IDENTITY + "DeleteUser"),
         (IDENTITY + "PurgeRole", "role", IDENTITY + "DeleteRole"),
         (PROMPT + "PurgeTemplate", "template", PROMPT + "DeleteTemplate"),
+        (KNOWLEDGE + "PurgeDocument", "document", KNOWLEDGE + "DeleteDocument"),
+        (KNOWLEDGE + "PurgeKnowledgeBase", "knowledge_base", KNOWLEDGE + "DeleteKnowledgeBase"),
     ],
 )
 async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act_in(
@@ -248,8 +271,9 @@ async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act
 
 
 def test_every_method_of_the_platform_that_names_what_is_a_tenants_is_one_of_those() -> None:
-    of_tenants = {"user", "role", "template"}
-    purges = {path for path in PLATFORM if re.fullmatch("Purge(User|Role|Template)", path.rpartition("/")[2])}
+    of_tenants = {"user", "role", "template", "knowledge_base", "document"}
+    purge = re.compile("Purge(User|Role|Template|KnowledgeBase|Document)")
+    purges = {path for path in PLATFORM if purge.fullmatch(path.rpartition("/")[2])}
     named = {path for path in PLATFORM if any(True for _ in _ids_of(METHODS[path].input_type))}
 
     assert len(purges) == len(of_tenants)

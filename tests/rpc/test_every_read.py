@@ -11,9 +11,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import error_details_pb2
 
 from atrium.common.v1 import deleted_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2 as bases
+from tests.factories.knowledge import ingest, make_base
 from tests.factories.prompts import make_template
 from tests.factories.world import Person, World, refused
-from tests.rpc.methods import IDENTITY, METHODS, PROMPT, RULES, TENANT, request_of
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, PROMPT, RULES, TENANT, request_of
 
 EXCLUDE, INCLUDE, ONLY = (
     deleted_pb2.DELETED_EXCLUDE,
@@ -34,6 +36,17 @@ async def _template(world: World, by: Person) -> str:
     return await make_template(world, by, f"template-{await _user(world, by)}")
 
 
+async def _knowledge_base(world: World, by: Person) -> str:
+    return await make_base(world, by, f"base-{await _user(world, by)}")
+
+
+async def _document(world: World, by: Person) -> str:
+    """In the tenant's one base."""
+    found = await world.knowledge.ListKnowledgeBases(bases.ListKnowledgeBasesRequest(), metadata=by.metadata)
+    base_id = found.knowledge_bases[0].id if found.knowledge_bases else await make_base(world, by)
+    return str((await ingest(world, by, base_id, f"Text {await _user(world, by)}")).id)
+
+
 async def _tenant(world: World, by: Person) -> str:
     return (await world.tenant()).tenant_id
 
@@ -46,6 +59,10 @@ READS: dict[str, tuple[Maker, str]] = {
     IDENTITY + "ListRoles": (_role, IDENTITY + "DeleteRole"),
     PROMPT + "GetTemplate": (_template, PROMPT + "DeleteTemplate"),
     PROMPT + "ListTemplates": (_template, PROMPT + "DeleteTemplate"),
+    KNOWLEDGE + "GetKnowledgeBase": (_knowledge_base, KNOWLEDGE + "DeleteKnowledgeBase"),
+    KNOWLEDGE + "ListKnowledgeBases": (_knowledge_base, KNOWLEDGE + "DeleteKnowledgeBase"),
+    KNOWLEDGE + "GetDocument": (_document, KNOWLEDGE + "DeleteDocument"),
+    KNOWLEDGE + "ListDocuments": (_document, KNOWLEDGE + "DeleteDocument"),
     TENANT + "GetTenant": (_tenant, TENANT + "DeleteTenant"),
     TENANT + "ListTenants": (_tenant, TENANT + "DeleteTenant"),
 }
@@ -96,9 +113,20 @@ async def test_what_was_deleted_is_shown_on_request_to_who_may_look_at_it_alone(
     assert found == {EXCLUDE: [live], INCLUDE: [live, deleted], ONLY: [deleted]}
 
 
-def _read(world: World, path: str, by: Person, object_id: str, which: Any) -> Any:
+async def _read(world: World, path: str, by: Person, object_id: str, which: Any) -> Any:
     named = {"id": object_id} if "Get" in path.rpartition("/")[2] else {}
-    return world.method(path)(request_of(path, deleted=which, **named), metadata=by.metadata)
+    if path == KNOWLEDGE + "ListDocuments":
+        found = await world.knowledge.ListKnowledgeBases(bases.ListKnowledgeBasesRequest(), metadata=by.metadata)
+        named = {"knowledge_base_id": found.knowledge_bases[0].id}
+    return await world.method(path)(request_of(path, deleted=which, **named), metadata=by.metadata)
+
+
+async def _code(call: Awaitable[Any]) -> grpc.StatusCode:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
 
 
 async def _found(world: World, path: str, by: Person, ids: list[str], which: Any) -> list[str]:
@@ -109,9 +137,8 @@ async def _found(world: World, path: str, by: Person, ids: list[str], which: Any
         return [each for each in ids if each in listed]
     found = []
     for each in ids:
-        call = _read(world, path, by, each, which)
-        if await call.code() is grpc.StatusCode.OK:
+        code = await _code(_read(world, path, by, each, which))
+        assert code in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)
+        if code is grpc.StatusCode.OK:
             found.append(each)
-        else:
-            assert await call.code() is grpc.StatusCode.NOT_FOUND
     return found

@@ -14,6 +14,7 @@ from atrium.tenant.v1 import export_pb2
 from server.db.lines import PART_BYTES
 from server.kernel.permissions import Permission
 from server.tenant.export import LEFT_OUT
+from tests.factories.knowledge import ingest, make_base, processed
 from tests.factories.world import Person, World, refused
 from tests.migration.rows import fill_tenant
 
@@ -59,6 +60,18 @@ async def test_an_export_is_all_that_is_the_tenants_and_nothing_else(world: Worl
     assert exported.count("tenants") == 1
     told = {(line["table"], name) for line in lines for name in line["row"]}
     assert {(table, name) for table, name in told if name in NEVER_TOLD} == {("audit_checkpoints", "previous_hash")}
+
+
+async def test_an_export_has_the_texts_of_chunks_and_not_their_vectors(world: World) -> None:
+    administrator = await world.tenant()
+    made = await ingest(world, administrator, await make_base(world, administrator), "The moon pulls the sea.")
+    await processed(world, administrator, made.id)
+
+    lines, _ = await _export(world, administrator.metadata)
+
+    (chunk,) = [line["row"] for line in lines if line["table"] == "knowledge_chunks"]
+    assert (chunk["content"], chunk["document_id"]) == ("The moon pulls the sea.", made.id)
+    assert not {"embedding", "vector"} & {name for line in lines for name in line["row"]}
 
 
 async def test_who_may_not_read_the_audit_log_exports_nothing(world: World) -> None:

@@ -116,7 +116,15 @@ async def test_who_am_i_says_who_calls_and_what_they_may_do(world: World) -> Non
 
     assert (me.user_id, me.tenant_id, me.platform) == (person.id, administrator.tenant_id, False)
     # The default role's, and what `manage` implies.
-    expected = ["models:read", "roles:manage", "roles:read", "templates:read", "users:read", "workflows:read"]
+    expected = [
+        "knowledge_bases:read",
+        "models:read",
+        "roles:manage",
+        "roles:read",
+        "templates:read",
+        "users:read",
+        "workflows:read",
+    ]
     assert list(me.permissions) == expected
 
 

@@ -9,7 +9,9 @@ from uuid import UUID
 import orjson
 import pytest
 
+from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.tenant.v1 import tenant_config_pb2
 from server.audit.service.log import AuditLog
@@ -17,6 +19,8 @@ from server.db.database import Database
 from server.identity.service.expiry import Expiry
 from server.work import belongings
 from tests.factories.api_keys import make_key, with_key
+from tests.factories.knowledge import MODEL, get_base, ingest, make_base, start, step
+from tests.factories.knowledge import PERSONAL as PERSONAL_BASE
 from tests.factories.prompts import PERSONAL, TENANT, make_template, make_version, set_label
 from tests.factories.world import Person, World, refused
 from tests.gateways import chat_with, stream_from
@@ -78,6 +82,12 @@ async def _leave_traces(world: World, person: Person) -> list[str]:
     version = await make_version(world, person, shared, "Hello")
     await set_label(world, person, shared, "production", version.version)
     await make_template(world, person, "mine", PERSONAL)
+    shared_base = await make_base(world, person, "shared", idempotency_key="of a shared base")
+    await make_base(world, person, "mine", visibility=PERSONAL_BASE, idempotency_key="of a base of mine")
+    await ingest(world, person, shared_base, "A document of theirs.")
+    deleted = await ingest(world, person, shared_base, "A document that they deleted.")
+    await step(world, "Delete", deleted.id, person.metadata)
+    await start(world, person, shared_base, idempotency_key="of an upload")
     await _delete_things(world, person)
     return [shared, key.api_key.id]
 
@@ -91,6 +101,9 @@ async def _delete_things(world: World, person: Person) -> None:
     await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), **who)
     template = await make_template(world, person, "deleted", TENANT)
     await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template), **who)
+    for name, visibility in (("deleted", None), ("mine, deleted", PERSONAL_BASE)):
+        base = await make_base(world, person, name, visibility=visibility)
+        await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base), **who)
 
 
 async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
@@ -99,7 +112,7 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     await gateway.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)
     needed = (
         *("roles:manage", "users:manage", "models:execute", "models:read"),
-        *("templates:manage", "prompt_labels:manage", "workflows:read"),
+        *("templates:manage", "prompt_labels:manage", "workflows:read", "knowledge_bases:manage"),
     )
     person = await gateway.user(administrator, *needed)
     other = await gateway.user(administrator, *needed)
@@ -108,6 +121,9 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     version = await make_version(gateway, other, theirs, "Hello")
     await set_label(gateway, other, theirs, "production", version.version)
     await chat_with(gateway, other, "stub-fast-3")
+    others_base = await make_base(gateway, other, "theirs")
+    change = knowledge_base_pb2.UpdateKnowledgeBaseRequest(id=others_base, description="Changed")
+    await gateway.knowledge.UpdateKnowledgeBase(change, metadata=person.metadata)
     labels = label_pb2.ListLabelsRequest(template_id=shared)
     before = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert before.moved_by == person.id
@@ -116,9 +132,16 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     for status in ("ready", "aside"):  # of mails that could not be delivered
         for whose in (person, other):
             await admin.execute(jobs, administrator.tenant_id, orjson.dumps({"user_id": whose.id}).decode(), status)
+    asked = (
+        "INSERT INTO rag_query_logs (tenant_id, user_id, knowledge_base_ids, query_text, mode, top_k, retrieved_count, "
+        "latency_ms) VALUES ($1, $2, '{}', 'tides', 'text', 1, 0, 1)"
+    )
+    for whose in (person, other):
+        await admin.execute(asked, administrator.tenant_id, whose.id)
     assert {
         *("idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"),
-        *("users", "roles", "prompt_templates", "tenant_jobs"),
+        *("users", "roles", "prompt_templates", "tenant_jobs", "knowledge_bases"),
+        *("knowledge_documents", "document_blobs", "rag_query_logs"),
     } <= await _naming(admin, person.id)
     await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
 
@@ -127,7 +150,12 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     assert await _naming(admin, person.id, person.username, key_id) == set()
     assert await admin.fetchval("SELECT count(*) FROM call_contents") == 1
     assert await admin.fetchval("SELECT count(*) FROM generations") == 0
-    assert await admin.fetchval("SELECT count(*) FROM tenant_jobs") == 2
+    assert await admin.fetchval("SELECT count(*) FROM tenant_jobs WHERE entrypoint = 'mail/1'") == 2
+    documents = await admin.fetch("SELECT uploaded_by, deleted_by FROM knowledge_documents")
+    assert [tuple(row) for row in documents] == [(None, None)] * 2
+    originals = await admin.fetch("SELECT started_by, started_with FROM document_blobs")
+    assert [tuple(row) for row in originals] == [(None, None)] * 2, "what they were uploading is gone"
+    assert await admin.fetchval("SELECT count(*) FROM rag_query_logs") == 1
     after = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert (after.moved_by, after.update_time, after.etag) == ("", before.update_time, before.etag)
     made = version_pb2.ListVersionsRequest(template_id=shared)
@@ -136,27 +164,38 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     made = version_pb2.ListVersionsRequest(template_id=theirs)
     (others,) = (await gateway.prompts.ListVersions(made, metadata=administrator.metadata)).versions
     assert others.created_by == other.id
+    request = knowledge_base_pb2.ListKnowledgeBasesRequest(deleted=deleted_pb2.DELETED_INCLUDE)
+    found = (await gateway.knowledge.ListKnowledgeBases(request, metadata=administrator.metadata)).knowledge_bases
+    named = {base.name: (base.owner_user_id, base.created_by, base.updated_by) for base in found}
+    assert named == {"shared": ("", "", ""), "deleted": ("", "", ""), "theirs": (other.id, other.id, "")}
     told = orjson.loads(await admin.fetchval("SELECT details FROM audit_logs WHERE action = 'users.purge'"))
     assert (told["streams_removed"], told["kept_calls_removed"]) == (1, 2)
 
 
-async def test_nothing_is_answered_of_a_purged_role_or_template(world: World) -> None:
+async def test_nothing_is_answered_of_a_purged_role_template_or_base(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     who = {"metadata": administrator.metadata}
     inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
     role = role_pb2.CreateRoleRequest(name="r", code="gone", idempotency_key="key")
     template = template_pb2.CreateTemplateRequest(name="gone", visibility=TENANT, idempotency_key="key")
+    base = knowledge_base_pb2.CreateKnowledgeBaseRequest(name="gone", embedding_model=MODEL, idempotency_key="key")
     role_id = (await world.identity.CreateRole(role, **who)).role.id
     template_id = (await world.prompts.CreateTemplate(template, **who)).template.id
+    base_id = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role_id), **who)
     await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template_id), **who)
+    await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base_id), **who)
     await world.identity.PurgeRole(role_pb2.PurgeRoleRequest(id=role_id), **inside)
     await world.prompts.PurgeTemplate(template_pb2.PurgeTemplateRequest(id=template_id), **inside)
+    await world.knowledge.PurgeKnowledgeBase(knowledge_base_pb2.PurgeKnowledgeBaseRequest(id=base_id), **inside)
 
     role_again = (await world.identity.CreateRole(role, **who)).role.id
     template_again = (await world.prompts.CreateTemplate(template, **who)).template.id
+    base_again = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
 
     assert role_again != role_id
     assert template_again != template_id
+    assert base_again != base_id
     await world.identity.GetRole(role_pb2.GetRoleRequest(id=role_again), **who)
     await world.prompts.GetTemplate(template_pb2.GetTemplateRequest(id=template_again), **who)
+    await get_base(world, administrator, base_again)

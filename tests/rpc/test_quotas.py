@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +14,10 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import user_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
+from tests.factories.knowledge import MODEL, PERSONAL, make_base
 from tests.factories.world import Person, World, refused
 
 FREE, PRO, ENTERPRISE = tenant_pb2.Tenant.TIER_FREE, tenant_pb2.Tenant.TIER_PRO, tenant_pb2.Tenant.TIER_ENTERPRISE
@@ -25,9 +29,54 @@ def _in(days: float) -> Timestamp:
     return made
 
 
-async def _create(world: World, by: Person, number: int) -> Code:
-    request = user_pb2.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com")
-    return await world.identity.CreateUser(request, metadata=by.metadata).code()
+@dataclass(frozen=True)
+class Counted:
+    """Something of which a tenant may have so many. `at_first`: how many a new tenant has; `make`: the call, by its
+    number; `ended`, `back`: the calls that delete one and restore it.
+    """
+
+    resource: str
+    free: int
+    pro: int
+    at_first: int
+    make: Callable[[World, Person, int], Any]
+    ended: Callable[[World, Person, str], Any]
+    back: Callable[[World, Person, str], Any]
+
+    def __repr__(self) -> str:
+        return self.resource
+
+    def limit(self, limit: int | str | None) -> int | None:
+        """The number: of a tier's, where it names one."""
+        return {"free": self.free, "pro": self.pro}[limit] if isinstance(limit, str) else limit
+
+    async def one(self, world: World, by: Person, number: int) -> str:
+        """The id of a new one."""
+        made = await self.make(world, by, number)
+        return str((made.user if self is USERS else made.knowledge_base).id)
+
+
+USERS = Counted(
+    *("users", 5, 100, 1),
+    lambda world, by, number: world.identity.CreateUser(
+        user_pb2.CreateUserRequest(username=f"u{number}", email=f"u{number}@example.com"), metadata=by.metadata
+    ),
+    lambda world, by, this: world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=this), metadata=by.metadata),
+    lambda world, by, this: world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=this), metadata=by.metadata),
+)
+BASES = Counted(
+    *("knowledge_bases", 3, 50, 0),
+    lambda world, by, number: world.knowledge.CreateKnowledgeBase(
+        knowledge_base_pb2.CreateKnowledgeBaseRequest(name=f"b{number}", embedding_model=MODEL), metadata=by.metadata
+    ),
+    lambda world, by, this: world.knowledge.DeleteKnowledgeBase(
+        knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=this), metadata=by.metadata
+    ),
+    lambda world, by, this: world.knowledge.RestoreKnowledgeBase(
+        knowledge_base_pb2.RestoreKnowledgeBaseRequest(id=this), metadata=by.metadata
+    ),
+)
+each_kind = pytest.mark.parametrize("kind", [USERS, BASES], ids=repr)
 
 
 async def _set(world: World, administrator: Person, **fields: Any) -> None:
@@ -36,101 +85,170 @@ async def _set(world: World, administrator: Person, **fields: Any) -> None:
     await world.tenants.UpdateTenant(request, metadata=platform.metadata)
 
 
-async def _limit(world: World, administrator: Person) -> int | None:
-    usage = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
-    users = next(each for each in usage.usage if each.resource == "users")
-    return users.limit if users.HasField("limit") else None
+async def _usage(world: World, administrator: Person, resource: str) -> tuple[int, int | None]:
+    """How many the tenant has, and how many it may have."""
+    reply = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
+    (usage,) = [each for each in reply.usage if each.resource == resource]
+    return usage.used, usage.limit if usage.HasField("limit") else None
 
 
-async def test_a_hundred_creates_at_once_at_a_limit_of_five_make_five(world: World) -> None:
+async def _limit(world: World, administrator: Person, resource: str = "users") -> int | None:
+    return (await _usage(world, administrator, resource))[1]
+
+
+@each_kind
+async def test_a_hundred_creates_at_once_make_as_many_as_there_is_room_for(world: World, kind: Counted) -> None:
     administrator = await world.tenant(FREE)
 
-    codes = await asyncio.gather(*(_create(world, administrator, number) for number in range(100)))
+    codes = await asyncio.gather(*(kind.make(world, administrator, number).code() for number in range(100)))
 
-    assert (codes.count(Code.OK), codes.count(Code.RESOURCE_EXHAUSTED)) == (4, 96)
-    listed = await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
-    assert len(listed.users) == 5
+    room = kind.free - kind.at_first
+    assert (codes.count(Code.OK), codes.count(Code.RESOURCE_EXHAUSTED)) == (room, 100 - room)
+    assert await _usage(world, administrator, kind.resource) == (kind.free, kind.free)
 
 
-async def test_a_refusal_says_the_limit_and_the_use(world: World) -> None:
+@each_kind
+async def test_as_many_come_back_at_once_as_there_is_room_for(world: World, kind: Counted) -> None:
     administrator = await world.tenant(FREE)
-    await world.user(administrator)
-    await _set(world, administrator, max_users=1)
+    await _set(world, administrator, **{f"max_{kind.resource}": 50})
+    gone = [await kind.one(world, administrator, number) for number in range(20)]
+    for each in gone:
+        await kind.ended(world, administrator, each)
+    await _set(world, administrator, update_mask={"paths": [f"max_{kind.resource}"]})
 
-    refusal = await refused(
-        world.identity.CreateUser(
-            user_pb2.CreateUserRequest(username="u", email="u@example.com"), metadata=administrator.metadata
-        )
-    )
+    codes = await asyncio.gather(*(kind.back(world, administrator, each).code() for each in gone))
+
+    room = kind.free - kind.at_first
+    assert (codes.count(Code.OK), codes.count(Code.RESOURCE_EXHAUSTED)) == (room, 20 - room)
+    assert await _usage(world, administrator, kind.resource) == (kind.free, kind.free)
+
+
+@each_kind
+async def test_a_refusal_says_the_limit_and_the_use(world: World, kind: Counted) -> None:
+    administrator = await world.tenant(FREE)
+    for number in range(2 - kind.at_first):
+        await kind.one(world, administrator, number)
+    await _set(world, administrator, **{f"max_{kind.resource}": 1})
+
+    refusal = await refused(kind.make(world, administrator, 2))
 
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
     (violation,) = refusal.detail(error_details_pb2.QuotaFailure).violations
-    assert violation.subject == "users"
-    assert violation.description == "The tenant may have 1 users, and has 2."
-    assert dict(refusal.detail(error_details_pb2.ErrorInfo).metadata) == {"subject": "users", "limit": "1", "used": "2"}
+    assert violation.subject == kind.resource
+    assert violation.description == f"The tenant may have 1 {kind.resource}, and has 2."
+    told = {"subject": kind.resource, "limit": "1", "used": "2"}
+    assert dict(refusal.detail(error_details_pb2.ErrorInfo).metadata) == told
 
 
-async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(world: World) -> None:
+@each_kind
+async def test_the_deleted_do_not_count_and_come_back_only_where_there_is_room(world: World, kind: Counted) -> None:
     administrator = await world.tenant(FREE)
-    gone = await world.user(administrator)
-    await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=gone.id), metadata=administrator.metadata)
-    for number in range(4):
-        assert await _create(world, administrator, number) is Code.OK
+    gone = await kind.one(world, administrator, 0)
+    await kind.ended(world, administrator, gone)
+    room = kind.free - kind.at_first
+    last = [await kind.one(world, administrator, number) for number in range(1, 1 + room)][-1]
 
-    refusal = await refused(
-        world.identity.RestoreUser(user_pb2.RestoreUserRequest(id=gone.id), metadata=administrator.metadata)
-    )
+    refusal = await refused(kind.back(world, administrator, gone))
+    live = await refused(kind.back(world, administrator, last))
+    unknown = await refused(kind.back(world, administrator, administrator.tenant_id))
+    await kind.ended(world, administrator, last)
+    await kind.back(world, administrator, gone)
 
-    assert refusal.reason == "QUOTA_EXCEEDED"
+    assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+    assert live.reason == "NOT_DELETED", "what there is no room for is there already"
+    assert unknown.code is Code.NOT_FOUND
+    assert await _usage(world, administrator, kind.resource) == (kind.free, kind.free)
 
 
+async def test_bases_count_whoever_sees_them_and_whatever_is_done_with_them(world: World) -> None:
+    administrator, platform = await world.tenant(FREE), await world.platform()
+    person = await world.user(administrator, "knowledge_bases:manage")
+    kept = await make_base(world, administrator, "kept")
+    archive = knowledge_base_pb2.ArchiveKnowledgeBaseRequest(id=kept)
+    await world.knowledge.ArchiveKnowledgeBase(archive, metadata=administrator.metadata)
+    await make_base(world, person, "personal", visibility=PERSONAL)
+    inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
+    request = knowledge_base_pb2.CreateKnowledgeBaseRequest(name="nobody's", embedding_model=MODEL)
+    await world.knowledge.CreateKnowledgeBase(request, **inside)
+
+    refusals = [await refused(make_base(world, by, "more")) for by in (administrator, person)]
+    request.name = "more"
+    refusals.append(await refused(world.knowledge.CreateKnowledgeBase(request, **inside)))
+
+    assert {refusal.reason for refusal in refusals} == {"QUOTA_EXCEEDED"}
+    assert await _usage(world, administrator, "knowledge_bases") == (3, 3)
+
+
+async def test_a_tenant_has_its_own_room_whatever_others_have(world: World) -> None:
+    administrator, other = await world.tenant(FREE), await world.tenant(FREE)
+    for number in range(3):
+        await BASES.one(world, other, number)
+
+    await BASES.one(world, administrator, 0)
+
+    assert await _usage(world, administrator, "knowledge_bases") == (1, 3)
+
+
+@each_kind
 @pytest.mark.parametrize(
     ("tier", "fields", "limit"),
     [
-        (FREE, {}, 5),
-        (PRO, {}, 100),
+        (FREE, {}, "free"),
+        (PRO, {}, "pro"),
         (ENTERPRISE, {}, None),
-        (ENTERPRISE, {"max_users": 7}, 7),
-        (FREE, {"max_users": 0}, 0),
-        (PRO, {"trial_end_time": 1}, 100),
-        (PRO, {"trial_end_time": -1}, 5),
-        (PRO, {"trial_end_time": -1, "subscription_end_time": 1}, 100),
-        (PRO, {"subscription_end_time": -1}, 5),
-        (PRO, {"trial_end_time": 1, "subscription_end_time": -1}, 5),
-        (FREE, {"quota_raises": [("users", 9, 1)]}, 9),
-        (FREE, {"quota_raises": [("workflows", 9, 1)]}, 5),
-        (FREE, {"quota_raises": [("users", 2, 1)], "max_users": 50}, 50),
-        (FREE, {"quota_raises": [("users", 60, 1)], "max_users": 50}, 60),
-        (ENTERPRISE, {"quota_raises": [("users", 2, 1)]}, None),
-        (PRO, {"subscription_end_time": -1, "max_users": 50}, 50),
+        (ENTERPRISE, {"most": 7}, 7),
+        (FREE, {"most": 0}, 0),
+        (PRO, {"trial_end_time": 1}, "pro"),
+        (PRO, {"trial_end_time": -1}, "free"),
+        (PRO, {"trial_end_time": -1, "subscription_end_time": 1}, "pro"),
+        (PRO, {"subscription_end_time": -1}, "free"),
+        (PRO, {"trial_end_time": 1, "subscription_end_time": -1}, "free"),
+        (FREE, {"raises": [("this", 9, 1)]}, 9),
+        (FREE, {"raises": [("workflows", 9, 1)]}, "free"),
+        (FREE, {"raises": [("this", 2, 1)], "most": 50}, 50),
+        (FREE, {"raises": [("this", 60, 1)], "most": 50}, 60),
+        (ENTERPRISE, {"raises": [("this", 2, 1)]}, None),
+        (PRO, {"subscription_end_time": -1, "most": 50}, 50),
     ],
     ids=repr,
 )
 async def test_the_limit_follows_from_the_tier_and_what_was_given(
-    world: World, tier: int, fields: dict[str, Any], limit: int | None
+    world: World, kind: Counted, tier: int, fields: dict[str, Any], limit: int | str | None
 ) -> None:
     administrator = await world.tenant(tier)
-    values = {name: _in(value) if name.endswith("_time") else value for name, value in fields.items()}
-    if "quota_raises" in values:
+    values: dict[str, Any] = {name: _in(value) for name, value in fields.items() if name.endswith("_time")}
+    if "most" in fields:
+        values[f"max_{kind.resource}"] = fields["most"]
+    if "raises" in fields:
         values["quota_raises"] = [
-            {"resource": resource, "limit": raised, "expire_time": _in(days)}
-            for resource, raised, days in values["quota_raises"]
+            {"resource": resource.replace("this", kind.resource), "limit": raised, "expire_time": _in(days)}
+            for resource, raised, days in fields["raises"]
         ]
     if values:
         await _set(world, administrator, **values)
 
-    assert await _limit(world, administrator) == limit
+    assert await _limit(world, administrator, kind.resource) == kind.limit(limit)
 
 
-async def test_a_raise_that_is_over_raises_nothing(world: World, admin: Any) -> None:
+@each_kind
+async def test_a_raise_holds_until_it_is_over(world: World, admin: Any, kind: Counted) -> None:
     administrator = await world.tenant(FREE)
-    await _set(world, administrator, quota_raises=[{"resource": "users", "limit": 9, "expire_time": _in(1)}])
+    raised = [{"resource": kind.resource, "limit": kind.free + 1, "expire_time": _in(1)}]
+    await _set(world, administrator, quota_raises=raised)
+    made = [await kind.one(world, administrator, number) for number in range(kind.free + 1 - kind.at_first)]
     await admin.execute(
-        "UPDATE tenants SET quota_override = jsonb_set(quota_override, '{users,until}', to_jsonb(now())) WHERE id = $1",
+        "UPDATE tenants SET quota_override = jsonb_set(quota_override, ARRAY[$2, 'until'], to_jsonb(now())) "
+        "WHERE id = $1",
         administrator.tenant_id,
+        kind.resource,
     )
 
-    assert await _limit(world, administrator) == 5
+    refusal = await refused(kind.make(world, administrator, 100))
+    await kind.ended(world, administrator, made[0])
+    again = await refused(kind.make(world, administrator, 100))
+
+    assert refusal.reason == again.reason == "QUOTA_EXCEEDED"
+    assert await _usage(world, administrator, kind.resource) == (kind.free, kind.free)
 
 
 @pytest.mark.parametrize("end", [Timestamp(seconds=253_402_300_800), Timestamp(seconds=1_700_000_000)], ids=repr)
@@ -163,6 +281,7 @@ async def test_what_it_pays_for_is_not_a_tenants_to_decide(world: World) -> None
     attempts: list[dict[str, Any]] = [
         {"tier": ENTERPRISE},
         {"max_users": 1000},
+        {"max_knowledge_bases": 1000},
         {"trial_end_time": _in(1000)},
         {"subscription_end_time": _in(1000)},
         {"quota_raises": [{"resource": "users", "limit": 9, "expire_time": _in(1)}]},
@@ -179,13 +298,14 @@ async def test_what_it_pays_for_is_not_a_tenants_to_decide(world: World) -> None
 async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: World) -> None:
     administrator = await world.tenant(PRO)
     await world.user(administrator)
+    await make_base(world, administrator)
 
     usage = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
 
     assert [(each.resource, each.used, each.limit) for each in usage.usage] == [
         ("users", 2, 100),
         ("workflows", 0, 200),
-        ("knowledge_bases", 0, 50),
+        ("knowledge_bases", 1, 50),
     ]
     assert not usage.call_limits
     assert (usage.tier, list(usage.features)) == (PRO, ["custom_models", "own_credentials"])

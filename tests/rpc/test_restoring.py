@@ -10,15 +10,17 @@ import pytest
 from grpc import StatusCode as Code
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import usage_pb2
 from atrium.tenant.v1 import tenant_pb2
+from tests.factories.knowledge import make_base
 from tests.factories.world import Person, World, refused
 
 Step = Callable[[Any], Any]
 
 
 class Life:
-    """What is done to one user, role or tenant, by the tenant's administrator or by the platform's inside it."""
+    """What is done to one user, role, base or tenant, by the tenant's administrator or by the platform's inside it."""
 
     def __init__(self, world: World, kind: str, id: str, by: Any, platform: Any) -> None:
         self.id = id
@@ -27,9 +29,10 @@ class Life:
         stub, service = {
             "user": (user_pb2, world.identity),
             "role": (role_pb2, world.identity),
+            "knowledge base": (knowledge_base_pb2, world.knowledge),
             "tenant": (tenant_pb2, world.tenants),
         }[kind]
-        self._stub, self._service, self._name = stub, service, kind.capitalize()
+        self._stub, self._service, self._name = stub, service, kind.title().replace(" ", "")
 
     def step(self, verb: str) -> Any:
         request = getattr(self._stub, f"{verb}{self._name}Request")(id=self.id)
@@ -45,13 +48,19 @@ async def _life(world: World, kind: str, administrator: Person, *, inside: bool 
             made = (await world.user(administrator)).id
         case "role":
             made = (await world.role(administrator, "users:read")).id
+        case "knowledge base":
+            made = await make_base(world, administrator)
         case _:
             return Life(world, kind, administrator.tenant_id, platform.metadata, platform.metadata)
     return Life(world, kind, made, from_above if inside else administrator.metadata, from_above)
 
 
 @pytest.mark.parametrize(
-    ("kind", "inside"), [("user", False), ("user", True), ("role", False), ("role", True), ("tenant", True)]
+    ("kind", "inside"),
+    [
+        *[("user", False), ("user", True), ("role", False), ("role", True), ("tenant", True)],
+        *[("knowledge base", False), ("knowledge base", True)],
+    ],
 )
 async def test_each_step_is_audited_with_what_was_before_and_after(
     world: World, admin: Any, kind: str, *, inside: bool
@@ -123,6 +132,10 @@ async def _take_code(world: World, by: Person, life: Life) -> None:
     await world.identity.CreateRole(role_pb2.CreateRoleRequest(name="else", code=code), metadata=by.metadata)
 
 
+async def _take_name(world: World, by: Person, _: Life) -> None:
+    await make_base(world, by)
+
+
 async def _restore(_: World, __: Person, life: Life) -> None:
     await life.step("Restore")
 
@@ -132,8 +145,10 @@ async def _restore(_: World, __: Person, life: Life) -> None:
     [
         ("user", _take_email, Code.ALREADY_EXISTS, "EMAIL_TAKEN"),
         ("role", _take_code, Code.ALREADY_EXISTS, "ROLE_CODE_TAKEN"),
+        ("knowledge base", _take_name, Code.ALREADY_EXISTS, "KNOWLEDGE_BASE_NAME_TAKEN"),
         ("user", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("role", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
+        ("knowledge base", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("tenant", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
     ],
 )

@@ -81,6 +81,31 @@ INSERT INTO prompt_template_versions (tenant_id, template_id, version, content, 
     FROM prompt_templates, generate_series(0, 2) n;
 INSERT INTO prompt_labels (tenant_id, template_id, label, version_id)
     SELECT tenant_id, template_id, 'production', id FROM prompt_template_versions WHERE version = 'v1.1';
+INSERT INTO knowledge_bases (tenant_id, owner_user_id, name, visibility_scope, status, deleted_at,
+                             default_embedding_model, embedding_dimensions, chunk_size, chunk_overlap)
+    SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), 'b' || n,
+           CASE WHEN n % 2 = 0 THEN 'tenant' ELSE 'personal' END, CASE WHEN n % 4 = 0 THEN 'active' ELSE 'deleted' END,
+           CASE WHEN n % 4 <> 0 THEN now() - n * interval '1 hour' END, 'local-embedding', 256, 512, 64
+    FROM spread s;
+INSERT INTO knowledge_bases (tenant_id, name, visibility_scope, default_embedding_model, embedding_dimensions, chunk_size, chunk_overlap)
+    SELECT '00000000-0000-0000-0000-000000000000', 'library ' || n, 'public', 'local-embedding', 256, 512, 64
+    FROM generate_series(1, 200) n;
+CREATE TEMPORARY TABLE shelves AS
+    SELECT tenant_id, id AS base_id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS n FROM knowledge_bases;
+INSERT INTO knowledge_documents (tenant_id, knowledge_base_id, source_type, source_uri, file_size, file_mime_type, file_hash,
+                                 status, deleted_at)
+    SELECT tenant_id, base_id, 'text', 'blob:', 1, 'text/plain', 'hash-' || s.n,
+           CASE WHEN s.n % 53 = 0 THEN 'failed' ELSE 'indexed' END,
+           CASE WHEN s.n % 4 = 0 THEN now() - s.n * interval '1 hour' END
+    FROM spread s JOIN shelves USING (tenant_id) WHERE shelves.n = s.n % 40 + 1;
+INSERT INTO document_blobs (tenant_id, knowledge_base_id, document_id, described)
+    SELECT tenant_id, knowledge_base_id, id, '{}' FROM knowledge_documents;
+INSERT INTO document_blobs (tenant_id, knowledge_base_id, described, expires_at)
+    SELECT tenant_id, base_id, '{}', now() + (n - 30) * interval '1 minute' FROM shelves;
+INSERT INTO rag_query_logs (tenant_id, user_id, knowledge_base_ids, query_text, mode, top_k, retrieved_count, latency_ms, trace_id)
+    SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), '{}', 'tides',
+           'hybrid', 10, 0, 1, 'trace-' || n
+    FROM spread s;
 INSERT INTO tenant_slots (tenant_id) SELECT DISTINCT tenant_id FROM people;
 INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status, not_before)
     SELECT tenant_id, 'mail/1', '{}', CASE WHEN n % 97 = 0 THEN 'admitted' ELSE 'ready' END,

@@ -20,9 +20,11 @@ from server.identity.store import api_keys, expiry, one_time_tokens, roles, sess
 from server.jobs import backlog
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID
+from server.knowledge.store import bases, blobs, documents, queries
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
 from tests.databases import Cluster, Scratch
+from tests.store.test_search_plans import SEARCHED
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _LAST = UUID(int=(1 << 128) - 1)
@@ -103,6 +105,35 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_prompt_templates_category": _store(templates._list(("category",)), category="c7", member_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_list": _store(versions._LIST, template_id=TENANT, **_PAGE),
     "ix_prompt_template_versions_includes": _store(templates._DEPENDANTS, names=["p8"]),
+    "uq_knowledge_bases_name": (
+        "SELECT id FROM knowledge_bases WHERE deleted_at IS NULL AND visibility_scope <> 'personal' AND name = 'b8'",
+        [],
+    ),
+    "uq_knowledge_bases_own_name": (
+        f"""
+        SELECT id FROM knowledge_bases
+        WHERE deleted_at IS NULL AND visibility_scope = 'personal' AND owner_user_id = {_SOME_USER} AND name = 'b7'
+        """,
+        [],
+    ),
+    "ix_knowledge_bases_live": _store(bases._list(()), member_id=TENANT, **_PAGE),
+    "ix_knowledge_bases_deleted": _store(bases._LONG_DELETED, days=100),
+    "ix_knowledge_bases_owner_user_id": _store(bases._DISOWN, user_id=TENANT),
+    "ix_knowledge_bases_visibility_scope": _store(
+        bases._list(("visibility",)), visibility="public", member_id=TENANT, **_PAGE
+    ),
+    "uq_knowledge_documents_hash": _store(documents._SAME, base_id=TENANT, file_hash="hash-7"),
+    "ix_knowledge_documents_live": _store(documents._list(()), base_id=TENANT, **_PAGE),
+    "ix_knowledge_documents_deleted": _store(documents._LONG_DELETED, days=100),
+    "ix_knowledge_documents_status": _store(documents._list(("status",)), base_id=TENANT, status="failed", **_PAGE),
+    "ix_knowledge_documents_file_hash": (
+        "SELECT knowledge_base_id FROM knowledge_documents WHERE file_hash = $1",
+        ["hash-7"],
+    ),
+    "ix_document_blobs_document_id": _store(blobs._OF_DOCUMENT, base_id=TENANT, document_id=TENANT),
+    "ix_document_blobs_expires_at": _store(blobs.EXPIRED),
+    "ix_rag_query_logs_user_id": _store(queries._list(("user_id",)), user_id=TENANT, **_PAGE),
+    "ix_rag_query_logs_trace_id": _store(queries._list(("trace_id",)), trace_id="trace-7", **_PAGE),
     "uq_generations_called": (
         generations._STATE.sql,
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),
@@ -178,7 +209,7 @@ async def _used(connection: Any, query: str, arguments: list[Any]) -> set[str]:
 def test_every_index_has_its_query_and_says_what_it_serves() -> None:
     indexes = [index for tables in schema_doc.slices().values() for table in tables for index in table.indexes]
 
-    assert {index.name for index in indexes} == {*SERVING, *OWNER}
+    assert {index.name for index in indexes} == {*SERVING, *OWNER, *SEARCHED}
     assert [index.name for index in indexes if not index.unique and not index.info["serves"]] == []
 
 

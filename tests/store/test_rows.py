@@ -126,6 +126,31 @@ async def test_a_name_is_taken_in_whatever_case_and_free_again_when_its_holder_i
         await filled.execute("UPDATE users SET deleted_at = NULL")
 
 
+async def test_a_base_is_counted_without_a_revision_and_a_change_that_is_told_of_raises_it(filled: Any) -> None:
+    this = "UPDATE knowledge_bases SET {} WHERE name = 'Papers'"
+    await filled.execute(this.format("document_count = 1, chunk_count = 2, total_size = 3, active_generation = 2"))
+    counted = await _values(filled, "SELECT revision FROM knowledge_bases")
+    await filled.execute(this.format("status = 'archived'"))
+
+    assert (counted, await _values(filled, "SELECT revision FROM knowledge_bases")) == ([1], [2])
+
+
+async def test_a_bases_name_is_taken_among_the_shared_ones_and_among_those_of_its_owner(filled: Any) -> None:
+    add = (
+        "INSERT INTO knowledge_bases (tenant_id, name, visibility_scope, owner_user_id, "
+        "default_embedding_model, embedding_dimensions, chunk_size, chunk_overlap) "
+        "VALUES ($1, 'Papers', $2, (SELECT id FROM users WHERE tenant_id = $1), 'm', 8, 512, 64)"
+    )
+    await filled.execute(add, TENANT, "personal")
+
+    for visibility, name in (("tenant", "uq_knowledge_bases_name"), ("personal", "uq_knowledge_bases_own_name")):
+        async with _refused(filled, asyncpg.UniqueViolationError, name):
+            await filled.execute(add, TENANT, visibility)
+    await filled.execute("UPDATE knowledge_bases SET deleted_at = now(), status = 'deleted'")
+    await filled.execute(add, TENANT, "tenant")
+    await filled.execute(add, TENANT, "personal")
+
+
 async def test_another_tenant_may_have_the_same_name(filled: Any) -> None:
     other = uuid7()
     await filled.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Grace', 'grace')", other)
@@ -159,6 +184,24 @@ async def test_a_deleted_tenants_slug_stays_reserved(filled: Any) -> None:
         "UPDATE quota_ledger SET reserved = -1",
         "UPDATE model_call_logs SET total_cost = -0.000000001",
         "UPDATE prompt_templates SET visibility = 'public'",
+        "UPDATE knowledge_bases SET visibility_scope = 'public'",
+        "UPDATE knowledge_bases SET visibility_scope = 'personal'",
+        "UPDATE knowledge_bases SET visibility_scope = 'secret'",
+        "UPDATE knowledge_bases SET status = 'asleep'",
+        "UPDATE knowledge_bases SET status = 'deleted'",
+        "UPDATE knowledge_bases SET deleted_at = now()",
+        "UPDATE knowledge_bases SET former_status = 'deleted'",
+        "UPDATE knowledge_bases SET embedding_dimensions = 0",
+        "UPDATE knowledge_bases SET chunk_size = 0",
+        "UPDATE knowledge_bases SET chunk_overlap = -1",
+        "UPDATE knowledge_bases SET chunk_overlap = chunk_size",
+        "UPDATE knowledge_bases SET search_top_k = 0",
+        "UPDATE knowledge_bases SET search_threshold = 1.01",
+        "UPDATE knowledge_bases SET search_threshold = -0.01",
+        "UPDATE knowledge_bases SET active_generation = 0",
+        "UPDATE knowledge_bases SET document_count = -1",
+        "UPDATE knowledge_bases SET chunk_count = -1",
+        "UPDATE knowledge_bases SET total_size = -1",
     ],
 )
 async def test_the_database_refuses(change: str, filled: Any) -> None:

@@ -20,7 +20,8 @@ from server.llm.port import (
     Vector,
 )
 from server.model.attempts import RANDOM
-from server.model.domain import CallLog, Deprecated
+from server.model.catalogue import Catalogue
+from server.model.domain import CallLog, Deprecated, Model
 from server.model.ledger import NO_HOLD, Ledger
 from server.model.meter import Meter
 from server.model.routes import PASSING, failure_of
@@ -63,6 +64,12 @@ class EmbedService:
         self._books = books
         self._caches = caches
 
+    async def model(self, name: str) -> Model:
+        """The model of that name, which the caller may embed with; empty: the tenant's default. Raises ModelNotNamed,
+        ModelNotAllowed, ModelNotFound, ModelDisabled, ModelKindMismatch, FeatureMissing.
+        """
+        return _model(await self._planner.catalogue(), name)
+
     async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> Embeddings:
         """A vector for each input. Raises what is wrong with the call, and what the provider fails with where it fails
         for all. `cache_ttl`: seconds for which vectors may be given again; each is kept as soon as it is there, so that
@@ -70,7 +77,7 @@ class EmbedService:
         """
         catalogue = await self._planner.catalogue()
         tenant_id = catalogue.tenant_id
-        model = catalogue.model(named(catalogue, name or catalogue.settings.default_embedding_model), "embedding")
+        model = _model(catalogue, name)
         try:
             embedder = self._reach.embedding(catalogue, model)
         except ModelNotConfigured as error:
@@ -112,6 +119,10 @@ class EmbedService:
             current_call().answer_stands = False
         every = {**known, **found}
         return Embeddings([every[text] for text in inputs], model.name, log, catalogue.deprecated(model))
+
+
+def _model(catalogue: Catalogue, name: str) -> Model:
+    return catalogue.model(named(catalogue, name or catalogue.settings.default_embedding_model), "embedding")
 
 
 class _Fetching:

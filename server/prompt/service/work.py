@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 def prompt_workers(parallel: int) -> Workers:
     """The processes that prompts are worked on in, so many at once."""
-    return Workers(parallel, busy=_busy, too_long=PromptWorkTooLong, imports=[worker], seconds=_MOST_SECONDS)
+    return Workers(parallel, busy=_busy, too_long=PromptWorkTooLong, imports=[worker.__name__], seconds=_MOST_SECONDS)
 
 
 def _busy() -> PromptsBusy:

@@ -12,6 +12,8 @@ from atrium.identity.v1 import api_key_pb2, password_pb2, role_pb2, session_pb2,
 from atrium.model.v1 import model_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.kernel.ids import PLATFORM_TENANT_ID
+from tests.factories.knowledge import PERSONAL as PERSONAL_BASE
+from tests.factories.knowledge import make_base
 from tests.factories.prompts import PERSONAL, TENANT, make_template
 from tests.factories.world import PASSWORD, Person, World, refused
 
@@ -258,15 +260,22 @@ async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) 
 
 async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: World, admin: Any) -> None:
     platform = await world.platform()
-    person = await world.user(platform, "templates:manage")
+    person = await world.user(platform, "templates:manage", "knowledge_bases:manage")
     own = await make_template(world, person, "own", PERSONAL)
     shared = await make_template(world, person, "shared", TENANT)
+    own_base = await make_base(world, person, "own", visibility=PERSONAL_BASE)
+    shared_base = await make_base(world, person, "shared")
     await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=platform.metadata)
 
     await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=person.id), metadata=platform.metadata)
 
     (entry,) = await _entries(admin, platform.tenant_id, "users.purge")
-    assert orjson.loads(entry["details"]) == {"templates_removed": [own], "templates_without_owner": [shared]}
+    assert orjson.loads(entry["details"]) == {
+        "templates_removed": [own],
+        "templates_without_owner": [shared],
+        "knowledge_bases_removed": [own_base],
+        "knowledge_bases_without_owner": [shared_base],
+    }
 
 
 async def test_whom_a_tenant_is_founded_with_is_told_with_their_role(world: World, admin: Any) -> None:

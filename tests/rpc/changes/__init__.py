@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.rpc.changes import api_keys, models, prompts, roles, sessions, tenants, users
+from tests.rpc.changes import api_keys, knowledge, models, prompts, roles, sessions, tenants, users
 from tests.rpc.changes.stage import CHANGES
-from tests.rpc.methods import AUDIT, IDENTITY, METHODS, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, TENANT
 
-__all__ = ["CHANGES", "NOTHING", "api_keys", "models", "prompts", "roles", "sessions", "tenants", "users"]
+__all__ = ["CHANGES", "NOTHING", "api_keys", "knowledge", "models", "prompts", "roles", "sessions", "tenants", "users"]
 
 _READS = "it reads"
 _CALLS = "it calls a model, or ends such a call: the record of the call tells of it"
@@ -27,6 +27,9 @@ NOTHING: dict[str, str] = {
         (AUDIT + "ExportAuditLogs", AUDIT + "WatchAuditLogs"),
         "it reads, and is told all the same: the log leaves the house",
     ),
+    **dict.fromkeys((KNOWLEDGE + method for method in ("DownloadDocument", "WatchIngestion", "Search")), _READS),
+    KNOWLEDGE + "Ask": _CALLS,
+    KNOWLEDGE + "UploadDocument": "a test of its own makes it, of several requests",
     AUDIT + "VerifyAuditLogs": "it reads, and tells of what is not as it was",
     **dict.fromkeys((MODEL + "Chat", MODEL + "StreamChat", MODEL + "CancelGeneration", MODEL + "Embed"), _CALLS),
     IDENTITY + "RefreshToken": (

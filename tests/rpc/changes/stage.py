@@ -9,9 +9,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from tests.factories.knowledge import processed
 from tests.factories.world import Person, World
 from tests.fakes.smtp import Mailbox
-from tests.rpc.methods import IDENTITY, MODEL, PROMPT, request_of
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, MODEL, PROMPT, request_of
 from tests.rpc.requests import SOME_ID
 
 
@@ -58,6 +59,8 @@ class Stage:
     box: Mailbox
     owner: Person
     platform: Person
+    hold: Callable[[str], Awaitable[None]]
+    """Has no worker begin a job of the tenant's from now on."""
 
     async def call(self, path: str, by: Person | None = None, **fields: Any) -> Any:
         who = by or self.owner
@@ -84,6 +87,19 @@ class Stage:
         await self.call(PROMPT + "CreateVersion", template_id=made.template.id, text="Hello")
         return str(made.template.id)
 
+    async def knowledge_base(self, by: Person | None = None) -> str:
+        name = f"base {next(numbers)}"
+        made = await self.call(KNOWLEDGE + "CreateKnowledgeBase", by, name=name, embedding_model="local-embedding")
+        return str(made.knowledge_base.id)
+
+    async def document(self, by: Person | None = None) -> Any:
+        """One that is processed."""
+        base_id = await self.knowledge_base(by)
+        who = by or self.owner
+        made = await self.call(KNOWLEDGE + "IngestText", who, knowledge_base_id=base_id, text=f"Text {next(numbers)}.")
+        (document,) = await processed(self.world, who, made.document.id)
+        return document
+
     async def numbered(self, path: str, field_name: str, **fields: Any) -> Any:
         """What the platform or the tenant makes under a name of its own."""
         name = f"name-{next(numbers)}"
@@ -108,6 +124,7 @@ def by_id(stage: Stage, path: str, action: str, kind: str, object_id: str, **mor
     """One that names what it changes by its id alone; an id of nothing is refused."""
     tables = {"user": "users", "role": "roles", "session": "sessions", "api_key": "api_keys", "tenant": "tenants"}
     tables |= {"prompt_template": "prompt_templates", "credential": "provider_credentials"}
+    tables |= {"knowledge_base": "knowledge_bases", "document": "knowledge_documents"}
     tables |= {"tenant_model": "tenant_models", "route": "model_routes"}
     more = {"tables": (tables[kind],), **more}
     return stage.attempt(path, action, kind, {"id": object_id}, {"id": SOME_ID}, target=object_id, **more)

@@ -151,7 +151,7 @@ async def test_mail_is_left_to_a_worker_that_can_send_it(scratch: Scratch, box: 
         person = await world.tenant()
         await request_verification(world, person)
         registry, others = CollectorRegistry(), scratch.settings()
-        async with Database.open(others) as database, working(others, database, Grace(5), registry, None):
+        async with Database.open(others) as database, working(others, database, Grace(5), registry, None, None):
             async with database.global_tx() as tx:
                 await enqueue(tx, "prune/1")
             await until(admin, "SELECT count(*) FROM jobs.pgqueuer WHERE entrypoint = 'prune/1'", 0)
@@ -159,7 +159,7 @@ async def test_mail_is_left_to_a_worker_that_can_send_it(scratch: Scratch, box: 
 
         async with (
             Database.open(settings) as database,
-            working(settings, database, Grace(5), CollectorRegistry(), mailer(settings, console=False)),
+            working(settings, database, Grace(5), CollectorRegistry(), mailer(settings, console=False), None),
         ):
             await verify_with(world, await mailed_token(box))
 

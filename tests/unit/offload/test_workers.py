@@ -49,7 +49,7 @@ def made(parallel: int = 1, seconds: float = 20.0, **bounds: Any) -> Workers:
         busy=partial(HornsBusy, "horns", 1.0),
         too_long=HornTooLong,
         seconds=seconds,
-        imports=[theirs],
+        imports=[theirs.__name__],
         **bounds,
     )
 

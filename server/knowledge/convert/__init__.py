@@ -1,0 +1,1 @@
+"""The knowledge slice's objects, as the API has them."""

@@ -1,0 +1,1 @@
+"""The knowledge slice's use cases."""

@@ -1,0 +1,98 @@
+"""What tests of knowledge do with bases and documents."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from atrium.knowledge.v1 import chunk_pb2
+from atrium.knowledge.v1 import document_pb2 as documents
+from atrium.knowledge.v1 import knowledge_base_pb2 as bases
+from tests.factories.world import Person, World
+
+PERSONAL, TENANT, PUBLIC = (
+    bases.KnowledgeBase.VISIBILITY_PERSONAL,
+    bases.KnowledgeBase.VISIBILITY_TENANT,
+    bases.KnowledgeBase.VISIBILITY_PUBLIC,
+)
+MODEL = "local-embedding"
+NOT_FOR_EVER = 60.0
+
+
+async def make_base(world: World, person: Person, name: str = "papers", **fields: Any) -> str:
+    request = bases.CreateKnowledgeBaseRequest(name=name, **{"embedding_model": MODEL, **fields})
+    return str((await world.knowledge.CreateKnowledgeBase(request, metadata=person.metadata)).knowledge_base.id)
+
+
+async def get_base(world: World, person: Person, base_id: str, **fields: Any) -> Any:
+    request = bases.GetKnowledgeBaseRequest(id=base_id, **fields)
+    return (await world.knowledge.GetKnowledgeBase(request, metadata=person.metadata)).knowledge_base
+
+
+async def listed(world: World, person: Person, **fields: Any) -> list[str]:
+    request = bases.ListKnowledgeBasesRequest(**fields)
+    found = await world.knowledge.ListKnowledgeBases(request, metadata=person.metadata)
+    return [base.name for base in found.knowledge_bases]
+
+
+async def ingest(world: World, person: Person, base_id: str, text: str, **info: Any) -> Any:
+    """The new document, which is yet to be processed."""
+    request = documents.IngestTextRequest(knowledge_base_id=base_id, text=text, info=info)
+    return (await world.knowledge.IngestText(request, metadata=person.metadata)).document
+
+
+async def upload(world: World, person: Person, base_id: str, data: bytes, **fields: Any) -> Any:
+    """The new document of a file, sent in pieces that are no parts of what is kept."""
+    return await send(world, person, (await start(world, person, base_id, **fields)).id, data)
+
+
+async def start(world: World, person: Person, base_id: str, **fields: Any) -> Any:
+    """An upload of which nothing is there yet."""
+    request = documents.StartUploadRequest(knowledge_base_id=base_id, **fields)
+    return (await world.knowledge.StartUpload(request, metadata=person.metadata)).upload
+
+
+async def get_upload(world: World, person: Person, upload_id: str) -> Any:
+    request = documents.GetUploadRequest(id=upload_id)
+    return (await world.knowledge.GetUpload(request, metadata=person.metadata)).upload
+
+
+async def send(world: World, person: Person, upload_id: str, data: bytes, offset: int = 0, piece: int = 300_000) -> Any:
+    """The document that the upload comes to. `data`: from `offset` on."""
+    place = documents.UploadDocumentRequest(place={"upload_id": upload_id, "offset": offset})
+    pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
+    requests = [place, *(documents.UploadDocumentRequest(data=each) for each in pieces)]
+    return (await world.knowledge.UploadDocument(iter(requests), metadata=person.metadata)).document
+
+
+async def get_document(world: World, person: Person, document_id: str, **fields: Any) -> Any:
+    request = documents.GetDocumentRequest(id=document_id, **fields)
+    return (await world.knowledge.GetDocument(request, metadata=person.metadata)).document
+
+
+def step(world: World, verb: str, document_id: str, metadata: Any, **fields: Any) -> Any:
+    """The call that retries, deletes, restores or purges the document. `verb`: as the method begins."""
+    request = getattr(documents, f"{verb}DocumentRequest")(id=document_id, **fields)
+    return getattr(world.knowledge, f"{verb}Document")(request, metadata=metadata)
+
+
+async def counts(world: World, person: Person, base_id: str) -> tuple[int, int, int]:
+    """What the base counts: documents, chunks, bytes."""
+    base = await get_base(world, person, base_id)
+    return base.document_count, base.chunk_count, base.total_size
+
+
+async def processed(world: World, person: Person, *document_ids: str) -> list[Any]:
+    """The documents, once nothing is to be done with them."""
+    request = documents.WatchIngestionRequest(document_ids=document_ids)
+    found: dict[str, Any] = {}
+    async with asyncio.timeout(NOT_FOR_EVER):
+        async for event in world.knowledge.WatchIngestion(request, metadata=person.metadata):
+            if event.HasField("document"):
+                found[event.document.id] = event.document
+    return [found[one] for one in document_ids]
+
+
+async def chunks_of(world: World, person: Person, document_id: str) -> list[Any]:
+    request = chunk_pb2.ListChunksRequest(document_id=document_id, page_size=1000)
+    return list((await world.knowledge.ListChunks(request, metadata=person.metadata)).chunks)
