@@ -95,7 +95,8 @@ class Gateway:
     async def money(self, session: Session) -> None:
         self._stage.chapter("A limit on calls holds, however many call at once")
         user_id = (await self._stage.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=session.metadata)).user_id
-        limits = usage_pb2.SetModelLimitsRequest(user_id=user_id, monthly_tokens=400)
+        most = await self._tokens(session, user_id) + 200
+        limits = usage_pb2.SetModelLimitsRequest(user_id=user_id, monthly_tokens=most)
         await self._models.SetModelLimits(limits, metadata=session.metadata)
 
         async def ask(number: int) -> str:
@@ -112,7 +113,12 @@ class Gateway:
         self._out.print(f"  20 call at once: {answers.count('')} are answered, {len(refused)} are told")
         hold(0 < len(refused) < 20, "some calls are within the limit, and some are not")
         self._out.print(f"  [italic]{refused[0]}[/]")
+        tokens = await self._tokens(session, user_id)
+        hold(tokens <= most, "the limit is kept")
+        self._out.print(f"  this month: {tokens} tokens of {most}")
+
+    async def _tokens(self, session: Session, user_id: str) -> int:
+        """What they have used this month."""
         request = usage_pb2.GetModelUsageRequest(user_id=user_id)
         (used,) = (await self._models.GetModelUsage(request, metadata=session.metadata)).usage
-        tokens = used.prompt_tokens + used.completion_tokens
-        self._out.print(f"  this month: {used.calls} calls, {tokens} tokens, {used.cost_usd} USD")
+        return int(used.prompt_tokens + used.completion_tokens)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -51,6 +52,15 @@ _ADD = Statement(
     insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
 )
 _PAYLOADS = Statement(select(tenant_jobs.c.payload).where(tenant_jobs.c.entrypoint == bindparam("entrypoint")))
+_GOES_ON = Statement(
+    select(
+        exists().where(
+            tenant_jobs.c.entrypoint == bindparam("entrypoint"),
+            tenant_jobs.c.status != "aside",
+            tenant_jobs.c.payload.contains(bindparam("about", type_=JSONB)),
+        )
+    )
+)
 _FORGET = Statement(
     delete(tenant_jobs).where(
         tenant_jobs.c.entrypoint == bindparam("entrypoint"),
@@ -285,6 +295,11 @@ class Backlog:
 async def asked(tx: Tx, entrypoint: str) -> list[Mapping[str, Any]]:
     """What those jobs of the transaction's tenant are about that wait, are under way, or were put aside."""
     return [row["payload"] for row in await tx.fetch(_PAYLOADS, entrypoint=entrypoint)]
+
+
+async def goes_on(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> bool:
+    """Whether one of those jobs of the transaction's tenant that have this in their payload waits, or is under way."""
+    return bool(await tx.fetchval(_GOES_ON, entrypoint=entrypoint, about=about))
 
 
 async def forget(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> None:

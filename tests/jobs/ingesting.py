@@ -26,7 +26,7 @@ USER, KEY = UUID(int=7), UUID(int=8)
 _BASE = """
 INSERT INTO knowledge_bases (tenant_id, name, default_embedding_model, embedding_dimensions, chunk_size, chunk_overlap,
                              document_count, total_size)
-VALUES ($1, 'papers', 'a-model', $2, 512, 64, 1, $3) RETURNING id
+VALUES ($1, gen_random_uuid(), 'a-model', $2, 512, 64, 1, $3) RETURNING id
 """
 _DOCUMENT = """
 INSERT INTO knowledge_documents (tenant_id, knowledge_base_id, source_type, source_uri, file_size, file_mime_type,
@@ -139,7 +139,7 @@ class Ingesting:
         self.embeddings = FakeEmbeddings(self.embedding)
         self.tenants = FakeTenants()
         self.offload = FakeOffload(self.parsing)
-        self._ingestion = Ingestion(database, self.embeddings, self.offload, self.tenants, AuditLog(database))
+        self.ingestion = Ingestion(database, self.embeddings, self.offload, self.tenants, AuditLog(database))
 
     def run(self, tenant_id: UUID, document_id: UUID, *, last: bool = False) -> asyncio.Task[None]:
         """A run for the document. `last`: the job is put aside where it fails."""
@@ -147,4 +147,4 @@ class Ingesting:
         failed_runs = INGEST_PATIENCE.most_failures - 1 if last else 0
         job = {"payload": payload, "status": "admitted", "failed_runs": failed_runs}
         run = TenantRun(Run(1, b"", 1, uuid4()), Backlog(1), tenant_id, uuid4(), job)
-        return asyncio.create_task(self._ingestion(run))
+        return asyncio.create_task(self.ingestion(run))

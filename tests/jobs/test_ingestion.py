@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
 from server.db.database import Database
+from server.jobs.backlog import Backlog
 from server.kernel.errors import DomainError, FailedPrecondition
 from server.llm.port import ModelCredentialRefused, ModelRateLimited, ModelRequestRejected, ModelUnavailable
 from tests.jobs.ingesting import DIMENSIONS, Ingesting, add_document
@@ -270,3 +272,19 @@ async def test_a_document_that_is_deleted_in_the_middle_is_indexed_and_not_count
     assert await _state(admin, document_id) == ("indexed", None)
     assert await admin.fetchval("SELECT chunk_count FROM knowledge_documents") == len(LINES)
     assert await admin.fetchval("SELECT chunk_count FROM knowledge_bases") == 0
+
+
+async def test_what_has_no_job_any_more_is_asked_for_anew(tenants: Tenants, database: Database, admin: Any) -> None:
+    lost, known, _ = [await add_document(admin, tenants[0], text) for text in ("lost", "known", "fresh")]
+    await admin.execute("ALTER TABLE knowledge_documents DISABLE TRIGGER touch")
+    old = "UPDATE knowledge_documents SET updated_at = now() - interval '11 minutes' WHERE id = ANY ($1)"
+    await admin.execute(old, [lost, known])
+    job = "INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status) VALUES ($1, 'ingest/1', $2, 'aside')"
+    await admin.execute(job, tenants[0], orjson.dumps({"document_id": str(known)}).decode())
+    ingesting = Ingesting(database)
+
+    found = [await ingesting.ingestion.reconcile(tenants[0], Backlog(share=1)) for _ in range(2)]
+
+    assert found == [1, 0]
+    asked = await admin.fetch("SELECT payload FROM tenant_jobs WHERE status <> 'aside'")
+    assert [orjson.loads(row["payload"])["document_id"] for row in asked] == [str(lost)]

@@ -118,3 +118,11 @@ async def test_what_has_rare_words_comes_from_the_index_of_words_in_its_partitio
 
     assert len(partitions) == 1
     assert indexes == {"ix_knowledge_chunks_words", "pk_knowledge_chunks"}
+
+
+async def test_both_ways_together_read_no_more_than_each(busy: Scratch) -> None:
+    near = [1.0, *[0.5] * 255]
+    partitions, indexes = await _used(busy, _BASES[256], vector=near, words=["common", "r7", "s9"], most=100)
+
+    assert len(partitions) == 1
+    assert indexes == {"ix_knowledge_chunks_words", "ix_knowledge_chunks_vector_256", "pk_knowledge_chunks"}

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from server.db.database import Database, Tx
-from server.jobs.backlog import Backlog
+from server.jobs.backlog import Backlog, goes_on
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import check_etag
@@ -25,7 +25,7 @@ from server.knowledge.documents import (
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.ports import AuditLog, ForgetAnswers
 from server.knowledge.service.bases import check_public
-from server.knowledge.service.ingestion import asked_for
+from server.knowledge.service.ingestion import INGEST, asked_for
 from server.knowledge.service.sight import Sight
 from server.knowledge.service.values import document_values
 from server.knowledge.store import bases, blobs, documents, statistics
@@ -97,7 +97,8 @@ class DocumentService:
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             base, old = await self._live(tx, document_id)
             base.check_active()
-            if not old.over:
+            # One whose job was put aside, since its workers ended again and again, is as it was left.
+            if not old.over and await goes_on(tx, INGEST, {"document_id": str(document_id)}):
                 raise DocumentBusy(old.name)
             new = await documents.again(tx, document_id)
             await self._take(tx, new)

@@ -23,6 +23,7 @@ from server.knowledge.documents import PART_BYTES, Document, DocumentNotFound, E
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.ports import AuditLog, Embeddings, Offload, Tenants
 from server.knowledge.store import bases, blobs, chunks, documents, statistics
+from server.knowledge.vectors import unit
 
 INGEST = "ingest/1"
 """The job that processes a document."""
@@ -226,12 +227,11 @@ def _call(run: TenantRun, blob: Upload) -> Call:
     )
 
 
-def vector_of(base: KnowledgeBase, vector: Any) -> HalfVector:
-    """As the base keeps it. Raises EmbeddingsDiffer where its others have another length."""
-    made = HalfVector(vector)
-    if made.dimensions() != base.embedding_dimensions:
+def vector_of(base: KnowledgeBase, vector: Any) -> HalfVector | None:
+    """As the base keeps it; None: it points nowhere. Raises EmbeddingsDiffer where its others have another length."""
+    if len(vector) != base.embedding_dimensions:
         raise EmbeddingsDiffer(base.embedding_model)
-    return made
+    return unit(vector)
 
 
 def _batches(pieces: Sequence[worker.Indexed]) -> Iterator[tuple[int, Sequence[worker.Indexed]]]:

@@ -25,6 +25,7 @@ from server.knowledge.ranking import Candidate, Hit, ranked
 from server.knowledge.searches import QueryLog, Searched, SearchQuery, SearchResult
 from server.knowledge.service.sight import Sight
 from server.knowledge.store import queries, search
+from server.knowledge.vectors import unit
 from server.knowledge.words import is_cut_by_dictionary, words
 
 _CACHE_SECONDS = 3_600
@@ -83,18 +84,18 @@ class SearchService:
         async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await queries.page(tx, request, filters, since, until)
 
-    async def _vectors(self, bases: Sequence[KnowledgeBase], text: str) -> Mapping[str, HalfVector]:
+    async def _vectors(self, bases: Sequence[KnowledgeBase], text: str) -> Mapping[str, HalfVector | None]:
         """The question's, by the bases' models: each is asked once."""
-        found: dict[str, HalfVector] = {}
+        found: dict[str, Any] = {}
         for base in bases:
             if base.embedding_model not in found:
                 (vector,) = (await self._embeddings.embed(base.embedding_model, [text], _CACHE_SECONDS)).vectors
                 if isinstance(vector, DomainError):
                     raise vector
-                found[base.embedding_model] = HalfVector(vector)
-            if found[base.embedding_model].dimensions() != base.embedding_dimensions:
+                found[base.embedding_model] = vector
+            if len(found[base.embedding_model]) != base.embedding_dimensions:
                 raise EmbeddingsDiffer(base.embedding_model)
-        return found
+        return {model: unit(vector) for model, vector in found.items()}
 
     async def _words(self, text: str) -> list[str]:
         if is_cut_by_dictionary(text):
@@ -102,7 +103,7 @@ class SearchService:
         return words(text)
 
     async def _found(
-        self, bases: Sequence[KnowledgeBase], query: SearchQuery, vectors: Mapping[str, HalfVector], top_k: int
+        self, bases: Sequence[KnowledgeBase], query: SearchQuery, vectors: Mapping[str, HalfVector | None], top_k: int
     ) -> list[SearchResult]:
         """The best of all, each found under the row security of its tenant: the caller's own, and the platform's."""
         candidates: list[Candidate] = []

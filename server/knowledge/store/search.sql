@@ -18,22 +18,23 @@ FROM atrium_search_text(:bases, :words, :times, :documents, :most) f
         WHERE c.knowledge_base_id = f.knowledge_base_id AND c.id = f.id OFFSET 0
     ) c
 
--- What was found by words alone has its cosine reckoned too: the two lists are weighed with both scores of each.
+-- What was found by words alone has its cosine reckoned too: the two lists are weighed with both scores of each. They are
+-- joined before the chunks are looked up, whose key takes columns and, under row security, no COALESCE.
 -- name: both
 WITH near AS MATERIALIZED (
     SELECT * FROM atrium_search_vector(:bases, :vector, :documents, :most, :one_by_one)
 ), said AS MATERIALIZED (
     SELECT * FROM atrium_search_text(:bases, :words, :times, :documents, :most)
+), found AS MATERIALIZED (
+    SELECT * FROM near FULL JOIN said USING (knowledge_base_id, id)
 )
-SELECT id, knowledge_base_id, c.document_id,
-    coalesce(near.similarity, CASE WHEN c.dimensions = vector_dims(:vector) THEN 1 - (c.embedding <=> :vector) END),
-    said.score, said.bound
-FROM near FULL JOIN said USING (knowledge_base_id, id)
+SELECT f.id, f.knowledge_base_id, c.document_id,
+    coalesce(f.similarity, CASE WHEN c.dimensions = vector_dims(:vector) THEN 1 - (c.embedding <=> :vector) END),
+    f.score, f.bound
+FROM found f
     CROSS JOIN LATERAL (
         SELECT c.document_id, c.dimensions, c.embedding FROM knowledge_chunks c
-        WHERE c.knowledge_base_id = coalesce(near.knowledge_base_id, said.knowledge_base_id)
-            AND c.id = coalesce(near.id, said.id)
-        OFFSET 0
+        WHERE c.knowledge_base_id = f.knowledge_base_id AND c.id = f.id OFFSET 0
     ) c
 
 -- The documents that a filter leaves, which is none where it leaves none.

@@ -186,3 +186,31 @@ async def test_a_purged_document_is_not_found(world: World) -> None:
     await _all_find(world, owner, base_id, "water", "Salt water")
     await indexed(world, owner, base_id, "Sweet water")
     await _all_find(world, owner, base_id, "water", "Salt water", "Sweet water")
+
+
+async def test_searches_answer_while_documents_and_chunks_come_and_go(world: World) -> None:
+    owner = await world.tenant()
+    base_id = await make_base(world, owner)
+    coming, changing, *_ = await indexed(world, owner, base_id, "Sweet water", "Salt water", "Ice is water")
+    (chunk,) = await chunks_of(world, owner, changing.id)
+
+    async def come_and_go() -> None:
+        for _ in range(5):
+            await _document(world, "Delete", coming.id, owner)
+            await _document(world, "Restore", coming.id, owner)
+
+    async def change() -> None:
+        for number in range(5):
+            await change_chunk(world, owner, chunk, enabled=False)
+            await change_chunk(world, owner, chunk, enabled=True, content=f"Salt water, {number}")
+
+    async def look(mode: int) -> None:
+        for _ in range(15):
+            results = await found(world, owner, base_id, "water", mode=mode)
+            assert "Ice is water" in results
+            assert len(results) == len(set(results))
+
+    async with asyncio.TaskGroup() as group:
+        for work in (come_and_go(), change(), *(look(mode) for mode in MODES)):
+            group.create_task(work)
+    await _all_find(world, owner, base_id, "water", "Sweet water", "Salt water, 4", "Ice is water")
