@@ -105,7 +105,7 @@ async def fill(admin: Any, corpus: Corpus, sizes: dict[tuple[UUID, UUID], int]) 
         words = ((tenant_id, base_id, 1, f"w{word}", int(having[word])) for word in np.flatnonzero(having))
         await admin.copy_records_to_table("knowledge_words", records=words)
     for index in indexes:
-        await admin.execute(str(CreateIndex(index).compile(dialect=postgresql.dialect())))  # type: ignore[no-untyped-call]
+        await admin.execute(str(CreateIndex(index).compile(dialect=postgresql.dialect())))
     await admin.execute("VACUUM ANALYZE knowledge_chunks, knowledge_documents, knowledge_words, knowledge_word_totals")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -173,9 +174,9 @@ async def _times(tx: Tx, base_id: UUID, corpus: Corpus) -> dict[str, float]:
     for _ in range(_ROUNDS):
         of, vector = corpus.question()
         ways: dict[str, Callable[[], Awaitable[list[Hit]]]] = {
-            "vector": lambda vector=vector: search.vector(tx, [base_id], vector, 10),  # type: ignore[misc]
-            "text": lambda of=of: search.text(tx, [base_id], of, 10),  # type: ignore[misc]
-            "hybrid": lambda vector=vector, of=of: search.hybrid(tx, [base_id], vector, of, 10),  # type: ignore[misc]
+            "vector": partial(search.vector, tx, [base_id], vector, 10),
+            "text": partial(search.text, tx, [base_id], of, 10),
+            "hybrid": partial(search.hybrid, tx, [base_id], vector, of, 10),
         }
         for way, find in ways.items():
             began = perf_counter()

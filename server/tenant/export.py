@@ -36,7 +36,16 @@ MADE_AGAIN = ("embedding", "search_vector")
 _SEALED = ("audit_checkpoints", "previous_hash")
 """It is called as secrets are, and is none: what a seal states is all of it."""
 
-LEFT_OUT = frozenset({"embedding_cache", "idempotency_keys", "sign_in_guesses", "sign_in_throttle"})
+LEFT_OUT = frozenset(
+    {
+        "embedding_cache",
+        "idempotency_keys",
+        "knowledge_word_totals",
+        "knowledge_words",
+        "sign_in_guesses",
+        "sign_in_throttle",
+    }
+)
 """Tables that are left out whole: what can be made again, answers that are remembered for a day, and how near sign-ins
 are to having to wait.
 """
