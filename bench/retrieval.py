@@ -62,7 +62,7 @@ VALUES ($1, $2, $3, 'local-embedding', 256, 2048, 0)
 
 
 def run() -> list[Figure]:
-    """Three minutes; with SCALE=full, an hour, and some thirty gigabytes of disk until it ends."""
+    """Five minutes; with SCALE=full, an hour or two, and some thirty gigabytes of disk until it ends."""
     with databased() as settings:
         return asyncio.run(_measure(settings))
 

@@ -17,9 +17,9 @@ COSINE_SHARPNESS = 8.0
 BM25_SHARPNESS = 0.25
 """How much likelier a chunk is the right one, as a power of e, for a score that is higher by 1.
 
-Both were chosen on half of the questions of XQuAD in English and in Chinese, with the local embedding, with one that
-was made better, and with questions of which two words in three were left out; what lies around them does as well
-(`bench/retrieval.py` reports on the other half).
+Both were chosen by figures of XQuAD's questions in English and in Chinese, with the local embedding, with one that was
+made better, and with questions of which two words in three were left out; what lies around them does as well. They are
+not held to be better than words alone on sets like these: they are to lose nothing where one of the two ways is weak.
 """
 
 
