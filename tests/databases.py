@@ -45,13 +45,25 @@ SELECT count(*) FROM pg_locks AS wanted WHERE NOT granted AND EXISTS (
 """
 """How many wait for a lock in the database that it is asked in: the server is other tests' too."""
 
+_MOST_BYTES = 4 << 30
+"""Several times what the servers of a run have at once."""
+
 _FOLDER = pytest.StashKey[Path]()
 _numbers = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     shared = getattr(config, "workerinput", {}).get("atrium_postgres")
-    config.stash[_FOLDER] = Path(shared or tempfile.mkdtemp(prefix="atrium-tests-"))
+    config.stash[_FOLDER] = Path(shared or tempfile.mkdtemp(prefix="atrium-tests-", dir=_in_memory()))
+
+
+def _in_memory() -> str | None:
+    """A place in memory for what is thrown away, where there is one with room: each database that is cloned has
+    hundreds of files, and a file system on a disk takes a good part of a test's time to make and remove them.
+    """
+    place = Path("/dev/shm")
+    has_room = place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free >= _MOST_BYTES
+    return str(place) if has_room else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -42,6 +42,7 @@ SERVICES = {
     "atrium.model.v1.ModelService",
     "atrium.prompt.v1.PromptService",
     "atrium.audit.v1.AuditService",
+    "atrium.knowledge.v1.KnowledgeService",
 }
 
 Metadata = tuple[tuple[str, str | bytes], ...]

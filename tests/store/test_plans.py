@@ -124,6 +124,7 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     ),
     "uq_knowledge_documents_hash": _store(documents._SAME, base_id=TENANT, file_hash="hash-7"),
     "ix_knowledge_documents_live": _store(documents._list(()), base_id=TENANT, **_PAGE),
+    "ix_knowledge_documents_waiting": _store(documents._WAITING),
     "ix_knowledge_documents_deleted": _store(documents._LONG_DELETED, days=100),
     "ix_knowledge_documents_status": _store(documents._list(("status",)), base_id=TENANT, status="failed", **_PAGE),
     "ix_knowledge_documents_file_hash": (

@@ -71,7 +71,7 @@ _WAITING = Statement(
         documents.c.status.in_(("pending", "processing")),
         documents.c.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 10),
     )
-    .order_by(documents.c.id)
+    .order_by(documents.c.updated_at)
     .limit(1_000)
 )
 _HOLD = Statement(
