@@ -95,7 +95,7 @@ class Gateway:
     async def money(self, session: Session) -> None:
         self._stage.chapter("A limit on calls holds, however many call at once")
         user_id = (await self._stage.identity.WhoAmI(session_pb2.WhoAmIRequest(), metadata=session.metadata)).user_id
-        most = await self._tokens(session, user_id) + 200
+        most = await self._tokens(session, user_id) + 60
         limits = usage_pb2.SetModelLimitsRequest(user_id=user_id, monthly_tokens=most)
         await self._models.SetModelLimits(limits, metadata=session.metadata)
 
