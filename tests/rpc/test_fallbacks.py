@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-import server.app
+import server.gateway
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.model.v1 import route_pb2 as pb
@@ -35,7 +35,7 @@ AT_ONCE = timedelta(milliseconds=1)
 def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in seconds, as the server of a test that asks for this before it sees it: it stands still."""
     clock = [1_000.0]
-    monkeypatch.setattr(server.app, "Breakers", partial(Breakers, lambda: clock[0]))
+    monkeypatch.setattr(server.gateway, "Breakers", partial(Breakers, lambda: clock[0]))
     return clock
 
 

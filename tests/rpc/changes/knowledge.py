@@ -7,6 +7,7 @@ from tests.rpc.methods import KNOWLEDGE
 from tests.rpc.requests import SOME_ID
 
 _KIND = "knowledge_base"
+_WORDS = ("knowledge_words", "knowledge_word_totals")
 _ORIGINAL = ("document_blobs", "document_blob_parts")
 
 
@@ -155,7 +156,7 @@ async def _(stage: Stage) -> Attempt:
         stage,
         KNOWLEDGE + "DeleteDocument",
         *("documents.delete", "document", document.id),
-        beside=("knowledge_bases",),
+        beside=("knowledge_bases", *_WORDS),
     )
 
 
@@ -167,7 +168,7 @@ async def _(stage: Stage) -> Attempt:
         stage,
         KNOWLEDGE + "RestoreDocument",
         *("documents.restore", "document", document.id),
-        beside=("knowledge_bases",),
+        beside=("knowledge_bases", *_WORDS),
     )
 
 
@@ -195,7 +196,7 @@ async def _(stage: Stage) -> Attempt:
         fields,
         {**fields, "etag": "stale"},
         target=chunk.id,
-        beside=("knowledge_chunks",),
+        beside=("knowledge_chunks", *_WORDS),
         old={"document_id": document.id, "chunk_index": 0, "enabled": True},
         new={"document_id": document.id, "chunk_index": 0, "enabled": False},
     )
