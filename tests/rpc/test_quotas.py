@@ -317,7 +317,7 @@ async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World
     settings = [
         name for name in tenant_config_pb2.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name
     ]
-    assert len(settings) == 4
+    assert len(settings) == 5
 
     for name in settings:
         request = tenant_config_pb2.UpdateTenantConfigRequest(**{name: 3650})
