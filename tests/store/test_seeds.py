@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from server.identity.domain import PLATFORM_ADMINISTRATOR_ROLE, SYSTEM_ROLES
+from server.identity.system_roles import PLATFORM_ADMINISTRATOR_ROLE, SYSTEM_ROLES
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.permissions import Permission
 

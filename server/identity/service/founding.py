@@ -8,20 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from server.db.database import Database, Tx
-from server.identity.domain import (
-    ADMINISTRATOR_ROLE,
-    PLATFORM_ADMINISTRATOR_ROLE,
-    SYSTEM_ROLES,
-    RoleEntry,
-    User,
-    UsernameTaken,
-)
+from server.identity.domain import RoleEntry, User, UsernameTaken
 from server.identity.password_policy import check_password
 from server.identity.passwords import Passwords
 from server.identity.ports import AuditLog
 from server.identity.service.values import user_values
 from server.identity.store import roles as role_store
 from server.identity.store import users as user_store
+from server.identity.system_roles import ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE, SYSTEM_ROLES
 from server.kernel.audit import Change
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 

@@ -11,7 +11,6 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.db.memory import Memory
 from server.identity.domain import (
-    PLATFORM_ADMINISTRATOR_ROLE,
     Decision,
     Role,
     RoleEntry,
@@ -37,6 +36,7 @@ from server.identity.store import idempotency
 from server.identity.store import roles as role_store
 from server.identity.store import sessions as session_store
 from server.identity.store import users as user_store
+from server.identity.system_roles import PLATFORM_ADMINISTRATOR_ROLE
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
 from server.kernel.errors import PermissionMissing, check_etag

@@ -8,16 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from server.db.database import Tx
-from server.identity.domain import (
-    ADMINISTRATOR_ROLE,
-    PLATFORM_ADMINISTRATOR_ROLE,
-    EscalationRefused,
-    Given,
-    LastAdministrator,
-    RoleEntry,
-    User,
-)
+from server.identity.domain import EscalationRefused, Given, LastAdministrator, RoleEntry, User
 from server.identity.store import roles as role_store
+from server.identity.system_roles import ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE
 from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Grant, Permission, allowed, decide, ends
