@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -34,14 +33,13 @@ class KnowledgeUpkeep:
             documents.lock,
             partial(purge_documents, audit=self._audit, forget=self._forget),
         )
-        due: Sequence[UUID] = ()
-        while not due or len(due) == PURGED_AT_ONCE:
+        while True:
             async with self._database.tenant_tx(tenant_id) as tx:
                 due = await bases.deleted_before(tx, retention_days)
             for base_id in due:
                 with suppress(KnowledgeBaseNotFound):  # others are at it too
                     await purge_base(self._database, tenant_id, base_id, self._audit, self._forget)
-            if not due:
+            if len(due) < PURGED_AT_ONCE:
                 return
 
 
