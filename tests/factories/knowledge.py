@@ -29,6 +29,22 @@ async def get_base(world: World, person: Person, base_id: str, **fields: Any) ->
     return (await world.knowledge.GetKnowledgeBase(request, metadata=person.metadata)).knowledge_base
 
 
+async def update_base(world: World, person: Person, base_id: str, **fields: Any) -> Any:
+    request = bases.UpdateKnowledgeBaseRequest(id=base_id, **fields)
+    return (await world.knowledge.UpdateKnowledgeBase(request, metadata=person.metadata)).knowledge_base
+
+
+def step_base(world: World, verb: str, base_id: str, metadata: Any, **fields: Any) -> Any:
+    """The call that archives, activates, deletes, restores or purges the base. `verb`: as the method begins."""
+    request = getattr(bases, f"{verb}KnowledgeBaseRequest")(id=base_id, **fields)
+    return getattr(world.knowledge, f"{verb}KnowledgeBase")(request, metadata=metadata)
+
+
+async def platform_inside(world: World, person: Person) -> tuple[tuple[str, str], ...]:
+    """What the platform's administrator sends who acts in that person's tenant."""
+    return (*(await world.platform()).metadata, ("x-tenant-id", person.tenant_id))
+
+
 async def listed(world: World, person: Person, **fields: Any) -> list[str]:
     request = bases.ListKnowledgeBasesRequest(**fields)
     found = await world.knowledge.ListKnowledgeBases(request, metadata=person.metadata)

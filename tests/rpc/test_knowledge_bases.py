@@ -11,8 +11,19 @@ from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import user_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2 as pb
 from tests.factories.api_keys import make_key, with_key
-from tests.factories.knowledge import MODEL, PERSONAL, PUBLIC, TENANT, get_base, listed, make_base
-from tests.factories.world import Person, World, refused
+from tests.factories.knowledge import (
+    MODEL,
+    PERSONAL,
+    PUBLIC,
+    TENANT,
+    get_base,
+    listed,
+    make_base,
+    platform_inside,
+    step_base,
+    update_base,
+)
+from tests.factories.world import World, refused
 
 Code = grpc.StatusCode
 ACTIVE, ARCHIVED, DELETED = (
@@ -21,23 +32,6 @@ ACTIVE, ARCHIVED, DELETED = (
     pb.KnowledgeBase.STATE_DELETED,
 )
 MANAGE = "knowledge_bases:manage"
-
-
-async def _inside(world: World, administrator: Person) -> tuple[tuple[str, str], ...]:
-    """What the platform's administrator sends who acts in the tenant."""
-    platform = await world.platform()
-    return (*platform.metadata, ("x-tenant-id", administrator.tenant_id))
-
-
-async def _update(world: World, person: Person, base_id: str, **fields: Any) -> Any:
-    request = pb.UpdateKnowledgeBaseRequest(id=base_id, **fields)
-    return (await world.knowledge.UpdateKnowledgeBase(request, metadata=person.metadata)).knowledge_base
-
-
-def _step(world: World, verb: str, base_id: str, metadata: Any, **fields: Any) -> Any:
-    """Archive, Activate, Delete, Restore or Purge."""
-    request = getattr(pb, f"{verb}KnowledgeBaseRequest")(id=base_id, **fields)
-    return getattr(world.knowledge, f"{verb}KnowledgeBase")(request, metadata=metadata)
 
 
 async def test_a_base_is_read_as_it_was_made(world: World) -> None:
@@ -71,9 +65,9 @@ async def test_what_is_said_of_a_base_is_changed_and_cleared(world: World) -> No
     base_id = await make_base(world, owner, description="What we read", search_top_k=7, search_threshold=0.25)
     values = {"name": "Books", "description": "What we write", "chunk_size": 64, "chunk_overlap": 8}
 
-    changed = await _update(world, editor, base_id, **values, search_top_k=9, search_threshold=0.5)
+    changed = await update_base(world, editor, base_id, **values, search_top_k=9, search_threshold=0.5)
     optional = ["description", "search_top_k", "search_threshold"]
-    cleared = await _update(world, owner, base_id, update_mask={"paths": optional})
+    cleared = await update_base(world, owner, base_id, update_mask={"paths": optional})
 
     assert {name: getattr(changed, name) for name in values} == values
     assert (changed.search_top_k, changed.search_threshold) == (9, 0.5)
@@ -121,13 +115,13 @@ async def test_whoever_manages_bases_sees_and_ends_personal_ones_of_others(world
     person = await world.user(owner, MANAGE)
     base_id = await make_base(world, person, "mine", visibility=PERSONAL)
 
-    changed = await _update(world, owner, base_id, description="seen")
+    changed = await update_base(world, owner, base_id, description="seen")
     assert (changed.owner_user_id, changed.updated_by) == (person.id, owner.id)
-    await _step(world, "Archive", base_id, owner.metadata)
-    await _step(world, "Activate", base_id, owner.metadata)
-    await _step(world, "Delete", base_id, owner.metadata)
+    await step_base(world, "Archive", base_id, owner.metadata)
+    await step_base(world, "Activate", base_id, owner.metadata)
+    await step_base(world, "Delete", base_id, owner.metadata)
     assert await listed(world, person) == []
-    await _step(world, "Restore", base_id, owner.metadata)
+    await step_base(world, "Restore", base_id, owner.metadata)
     assert await listed(world, person) == ["mine"]
 
 
@@ -137,7 +131,7 @@ async def test_a_list_is_of_one_visibility_state_or_owner(world: World) -> None:
     await make_base(world, owner, "ours")
     await make_base(world, person, "theirs", visibility=PERSONAL)
     kept = await make_base(world, person, "kept")
-    await _step(world, "Archive", kept, owner.metadata)
+    await step_base(world, "Archive", kept, owner.metadata)
 
     for fields, names in (
         ({"visibility": PERSONAL}, ["theirs"]),
@@ -169,90 +163,6 @@ async def test_a_list_goes_on_where_its_page_ended(world: World, library: bool) 
     assert found == [["base 4", "base 3"], ["base 2", "base 1"], ["base 0"]]
 
 
-async def test_a_public_base_is_read_in_every_tenant_and_changed_by_the_platform(world: World) -> None:
-    platform, other = await world.platform(), await world.tenant()
-    base_id = await make_base(world, platform, visibility=PUBLIC)
-
-    calls: list[Any] = [_update(world, other, base_id, name="mine")]
-    calls += [_step(world, verb, base_id, other.metadata) for verb in ("Archive", "Activate", "Delete", "Restore")]
-    for call in calls:
-        refusal = await refused(call)
-        assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "KNOWLEDGE_BASE_NOT_FOUND")
-    await _step(world, "Archive", base_id, platform.metadata)
-    assert (await get_base(world, other, base_id)).state == ARCHIVED
-    await _update(world, platform, base_id, visibility=TENANT)
-    refusal = await refused(get_base(world, other, base_id))
-    assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "KNOWLEDGE_BASE_NOT_FOUND")
-    assert await listed(world, other, all_tenants=True) == []
-
-
-async def test_a_deleted_public_base_is_there_for_nobody_elsewhere(world: World) -> None:
-    platform, other = await world.platform(), await world.tenant()
-    base_id = await make_base(world, platform, visibility=PUBLIC)
-    await _step(world, "Delete", base_id, platform.metadata)
-
-    refusal = await refused(get_base(world, other, base_id, deleted=deleted_pb2.DELETED_INCLUDE))
-
-    assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "KNOWLEDGE_BASE_NOT_FOUND")
-    for anyone in (platform, other):
-        assert await listed(world, anyone, all_tenants=True) == []
-
-
-async def test_in_other_tenants_nobody_is_named_by_a_public_base(world: World) -> None:
-    platform, other = await world.platform(), await world.tenant()
-    base_id = await make_base(world, platform, visibility=PUBLIC)
-    await _update(world, platform, base_id, description="For everyone")
-
-    for person, named in ((platform, platform.id), (other, "")):
-        request = pb.ListKnowledgeBasesRequest(all_tenants=True)
-        library = await world.knowledge.ListKnowledgeBases(request, metadata=person.metadata)
-        for found in (await get_base(world, person, base_id), library.knowledge_bases[0]):
-            assert [found.owner_user_id, found.created_by, found.updated_by] == [named] * 3
-            assert found.description == "For everyone"
-
-
-async def test_only_the_platform_has_public_bases(world: World) -> None:
-    owner = await world.tenant()
-    base_id = await make_base(world, owner)
-    create = pb.CreateKnowledgeBaseRequest(name="p", visibility=PUBLIC, embedding_model=MODEL)
-    update = pb.UpdateKnowledgeBaseRequest(id=base_id, visibility=PUBLIC)
-
-    for metadata, code, reason in (
-        (owner.metadata, Code.PERMISSION_DENIED, "PERMISSION_MISSING"),
-        (await _inside(world, owner), Code.FAILED_PRECONDITION, "KNOWLEDGE_BASE_NOT_PUBLIC"),
-    ):
-        calls = ((world.knowledge.CreateKnowledgeBase, create), (world.knowledge.UpdateKnowledgeBase, update))
-        for call, request in calls:
-            refusal = await refused(call(request, metadata=metadata))
-            assert (refusal.code, refusal.reason) == (code, reason)
-    assert (await get_base(world, owner, base_id)).visibility == TENANT
-
-
-async def test_among_the_platforms_own_people_publishing_takes_a_permission(world: World) -> None:
-    platform = await world.platform()
-    editor = await world.user(platform, MANAGE)
-    published = await make_base(world, platform, "published", visibility=PUBLIC)
-    own = await make_base(world, editor, "own")
-    deleted = await make_base(world, platform, "deleted", visibility=PUBLIC)
-    await _step(world, "Delete", deleted, platform.metadata)
-
-    calls: list[Any] = [
-        make_base(world, editor, "another", visibility=PUBLIC),
-        _update(world, editor, published, visibility=TENANT),
-        _update(world, editor, published, description="mine"),
-        _update(world, editor, own, visibility=PUBLIC),
-        *(_step(world, verb, published, editor.metadata) for verb in ("Archive", "Activate", "Delete")),
-        _step(world, "Restore", deleted, editor.metadata),
-    ]
-    for call in calls:
-        refusal = await refused(call)
-        assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
-    publisher = await world.user(platform, MANAGE, "public_knowledge_bases:manage")
-    assert (await _update(world, publisher, own, visibility=PUBLIC)).visibility == PUBLIC
-    await _step(world, "Restore", deleted, publisher.metadata)
-    assert await listed(world, platform, all_tenants=True) == ["deleted", "own", "published"]
-
-
 async def test_of_another_users_base_nothing_is_said_whether_it_lives_or_not(world: World) -> None:
     owner = await world.tenant()
     person, reader, other = await world.user(owner, MANAGE), await world.user(owner), await world.tenant()
@@ -261,13 +171,15 @@ async def test_of_another_users_base_nothing_is_said_whether_it_lives_or_not(wor
     said = []
     for verb in ("Delete", "Restore"):
         calls: list[Any] = [get_base(world, who, base_id) for who in (reader, other)]
-        calls += [_update(world, other, base_id, name="mine")]
-        calls += [_step(world, each, base_id, other.metadata) for each in ("Archive", "Activate", "Delete", "Restore")]
-        calls += [_step(world, "Purge", base_id, await _inside(world, other))]
+        calls += [update_base(world, other, base_id, name="mine")]
+        calls += [
+            step_base(world, each, base_id, other.metadata) for each in ("Archive", "Activate", "Delete", "Restore")
+        ]
+        calls += [step_base(world, "Purge", base_id, await platform_inside(world, other))]
         for call in calls:
             refusal = await refused(call)
             said.append((refusal.code, refusal.reason, refusal.message))
-        await _step(world, verb, base_id, person.metadata)
+        await step_base(world, verb, base_id, person.metadata)
 
     assert set(said) == {(Code.NOT_FOUND, "KNOWLEDGE_BASE_NOT_FOUND", "No knowledge base with this id.")}
 
@@ -277,21 +189,21 @@ async def test_only_its_owner_makes_a_base_personal(world: World) -> None:
     colleague, reader = await world.user(owner, MANAGE), await world.user(owner)
     base_id = await make_base(world, owner)
     change = pb.UpdateKnowledgeBaseRequest(id=base_id, visibility=PERSONAL)
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
 
     for metadata in (colleague.metadata, inside):
         refusal = await refused(world.knowledge.UpdateKnowledgeBase(change, metadata=metadata))
         assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "KNOWLEDGE_BASE_NOT_PERSONAL")
-    await _update(world, owner, base_id, visibility=PERSONAL)
+    await update_base(world, owner, base_id, visibility=PERSONAL)
     assert await listed(world, colleague) == ["papers"]
     assert await listed(world, reader) == []
-    again = await _update(world, colleague, base_id, visibility=PERSONAL)
+    again = await update_base(world, colleague, base_id, visibility=PERSONAL)
     assert (again.visibility, again.owner_user_id) == (PERSONAL, owner.id)
 
 
 async def test_the_platform_inside_a_tenant_makes_bases_that_are_nobodys(world: World) -> None:
     owner = await world.tenant()
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
     create = {"name": "theirs", "embedding_model": MODEL}
 
     refusal = await refused(
@@ -305,7 +217,9 @@ async def test_the_platform_inside_a_tenant_makes_bases_that_are_nobodys(world: 
 
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "KNOWLEDGE_BASE_NOT_PERSONAL")
     assert (made.tenant_id, made.owner_user_id, made.created_by) == (owner.tenant_id, "", "")
-    assert (await refused(_update(world, owner, made.id, visibility=PERSONAL))).reason == "KNOWLEDGE_BASE_NOT_PERSONAL"
+    assert (
+        await refused(update_base(world, owner, made.id, visibility=PERSONAL))
+    ).reason == "KNOWLEDGE_BASE_NOT_PERSONAL"
 
 
 async def test_names_are_unique_among_what_is_shared_and_among_what_is_ones_own(world: World) -> None:
@@ -318,35 +232,38 @@ async def test_names_are_unique_among_what_is_shared_and_among_what_is_ones_own(
     another = await make_base(world, colleague, "another")
 
     calls: list[Any] = [make_base(world, colleague, "same", visibility=how) for how in (PERSONAL, TENANT)]
-    calls += [_update(world, colleague, another, name="same"), _update(world, colleague, own, visibility=TENANT)]
-    calls += [_update(world, colleague, another, name="same", visibility=PERSONAL)]
+    calls += [
+        update_base(world, colleague, another, name="same"),
+        update_base(world, colleague, own, visibility=TENANT),
+    ]
+    calls += [update_base(world, colleague, another, name="same", visibility=PERSONAL)]
     for call in calls:
         refusal = await refused(call)
         assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "KNOWLEDGE_BASE_NAME_TAKEN")
         assert refusal.message == "Another knowledge base is called same."
-    assert (await _update(world, colleague, own, name="other", visibility=TENANT)).name == "other"
+    assert (await update_base(world, colleague, own, name="other", visibility=TENANT)).name == "other"
 
 
 async def test_a_deleted_base_is_hidden_refused_and_brought_back_as_it_was(world: World) -> None:
     owner = await world.tenant()
     base_id = await make_base(world, owner, description="What we read", chunk_size=64)
     before = await get_base(world, owner, base_id)
-    await _step(world, "Delete", base_id, owner.metadata)
+    await step_base(world, "Delete", base_id, owner.metadata)
 
     assert await listed(world, owner) == []
     assert await listed(world, owner, deleted=deleted_pb2.DELETED_ONLY) == ["papers"]
     hidden = await get_base(world, owner, base_id, deleted=deleted_pb2.DELETED_INCLUDE)
     assert (hidden.state, hidden.HasField("delete_time")) == (DELETED, True)
-    calls: list[Any] = [get_base(world, owner, base_id), _update(world, owner, base_id, name="mine")]
-    calls += [_step(world, verb, base_id, owner.metadata) for verb in ("Archive", "Activate", "Delete")]
+    calls: list[Any] = [get_base(world, owner, base_id), update_base(world, owner, base_id, name="mine")]
+    calls += [step_base(world, verb, base_id, owner.metadata) for verb in ("Archive", "Activate", "Delete")]
     for call in calls:
         refusal = await refused(call)
         assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "KNOWLEDGE_BASE_NOT_FOUND")
     twin = await make_base(world, owner)
-    refusal = await refused(_step(world, "Restore", base_id, owner.metadata))
+    refusal = await refused(step_base(world, "Restore", base_id, owner.metadata))
     assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "KNOWLEDGE_BASE_NAME_TAKEN")
-    await _update(world, owner, twin, name="another")
-    restored = (await _step(world, "Restore", base_id, owner.metadata)).knowledge_base
+    await update_base(world, owner, twin, name="another")
+    restored = (await step_base(world, "Restore", base_id, owner.metadata)).knowledge_base
     for changing in ("etag", "update_time"):
         before.ClearField(changing)
         restored.ClearField(changing)
@@ -355,30 +272,30 @@ async def test_a_deleted_base_is_hidden_refused_and_brought_back_as_it_was(world
 
 async def test_a_live_base_is_neither_restored_nor_purged_and_a_purged_one_is_gone(world: World) -> None:
     owner = await world.tenant()
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
     base_id = await make_base(world, owner)
 
     for verb in ("Restore", "Purge"):
-        refusal = await refused(_step(world, verb, base_id, inside))
+        refusal = await refused(step_base(world, verb, base_id, inside))
         assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "NOT_DELETED")
-    await _step(world, "Delete", base_id, owner.metadata)
-    await _step(world, "Purge", base_id, inside)
+    await step_base(world, "Delete", base_id, owner.metadata)
+    await step_base(world, "Purge", base_id, inside)
     assert await listed(world, owner, deleted=deleted_pb2.DELETED_INCLUDE) == []
     for verb in ("Restore", "Purge"):
-        assert (await refused(_step(world, verb, base_id, inside))).reason == "KNOWLEDGE_BASE_NOT_FOUND"
+        assert (await refused(step_base(world, verb, base_id, inside))).reason == "KNOWLEDGE_BASE_NOT_FOUND"
 
 
 async def test_an_archived_base_is_told_as_such_and_stays_so_when_it_comes_back(world: World) -> None:
     owner = await world.tenant()
     base_id = await make_base(world, owner)
 
-    archived = (await _step(world, "Archive", base_id, owner.metadata)).knowledge_base
-    again = await refused(_step(world, "Archive", base_id, owner.metadata))
-    renamed = await _update(world, owner, base_id, name="kept")
-    await _step(world, "Delete", base_id, owner.metadata)
-    restored = (await _step(world, "Restore", base_id, owner.metadata)).knowledge_base
-    active = (await _step(world, "Activate", base_id, owner.metadata)).knowledge_base
-    twice = await refused(_step(world, "Activate", base_id, owner.metadata))
+    archived = (await step_base(world, "Archive", base_id, owner.metadata)).knowledge_base
+    again = await refused(step_base(world, "Archive", base_id, owner.metadata))
+    renamed = await update_base(world, owner, base_id, name="kept")
+    await step_base(world, "Delete", base_id, owner.metadata)
+    restored = (await step_base(world, "Restore", base_id, owner.metadata)).knowledge_base
+    active = (await step_base(world, "Activate", base_id, owner.metadata)).knowledge_base
+    twice = await refused(step_base(world, "Activate", base_id, owner.metadata))
 
     assert [base.state for base in (archived, renamed, restored, active)] == [ARCHIVED, ARCHIVED, ARCHIVED, ACTIVE]
     assert (again.code, again.reason) == (Code.FAILED_PRECONDITION, "KNOWLEDGE_BASE_ARCHIVED")
@@ -390,15 +307,15 @@ async def test_a_change_is_refused_where_the_base_changed_since(world: World, ve
     owner = await world.tenant()
     base_id = await make_base(world, owner)
     etag = (await get_base(world, owner, base_id)).etag
-    changed = await _update(world, owner, base_id, description="first", etag=etag)
+    changed = await update_base(world, owner, base_id, description="first", etag=etag)
 
-    refusal = await refused(_step(world, verb, base_id, owner.metadata, etag=etag))
+    refusal = await refused(step_base(world, verb, base_id, owner.metadata, etag=etag))
 
     assert (refusal.code, refusal.reason) == (Code.ABORTED, "ETAG_MISMATCH")
     assert await get_base(world, owner, base_id) == changed
     if verb == "Activate":
-        changed = (await _step(world, "Archive", base_id, owner.metadata, etag=changed.etag)).knowledge_base
-    await _step(world, verb, base_id, owner.metadata, etag=changed.etag)
+        changed = (await step_base(world, "Archive", base_id, owner.metadata, etag=changed.etag)).knowledge_base
+    await step_base(world, verb, base_id, owner.metadata, etag=changed.etag)
 
 
 async def test_what_was_a_persons_alone_goes_with_them_and_what_they_shared_stays(world: World) -> None:
@@ -406,14 +323,14 @@ async def test_what_was_a_persons_alone_goes_with_them_and_what_they_shared_stay
     person = await world.user(owner, MANAGE)
     await make_base(world, person, "mine", visibility=PERSONAL)
     gone = await make_base(world, person, "gone", visibility=PERSONAL)
-    await _step(world, "Delete", gone, person.metadata)
+    await step_base(world, "Delete", gone, person.metadata)
     shared = await make_base(world, person, "ours")
     theirs = await make_base(world, owner, "theirs")
-    await _update(world, person, theirs, description="changed")
+    await update_base(world, person, theirs, description="changed")
     await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=owner.metadata)
 
     request = user_pb2.PurgeUserRequest(id=person.id)
-    await world.identity.PurgeUser(request, metadata=await _inside(world, owner))
+    await world.identity.PurgeUser(request, metadata=await platform_inside(world, owner))
 
     left = await world.knowledge.ListKnowledgeBases(
         pb.ListKnowledgeBasesRequest(deleted=deleted_pb2.DELETED_INCLUDE), metadata=owner.metadata

@@ -19,6 +19,7 @@ from tests.factories.knowledge import (
     get_document,
     ingest,
     make_base,
+    platform_inside,
     processed,
     step,
     upload,
@@ -36,11 +37,6 @@ PENDING, INDEXED, FAILED = (
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
 
 PAPER = "# Tides\n\nThe moon pulls the sea.\n\n## Spring tides\n\nAt new moon the sun pulls with it.\n"
-
-
-async def _inside(world: World, owner: Person) -> tuple[tuple[str, str], ...]:
-    """What the platform's administrator sends who acts in the tenant."""
-    return (*(await world.platform()).metadata, ("x-tenant-id", owner.tenant_id))
 
 
 async def _indexed(world: World, owner: Person, base_id: str, text: str, **info: Any) -> Any:
@@ -192,7 +188,7 @@ async def test_a_list_is_of_one_state_or_content_and_goes_on_where_its_page_ende
 
 async def test_a_base_counts_what_is_live_in_it(world: World) -> None:
     owner = await world.tenant()
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
     base_id = await make_base(world, owner, chunk_size=32, chunk_overlap=0)
     text = "The moon pulls the sea, and the sea comes. " * 40
     first, second = [await _indexed(world, owner, base_id, text + end) for end in "ab"]
@@ -240,7 +236,7 @@ async def test_a_deleted_document_is_hidden_and_comes_back_as_it_was(world: Worl
 
 async def test_a_live_document_is_neither_restored_nor_purged_and_a_purged_one_is_gone(world: World) -> None:
     owner = await world.tenant()
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
     base_id = await make_base(world, owner)
     document = await _indexed(world, owner, base_id, PAPER)
 
@@ -327,7 +323,7 @@ async def test_behind_its_end_a_download_has_nothing_but_its_end(world: World, a
 
 async def test_a_document_that_is_purged_while_it_is_downloaded_is_not_told_as_whole(world: World) -> None:
     owner = await world.tenant()
-    inside = await _inside(world, owner)
+    inside = await platform_inside(world, owner)
     data = b"".join(b"%08d\n" % number for number in range(2_000_000))
     made = await upload(world, owner, await make_base(world, owner), data, info={"file_name": "a.txt"})
     stream = world.knowledge.DownloadDocument(documents.DownloadDocumentRequest(id=made.id), metadata=owner.metadata)

@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import grpc
 
-from atrium.knowledge.v1 import knowledge_base_pb2 as bases
 from atrium.model.v1 import model_pb2, tenant_model_pb2
 from tests.factories.api_keys import make_key, with_key
-from tests.factories.knowledge import MODEL, PERSONAL, PUBLIC, make_base
+from tests.factories.knowledge import MODEL, PERSONAL, PUBLIC, make_base, step_base
 from tests.factories.searches import HYBRID, MODES, TEXT, VECTOR, found, indexed, query_logs, search
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -25,11 +24,6 @@ async def _with(world: World, person: Person, text: str, **fields: Any) -> str:
     base_id = await make_base(world, person, **fields)
     await indexed(world, person, base_id, text)
     return base_id
-
-
-async def _step(world: World, verb: str, base_id: str, person: Person) -> None:
-    request = getattr(bases, f"{verb}KnowledgeBaseRequest")(id=base_id)
-    await getattr(world.knowledge, f"{verb}KnowledgeBase")(request, metadata=person.metadata)
 
 
 async def test_several_bases_are_searched_together_ones_own_and_public_ones(world: World) -> None:
@@ -87,7 +81,7 @@ async def test_a_base_that_the_caller_does_not_see_is_not_there_nor_among_others
     theirs = await _with(world, other, "Water of theirs")
     unpublished = await _with(world, platform, "Water of the platform")
     deleted = await _with(world, owner, "Water that was", name="deleted")
-    await _step(world, "Delete", deleted, owner)
+    await step_base(world, "Delete", deleted, owner.metadata)
 
     for hidden in (personal, theirs, unpublished, deleted, str(uuid4())):
         for asked in ([hidden], [ours, hidden], [hidden, ours]):
@@ -103,12 +97,12 @@ async def test_an_archived_base_is_refused_until_it_is_active_again(world: World
     owner = await world.tenant()
     base_id = await _with(world, owner, "Water of ours")
     other = await _with(world, owner, "Water elsewhere", name="elsewhere")
-    await _step(world, "Archive", base_id, owner)
+    await step_base(world, "Archive", base_id, owner.metadata)
 
     for asked in ([base_id], [other, base_id]):
         refusal = await refused(search(world, owner, asked, "water"))
         assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "KNOWLEDGE_BASE_ARCHIVED")
-    await _step(world, "Activate", base_id, owner)
+    await step_base(world, "Activate", base_id, owner.metadata)
     assert await found(world, owner, base_id, "water") == ["Water of ours"]
 
 
@@ -116,8 +110,8 @@ async def test_a_restored_base_is_searched_as_it_was(world: World) -> None:
     owner = await world.tenant()
     base_id = await _with(world, owner, "Water of ours")
     before = await search(world, owner, base_id, "water")
-    await _step(world, "Delete", base_id, owner)
-    await _step(world, "Restore", base_id, owner)
+    await step_base(world, "Delete", base_id, owner.metadata)
+    await step_base(world, "Restore", base_id, owner.metadata)
 
     after = await search(world, owner, base_id, "water")
 
