@@ -91,7 +91,7 @@ class _Cutter:
             first, last = self._trimmed(start, end)
             if first < last and self._text[done:end].strip():
                 yield self._piece(first, last)
-                start = self._next(start, end)
+                start = self._next(first, end)
             else:
                 start = end
             done = end

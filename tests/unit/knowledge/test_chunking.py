@@ -105,6 +105,15 @@ def test_with_real_tokens_nothing_is_lost_either(text: str, size: int, overlap: 
     assert all(character.isspace() for at, character in enumerate(text) if at not in covered)
 
 
+def test_a_piece_that_began_with_white_space_is_not_in_the_next_as_a_whole() -> None:
+    parsed = Parsed(" a aa")
+
+    pieces = chunks(parsed, 4, 2, characters)
+
+    check(parsed, pieces, 4, 2)
+    assert contents(pieces) == ["a", "aa"]
+
+
 def test_a_text_that_fits_is_one_piece() -> None:
     (piece,) = chunks(Parsed(f"  {ENGLISH}"), 100, 10, words)
 

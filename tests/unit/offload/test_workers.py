@@ -19,6 +19,7 @@ from server.kernel.errors import (
     DeadlineExceeded,
     DomainError,
     EtagMismatch,
+    InvalidArgument,
     InvalidRequest,
     ResourceExhausted,
 )
@@ -39,7 +40,7 @@ class HornTooLong(DeadlineExceeded):
     """The horn took too long."""
 
 
-class HornTooBig(DomainError):
+class HornTooBig(InvalidArgument):
     """The horn takes more memory than there is."""
 
 
