@@ -61,7 +61,7 @@ from server.knowledge.service.asking import AskService
 from server.knowledge.service.bases import BaseService
 from server.knowledge.service.chunks import ChunkService
 from server.knowledge.service.documents import DocumentService
-from server.knowledge.service.ingestion import Ingestion
+from server.knowledge.service.reindexing import ReindexService
 from server.knowledge.service.searching import SearchService
 from server.knowledge.service.sight import Sight as KnowledgeSight
 from server.knowledge.service.watching import IngestionWatching
@@ -110,7 +110,7 @@ from server.tenant.quotas import TenantQuotas
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
-from server.work import belongings, working
+from server.work import Processing, belongings, working
 
 _log = structlog.get_logger("atrium.app")
 
@@ -278,11 +278,12 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         knowledge_sight = KnowledgeSight(database)
         document_workers = reading(parallel=max(1, cores() // (2 * settings.processes)))
         questions = question_workers()
-        ingestion = Ingestion(database, gateway.embed, document_workers, standing, audit)
+        processing = Processing.of(database, gateway.embed, document_workers, standing, audit, backlog)
         hash_key = settings.master_keys.derived(b"atrium query hash")[0]
         searches = SearchService(database, knowledge_sight, gateway.embed, questions, standing, hash_key)
         knowledge = KnowledgeServicer(
             BaseService(database, knowledge_sight, gateway.embed, TenantQuotas(), audit, forget),
+            ReindexService(database, gateway.embed, backlog, audit),
             AddingService(database, backlog, audit, settings.max_document_bytes),
             DocumentService(database, knowledge_sight, backlog, audit, forget),
             ChunkService(database, knowledge_sight, gateway.embed, document_workers, audit),
@@ -317,7 +318,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             gateway.ledger.keeping(),
             counts.writing(),
             forgeries.telling(),
-            working(settings, database, grace, registry, mailer(settings, console=True), ingestion)
+            working(settings, database, grace, registry, mailer(settings, console=True), processing)
             if process == 0 and settings.worker
             else nullcontext() as crew,
         ):

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -34,7 +35,11 @@ from server.kernel.cores import cores
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
-from server.knowledge.service.ingestion import INGEST, INGEST_PATIENCE, MOST_INGESTIONS, Ingestion
+from server.knowledge.ports import Embeddings, Offload
+from server.knowledge.service.ingestion import INGEST, MOST_INGESTIONS, Ingestion
+from server.knowledge.service.making import PATIENCE as MAKING_PATIENCE
+from server.knowledge.service.making import ChunkMaker
+from server.knowledge.service.rebuilding import MOST_REINDEXES, REINDEX, Rebuilding
 from server.knowledge.service.upkeep import KnowledgeBelongings, KnowledgeUpkeep
 from server.knowledge.store import queries
 from server.knowledge.tables import rag_query_logs
@@ -178,15 +183,37 @@ def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """What processes documents."""
+
+    ingestion: Ingestion
+    rebuilding: Rebuilding
+
+    @staticmethod
+    def of(
+        database: Database,
+        embeddings: Embeddings,
+        offload: Offload,
+        standing: TenantStanding,
+        audit: AuditLog,
+        backlog: Backlog,
+    ) -> Processing:
+        maker = ChunkMaker(database, embeddings, offload)
+        return Processing(
+            Ingestion(database, maker, standing, audit), Rebuilding(database, maker, standing, backlog, audit)
+        )
+
+
 def worker(
     settings: Settings,
     database: Database,
     registry: CollectorRegistry,
     mailer: Mailer | None,
-    ingestion: Ingestion | None,
+    processing: Processing | None,
 ) -> Worker:
-    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`, `ingestion`: None: it leaves mail,
-    or documents, to others.
+    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`, `processing`: None: it leaves
+    mail, or documents, to others.
     """
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
@@ -237,18 +264,21 @@ def worker(
         ADMIT: backlog.admitting(database),
     }
     most: dict[str, int] = {}
-    if ingestion is not None:
+    if processing is not None:
 
         async def reingest_of(tenant: Tenant, _: int) -> None:
-            if lost := await ingestion.reconcile(tenant.id, backlog):
+            if lost := await processing.ingestion.reconcile(tenant.id, backlog):
                 _log.info("documents are processed again", tenant_id=tenant.id, count=lost)
+            if lost := await processing.rebuilding.reconcile(tenant.id, backlog):
+                _log.info("knowledge bases are reindexed on", tenant_id=tenant.id, count=lost)
 
         async def reingesting(_: Run) -> None:
             await for_everyone(standing, reingest_of)
 
         handlers["reingest/1"] = reingesting
-        handlers[INGEST] = backlog.handler(database, ingestion, INGEST_PATIENCE)
-        most[INGEST] = MOST_INGESTIONS
+        handlers[INGEST] = backlog.handler(database, processing.ingestion, MAKING_PATIENCE)
+        handlers[REINDEX] = backlog.handler(database, processing.rebuilding, MAKING_PATIENCE)
+        most |= {INGEST: MOST_INGESTIONS, REINDEX: MOST_REINDEXES}
     if mailer is not None:
         handlers[MAIL] = backlog.handler(database, TokenMail(database, standing, mailer), MAIL_PATIENCE)
         most[MAIL] = MOST_MAILS
@@ -262,10 +292,10 @@ async def working(
     grace: Grace,
     registry: CollectorRegistry,
     mailer: Mailer | None,
-    ingestion: Ingestion | None,
+    processing: Processing | None,
 ) -> AsyncIterator[Worker]:
     """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
-    crew = worker(settings, database, registry, mailer, ingestion)
+    crew = worker(settings, database, registry, mailer, processing)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield crew
@@ -291,22 +321,23 @@ async def work(settings: Settings) -> None:
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        _ingesting(settings, database) as ingestion,
-        working(settings, database, grace, registry, by, ingestion),
+        _processing(settings, database) as processing,
+        working(settings, database, grace, registry, by, processing),
     ):
         _log.info("working")
         await stopping.wait()
 
 
 @asynccontextmanager
-async def _ingesting(settings: Settings, database: Database) -> AsyncIterator[Ingestion]:
+async def _processing(settings: Settings, database: Database) -> AsyncIterator[Processing]:
     """What processes documents, in a process that serves nobody."""
     background, audit, standing = Background(), AuditLog(database), TenantStanding(database)
     gateway = Gateway(settings, database, audit, standing, background)
     readers = document_workers(parallel=max(1, cores() // 2))
     try:
         async with gateway.ledger.keeping():
-            yield Ingestion(database, gateway.embed, readers, standing, audit)
+            backlog = Backlog(settings.jobs_per_tenant)
+            yield Processing.of(database, gateway.embed, readers, standing, audit, backlog)
     finally:
         await background.close(settings.grace_seconds)
         await gateway.close()

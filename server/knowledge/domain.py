@@ -12,6 +12,7 @@ from server.kernel.errors import AlreadyExists, FailedPrecondition, NotFound
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal
+from server.knowledge.generations import Generation, Reindex
 
 Visibility = Literal["personal", "tenant", "public"]
 Status = Literal["active", "archived", "deleted"]
@@ -90,6 +91,20 @@ class KnowledgeBase:
     updated_at: datetime
     deleted_at: datetime | None
     deleted_by: str | None
+    reindex: Reindex | None = None
+    """The last that was asked for; and below what can be gone back to. Only where it is told to people."""
+    former: Reindex | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """The one that is searched, and how documents are processed."""
+        return Generation(
+            self.active_generation,
+            self.embedding_model,
+            self.embedding_dimensions,
+            self.chunk_size,
+            self.chunk_overlap,
+        )
 
     @property
     def purge_begun(self) -> bool:

@@ -17,6 +17,7 @@ from server.knowledge.service.asking import AskService
 from server.knowledge.service.bases import BaseService
 from server.knowledge.service.chunks import ChunkService
 from server.knowledge.service.documents import DocumentService
+from server.knowledge.service.reindexing import ReindexService
 from server.knowledge.service.searching import SearchService
 from server.knowledge.service.watching import IngestionWatching
 from server.rpc.chain import Context
@@ -30,6 +31,7 @@ class KnowledgeServicer:
     def __init__(
         self,
         bases: BaseService,
+        reindexing: ReindexService,
         adding: AddingService,
         documents: DocumentService,
         chunks: ChunkService,
@@ -39,6 +41,7 @@ class KnowledgeServicer:
         pages: Pages,
     ) -> None:
         self._bases = bases
+        self._reindexing = reindexing
         self._adding = adding
         self._documents = documents
         self._chunks = chunks
@@ -107,6 +110,18 @@ class KnowledgeServicer:
     ) -> bases_pb.PurgeKnowledgeBaseResponse:
         await self._bases.purge(UUID(request.id))
         return bases_pb.PurgeKnowledgeBaseResponse()
+
+    async def ReindexKnowledgeBase(
+        self, request: bases_pb.ReindexKnowledgeBaseRequest, context: Context
+    ) -> bases_pb.ReindexKnowledgeBaseResponse:
+        base = await self._reindexing.reindex(UUID(request.id), convert.remade(request))
+        return bases_pb.ReindexKnowledgeBaseResponse(knowledge_base=convert.base(base))
+
+    async def RollbackReindex(
+        self, request: bases_pb.RollbackReindexRequest, context: Context
+    ) -> bases_pb.RollbackReindexResponse:
+        base = await self._reindexing.roll_back(UUID(request.id))
+        return bases_pb.RollbackReindexResponse(knowledge_base=convert.base(base))
 
     async def IngestText(
         self, request: document_pb2.IngestTextRequest, context: Context

@@ -39,14 +39,17 @@ from server.db.base import (
 )
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.knowledge.chunk_tables import knowledge_chunks, knowledge_word_totals, knowledge_words
+from server.knowledge.generation_tables import knowledge_builds, knowledge_generations
 from server.knowledge.table_parts import at_least, count, of_base
 
 __all__ = [
     "document_blob_parts",
     "document_blobs",
     "knowledge_bases",
+    "knowledge_builds",
     "knowledge_chunks",
     "knowledge_documents",
+    "knowledge_generations",
     "knowledge_word_totals",
     "knowledge_words",
     "rag_query_logs",
@@ -147,8 +150,16 @@ knowledge_documents = tenant_table(
     Column("source_uri", Text, nullable=False, comment="Where it is from; uploads and texts have blob:<hash>."),
     Column("file_name", String(255), comment="What the file was called."),
     Column("file_size", BigInteger, nullable=False, comment="Bytes of the original."),
-    Column("file_mime_type", String(100), nullable=False, comment="What it is, found by looking into it."),
-    Column("file_hash", String(64), nullable=False, comment="SHA-256 of the original, in hexadecimal."),
+    Column(
+        "file_mime_type",
+        String(100),
+        comment="What it is, found by looking into it; NULL: it is yet to be fetched.",
+    ),
+    Column(
+        "file_hash",
+        String(64),
+        comment="SHA-256 of the original, in hexadecimal; NULL: it is yet to be fetched.",
+    ),
     Column("version", String(50), nullable=False, server_default="v1.0", comment="Its version, as its people count."),
     Column(
         "status",
@@ -231,7 +242,11 @@ document_blobs = tenant_table(
         "described", JSONB, nullable=False, comment="What was said of it: file name, type, title, author, metadata."
     ),
     Column("size", BigInteger, comment="Its bytes; NULL: nobody said before, and it is not complete."),
-    Column("hash", String(64), comment="Its SHA-256, in hexadecimal; NULL likewise."),
+    Column(
+        "hash",
+        String(64),
+        comment="Its SHA-256, in hexadecimal; NULL: nobody said before, and it is not complete, or is to be fetched.",
+    ),
     count("received", "The bytes of it that are there.", BigInteger),
     Column("expires_at", MOMENT, comment="When an upload that nobody went on with is forgotten; NULL: it is complete."),
     *timestamps(),

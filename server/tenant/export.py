@@ -40,6 +40,7 @@ LEFT_OUT = frozenset(
     {
         "embedding_cache",
         "idempotency_keys",
+        "knowledge_builds",
         "knowledge_word_totals",
         "knowledge_words",
         "sign_in_guesses",

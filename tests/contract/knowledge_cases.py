@@ -167,6 +167,18 @@ KNOWLEDGE_CASES: Cases = {
             *odd({"id": ID}, etag=["e" * 65], name=["", "n" * 256], **_BASE_BOUNDS),
         ],
     ),
+    "ReindexKnowledgeBaseRequest": (
+        [{"id": ID}, {"id": ID, "embedding_model": "m", "chunk_size": 32, "chunk_overlap": 0}],
+        [
+            *ids("id"),
+            *odd({"id": ID}, embedding_model=["m" * 101], chunk_size=[31, 8193], chunk_overlap=[-1, 4097]),
+            ({"id": ID, "idempotency_key": "k" * 129}, "idempotency_key"),
+        ],
+    ),
+    "RollbackReindexRequest": (
+        [{"id": ID}],
+        [*ids("id"), ({"id": ID, "idempotency_key": "k" * 129}, "idempotency_key")],
+    ),
     "ArchiveKnowledgeBaseRequest": ([{"id": ID}], _BY_ETAG),
     "ActivateKnowledgeBaseRequest": ([{"id": ID}], _BY_ETAG),
     "DeleteKnowledgeBaseRequest": ([{"id": ID}], _BY_ETAG),

@@ -18,6 +18,30 @@ PERSONAL, TENANT, PUBLIC = (
 MODEL = "local-embedding"
 NOT_FOR_EVER = 60.0
 
+WORDS_ASTRAY = """
+WITH counted AS (
+    SELECT chunk.generation, word.lexeme AS word, count(*)::int AS there
+    FROM knowledge_chunks AS chunk
+        JOIN knowledge_documents AS document ON document.id = chunk.document_id
+            AND document.active_revision = chunk.document_revision AND document.deleted_at IS NULL
+        JOIN knowledge_bases AS base ON base.id = chunk.knowledge_base_id
+        CROSS JOIN LATERAL unnest(chunk.search_vector) AS word
+    WHERE base.id = $1 AND chunk.enabled AND (
+        chunk.generation = base.active_generation OR EXISTS (
+            SELECT FROM knowledge_builds AS build
+            WHERE build.generation = chunk.generation AND build.document_id = document.id
+                AND build.document_revision = document.active_revision AND build.chunk_count IS NOT NULL
+        )
+    )
+    GROUP BY 1, 2
+), kept AS (
+    SELECT generation, word, chunk_count FROM knowledge_words
+    WHERE knowledge_base_id = $1 AND chunk_count > 0
+)
+SELECT * FROM counted FULL JOIN kept USING (generation, word) WHERE counted.there IS DISTINCT FROM kept.chunk_count
+"""
+"""Words of a base of whose rarity, in a generation, something else is kept than its chunks come to."""
+
 
 async def make_base(world: World, person: Person, name: str = "papers", **fields: Any) -> str:
     request = bases.CreateKnowledgeBaseRequest(name=name, **{"embedding_model": MODEL, **fields})
@@ -32,6 +56,28 @@ async def get_base(world: World, person: Person, base_id: str, **fields: Any) ->
 async def update_base(world: World, person: Person, base_id: str, **fields: Any) -> Any:
     request = bases.UpdateKnowledgeBaseRequest(id=base_id, **fields)
     return (await world.knowledge.UpdateKnowledgeBase(request, metadata=person.metadata)).knowledge_base
+
+
+async def reindex(world: World, person: Person, base_id: str, **fields: Any) -> Any:
+    """The base, which is asked to come to another generation."""
+    request = bases.ReindexKnowledgeBaseRequest(id=base_id, **fields)
+    return (await world.knowledge.ReindexKnowledgeBase(request, metadata=person.metadata)).knowledge_base
+
+
+async def roll_back(world: World, person: Person, base_id: str, **fields: Any) -> Any:
+    """The base, which is asked to go back to its former generation."""
+    request = bases.RollbackReindexRequest(id=base_id, **fields)
+    return (await world.knowledge.RollbackReindex(request, metadata=person.metadata)).knowledge_base
+
+
+async def reindexed(world: World, person: Person, base_id: str) -> Any:
+    """The base, once it is on the way to no other generation."""
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while True:
+            base = await get_base(world, person, base_id)
+            if base.reindex.state != bases.KnowledgeBase.Reindex.STATE_RUNNING:
+                return base
+            await asyncio.sleep(0.02)
 
 
 def step_base(world: World, verb: str, base_id: str, metadata: Any, **fields: Any) -> Any:

@@ -23,7 +23,18 @@ from server.db.database import Database
 from server.jobs.backlog import Backlog
 from server.jobs.reconcile import reconcile
 from tests.databases import Scratch
-from tests.factories.knowledge import chunks_of, counts, get_document, ingest, make_base, processed, step
+from tests.factories.knowledge import (
+    WORDS_ASTRAY,
+    chunks_of,
+    counts,
+    get_document,
+    ingest,
+    make_base,
+    processed,
+    reindex,
+    reindexed,
+    step,
+)
 from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -106,6 +117,37 @@ async def test_a_worker_that_is_killed_leaves_its_document_to_another(
         await _until(admin, "SELECT count(*) = $1 FROM knowledge_chunks", len(chunks))
         asked = [text for exchange in stub.exchanges for text in exchange.body["input"]]
         assert len(asked) == len({*asked}) + 256, "what is embedded already is not asked for again"
+
+
+async def test_a_worker_that_is_killed_leaves_its_reindex_to_another(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, smtp_url=None)
+    async with _served(scratch, stub, worker=False) as world:
+        owner = await world.tenant()
+        base_id = await make_base(world, owner, chunk_size=32, chunk_overlap=0)
+        async with atrium(variables, "worker"):
+            made = await ingest(world, owner, base_id, LONG)
+            (before,) = await processed(world, owner, made.id)
+        embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8, "supports_streaming": False}
+        await make_model(world, stub.base_url, "stub-embed-hang-2", **embeds)
+        await reindex(world, owner, base_id, embedding_model="stub-embed-hang-2")
+        async with atrium(variables, "worker") as killed:
+            await _arrivals(stub, 2)  # its first batch is in the database, and the next never answered
+            os.kill(killed.pid, signal.SIGKILL)
+            await killed.end()
+        half = await admin.fetchval("SELECT count(*) FROM knowledge_chunks WHERE generation = 2")
+
+        async with atrium(variables, "worker"):
+            base = await reindexed(world, owner, base_id)
+
+        assert (half, base.generation, base.embedding_model) == (256, 2, "stub-embed-hang-2")
+        chunks = await chunks_of(world, owner, made.id)
+        assert [chunk.index for chunk in chunks] == list(range(before.chunk_count))
+        assert {chunk.embedding_model for chunk in chunks} == {"stub-embed-hang-2"}
+        assert await counts(world, owner, base_id) == (1, len(chunks), len(LONG))
+        assert await admin.fetch(WORDS_ASTRAY, base_id) == []
+        assert await admin.fetchval("SELECT count(*) FROM knowledge_chunks") == 2 * len(chunks)
 
 
 async def test_a_provider_that_is_away_is_asked_again(world: World, stub: OpenAIStub, admin: Any) -> None:

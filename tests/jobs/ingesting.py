@@ -16,7 +16,11 @@ from server.jobs.runs import Run
 from server.knowledge import worker
 from server.knowledge.chunking import Piece
 from server.knowledge.errors import DocumentTooHeavy
-from server.knowledge.service.ingestion import INGEST_PATIENCE, Ingestion
+from server.knowledge.generations import Generation
+from server.knowledge.service.ingestion import Ingestion
+from server.knowledge.service.making import PATIENCE, ChunkMaker
+from server.knowledge.service.rebuilding import Rebuilding
+from server.knowledge.store import bases, generations
 from server.llm.port import ModelRateLimited
 from tests.jobs.working import NOT_FOR_EVER
 
@@ -139,12 +143,30 @@ class Ingesting:
         self.embeddings = FakeEmbeddings(self.embedding)
         self.tenants = FakeTenants()
         self.offload = FakeOffload(self.parsing)
-        self.ingestion = Ingestion(database, self.embeddings, self.offload, self.tenants, AuditLog(database))
+        maker = ChunkMaker(database, self.embeddings, self.offload)
+        audit = AuditLog(database)
+        self.ingestion = Ingestion(database, maker, self.tenants, audit)
+        self.rebuilding = Rebuilding(database, maker, self.tenants, Backlog(1), audit)
 
     def run(self, tenant_id: UUID, document_id: UUID, *, last: bool = False) -> asyncio.Task[None]:
         """A run for the document. `last`: the job is put aside where it fails."""
-        payload = {"document_id": str(document_id), "request_id": "request-7", "trace_id": "ab" * 16}
-        failed_runs = INGEST_PATIENCE.most_failures - 1 if last else 0
-        job = {"payload": payload, "status": "admitted", "failed_runs": failed_runs}
-        run = TenantRun(Run(1, b"", 1, uuid4()), Backlog(1), tenant_id, uuid4(), job)
-        return asyncio.create_task(self.ingestion(run))
+        return asyncio.create_task(self.ingestion(_run(tenant_id, last, document_id=str(document_id))))
+
+    def rebuild(self, tenant_id: UUID, base_id: UUID, *, last: bool = False) -> asyncio.Task[None]:
+        """A run for the base's second generation."""
+        run = _run(tenant_id, last, knowledge_base_id=str(base_id), generation=2)
+        return asyncio.create_task(self.rebuilding(run))
+
+
+def _run(tenant_id: UUID, last: bool, **about: Any) -> TenantRun:
+    payload = {**about, "request_id": "request-7", "trace_id": "ab" * 16}
+    failed_runs = PATIENCE.most_failures - 1 if last else 0
+    job = {"payload": payload, "status": "admitted", "failed_runs": failed_runs}
+    return TenantRun(Run(1, b"", 1, uuid4()), Backlog(1), tenant_id, uuid4(), job)
+
+
+async def ask_anew(database: Database, tenant_id: UUID, base_id: UUID) -> None:
+    """Has the base be asked for its second generation, with vectors of another length."""
+    made = Generation(0, "another-model", DIMENSIONS + 1, 256, 32)
+    async with database.tenant_tx(tenant_id) as tx:
+        await generations.start(tx, await bases.lock(tx, base_id), made, USER, KEY)

@@ -223,6 +223,18 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "knowledge_word_totals": {**_OF_BASE, "generation": 1, "chunk_count": 1, "word_count": 1},
         "knowledge_words": {**_OF_BASE, "generation": 1, "word": "words", "chunk_count": 1},
     },
+    "0046": {
+        "knowledge_generations": {
+            **_OF_BASE,
+            "generation": 2,
+            "embedding_model": "local-embedding",
+            "embedding_dimensions": 256,
+            "chunk_size": 256,
+            "chunk_overlap": 32,
+            "status": "building",
+        },
+        "knowledge_builds": {**_OF_BASE, "generation": 2, "document_id": _DOCUMENT, "document_revision": 1},
+    },
 }
 
 

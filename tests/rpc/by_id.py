@@ -121,6 +121,8 @@ BY_KNOWLEDGE_BASE: dict[str, Callable[[str], Message]] = {
     KNOWLEDGE + "ActivateKnowledgeBase": lambda it: knowledge_base_pb2.ActivateKnowledgeBaseRequest(id=it),
     KNOWLEDGE + "DeleteKnowledgeBase": lambda it: knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=it),
     KNOWLEDGE + "RestoreKnowledgeBase": lambda it: knowledge_base_pb2.RestoreKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "ReindexKnowledgeBase": lambda it: knowledge_base_pb2.ReindexKnowledgeBaseRequest(id=it),
+    KNOWLEDGE + "RollbackReindex": lambda it: knowledge_base_pb2.RollbackReindexRequest(id=it),
     KNOWLEDGE + "IngestText": lambda it: document_pb2.IngestTextRequest(knowledge_base_id=it, text="Mine"),
     KNOWLEDGE + "StartUpload": lambda it: document_pb2.StartUploadRequest(knowledge_base_id=it),
     KNOWLEDGE + "ListDocuments": lambda it: document_pb2.ListDocumentsRequest(knowledge_base_id=it),

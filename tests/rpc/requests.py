@@ -229,6 +229,10 @@ MALFORMED: dict[str, Malformed] = {
         knowledge_base_pb2.DeleteKnowledgeBaseRequest(id="1", etag="x" * 65), ("id", "etag")
     ),
     KNOWLEDGE + "RestoreKnowledgeBase": Malformed(knowledge_base_pb2.RestoreKnowledgeBaseRequest(id="1"), ("id",)),
+    KNOWLEDGE + "ReindexKnowledgeBase": Malformed(
+        knowledge_base_pb2.ReindexKnowledgeBaseRequest(id="1", chunk_size=31), ("id", "chunk_size")
+    ),
+    KNOWLEDGE + "RollbackReindex": Malformed(knowledge_base_pb2.RollbackReindexRequest(id="1"), ("id",)),
     KNOWLEDGE + "PurgeKnowledgeBase": Malformed(knowledge_base_pb2.PurgeKnowledgeBaseRequest(id="1"), ("id",)),
     KNOWLEDGE + "IngestText": Malformed(
         document_pb2.IngestTextRequest(knowledge_base_id="1"), ("knowledge_base_id", "text")

@@ -21,6 +21,7 @@ CALLS = {MODEL + "Chat", MODEL + "Embed"}
 _SPENDS = {
     *CALLS,
     *(KNOWLEDGE + method for method in ("IngestText", "StartUpload", "RetryDocument")),
+    *(KNOWLEDGE + method for method in ("ReindexKnowledgeBase", "RollbackReindex")),
     MODEL + "SetModelPrice",
     IDENTITY + "RotateApiKey",
 }

@@ -30,9 +30,8 @@ from server.knowledge.documents import (
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.parsing.types import detect
 from server.knowledge.ports import AuditLog
-from server.knowledge.service.bases import check_public
+from server.knowledge.service.bases import open_base
 from server.knowledge.service.ingestion import asked_for
-from server.knowledge.service.sight import seen
 from server.knowledge.service.values import document_values, upload_values
 from server.knowledge.store import bases, blobs, documents
 
@@ -60,7 +59,7 @@ class AddingService:
         self._check_size(len(data), described)
         media_type = detect(described.file_name, described.media_type, data[:PART_BYTES])
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            base = await _open_base(tx, base_id)
+            base = await open_base(tx, base_id)
             upload = await self._begin(tx, base, replace(described, media_type=media_type), len(data), None)
             for offset in range(0, len(data), PART_BYTES):
                 part = data[offset : offset + PART_BYTES]
@@ -75,7 +74,7 @@ class AddingService:
         """
         self._check_size(size or 0, described)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            base = await _open_base(tx, base_id)
+            base = await open_base(tx, base_id)
             if await blobs.under_way(tx) >= _MOST_UNDER_WAY:
                 raise TooManyUploads("uploads", most=_MOST_UNDER_WAY)
             upload = await self._begin(tx, base, described, size, file_hash)
@@ -146,7 +145,7 @@ class AddingService:
 
     async def _complete(self, upload: Upload, file_hash: str) -> Document:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            base = await _open_base(tx, upload.knowledge_base_id)
+            base = await open_base(tx, upload.knowledge_base_id)
             found = _own(await blobs.lock(tx, upload.id))
             if found.document_id is not None:
                 return await documents.lock(tx, found.document_id)
@@ -193,14 +192,6 @@ def _own(upload: Upload) -> Upload:
     if upload.started_by != current_call().caller.user_id:
         raise UploadNotFound(upload.id)
     return upload
-
-
-async def _open_base(tx: Tx, base_id: UUID) -> KnowledgeBase:
-    """The base, to which documents can be added, held until the transaction ends."""
-    base = seen(await bases.lock(tx, base_id))
-    check_public(current_call().caller, public=base.visibility == "public")
-    base.check_active()
-    return base
 
 
 async def _parts(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,9 +26,10 @@ from server.knowledge.domain import (
     manages,
 )
 from server.knowledge.ports import AuditLog, EmbeddingModel, Embeddings, ForgetAnswers, Quotas
-from server.knowledge.service.sight import Sight, seen
+from server.knowledge.service.sight import Sight, seen, told
 from server.knowledge.service.values import base_values
 from server.knowledge.store import bases as store
+from server.knowledge.store import generations
 
 
 class BaseService:
@@ -62,8 +63,8 @@ class BaseService:
             _check_library(caller, values["name"])
         if values["visibility_scope"] == "personal" and caller.member_id is None:
             raise KnowledgeBaseNotPersonal(values["name"])
-        _check_chunks(values["chunk_size"], values["chunk_overlap"])
-        model = await self._model(model_name, values["chunk_size"])
+        check_chunks(values["chunk_size"], values["chunk_overlap"])
+        model = await model_for(self._embeddings, model_name, values["chunk_size"])
         if model.dimensions is None:
             raise EmbeddingModelUnsuitable(model.name)
         made = {
@@ -81,8 +82,10 @@ class BaseService:
 
     async def get(self, base_id: UUID, deleted: Deleted) -> KnowledgeBase:
         """Raises KnowledgeBaseNotFound, PermissionMissing."""
-        check_deleted(current_call().caller, deleted)
-        return await self._sight.base(base_id, deleted)
+        caller = current_call().caller
+        check_deleted(caller, deleted)
+        base = await self._sight.base(base_id, deleted)
+        return (await self._told([base]))[0] if base.tenant_id == caller.tenant_id else base
 
     async def page(self, request: PageRequest, filters: Mapping[str, Any], deleted: Deleted) -> Page[KnowledgeBase]:
         """What the caller sees of their tenant's, newest first. `filters`: visibility, status, owner_user_id.
@@ -92,11 +95,15 @@ class BaseService:
         caller = current_call().caller
         check_deleted(caller, deleted)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            return await store.page(tx, request, caller.member_id, filters, deleted, personal=manages(caller))
+            page = await store.page(tx, request, caller.member_id, filters, deleted, personal=manages(caller))
+            return Page(await told(tx, page.items), page.next_cursor)
 
     async def public_page(self, request: PageRequest) -> Page[KnowledgeBase]:
         """The platform's public ones, newest first."""
-        return await self._sight.public_page(request)
+        page = await self._sight.public_page(request)
+        if current_call().caller.tenant_id != PLATFORM_TENANT_ID:
+            return page
+        return Page(await self._told(page.items), page.next_cursor)
 
     async def update(self, base_id: UUID, values: Mapping[str, Any], etag: str) -> KnowledgeBase:
         """Changes the given fields. How chunks are cut changes for what is processed from then on.
@@ -110,7 +117,7 @@ class BaseService:
             async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
                 found = await store.get(tx, base_id)
             if found is not None and seen(found).chunk_size != values["chunk_size"]:
-                await self._model(found.embedding_model, values["chunk_size"])
+                await model_for(self._embeddings, found.embedding_model, values["chunk_size"])
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await _live(tx, base_id)
             check_etag(etag, old.revision, "knowledge base")
@@ -121,11 +128,11 @@ class BaseService:
             made_personal = becomes == "personal" != old.visibility
             if made_personal and (caller.member_id is None or old.owner_user_id != caller.member_id):
                 raise KnowledgeBaseNotPersonal(old.name)
-            _check_chunks(values.get("chunk_size", old.chunk_size), values.get("chunk_overlap", old.chunk_overlap))
+            check_chunks(values.get("chunk_size", old.chunk_size), values.get("chunk_overlap", old.chunk_overlap))
             return await self._change(tx, "knowledge_bases.update", old, values)
 
     async def archive(self, base_id: UUID, etag: str) -> KnowledgeBase:
-        """Keeps it as it is: nothing is added to it or found in it.
+        """Keeps it as it is: nothing is added to it or found in it, and a reindex is called off.
 
         Raises KnowledgeBaseNotFound, EtagMismatch, KnowledgeBaseArchived, PermissionMissing.
         """
@@ -135,6 +142,7 @@ class BaseService:
             check_public(current_call().caller, public=old.visibility == "public")
             if old.status == "archived":
                 raise KnowledgeBaseArchived(old.name)
+            await generations.stop(tx, base_id)
             return await self._change(tx, "knowledge_bases.archive", old, {"status": "archived"})
 
     async def activate(self, base_id: UUID, etag: str) -> KnowledgeBase:
@@ -148,12 +156,16 @@ class BaseService:
             return await self._change(tx, "knowledge_bases.activate", old, {"status": "active"})
 
     async def delete(self, base_id: UUID, etag: str) -> None:
-        """Hides the base with its documents. Raises KnowledgeBaseNotFound, EtagMismatch, PermissionMissing."""
+        """Hides the base with its documents, and calls off a reindex.
+
+        Raises KnowledgeBaseNotFound, EtagMismatch, PermissionMissing.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             old = await _live(tx, base_id)
             check_etag(etag, old.revision, "knowledge base")
             check_public(caller, public=old.visibility == "public")
+            await generations.stop(tx, base_id)
             new = await store.mark_deleted(tx, base_id, caller.user_id)
             await self._record(tx, "knowledge_bases.delete", base_id, old=old, new=new)
 
@@ -172,7 +184,7 @@ class BaseService:
             await self._make_room(tx)
             new = await store.restore(tx, old)
             await self._record(tx, "knowledge_bases.restore", base_id, old=old, new=new)
-        return new
+            return (await told(tx, [new]))[0]
 
     async def purge(self, base_id: UUID) -> None:
         """Removes a deleted base for good, with all that is in it. Raises KnowledgeBaseNotFound, NotDeleted."""
@@ -181,12 +193,10 @@ class BaseService:
             await _deleted(tx, base_id)
         await purge_base(self._database, tenant_id, base_id, self._audit, self._forget)
 
-    async def _model(self, name: str, chunk_size: int) -> EmbeddingModel:
-        """What embeds chunks of that size. Raises InvalidRequest, and what is wrong with the model."""
-        model = await self._embeddings.model(name)
-        if model.max_tokens is not None and chunk_size > model.max_tokens:
-            raise InvalidRequest([("chunk_size", f"must be at most {model.max_tokens}, as {model.name} takes no more")])
-        return model
+    async def _told(self, bases: Sequence[KnowledgeBase]) -> list[KnowledgeBase]:
+        """Bases of the caller's tenant with what is told of their generations."""
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
+            return await told(tx, bases)
 
     async def _make_room(self, tx: Tx) -> None:
         """Raises QuotaExceeded where the tenant has as many as it may."""
@@ -199,7 +209,7 @@ class BaseService:
         by = {"updated_by": member_id and str(member_id)}
         new = await store.change(tx, old, {**values, **by}) if values else old
         await self._record(tx, action, old.id, old=old, new=new)
-        return new
+        return (await told(tx, [new]))[0]
 
     async def _record(
         self, tx: Tx, action: str, base_id: UUID, *, old: KnowledgeBase | None = None, new: KnowledgeBase | None = None
@@ -245,7 +255,25 @@ def _check_library(caller: Principal, name: str) -> None:
         raise KnowledgeBaseNotPublic(name)
 
 
-def _check_chunks(size: int, overlap: int) -> None:
+async def open_base(tx: Tx, base_id: UUID) -> KnowledgeBase:
+    """The base, to which documents can be added, held until the transaction ends. Raises KnowledgeBaseNotFound,
+    KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing.
+    """
+    base = seen(await store.lock(tx, base_id))
+    check_public(current_call().caller, public=base.visibility == "public")
+    base.check_active()
+    return base
+
+
+async def model_for(embeddings: Embeddings, name: str, chunk_size: int) -> EmbeddingModel:
+    """What embeds chunks of that size. Raises InvalidRequest, and what is wrong with the model."""
+    model = await embeddings.model(name)
+    if model.max_tokens is not None and chunk_size > model.max_tokens:
+        raise InvalidRequest([("chunk_size", f"must be at most {model.max_tokens}, as {model.name} takes no more")])
+    return model
+
+
+def check_chunks(size: int, overlap: int) -> None:
     """Raises InvalidRequest where chunks would hardly get on."""
     if overlap * 2 > size:
         raise InvalidRequest([("chunk_overlap", "must be at most half of chunk_size")])

@@ -16,7 +16,7 @@ from server.knowledge.documents import Chunk, Document, DocumentNotFound
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.ports import AuditLog, Embeddings, Offload
 from server.knowledge.service.documents import own_document
-from server.knowledge.service.ingestion import vector_of
+from server.knowledge.service.making import vector_of
 from server.knowledge.service.sight import Sight
 from server.knowledge.service.values import chunk_values
 from server.knowledge.store import chunks, statistics
@@ -56,12 +56,12 @@ class ChunkService:
             (vector,) = (await self._embeddings.embed(base.embedding_model, [values["content"]], None)).vectors
             if isinstance(vector, DomainError):
                 raise vector
-            made |= {"token_count": count, "embedding": vector_of(base, vector), "search_vector": words}
+            made |= {"token_count": count, "embedding": vector_of(base.generation, vector), "search_vector": words}
         async with self._database.tenant_tx(tenant_id) as tx:
             base, document, old = await _held(tx, document_id, chunk_id, etag)
-            await statistics.remove(tx, base, document, chunk_id)
+            await statistics.remove_chunk(tx, base, document, chunk_id)
             new = await chunks.change(tx, old, made) if made else old
-            await statistics.add(tx, base, document, chunk_id)
+            await statistics.add_chunk(tx, base, document, chunk_id)
             change = Change("chunks.update", "chunk", chunk_id, old=chunk_values(old), new=chunk_values(new))
             await self._audit.record(tx, change)
         return new

@@ -118,7 +118,8 @@ class DocumentService:
             await self._record(tx, "documents.delete", old, new)
 
     async def restore(self, document_id: UUID) -> Document:
-        """Brings the document back, and goes on with one that was being processed.
+        """Brings the document back, and goes on with one that was being processed. One that was deleted while its base
+        came to another generation is processed for that.
 
         Raises DocumentNotFound, NotDeleted, DocumentExists, KnowledgeBaseDeleted, PermissionMissing.
         """
@@ -133,6 +134,8 @@ class DocumentService:
             await statistics.add(tx, base, new)
             await bases.add_counts(tx, base.id, 1, new.chunk_count, new.file_size)
             await self._record(tx, "documents.restore", old, new)
+            if new.over and new.chunk_count == 0 and new.active_revision > 1:  # found once, in a former generation
+                new = await documents.again(tx, document_id)
             if not new.over:  # whoever was to process it found it deleted
                 await self._take(tx, new)
                 await self._backlog.add(tx, *asked_for(new, call))

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from pgvector import HalfVector
 
 from server.db.database import Database
 from server.jobs.backlog import Backlog, TenantRun, asked
 from server.jobs.runs import Overtaken
-from server.jobs.worker import Patience
 from server.kernel.audit import Change
-from server.kernel.errors import DomainError, InvalidArgument, ResourceExhausted, Unavailable
-from server.kernel.permissions import Permission
-from server.kernel.principal import Call, Principal, within
-from server.knowledge import worker
-from server.knowledge.documents import PART_BYTES, Document, DocumentNotFound, EmbeddingsDiffer, NewChunk, Upload
+from server.kernel.principal import Call, within
+from server.knowledge.documents import Document, Upload
 from server.knowledge.domain import KnowledgeBase
-from server.knowledge.ports import AuditLog, Embeddings, Offload, Tenants
-from server.knowledge.store import bases, blobs, chunks, documents, statistics
-from server.knowledge.vectors import unit
+from server.knowledge.ports import AuditLog, Tenants
+from server.knowledge.service.making import ChunkMaker, attempt, call_of
+from server.knowledge.store import bases, blobs, chunks, documents, generations, statistics
 
 INGEST = "ingest/1"
 """The job that processes a document."""
 
-INGEST_PATIENCE = Patience(most_failures=10)
-"""An hour: a provider may be away, or the tenant's limits be reached for a while."""
-
 MOST_INGESTIONS = 4
 """At once in one worker: each waits for a model or a parser most of the time, and holds an original in memory."""
-
-_NOBODY = UUID(int=0)
-_PIECES_AT_ONCE = 256
-_CACHE_SECONDS = 86_400
-"""For so long a document whose job is run again pays for no text twice."""
-
-_UNFORESEEN = ("INTERNAL", "Something went wrong on the server.")
 
 _log = structlog.get_logger("atrium.knowledge")
 
@@ -65,17 +51,9 @@ class Ingestion:
     What it makes lies beside what is searched, as another revision of the document, until it is whole.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        embeddings: Embeddings,
-        offload: Offload,
-        tenants: Tenants,
-        audit: AuditLog,
-    ) -> None:
+    def __init__(self, database: Database, maker: ChunkMaker, tenants: Tenants, audit: AuditLog) -> None:
         self._database = database
-        self._embeddings = embeddings
-        self._offload = offload
+        self._maker = maker
         self._tenants = tenants
         self._audit = audit
 
@@ -85,30 +63,11 @@ class Ingestion:
         begun = await self._begin(run.tenant_id, document_id)
         if begun is not None:
             try:
-                with within(_call(run, begun.blob)):
-                    await self._attempt(run, begun)
+                with within(call_of(run, INGEST, begun.blob.started_by, begun.blob.started_with)):
+                    await attempt(run, self._tenants, partial(self._process, begun), partial(self._fail, begun))
             except Overtaken:  # whoever has the document now leaves it tidy; it may be another job's run
                 return
         await self._clean(run.tenant_id, document_id)
-
-    async def _attempt(self, run: TenantRun, begun: _Begun) -> None:
-        """Processes the document, or has it fail for good. Raises what may be gone later, and Overtaken."""
-        waits = True  # for its tenant
-        try:
-            await self._tenants.enter(run.tenant_id)  # who is suspended spends nothing
-            waits = False
-            await self._process(run, begun)
-        except DomainError as error:
-            passing = waits or isinstance(error, Unavailable | ResourceExhausted)
-            if passing and not run.is_last(INGEST_PATIENCE):
-                raise
-            await self._fail(run, begun, error.reason, error.message)
-        except Overtaken:
-            raise
-        except Exception:
-            if run.is_last(INGEST_PATIENCE):  # the job is put aside, and nobody would go on with the document
-                await self._fail(run, begun, *_UNFORESEEN)
-            raise
 
     async def reconcile(self, tenant_id: UUID, backlog: Backlog) -> int:
         """Asks anew for what is to be processed and has no job any more: how many those were."""
@@ -132,63 +91,45 @@ class Ingestion:
             assert base is not None, "a document goes with its base"
             return _Begun(base, document, await blobs.of_document(tx, base.id, document_id), token)
 
-    async def _process(self, run: TenantRun, begun: _Begun) -> None:
-        """Raises what is wrong with the document, or with the call of the model."""
-        base, document = begun.base, begun.document
-        found, pieces = await self._offload.run(
-            run.tenant_id,
-            worker.split,
-            await self._original(run.tenant_id, begun),
-            document.file_mime_type,
-            base.chunk_size,
-            base.chunk_overlap,
-        )
+    async def _process(self, begun: _Begun) -> bool:
+        """Raises what is wrong with the document, or with the call of the model; and Overtaken."""
+        base: KnowledgeBase | None = begun.base
+        while base is not None:  # another generation is searched meanwhile
+            base = await self._index(begun, base)
+        return True
+
+    async def _index(self, begun: _Begun, base: KnowledgeBase) -> KnowledgeBase | None:
+        """Has the document found, made as the base's generation is. The base as it is, where that is another by now."""
+        document, tenant_id = begun.document, begun.document.tenant_id
+        found, pieces = await self._maker.pieces(document, begun.blob, base.generation)
         revision = document.active_revision + 1
-        await self._clean(run.tenant_id, document.id, begun.token)
-        for first, batch in _batches(pieces):
-            texts = [one.piece.content for one in batch]
-            vectors = await self._vectors(base, texts)
-            made = [_new_chunk(base, one, vector) for one, vector in zip(batch, vectors, strict=True)]
-            async with self._database.tenant_tx(run.tenant_id) as tx:
+        await self._clean(tenant_id, document.id, begun.token)
+        async for first, made in self._maker.embedded(pieces, base.generation):
+            async with self._database.tenant_tx(tenant_id) as tx:
                 if await documents.held(tx, document.id, begun.token) is None:
                     raise Overtaken
-                await chunks.add(tx, base, document.id, revision, first, made)
+                await chunks.add(tx, base.id, base.generation, document.id, revision, first, made)
         said = {"active_revision": revision, "chunk_count": len(pieces), "title": found.title, "author": found.author}
-        async with self._database.tenant_tx(run.tenant_id) as tx:
+        async with self._database.tenant_tx(tenant_id) as tx:
             held = await bases.lock(tx, base.id)
+            if held.active_generation != base.active_generation:
+                return held
+            before = await documents.held(tx, document.id, begun.token)
             done = await documents.indexed(tx, document.id, begun.token, **said)
-            if done is None:
+            if before is None or done is None:
                 raise Overtaken
             if done.deleted_at is None:
-                await statistics.remove(tx, held, document)
+                await statistics.remove(tx, held, before)
+            await generations.drop_builds(tx, before)
+            if done.deleted_at is None:
                 await statistics.add(tx, held, done)
-                await bases.add_counts(tx, base.id, chunks=len(pieces) - document.chunk_count)
+                await bases.add_counts(tx, base.id, chunks=len(pieces) - before.chunk_count)
+        return None
 
-    async def _vectors(self, base: KnowledgeBase, texts: Sequence[str]) -> Sequence[Any]:
-        """A vector for each text, or why there is none. In parts, where so many never fit into the tenant's limits."""
-        try:
-            return (await self._embeddings.embed(base.embedding_model, texts, _CACHE_SECONDS)).vectors
-        except ResourceExhausted as error:
-            if error.retry_after is not None or len(texts) == 1:
-                raise
-        middle = len(texts) // 2
-        return [*await self._vectors(base, texts[:middle]), *await self._vectors(base, texts[middle:])]
-
-    async def _original(self, tenant_id: UUID, begun: _Begun) -> bytes:
-        """A part at a time, so that no transaction lasts as long as the whole takes."""
-        document, read = begun.document, bytearray()
-        while len(read) < document.file_size:
-            async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
-                part = await blobs.part(tx, begun.blob.id, len(read) // PART_BYTES)
-            if part is None:  # purged meanwhile
-                raise DocumentNotFound(document.id)
-            read += part
-        return bytes(read)
-
-    async def _fail(self, run: TenantRun, begun: _Begun, reason: str, message: str) -> None:
+    async def _fail(self, begun: _Begun, reason: str, message: str) -> None:
         document = begun.document
-        _log.info("document failed", tenant_id=run.tenant_id, document_id=document.id, reason=reason)
-        async with self._database.tenant_tx(run.tenant_id) as tx:
+        _log.info("document failed", tenant_id=document.tenant_id, document_id=document.id, reason=reason)
+        async with self._database.tenant_tx(document.tenant_id) as tx:
             if await documents.failed(tx, document.id, begun.token, reason, message) is None:
                 raise Overtaken
             change = Change("documents.process", "document", document.id, status="failure", error_message=reason)
@@ -205,54 +146,3 @@ class Ingestion:
                 if document is None:
                     return
                 more = await chunks.drop_others(tx, document.knowledge_base_id, document_id, document.active_revision)
-
-
-def _call(run: TenantRun, blob: Upload) -> Call:
-    """The call that asked for the job, as far as what is done for it goes on: models are called for its caller, or for
-    nobody where they are gone for good.
-    """
-    caller = Principal(
-        tenant_id=run.tenant_id,
-        user_id=blob.started_by or _NOBODY,
-        session_id=None,
-        permissions=frozenset({Permission.MODELS_EXECUTE}),
-        api_key_id=blob.started_with,
-    )
-    return Call(
-        method=INGEST,
-        request_id=run.payload["request_id"],
-        trace_id=run.payload["trace_id"],
-        span_id=uuid4().hex[:16],
-        principal=caller,
-    )
-
-
-def vector_of(base: KnowledgeBase, vector: Any) -> HalfVector | None:
-    """As the base keeps it; None: it points nowhere. Raises EmbeddingsDiffer where its others have another length."""
-    if len(vector) != base.embedding_dimensions:
-        raise EmbeddingsDiffer(base.embedding_model)
-    return unit(vector)
-
-
-def _batches(pieces: Sequence[worker.Indexed]) -> Iterator[tuple[int, Sequence[worker.Indexed]]]:
-    for first in range(0, len(pieces), _PIECES_AT_ONCE):
-        yield first, pieces[first : first + _PIECES_AT_ONCE]
-
-
-def _new_chunk(base: KnowledgeBase, one: worker.Indexed, vector: Any) -> NewChunk:
-    """Raises EmbeddingsDiffer, and why there is no vector where that is not the text: it may be had later, or none can
-    be had.
-    """
-    if isinstance(vector, DomainError) and not isinstance(vector, InvalidArgument):
-        raise vector
-    piece = one.piece
-    return NewChunk(
-        piece.content,
-        piece.token_count,
-        piece.start_offset,
-        piece.end_offset,
-        piece.page,
-        " > ".join(piece.heading) or None,
-        None if isinstance(vector, DomainError) else vector_of(base, vector),
-        one.search_vector,
-    )

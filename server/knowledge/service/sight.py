@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from uuid import UUID
 
 from server.db.database import Database, Tx
@@ -13,8 +14,9 @@ from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.knowledge.documents import Document, DocumentNotFound
 from server.knowledge.domain import KnowledgeBase, KnowledgeBaseNotFound
+from server.knowledge.generations import Reindex
 from server.knowledge.store import bases as store
-from server.knowledge.store import documents
+from server.knowledge.store import documents, generations
 
 
 class Sight:
@@ -97,3 +99,20 @@ def seen(base: KnowledgeBase) -> KnowledgeBase:
     if not base.seen_by(current_call().caller):
         raise KnowledgeBaseNotFound(base.id)
     return base
+
+
+async def told(tx: Tx, bases: Sequence[KnowledgeBase]) -> list[KnowledgeBase]:
+    """Bases of the transaction's tenant with what is told of their generations."""
+    found = await generations.of_bases(tx, [base.id for base in bases])
+    return [_told(base, found.get(base.id, [])) for base in bases]
+
+
+def _told(base: KnowledgeBase, of: Sequence[Reindex]) -> KnowledgeBase:
+    asked = [one for one in of if one.started_at is not None]
+    # One that is gone back to stays what can be gone back to, where that fails.
+    former = [one for one in of if one.kept_until is not None and one.status in ("kept", "building")]
+    return replace(
+        base,
+        reindex=max(asked, key=lambda one: one.started_at or base.created_at, default=None),
+        former=next(iter(former), None),
+    )

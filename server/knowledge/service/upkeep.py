@@ -12,7 +12,8 @@ from server.knowledge.domain import KnowledgeBaseNotFound
 from server.knowledge.ports import AuditLog, ForgetAnswers
 from server.knowledge.service.bases import purge_base
 from server.knowledge.service.documents import purge_documents
-from server.knowledge.store import bases, blobs, documents, queries
+from server.knowledge.service.rebuilding import sweep
+from server.knowledge.store import bases, blobs, documents, generations, queries
 
 
 class KnowledgeUpkeep:
@@ -26,6 +27,9 @@ class KnowledgeUpkeep:
     async def sweep(self, tenant_id: UUID, retention_days: int) -> None:
         """What was deleted longer ago than that, and what has expired."""
         await remove_all(self._database, tenant_id, blobs.EXPIRED)
+        async with self._database.tenant_tx(tenant_id) as tx:
+            await generations.expire(tx)
+        await sweep(self._database, tenant_id)
         await purge_all(
             self._database,
             tenant_id,
@@ -56,6 +60,7 @@ class KnowledgeBelongings:
         removed, shared = await bases.disown(tx, user_id)
         await documents.forget_person(tx, user_id)
         await blobs.forget_person(tx, user_id)
+        await generations.forget_person(tx, user_id)
         await queries.forget_person(tx, user_id)
         await self._forget(tx, removed)
         found = {"knowledge_bases_removed": removed, "knowledge_bases_without_owner": shared}

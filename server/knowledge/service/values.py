@@ -8,8 +8,9 @@ from typing import Any
 from server.kernel.audit import plain
 from server.knowledge.documents import Chunk, Document, Upload
 from server.knowledge.domain import KnowledgeBase
+from server.knowledge.generations import Generation
 
-_UNTOLD = frozenset({"id", "tenant_id", "revision", "created_at", "updated_at"})
+_UNTOLD = frozenset({"id", "tenant_id", "revision", "created_at", "updated_at", "reindex", "former"})
 _COLUMNS = {"visibility": "visibility_scope", "embedding_model": "default_embedding_model"}
 
 
@@ -17,6 +18,10 @@ def base_values(base: KnowledgeBase | None) -> dict[str, Any] | None:
     if base is None:
         return None
     return plain({_COLUMNS.get(name, name): value for name, value in asdict(base).items() if name not in _UNTOLD})
+
+
+def generation_values(made: Generation) -> dict[str, Any]:
+    return {"generation": made.number, **{name: value for name, value in asdict(made).items() if name != "number"}}
 
 
 def document_values(document: Document | None) -> dict[str, Any] | None:

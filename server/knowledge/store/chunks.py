@@ -18,6 +18,7 @@ from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.knowledge.documents import Chunk, ChunkNotFound, Document, NewChunk
 from server.knowledge.domain import KnowledgeBase
+from server.knowledge.generations import Generation
 from server.knowledge.tables import knowledge_chunks as chunks
 
 _QUERIES = load("server.knowledge.store", "chunks.sql")
@@ -78,18 +79,24 @@ async def change(tx: Tx, chunk: Chunk, values: Mapping[str, Any]) -> Chunk:
 
 
 async def add(
-    tx: Tx, base: KnowledgeBase, document_id: UUID, revision: int, first: int, pieces: Sequence[NewChunk]
+    tx: Tx,
+    base_id: UUID,
+    made: Generation,
+    document_id: UUID,
+    revision: int,
+    first: int,
+    pieces: Sequence[NewChunk],
 ) -> None:
-    """Adds pieces of a document's revision, the first of which is its `first`th."""
+    """Adds pieces of a document's revision to a generation, the first of which is its `first`th."""
     await tx.execute(
         _QUERIES["add"],
         tenant_id=tx.tenant_id,
-        base_id=base.id,
+        base_id=base_id,
         document_id=document_id,
         document_revision=revision,
-        generation=base.active_generation,
-        dimensions=base.embedding_dimensions,
-        embedding_model=base.embedding_model,
+        generation=made.number,
+        dimensions=made.embedding_dimensions,
+        embedding_model=made.embedding_model,
         ids=[uuid7() for _ in pieces],
         chunk_indexes=list(range(first, first + len(pieces))),
         contents=[piece.content for piece in pieces],
@@ -107,3 +114,9 @@ async def drop_others(tx: Tx, base_id: UUID, document_id: UUID, kept: int) -> bo
     """Removes a batch of the document's pieces that are of another revision; whether there may be more."""
     count = await tx.fetchval(_QUERIES["drop"], base_id=base_id, document_id=document_id, kept=kept)
     return bool(count == BATCH)
+
+
+async def drop_of(tx: Tx, base_id: UUID, document_id: UUID, generation: int) -> bool:
+    """Removes a batch of the document's pieces that are of that generation; whether there may be more."""
+    given = {"base_id": base_id, "document_id": document_id, "generation": generation}
+    return bool(await tx.fetchval(_QUERIES["drop_of"], **given) == BATCH)

@@ -28,3 +28,17 @@ WITH gone AS (
     RETURNING 1
 )
 SELECT count(*) FROM gone
+
+-- name: drop_of
+-- A batch of what a generation has of a document.
+WITH gone AS (
+    DELETE FROM knowledge_chunks AS chunk
+    USING (
+        SELECT id FROM knowledge_chunks
+        WHERE knowledge_base_id = :base_id AND document_id = :document_id AND generation = :generation
+        LIMIT 1000
+    ) AS old
+    WHERE chunk.knowledge_base_id = :base_id AND chunk.id = old.id
+    RETURNING 1
+)
+SELECT count(*) FROM gone

@@ -79,6 +79,7 @@ _HOLD = Statement(
     .where(_THIS, documents.c.run_token.is_not_distinct_from(bindparam("run_token", type_=Uuid)))
     .with_for_update()
 )
+_HOLD_LIVE = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update())
 _INDEXED = Statement(
     update(documents)
     .where(_THIS, _MINE)
@@ -214,6 +215,11 @@ async def waiting(tx: Tx) -> list[UUID]:
 async def held(tx: Tx, document_id: UUID, run_token: UUID | None) -> Document | None:
     """The document, where it is that run's, or nobody's: no other begins until the transaction ends."""
     return _or_none(await tx.fetchrow(_HOLD, document_id=document_id, run_token=run_token))
+
+
+async def held_live(tx: Tx, document_id: UUID) -> Document | None:
+    """The document, held until the transaction ends; None where it is not live."""
+    return _or_none(await tx.fetchrow(_HOLD_LIVE, document_id=document_id))
 
 
 async def indexed(tx: Tx, document_id: UUID, run_token: UUID, **values: Any) -> Document | None:

@@ -95,6 +95,33 @@ async def _(stage: Stage) -> Attempt:
     )
 
 
+@change_of(KNOWLEDGE + "ReindexKnowledgeBase")
+async def _(stage: Stage) -> Attempt:
+    base_id = await stage.knowledge_base()
+    await stage.hold(stage.owner.tenant_id)
+    return by_id(
+        stage,
+        KNOWLEDGE + "ReindexKnowledgeBase",
+        *("knowledge_bases.reindex", _KIND, base_id),
+        tables=(),
+        beside=("knowledge_generations",),
+    )
+
+
+@change_of(KNOWLEDGE + "RollbackReindex")
+async def _(stage: Stage) -> Attempt:
+    base_id = await stage.knowledge_base()
+    await stage.hold(stage.owner.tenant_id)
+    await stage.call(KNOWLEDGE + "ReindexKnowledgeBase", id=base_id)
+    return by_id(
+        stage,
+        KNOWLEDGE + "RollbackReindex",
+        *("knowledge_bases.cancel_reindex", _KIND, base_id),
+        tables=(),
+        beside=("knowledge_generations",),
+    )
+
+
 @change_of(KNOWLEDGE + "IngestText")
 async def _(stage: Stage) -> Attempt:
     info = {"file_name": "a.md", "title": "A", "author": "Ada", "version": "v2", "metadata": {"year": 2030.0}}

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from atrium.common.v1 import deleted_pb2 as atrium_dot_common_dot_v1_dot_deleted__pb2
+from atrium.errors.v1 import error_reason_pb2 as atrium_dot_errors_dot_v1_dot_error__reason__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(atrium/knowledge/v1/knowledge_base.proto\x12\x13\x61trium.knowledge.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x07\n\rKnowledgeBase\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x41\n\nvisibility\x18\x07 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.Visibility\x12\x15\n\rowner_user_id\x18\x08 \x01(\t\x12\x37\n\x05state\x18\t \x01(\x0e\x32(.atrium.knowledge.v1.KnowledgeBase.State\x12\x17\n\x0f\x65mbedding_model\x18\n \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x0b \x01(\x05\x12\x12\n\nchunk_size\x18\x0c \x01(\x05\x12\x15\n\rchunk_overlap\x18\r \x01(\x05\x12\x19\n\x0csearch_top_k\x18\x0e \x01(\x05H\x01\x88\x01\x01\x12\x1d\n\x10search_threshold\x18\x0f \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0e\x64ocument_count\x18\x10 \x01(\x05\x12\x13\n\x0b\x63hunk_count\x18\x11 \x01(\x05\x12\x12\n\ntotal_size\x18\x12 \x01(\x03\x12\x12\n\ncreated_by\x18\x13 \x01(\t\x12\x12\n\nupdated_by\x18\x14 \x01(\t\x12\x11\n\ttenant_id\x18\x15 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13VISIBILITY_PERSONAL\x10\x01\x12\x15\n\x11VISIBILITY_TENANT\x10\x02\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_ARCHIVED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x42\x0e\n\x0c_descriptionB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"\x92\x04\n\x1a\x43reateKnowledgeBaseRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12$\n\x0b\x64\x65scription\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12K\n\nvisibility\x18\x03 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x0f\x65mbedding_model\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12#\n\nchunk_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80@( H\x01\x88\x01\x01\x12&\n\rchunk_overlap\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00H\x02\x88\x01\x01\x12$\n\x0csearch_top_k\x18\x07 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x03\x88\x01\x01\x12\x36\n\x10search_threshold\x18\x08 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x04\x88\x01\x01\x12!\n\x0fidempotency_key\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0e\n\x0c_descriptionB\r\n\x0b_chunk_sizeB\x10\n\x0e_chunk_overlapB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"Y\n\x1b\x43reateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"e\n\x17GetKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x18GetKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"\x85\x04\n\x19ListKnowledgeBasesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12K\n\nvisibility\x18\x03 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x43\n\x05state\x18\x04 \x01(\x0e\x32(.atrium.knowledge.v1.KnowledgeBase.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x03\x12\"\n\rowner_user_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x06 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x13\n\x0b\x61ll_tenants\x18\x07 \x01(\x08:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n\x11\x61ll_tenants.alone\x12\x1f\x61ll_tenants goes with no filter\x1ao!this.all_tenants || (this.visibility == 0 && this.state == 0 && this.owner_user_id == \'\' && this.deleted == 0)\"r\n\x1aListKnowledgeBasesResponse\x12;\n\x0fknowledge_bases\x18\x01 \x03(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\t\n\x1aUpdateKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x91\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB`\xbaH]\xe2\x01Z\x12\x04name\x12\x0b\x64\x65scription\x12\nvisibility\x12\nchunk_size\x12\rchunk_overlap\x12\x0csearch_top_k\x12\x10search_threshold\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12?\n\x04name\x18\x04 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12$\n\x0b\x64\x65scription\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x01\x88\x01\x01\x12R\n\nvisibility\x18\x06 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x02\x88\x01\x01\x12#\n\nchunk_size\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80@( H\x03\x88\x01\x01\x12&\n\rchunk_overlap\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00H\x04\x88\x01\x01\x12$\n\x0csearch_top_k\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x05\x88\x01\x01\x12\x36\n\x10search_threshold\x18\n \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x06\x88\x01\x01:\xd9\x03\xbaH\xd5\x03\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1av\n\x13visibility.required\x12\x1cvisibility cannot be cleared\x1a\x41has(this.visibility) || !(\'visibility\' in this.update_mask.paths)\x1av\n\x13\x63hunk_size.required\x12\x1c\x63hunk_size cannot be cleared\x1a\x41has(this.chunk_size) || !(\'chunk_size\' in this.update_mask.paths)\x1a\x82\x01\n\x16\x63hunk_overlap.required\x12\x1f\x63hunk_overlap cannot be cleared\x1aGhas(this.chunk_overlap) || !(\'chunk_overlap\' in this.update_mask.paths)B\x07\n\x05_nameB\x0e\n\x0c_descriptionB\r\n\x0b_visibilityB\r\n\x0b_chunk_sizeB\x10\n\x0e_chunk_overlapB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"Y\n\x1bUpdateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"J\n\x1b\x41rchiveKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"Z\n\x1c\x41rchiveKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"K\n\x1c\x41\x63tivateKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"[\n\x1d\x41\x63tivateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"I\n\x1a\x44\x65leteKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1d\n\x1b\x44\x65leteKnowledgeBaseResponse\"3\n\x1bRestoreKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Z\n\x1cRestoreKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"1\n\x19PurgeKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x1c\n\x1aPurgeKnowledgeBaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(atrium/knowledge/v1/knowledge_base.proto\x12\x13\x61trium.knowledge.v1\x1a\x1e\x61trium/common/v1/deleted.proto\x1a#atrium/errors/v1/error_reason.proto\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\r\n\rKnowledgeBase\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x41\n\nvisibility\x18\x07 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.Visibility\x12\x15\n\rowner_user_id\x18\x08 \x01(\t\x12\x37\n\x05state\x18\t \x01(\x0e\x32(.atrium.knowledge.v1.KnowledgeBase.State\x12\x17\n\x0f\x65mbedding_model\x18\n \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x0b \x01(\x05\x12\x12\n\nchunk_size\x18\x0c \x01(\x05\x12\x15\n\rchunk_overlap\x18\r \x01(\x05\x12\x19\n\x0csearch_top_k\x18\x0e \x01(\x05H\x01\x88\x01\x01\x12\x1d\n\x10search_threshold\x18\x0f \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0e\x64ocument_count\x18\x10 \x01(\x05\x12\x13\n\x0b\x63hunk_count\x18\x11 \x01(\x05\x12\x12\n\ntotal_size\x18\x12 \x01(\x03\x12\x12\n\ncreated_by\x18\x13 \x01(\t\x12\x12\n\nupdated_by\x18\x14 \x01(\t\x12\x11\n\ttenant_id\x18\x15 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ngeneration\x18\x17 \x01(\x05\x12;\n\x07reindex\x18\x18 \x01(\x0b\x32*.atrium.knowledge.v1.KnowledgeBase.Reindex\x12H\n\x11\x66ormer_generation\x18\x19 \x01(\x0b\x32-.atrium.knowledge.v1.KnowledgeBase.Generation\x12\x41\n\x1d\x66ormer_generation_expire_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a~\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x17\n\x0f\x65mbedding_model\x18\x02 \x01(\t\x12\x1c\n\x14\x65mbedding_dimensions\x18\x03 \x01(\x05\x12\x12\n\nchunk_size\x18\x04 \x01(\x05\x12\x15\n\rchunk_overlap\x18\x05 \x01(\x05\x1a\xe7\x03\n\x07Reindex\x12?\n\x05state\x18\x01 \x01(\x0e\x32\x30.atrium.knowledge.v1.KnowledgeBase.Reindex.State\x12\x41\n\ngeneration\x18\x02 \x01(\x0b\x32-.atrium.knowledge.v1.KnowledgeBase.Generation\x12\x10\n\x08rollback\x18\x03 \x01(\x08\x12\x15\n\rdocument_done\x18\x04 \x01(\x05\x12\x16\n\x0e\x64ocument_total\x18\x05 \x01(\x05\x12\x33\n\x0c\x65rror_reason\x18\x06 \x01(\x0e\x32\x1d.atrium.errors.v1.ErrorReason\x12\x15\n\rerror_message\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_COMPLETED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"o\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13VISIBILITY_PERSONAL\x10\x01\x12\x15\n\x11VISIBILITY_TENANT\x10\x02\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_ARCHIVED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x42\x0e\n\x0c_descriptionB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"\x92\x04\n\x1a\x43reateKnowledgeBaseRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$\x12$\n\x0b\x64\x65scription\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x00\x88\x01\x01\x12K\n\nvisibility\x18\x03 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x0f\x65mbedding_model\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12#\n\nchunk_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80@( H\x01\x88\x01\x01\x12&\n\rchunk_overlap\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00H\x02\x88\x01\x01\x12$\n\x0csearch_top_k\x18\x07 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x03\x88\x01\x01\x12\x36\n\x10search_threshold\x18\x08 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x04\x88\x01\x01\x12!\n\x0fidempotency_key\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0e\n\x0c_descriptionB\r\n\x0b_chunk_sizeB\x10\n\x0e_chunk_overlapB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"Y\n\x1b\x43reateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"e\n\x17GetKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x02 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x18GetKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"\x85\x04\n\x19ListKnowledgeBasesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12K\n\nvisibility\x18\x03 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x43\n\x05state\x18\x04 \x01(\x0e\x32(.atrium.knowledge.v1.KnowledgeBase.StateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x03\x12\"\n\rowner_user_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\x07\x64\x65leted\x18\x06 \x01(\x0e\x32\x19.atrium.common.v1.DeletedB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x13\n\x0b\x61ll_tenants\x18\x07 \x01(\x08:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n\x11\x61ll_tenants.alone\x12\x1f\x61ll_tenants goes with no filter\x1ao!this.all_tenants || (this.visibility == 0 && this.state == 0 && this.owner_user_id == \'\' && this.deleted == 0)\"r\n\x1aListKnowledgeBasesResponse\x12;\n\x0fknowledge_bases\x18\x01 \x03(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\t\n\x1aUpdateKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x91\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB`\xbaH]\xe2\x01Z\x12\x04name\x12\x0b\x64\x65scription\x12\nvisibility\x12\nchunk_size\x12\rchunk_overlap\x12\x0csearch_top_k\x12\x10search_threshold\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12?\n\x04name\x18\x04 \x01(\tB,\xbaH)r\'\x18\xff\x01\x32\"^[^\\s\\p{C}]([^\\p{C}]*[^\\s\\p{C}])?$H\x00\x88\x01\x01\x12$\n\x0b\x64\x65scription\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fH\x01\x88\x01\x01\x12R\n\nvisibility\x18\x06 \x01(\x0e\x32-.atrium.knowledge.v1.KnowledgeBase.VisibilityB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x02\x88\x01\x01\x12#\n\nchunk_size\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80@( H\x03\x88\x01\x01\x12&\n\rchunk_overlap\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00H\x04\x88\x01\x01\x12$\n\x0csearch_top_k\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x05\x88\x01\x01\x12\x36\n\x10search_threshold\x18\n \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x06\x88\x01\x01:\xd9\x03\xbaH\xd5\x03\x1a^\n\rname.required\x12\x16name cannot be cleared\x1a\x35has(this.name) || !(\'name\' in this.update_mask.paths)\x1av\n\x13visibility.required\x12\x1cvisibility cannot be cleared\x1a\x41has(this.visibility) || !(\'visibility\' in this.update_mask.paths)\x1av\n\x13\x63hunk_size.required\x12\x1c\x63hunk_size cannot be cleared\x1a\x41has(this.chunk_size) || !(\'chunk_size\' in this.update_mask.paths)\x1a\x82\x01\n\x16\x63hunk_overlap.required\x12\x1f\x63hunk_overlap cannot be cleared\x1aGhas(this.chunk_overlap) || !(\'chunk_overlap\' in this.update_mask.paths)B\x07\n\x05_nameB\x0e\n\x0c_descriptionB\r\n\x0b_visibilityB\r\n\x0b_chunk_sizeB\x10\n\x0e_chunk_overlapB\x0f\n\r_search_top_kB\x13\n\x11_search_threshold\"Y\n\x1bUpdateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"J\n\x1b\x41rchiveKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"Z\n\x1c\x41rchiveKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"K\n\x1c\x41\x63tivateKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"[\n\x1d\x41\x63tivateKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"I\n\x1a\x44\x65leteKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x1d\n\x1b\x44\x65leteKnowledgeBaseResponse\"3\n\x1bRestoreKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Z\n\x1cRestoreKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"1\n\x19PurgeKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x1c\n\x1aPurgeKnowledgeBaseResponse\"\xe6\x01\n\x1bReindexKnowledgeBaseRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0f\x65mbedding_model\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12#\n\nchunk_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80@( H\x00\x88\x01\x01\x12&\n\rchunk_overlap\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00H\x01\x88\x01\x01\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\r\n\x0b_chunk_sizeB\x10\n\x0e_chunk_overlap\"Z\n\x1cReindexKnowledgeBaseResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBase\"Q\n\x16RollbackReindexRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0fidempotency_key\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"U\n\x17RollbackReindexResponse\x12:\n\x0eknowledge_base\x18\x01 \x01(\x0b\x32\".atrium.knowledge.v1.KnowledgeBaseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -109,46 +110,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTOREKNOWLEDGEBASEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PURGEKNOWLEDGEBASEREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_PURGEKNOWLEDGEBASEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_KNOWLEDGEBASE']._serialized_start=194
-  _globals['_KNOWLEDGEBASE']._serialized_end=1105
-  _globals['_KNOWLEDGEBASE_VISIBILITY']._serialized_start=851
-  _globals['_KNOWLEDGEBASE_VISIBILITY']._serialized_end=962
-  _globals['_KNOWLEDGEBASE_STATE']._serialized_start=964
-  _globals['_KNOWLEDGEBASE_STATE']._serialized_end=1051
-  _globals['_CREATEKNOWLEDGEBASEREQUEST']._serialized_start=1108
-  _globals['_CREATEKNOWLEDGEBASEREQUEST']._serialized_end=1638
-  _globals['_CREATEKNOWLEDGEBASERESPONSE']._serialized_start=1640
-  _globals['_CREATEKNOWLEDGEBASERESPONSE']._serialized_end=1729
-  _globals['_GETKNOWLEDGEBASEREQUEST']._serialized_start=1731
-  _globals['_GETKNOWLEDGEBASEREQUEST']._serialized_end=1832
-  _globals['_GETKNOWLEDGEBASERESPONSE']._serialized_start=1834
-  _globals['_GETKNOWLEDGEBASERESPONSE']._serialized_end=1920
-  _globals['_LISTKNOWLEDGEBASESREQUEST']._serialized_start=1923
-  _globals['_LISTKNOWLEDGEBASESREQUEST']._serialized_end=2440
-  _globals['_LISTKNOWLEDGEBASESRESPONSE']._serialized_start=2442
-  _globals['_LISTKNOWLEDGEBASESRESPONSE']._serialized_end=2556
-  _globals['_UPDATEKNOWLEDGEBASEREQUEST']._serialized_start=2559
-  _globals['_UPDATEKNOWLEDGEBASEREQUEST']._serialized_end=3725
-  _globals['_UPDATEKNOWLEDGEBASERESPONSE']._serialized_start=3727
-  _globals['_UPDATEKNOWLEDGEBASERESPONSE']._serialized_end=3816
-  _globals['_ARCHIVEKNOWLEDGEBASEREQUEST']._serialized_start=3818
-  _globals['_ARCHIVEKNOWLEDGEBASEREQUEST']._serialized_end=3892
-  _globals['_ARCHIVEKNOWLEDGEBASERESPONSE']._serialized_start=3894
-  _globals['_ARCHIVEKNOWLEDGEBASERESPONSE']._serialized_end=3984
-  _globals['_ACTIVATEKNOWLEDGEBASEREQUEST']._serialized_start=3986
-  _globals['_ACTIVATEKNOWLEDGEBASEREQUEST']._serialized_end=4061
-  _globals['_ACTIVATEKNOWLEDGEBASERESPONSE']._serialized_start=4063
-  _globals['_ACTIVATEKNOWLEDGEBASERESPONSE']._serialized_end=4154
-  _globals['_DELETEKNOWLEDGEBASEREQUEST']._serialized_start=4156
-  _globals['_DELETEKNOWLEDGEBASEREQUEST']._serialized_end=4229
-  _globals['_DELETEKNOWLEDGEBASERESPONSE']._serialized_start=4231
-  _globals['_DELETEKNOWLEDGEBASERESPONSE']._serialized_end=4260
-  _globals['_RESTOREKNOWLEDGEBASEREQUEST']._serialized_start=4262
-  _globals['_RESTOREKNOWLEDGEBASEREQUEST']._serialized_end=4313
-  _globals['_RESTOREKNOWLEDGEBASERESPONSE']._serialized_start=4315
-  _globals['_RESTOREKNOWLEDGEBASERESPONSE']._serialized_end=4405
-  _globals['_PURGEKNOWLEDGEBASEREQUEST']._serialized_start=4407
-  _globals['_PURGEKNOWLEDGEBASEREQUEST']._serialized_end=4456
-  _globals['_PURGEKNOWLEDGEBASERESPONSE']._serialized_start=4458
-  _globals['_PURGEKNOWLEDGEBASERESPONSE']._serialized_end=4486
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['embedding_model']._loaded_options = None
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['embedding_model']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['chunk_size']._loaded_options = None
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['chunk_size']._serialized_options = b'\272H\007\032\005\030\200@( '
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['chunk_overlap']._loaded_options = None
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['chunk_overlap']._serialized_options = b'\272H\007\032\005\030\200 (\000'
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_ROLLBACKREINDEXREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_ROLLBACKREINDEXREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ROLLBACKREINDEXREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_ROLLBACKREINDEXREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_KNOWLEDGEBASE']._serialized_start=231
+  _globals['_KNOWLEDGEBASE']._serialized_end=1982
+  _globals['_KNOWLEDGEBASE_GENERATION']._serialized_start=1110
+  _globals['_KNOWLEDGEBASE_GENERATION']._serialized_end=1236
+  _globals['_KNOWLEDGEBASE_REINDEX']._serialized_start=1239
+  _globals['_KNOWLEDGEBASE_REINDEX']._serialized_end=1726
+  _globals['_KNOWLEDGEBASE_REINDEX_STATE']._serialized_start=1617
+  _globals['_KNOWLEDGEBASE_REINDEX_STATE']._serialized_end=1726
+  _globals['_KNOWLEDGEBASE_VISIBILITY']._serialized_start=1728
+  _globals['_KNOWLEDGEBASE_VISIBILITY']._serialized_end=1839
+  _globals['_KNOWLEDGEBASE_STATE']._serialized_start=1841
+  _globals['_KNOWLEDGEBASE_STATE']._serialized_end=1928
+  _globals['_CREATEKNOWLEDGEBASEREQUEST']._serialized_start=1985
+  _globals['_CREATEKNOWLEDGEBASEREQUEST']._serialized_end=2515
+  _globals['_CREATEKNOWLEDGEBASERESPONSE']._serialized_start=2517
+  _globals['_CREATEKNOWLEDGEBASERESPONSE']._serialized_end=2606
+  _globals['_GETKNOWLEDGEBASEREQUEST']._serialized_start=2608
+  _globals['_GETKNOWLEDGEBASEREQUEST']._serialized_end=2709
+  _globals['_GETKNOWLEDGEBASERESPONSE']._serialized_start=2711
+  _globals['_GETKNOWLEDGEBASERESPONSE']._serialized_end=2797
+  _globals['_LISTKNOWLEDGEBASESREQUEST']._serialized_start=2800
+  _globals['_LISTKNOWLEDGEBASESREQUEST']._serialized_end=3317
+  _globals['_LISTKNOWLEDGEBASESRESPONSE']._serialized_start=3319
+  _globals['_LISTKNOWLEDGEBASESRESPONSE']._serialized_end=3433
+  _globals['_UPDATEKNOWLEDGEBASEREQUEST']._serialized_start=3436
+  _globals['_UPDATEKNOWLEDGEBASEREQUEST']._serialized_end=4602
+  _globals['_UPDATEKNOWLEDGEBASERESPONSE']._serialized_start=4604
+  _globals['_UPDATEKNOWLEDGEBASERESPONSE']._serialized_end=4693
+  _globals['_ARCHIVEKNOWLEDGEBASEREQUEST']._serialized_start=4695
+  _globals['_ARCHIVEKNOWLEDGEBASEREQUEST']._serialized_end=4769
+  _globals['_ARCHIVEKNOWLEDGEBASERESPONSE']._serialized_start=4771
+  _globals['_ARCHIVEKNOWLEDGEBASERESPONSE']._serialized_end=4861
+  _globals['_ACTIVATEKNOWLEDGEBASEREQUEST']._serialized_start=4863
+  _globals['_ACTIVATEKNOWLEDGEBASEREQUEST']._serialized_end=4938
+  _globals['_ACTIVATEKNOWLEDGEBASERESPONSE']._serialized_start=4940
+  _globals['_ACTIVATEKNOWLEDGEBASERESPONSE']._serialized_end=5031
+  _globals['_DELETEKNOWLEDGEBASEREQUEST']._serialized_start=5033
+  _globals['_DELETEKNOWLEDGEBASEREQUEST']._serialized_end=5106
+  _globals['_DELETEKNOWLEDGEBASERESPONSE']._serialized_start=5108
+  _globals['_DELETEKNOWLEDGEBASERESPONSE']._serialized_end=5137
+  _globals['_RESTOREKNOWLEDGEBASEREQUEST']._serialized_start=5139
+  _globals['_RESTOREKNOWLEDGEBASEREQUEST']._serialized_end=5190
+  _globals['_RESTOREKNOWLEDGEBASERESPONSE']._serialized_start=5192
+  _globals['_RESTOREKNOWLEDGEBASERESPONSE']._serialized_end=5282
+  _globals['_PURGEKNOWLEDGEBASEREQUEST']._serialized_start=5284
+  _globals['_PURGEKNOWLEDGEBASEREQUEST']._serialized_end=5333
+  _globals['_PURGEKNOWLEDGEBASERESPONSE']._serialized_start=5335
+  _globals['_PURGEKNOWLEDGEBASERESPONSE']._serialized_end=5363
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST']._serialized_start=5366
+  _globals['_REINDEXKNOWLEDGEBASEREQUEST']._serialized_end=5596
+  _globals['_REINDEXKNOWLEDGEBASERESPONSE']._serialized_start=5598
+  _globals['_REINDEXKNOWLEDGEBASERESPONSE']._serialized_end=5688
+  _globals['_ROLLBACKREINDEXREQUEST']._serialized_start=5690
+  _globals['_ROLLBACKREINDEXREQUEST']._serialized_end=5771
+  _globals['_ROLLBACKREINDEXRESPONSE']._serialized_start=5773
+  _globals['_ROLLBACKREINDEXRESPONSE']._serialized_end=5858
 # @@protoc_insertion_point(module_scope)

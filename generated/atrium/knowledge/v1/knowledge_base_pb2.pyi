@@ -1,6 +1,7 @@
 import datetime
 
 from atrium.common.v1 import deleted_pb2 as _deleted_pb2
+from atrium.errors.v1 import error_reason_pb2 as _error_reason_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -14,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class KnowledgeBase(_message.Message):
-    __slots__ = ("id", "etag", "create_time", "update_time", "name", "description", "visibility", "owner_user_id", "state", "embedding_model", "embedding_dimensions", "chunk_size", "chunk_overlap", "search_top_k", "search_threshold", "document_count", "chunk_count", "total_size", "created_by", "updated_by", "tenant_id", "delete_time")
+    __slots__ = ("id", "etag", "create_time", "update_time", "name", "description", "visibility", "owner_user_id", "state", "embedding_model", "embedding_dimensions", "chunk_size", "chunk_overlap", "search_top_k", "search_threshold", "document_count", "chunk_count", "total_size", "created_by", "updated_by", "tenant_id", "delete_time", "generation", "reindex", "former_generation", "former_generation_expire_time")
     class Visibility(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VISIBILITY_UNSPECIFIED: _ClassVar[KnowledgeBase.Visibility]
@@ -35,6 +36,52 @@ class KnowledgeBase(_message.Message):
     STATE_ACTIVE: KnowledgeBase.State
     STATE_ARCHIVED: KnowledgeBase.State
     STATE_DELETED: KnowledgeBase.State
+    class Generation(_message.Message):
+        __slots__ = ("number", "embedding_model", "embedding_dimensions", "chunk_size", "chunk_overlap")
+        NUMBER_FIELD_NUMBER: _ClassVar[int]
+        EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+        EMBEDDING_DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+        CHUNK_SIZE_FIELD_NUMBER: _ClassVar[int]
+        CHUNK_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+        number: int
+        embedding_model: str
+        embedding_dimensions: int
+        chunk_size: int
+        chunk_overlap: int
+        def __init__(self, number: _Optional[int] = ..., embedding_model: _Optional[str] = ..., embedding_dimensions: _Optional[int] = ..., chunk_size: _Optional[int] = ..., chunk_overlap: _Optional[int] = ...) -> None: ...
+    class Reindex(_message.Message):
+        __slots__ = ("state", "generation", "rollback", "document_done", "document_total", "error_reason", "error_message", "start_time", "end_time")
+        class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            STATE_UNSPECIFIED: _ClassVar[KnowledgeBase.Reindex.State]
+            STATE_RUNNING: _ClassVar[KnowledgeBase.Reindex.State]
+            STATE_COMPLETED: _ClassVar[KnowledgeBase.Reindex.State]
+            STATE_FAILED: _ClassVar[KnowledgeBase.Reindex.State]
+            STATE_CANCELLED: _ClassVar[KnowledgeBase.Reindex.State]
+        STATE_UNSPECIFIED: KnowledgeBase.Reindex.State
+        STATE_RUNNING: KnowledgeBase.Reindex.State
+        STATE_COMPLETED: KnowledgeBase.Reindex.State
+        STATE_FAILED: KnowledgeBase.Reindex.State
+        STATE_CANCELLED: KnowledgeBase.Reindex.State
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        GENERATION_FIELD_NUMBER: _ClassVar[int]
+        ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+        DOCUMENT_DONE_FIELD_NUMBER: _ClassVar[int]
+        DOCUMENT_TOTAL_FIELD_NUMBER: _ClassVar[int]
+        ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+        ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        START_TIME_FIELD_NUMBER: _ClassVar[int]
+        END_TIME_FIELD_NUMBER: _ClassVar[int]
+        state: KnowledgeBase.Reindex.State
+        generation: KnowledgeBase.Generation
+        rollback: bool
+        document_done: int
+        document_total: int
+        error_reason: _error_reason_pb2.ErrorReason
+        error_message: str
+        start_time: _timestamp_pb2.Timestamp
+        end_time: _timestamp_pb2.Timestamp
+        def __init__(self, state: _Optional[_Union[KnowledgeBase.Reindex.State, str]] = ..., generation: _Optional[_Union[KnowledgeBase.Generation, _Mapping]] = ..., rollback: _Optional[bool] = ..., document_done: _Optional[int] = ..., document_total: _Optional[int] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., error_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +104,10 @@ class KnowledgeBase(_message.Message):
     UPDATED_BY_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    REINDEX_FIELD_NUMBER: _ClassVar[int]
+    FORMER_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    FORMER_GENERATION_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     etag: str
     create_time: _timestamp_pb2.Timestamp
@@ -79,7 +130,11 @@ class KnowledgeBase(_message.Message):
     updated_by: str
     tenant_id: str
     delete_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., visibility: _Optional[_Union[KnowledgeBase.Visibility, str]] = ..., owner_user_id: _Optional[str] = ..., state: _Optional[_Union[KnowledgeBase.State, str]] = ..., embedding_model: _Optional[str] = ..., embedding_dimensions: _Optional[int] = ..., chunk_size: _Optional[int] = ..., chunk_overlap: _Optional[int] = ..., search_top_k: _Optional[int] = ..., search_threshold: _Optional[float] = ..., document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., total_size: _Optional[int] = ..., created_by: _Optional[str] = ..., updated_by: _Optional[str] = ..., tenant_id: _Optional[str] = ..., delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    generation: int
+    reindex: KnowledgeBase.Reindex
+    former_generation: KnowledgeBase.Generation
+    former_generation_expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., visibility: _Optional[_Union[KnowledgeBase.Visibility, str]] = ..., owner_user_id: _Optional[str] = ..., state: _Optional[_Union[KnowledgeBase.State, str]] = ..., embedding_model: _Optional[str] = ..., embedding_dimensions: _Optional[int] = ..., chunk_size: _Optional[int] = ..., chunk_overlap: _Optional[int] = ..., search_top_k: _Optional[int] = ..., search_threshold: _Optional[float] = ..., document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., total_size: _Optional[int] = ..., created_by: _Optional[str] = ..., updated_by: _Optional[str] = ..., tenant_id: _Optional[str] = ..., delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., reindex: _Optional[_Union[KnowledgeBase.Reindex, _Mapping]] = ..., former_generation: _Optional[_Union[KnowledgeBase.Generation, _Mapping]] = ..., former_generation_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateKnowledgeBaseRequest(_message.Message):
     __slots__ = ("name", "description", "visibility", "embedding_model", "chunk_size", "chunk_overlap", "search_top_k", "search_threshold", "idempotency_key")
@@ -240,3 +295,37 @@ class PurgeKnowledgeBaseRequest(_message.Message):
 class PurgeKnowledgeBaseResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ReindexKnowledgeBaseRequest(_message.Message):
+    __slots__ = ("id", "embedding_model", "chunk_size", "chunk_overlap", "idempotency_key")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    embedding_model: str
+    chunk_size: int
+    chunk_overlap: int
+    idempotency_key: str
+    def __init__(self, id: _Optional[str] = ..., embedding_model: _Optional[str] = ..., chunk_size: _Optional[int] = ..., chunk_overlap: _Optional[int] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class ReindexKnowledgeBaseResponse(_message.Message):
+    __slots__ = ("knowledge_base",)
+    KNOWLEDGE_BASE_FIELD_NUMBER: _ClassVar[int]
+    knowledge_base: KnowledgeBase
+    def __init__(self, knowledge_base: _Optional[_Union[KnowledgeBase, _Mapping]] = ...) -> None: ...
+
+class RollbackReindexRequest(_message.Message):
+    __slots__ = ("id", "idempotency_key")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    idempotency_key: str
+    def __init__(self, id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class RollbackReindexResponse(_message.Message):
+    __slots__ = ("knowledge_base",)
+    KNOWLEDGE_BASE_FIELD_NUMBER: _ClassVar[int]
+    knowledge_base: KnowledgeBase
+    def __init__(self, knowledge_base: _Optional[_Union[KnowledgeBase, _Mapping]] = ...) -> None: ...

@@ -85,6 +85,16 @@ class KnowledgeServiceStub:
                 request_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseRequest.SerializeToString,
                 response_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseResponse.FromString,
                 _registered_method=True)
+        self.ReindexKnowledgeBase = channel.unary_unary(
+                '/atrium.knowledge.v1.KnowledgeService/ReindexKnowledgeBase',
+                request_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseRequest.SerializeToString,
+                response_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseResponse.FromString,
+                _registered_method=True)
+        self.RollbackReindex = channel.unary_unary(
+                '/atrium.knowledge.v1.KnowledgeService/RollbackReindex',
+                request_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexRequest.SerializeToString,
+                response_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexResponse.FromString,
+                _registered_method=True)
         self.IngestText = channel.unary_unary(
                 '/atrium.knowledge.v1.KnowledgeService/IngestText',
                 request_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextRequest.SerializeToString,
@@ -327,6 +337,53 @@ class KnowledgeServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: there is no such base (`KNOWLEDGE_BASE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: it is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReindexKnowledgeBase(self, request, context):
+        """Builds all documents of a knowledge base anew from their originals, with another model or cut otherwise where that is
+        asked for: as a new generation of its chunks, beside the one that is searched, and in the background. Once every
+        document is in it, searches look at it, all at once. The base's `reindex` says how far that is. Whatever is done with
+        documents meanwhile holds for the new generation too, but for what UpdateChunk changed: chunks are made anew. Where it
+        fails, searches go on as before. What is embedded counts as its caller's. The former generation is kept for 7 days.
+
+        Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the model (`MODEL_NOT_ALLOWED`).
+        - `INVALID_ARGUMENT`: a field is malformed, or the model takes no chunks of that size.
+        - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`), or there is no such model
+        (`MODEL_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the base is being reindexed, or rolled back (`KNOWLEDGE_BASE_REINDEXING`), was deleted
+        (`KNOWLEDGE_BASE_DELETED`) or archived (`KNOWLEDGE_BASE_ARCHIVED`); the model is disabled (`MODEL_DISABLED`), none
+        for embeddings (`MODEL_KIND_MISMATCH`) or does not say how many dimensions its vectors have
+        (`EMBEDDING_MODEL_UNSUITABLE`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackReindex(self, request, context):
+        """Undoes the last reindex. One that runs is called off, and what it built is removed. Of one that is complete, searches
+        look at the former generation again, with its model and its settings, and the later one is removed: at once where
+        every document is in the former one. Where some were added or processed again since, nothing of them may vanish from
+        searches without a word: they are built into it first, in the background and as its caller's, and the base's `reindex`
+        says how far that is. A rollback cannot be called off, nor undone: reindex again.
+
+        Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the former model (`MODEL_NOT_ALLOWED`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`), or the former model is not
+        there any more (`MODEL_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: there is no former generation, or no longer (`REINDEX_NOT_REVERSIBLE`); the base is being
+        rolled back (`KNOWLEDGE_BASE_REINDEXING`), was deleted (`KNOWLEDGE_BASE_DELETED`) or archived
+        (`KNOWLEDGE_BASE_ARCHIVED`); as Embed, what is wrong with the former model.
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -673,6 +730,16 @@ def add_KnowledgeServiceServicer_to_server(servicer, server):
                     request_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseRequest.FromString,
                     response_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseResponse.SerializeToString,
             ),
+            'ReindexKnowledgeBase': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReindexKnowledgeBase,
+                    request_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseRequest.FromString,
+                    response_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseResponse.SerializeToString,
+            ),
+            'RollbackReindex': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackReindex,
+                    request_deserializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexRequest.FromString,
+                    response_serializer=atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexResponse.SerializeToString,
+            ),
             'IngestText': grpc.unary_unary_rpc_method_handler(
                     servicer.IngestText,
                     request_deserializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextRequest.FromString,
@@ -1010,6 +1077,60 @@ class KnowledgeService:
             '/atrium.knowledge.v1.KnowledgeService/PurgeKnowledgeBase',
             atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseRequest.SerializeToString,
             atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.PurgeKnowledgeBaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReindexKnowledgeBase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.knowledge.v1.KnowledgeService/ReindexKnowledgeBase',
+            atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseRequest.SerializeToString,
+            atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.ReindexKnowledgeBaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackReindex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.knowledge.v1.KnowledgeService/RollbackReindex',
+            atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexRequest.SerializeToString,
+            atrium_dot_knowledge_dot_v1_dot_knowledge__base__pb2.RollbackReindexResponse.FromString,
             options,
             channel_credentials,
             insecure,
