@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 from anthropic import AnthropicError, APIConnectionError, AsyncAnthropic, AsyncStream, RequestOptions
 
-from server.llm.addresses import AddressRefused, public_address
 from server.llm.http import (
     CONNECT_SECONDS,
     DRAIN_SECONDS,
@@ -23,6 +22,7 @@ from server.llm.http import (
     refusal,
 )
 from server.llm.port import ModelAnswerBroken, ModelResponseInvalid, ModelUnavailable
+from server.net.addresses import AddressRefused, public_address
 
 _MOST_KEPT = 100
 """As the SDKs have it by default."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
 
-from server.llm.addresses import AddressRefused, check_public, public_address
 from server.llm.http import (
     CONNECT_SECONDS,
     DRAIN_SECONDS,
@@ -25,8 +21,9 @@ from server.llm.http import (
     not_public,
     refusal,
 )
+from server.net.addresses import AddressRefused
+from server.net.ways import pinned, proxy_of, public_socket
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "atrium",
@@ -51,8 +48,7 @@ class HttpEndpoint(Connections):
             aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
             for seconds in (max(silence, WHOLE_SECONDS), silence)
         )
-        address = urlsplit(base_url)
-        self._proxy = _proxy(address.scheme, address.hostname or "")
+        self._proxy = proxy_of(base_url)
         self._guarded = guarded
         self._session: aiohttp.ClientSession | None = None
 
@@ -110,28 +106,20 @@ class HttpEndpoint(Connections):
                 raise not_public() from None
 
     async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        """What to ask a proxy for: the address that was looked at, since it would look the name up by itself."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        """What to ask a proxy for."""
         try:
-            address = await public_address(host, port)
+            return await pinned(url, headers)
         except AddressRefused:
             raise not_public() from None
         except OSError as error:
             raise aiohttp.ClientConnectionError(str(error)) from error
-        place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        return {
-            "url": parts._replace(netloc=place).geturl(),
-            "headers": {**headers, "Host": parts.netloc},
-            "server_hostname": host if parts.scheme == "https" else None,
-        }
 
     def _opened(self) -> aiohttp.ClientSession:
         watched = aiohttp.TraceConfig()
         watched.on_connection_reuseconn.append(_reused)
         watched.on_connection_create_start.append(_created)
         watched.on_request_headers_sent.append(_sent)
-        factory = _public_socket if self._guarded and self._proxy is None else None
+        factory = public_socket if self._guarded and self._proxy is None else None
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=factory),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -160,18 +148,3 @@ async def _created(_session: object, context: SimpleNamespace, _: object) -> Non
 
 async def _sent(_session: object, context: SimpleNamespace, _: object) -> None:
     context.trace_request_ctx.sent()
-
-
-def _public_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for that very address, so that a name cannot be another's a moment later. Raises AddressRefused."""
-    family, kind, protocol, _, target = address
-    check_public(str(target[0]))
-    return socket.socket(family, kind, protocol)
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    """What the environment says that the host is to be reached through. What is on this machine is reached directly."""
-    if host in _LOOPBACK or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    return proxies.get(scheme) or proxies.get("all")

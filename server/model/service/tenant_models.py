@@ -12,12 +12,12 @@ from server.kernel.audit import Change
 from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
-from server.llm.addresses import AddressRefused, check_literal
 from server.model.domain import Model, ModelAddressRefused, NewModel, check_reachable
 from server.model.ports import AuditLog
 from server.model.service.models import described
 from server.model.store import models
 from server.model.store import tenant_models as store
+from server.net.addresses import AddressRefused, check_literal
 
 
 class TenantModelService:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from server.llm.addresses import AddressRefused, check_literal, check_public
+from server.net.addresses import AddressRefused, check_literal, check_public
 
 PUBLIC = ["1.1.1.1", "9.255.255.255", "172.32.0.1", "192.0.1.1", "198.20.0.1", "223.255.255.254"]
 PRIVATE = [

@@ -1,0 +1,1 @@
+"""The way out: which addresses the server calls for tenants, and how it reaches them."""
