@@ -278,13 +278,19 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         knowledge_sight = KnowledgeSight(database)
         document_workers = reading(parallel=max(1, cores() // (2 * settings.processes)))
         questions = question_workers()
-        processing = Processing.of(database, gateway.embed, document_workers, standing, audit, backlog)
+        processing = Processing.of(settings, database, gateway.embed, document_workers, standing, audit, backlog)
         hash_key = settings.master_keys.derived(b"atrium query hash")[0]
         searches = SearchService(database, knowledge_sight, gateway.embed, questions, standing, hash_key)
         knowledge = KnowledgeServicer(
             BaseService(database, knowledge_sight, gateway.embed, TenantQuotas(), audit, forget),
             ReindexService(database, gateway.embed, backlog, audit),
-            AddingService(database, backlog, audit, settings.max_document_bytes),
+            AddingService(
+                database,
+                backlog,
+                audit,
+                settings.max_document_bytes,
+                private_addresses=settings.private_model_addresses,
+            ),
             DocumentService(database, knowledge_sight, backlog, audit, forget),
             ChunkService(database, knowledge_sight, gateway.embed, document_workers, audit),
             IngestionWatching(knowledge_sight),

@@ -166,8 +166,8 @@ class Settings(BaseSettings):
     private_model_addresses: Annotated[
         bool,
         Field(
-            description="call tenants' own models at addresses of this machine and of private networks too; "
-            "without it no tenant can reach into the server's network"
+            description="call tenants' own models, and fetch documents, at addresses of this machine and of private "
+            "networks too; without it no tenant can reach into the server's network"
         ),
     ] = False
 

@@ -36,6 +36,7 @@ from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.knowledge.ports import Embeddings, Offload
+from server.knowledge.service.fetching import Fetching
 from server.knowledge.service.ingestion import INGEST, MOST_INGESTIONS, Ingestion
 from server.knowledge.service.making import PATIENCE as MAKING_PATIENCE
 from server.knowledge.service.making import ChunkMaker
@@ -49,6 +50,7 @@ from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelBelongings, ModelUpkeep
 from server.model.store import logs
 from server.model.tables import model_call_logs
+from server.net.fetching import Fetcher
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
@@ -192,6 +194,7 @@ class Processing:
 
     @staticmethod
     def of(
+        settings: Settings,
         database: Database,
         embeddings: Embeddings,
         offload: Offload,
@@ -200,8 +203,10 @@ class Processing:
         backlog: Backlog,
     ) -> Processing:
         maker = ChunkMaker(database, embeddings, offload)
+        fetcher = Fetcher(settings.max_document_bytes, guarded=not settings.private_model_addresses)
+        fetching = Fetching(database, fetcher)
         return Processing(
-            Ingestion(database, maker, standing, audit), Rebuilding(database, maker, standing, backlog, audit)
+            Ingestion(database, maker, fetching, standing, audit), Rebuilding(database, maker, standing, backlog, audit)
         )
 
 
@@ -337,7 +342,7 @@ async def _processing(settings: Settings, database: Database) -> AsyncIterator[P
     try:
         async with gateway.ledger.keeping():
             backlog = Backlog(settings.jobs_per_tenant)
-            yield Processing.of(database, gateway.embed, readers, standing, audit, backlog)
+            yield Processing.of(settings, database, gateway.embed, readers, standing, audit, backlog)
     finally:
         await background.close(settings.grace_seconds)
         await gateway.close()

@@ -79,11 +79,15 @@ class Described:
     metadata: Mapping[str, Any] | None = None
     source_type: SourceType = "file"
     source_uri: str | None = None
+    charset: str | None = None
+    """As its server said, where it was fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of a base. `file_size`: bytes; `file_hash`: SHA-256, in hexadecimal. `error_reason`: why it failed."""
+    """A document of a base. `file_size`: bytes; `file_hash`: SHA-256, in hexadecimal, and like `file_mime_type` None
+    where it is yet to be fetched. `error_reason`: why it failed.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -94,8 +98,8 @@ class Document:
     source_uri: str
     file_name: str | None
     file_size: int
-    file_mime_type: str
-    file_hash: str
+    file_mime_type: str | None
+    file_hash: str | None
     version: str
     status: DocumentStatus
     error_reason: str | None
@@ -115,6 +119,10 @@ class Document:
     def name(self) -> str:
         """What to call it where it is spoken of."""
         return self.title or self.file_name or str(self.id)
+
+    def unfetched(self, blob: Upload) -> bool:
+        """Whether it is yet to be fetched, or to be fetched anew. `blob`: its original."""
+        return self.source_type == "url" and blob.hash is None
 
     @property
     def over(self) -> bool:

@@ -47,5 +47,19 @@ class DocumentTooHeavy(FailedPrecondition):
         super().__init__(subject)
 
 
+class DocumentUrlRefused(InvalidArgument):
+    """The address {problem}."""
+
+    def __init__(self, problem: str, field: str = "url") -> None:
+        super().__init__([(field, problem)], problem=problem)
+
+
+class DocumentNotFetched(FailedPrecondition):
+    """The document could not be fetched: {problem}."""
+
+    def __init__(self, problem: str, subject: str = "document") -> None:
+        super().__init__(subject, problem=problem)
+
+
 class DocumentsBusy(ResourceExhausted):
     """As many documents are being read as the server takes at once: try again shortly."""

@@ -11,6 +11,7 @@ from server.db.database import Tx
 from server.kernel.audit import Change
 from server.kernel.errors import DomainError
 from server.kernel.quota import Limit
+from server.net.fetching import Fetched, Wanted
 
 Result = TypeVar("Result")
 
@@ -99,6 +100,17 @@ class Answers(Protocol):
         """What is written; "" once it begins, None where nothing new comes for a while; and its end. `model`: empty:
         the tenant's default. Raises what is wrong before a model is asked.
         """
+
+
+class Fetch(Protocol):
+    """Gets what lies at addresses."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether public addresses are fetched from, and no others."""
+
+    async def __call__(self, url: str, wanted: Wanted) -> Fetched:
+        """Raises FetchFailed, and what `wanted` raises once the first bytes have come."""
 
 
 class SearchSettings(Protocol):

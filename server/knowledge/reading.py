@@ -11,12 +11,14 @@ from server.knowledge.words import tsvector_of, words
 from server.knowledge.worker import Indexed, Metadata
 
 
-def split(data: bytes, mime_type: str, chunk_size: int, chunk_overlap: int) -> tuple[Metadata, list[Indexed]]:
-    """A document, read and cut into pieces. `mime_type`: as `detect` told it; sizes: in tokens. Raises as `parse` does,
-    and ModelNotConfigured where the tokens cannot be counted.
+def split(
+    data: bytes, mime_type: str, chunk_size: int, chunk_overlap: int, charset: str | None = None
+) -> tuple[Metadata, list[Indexed]]:
+    """A document, read and cut into pieces. `mime_type`: as `detect` told it; sizes: in tokens; `charset`: as whoever
+    sent it said. Raises as `parse` does, and ModelNotConfigured where the tokens cannot be counted.
     """
     _alone()
-    parsed = parse(data, mime_type)
+    parsed = parse(data, mime_type, charset)
     found = Metadata(parsed.title, parsed.author, parsed.pages, len(parsed.text))
     pieces = chunks(parsed, chunk_size, chunk_overlap)
     return found, [Indexed(piece, tsvector_of(words(piece.content))) for piece in pieces]

@@ -130,6 +130,13 @@ class KnowledgeServicer:
         document = await self._adding.text(UUID(request.knowledge_base_id), said, request.text)
         return document_pb2.IngestTextResponse(document=convert_documents.document(document))
 
+    async def IngestUrl(
+        self, request: document_pb2.IngestUrlRequest, context: Context
+    ) -> document_pb2.IngestUrlResponse:
+        said = convert_documents.described(request.info, "url")
+        document = await self._adding.url(UUID(request.knowledge_base_id), said, request.url)
+        return document_pb2.IngestUrlResponse(document=convert_documents.document(document))
+
     async def StartUpload(
         self, request: document_pb2.StartUploadRequest, context: Context
     ) -> document_pb2.StartUploadResponse:

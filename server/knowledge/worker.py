@@ -29,13 +29,15 @@ class Indexed:
     search_vector: str
 
 
-def split(data: bytes, mime_type: str, chunk_size: int, chunk_overlap: int) -> tuple[Metadata, list[Indexed]]:
-    """A document, read and cut into pieces. `mime_type`: as `detect` told it; sizes: in tokens. Raises as `parse` does,
-    and ModelNotConfigured where the tokens cannot be counted.
+def split(
+    data: bytes, mime_type: str, chunk_size: int, chunk_overlap: int, charset: str | None = None
+) -> tuple[Metadata, list[Indexed]]:
+    """A document, read and cut into pieces. `mime_type`: as `detect` told it; sizes: in tokens; `charset`: as whoever
+    sent it said. Raises as `parse` does, and ModelNotConfigured where the tokens cannot be counted.
     """
     from server.knowledge import reading
 
-    return reading.split(data, mime_type, chunk_size, chunk_overlap)
+    return reading.split(data, mime_type, chunk_size, chunk_overlap, charset)
 
 
 def asked(text: str) -> list[str]:

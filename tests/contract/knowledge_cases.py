@@ -24,6 +24,7 @@ _INFO: Bad = [
     ({"info": {"version": "v" * 51}}, "info.version"),
 ]
 _TEXT = {"knowledge_base_id": ID, "text": "Hello"}
+_URL = {"knowledge_base_id": ID, "url": "https://example.com/a?b=c"}
 _PLACE = {"upload_id": ID}
 _OF_CHUNK = {"document_id": ID, "id": OTHER}
 
@@ -66,6 +67,14 @@ KNOWLEDGE_CASES: Cases = {
         [
             *odd(_TEXT, knowledge_base_id=["", "7"], text=["", "t" * 2_097_153], idempotency_key=["k" * 129]),
             *(({**_TEXT, **info}, field) for info, field in _INFO),
+        ],
+    ),
+    "IngestUrlRequest": (
+        [_URL, {**_URL, "info": {"title": "A", "metadata": {"year": 2030}}}],
+        [
+            *odd(_URL, knowledge_base_id=["", "7"], url=["", "a b", "http://é", "u" * 2049]),
+            *odd(_URL, idempotency_key=["k" * 129]),
+            *(({**_URL, **info}, field) for info, field in _INFO),
         ],
     ),
     "StartUploadRequest": (

@@ -103,6 +103,18 @@ async def ingest(world: World, person: Person, base_id: str, text: str, **info: 
     return (await world.knowledge.IngestText(request, metadata=person.metadata)).document
 
 
+async def ingest_url(world: World, person: Person, base_id: str, url: str, **info: Any) -> Any:
+    """The new document, which is yet to be fetched."""
+    request = documents.IngestUrlRequest(knowledge_base_id=base_id, url=url, info=info)
+    return (await world.knowledge.IngestUrl(request, metadata=person.metadata)).document
+
+
+async def original(world: World, person: Person, document_id: str) -> bytes:
+    request = documents.DownloadDocumentRequest(id=document_id)
+    parts = [part async for part in world.knowledge.DownloadDocument(request, metadata=person.metadata)]
+    return b"".join(part.data for part in parts)
+
+
 async def upload(world: World, person: Person, base_id: str, data: bytes, **fields: Any) -> Any:
     """The new document of a file, sent in pieces that are no parts of what is kept."""
     return await send(world, person, (await start(world, person, base_id, **fields)).id, data)

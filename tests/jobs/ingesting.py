@@ -17,11 +17,13 @@ from server.knowledge import worker
 from server.knowledge.chunking import Piece
 from server.knowledge.errors import DocumentTooHeavy
 from server.knowledge.generations import Generation
+from server.knowledge.service.fetching import Fetching
 from server.knowledge.service.ingestion import Ingestion
 from server.knowledge.service.making import PATIENCE, ChunkMaker
 from server.knowledge.service.rebuilding import Rebuilding
 from server.knowledge.store import bases, generations
 from server.llm.port import ModelRateLimited
+from server.net.fetching import HEAD_BYTES, Fetched, Head, Wanted
 from tests.jobs.working import NOT_FOR_EVER
 
 DIMENSIONS = 4
@@ -121,6 +123,23 @@ class FakeEmbeddings:
         return _Embedded([self.answer(text) for text in inputs])
 
 
+class FakeWeb:
+    """What lies at addresses. `failure`: what fetching from any of them fails with."""
+
+    guarded = True
+
+    def __init__(self) -> None:
+        self.pages: dict[str, bytes] = {}
+        self.failure: Exception | None = None
+
+    async def __call__(self, url: str, wanted: Wanted) -> Fetched:
+        if self.failure is not None:
+            raise self.failure
+        head = Head("text/plain", None, self.pages[url][:HEAD_BYTES])
+        wanted(head)
+        return Fetched(head, self.pages[url])
+
+
 class FakeTenants:
     """All of them are active, unless there is something `wrong` with them."""
 
@@ -142,10 +161,11 @@ class Ingesting:
         self.parsing, self.embedding = (Step(shut=shut == name) for name in ("parsing", "embedding"))
         self.embeddings = FakeEmbeddings(self.embedding)
         self.tenants = FakeTenants()
+        self.web = FakeWeb()
         self.offload = FakeOffload(self.parsing)
         maker = ChunkMaker(database, self.embeddings, self.offload)
         audit = AuditLog(database)
-        self.ingestion = Ingestion(database, maker, self.tenants, audit)
+        self.ingestion = Ingestion(database, maker, Fetching(database, self.web), self.tenants, audit)
         self.rebuilding = Rebuilding(database, maker, self.tenants, Backlog(1), audit)
 
     def run(self, tenant_id: UUID, document_id: UUID, *, last: bool = False) -> asyncio.Task[None]:

@@ -124,6 +124,7 @@ BY_KNOWLEDGE_BASE: dict[str, Callable[[str], Message]] = {
     KNOWLEDGE + "ReindexKnowledgeBase": lambda it: knowledge_base_pb2.ReindexKnowledgeBaseRequest(id=it),
     KNOWLEDGE + "RollbackReindex": lambda it: knowledge_base_pb2.RollbackReindexRequest(id=it),
     KNOWLEDGE + "IngestText": lambda it: document_pb2.IngestTextRequest(knowledge_base_id=it, text="Mine"),
+    KNOWLEDGE + "IngestUrl": lambda it: document_pb2.IngestUrlRequest(knowledge_base_id=it, url="https://example.com/"),
     KNOWLEDGE + "StartUpload": lambda it: document_pb2.StartUploadRequest(knowledge_base_id=it),
     KNOWLEDGE + "ListDocuments": lambda it: document_pb2.ListDocumentsRequest(knowledge_base_id=it),
     KNOWLEDGE + "Search": lambda it: search_pb2.SearchRequest(query=_searched(it)),

@@ -237,6 +237,9 @@ MALFORMED: dict[str, Malformed] = {
     KNOWLEDGE + "IngestText": Malformed(
         document_pb2.IngestTextRequest(knowledge_base_id="1"), ("knowledge_base_id", "text")
     ),
+    KNOWLEDGE + "IngestUrl": Malformed(
+        document_pb2.IngestUrlRequest(knowledge_base_id="1", url=" "), ("knowledge_base_id", "url")
+    ),
     KNOWLEDGE + "StartUpload": Malformed(
         document_pb2.StartUploadRequest(knowledge_base_id="1", size=-1), ("knowledge_base_id", "size")
     ),

@@ -21,7 +21,7 @@ CALLS = {MODEL + "Chat", MODEL + "Embed"}
 _SPENDS = {
     *CALLS,
     *(KNOWLEDGE + method for method in ("IngestText", "StartUpload", "RetryDocument")),
-    *(KNOWLEDGE + method for method in ("ReindexKnowledgeBase", "RollbackReindex")),
+    *(KNOWLEDGE + method for method in ("IngestUrl", "ReindexKnowledgeBase", "RollbackReindex")),
     MODEL + "SetModelPrice",
     IDENTITY + "RotateApiKey",
 }

@@ -43,11 +43,15 @@ _NOT_NESTING = frozenset(
 _LEAST_SHARE = 0.3
 
 
-def parse(data: bytes) -> Parsed:
-    """The text of a page. Raises DocumentUnreadable, DocumentTooLarge, DocumentWithoutText."""
+def parse(data: bytes, charset: str | None = None) -> Parsed:
+    """The text of a page. `charset`: as its server said, which comes before what the page says of itself.
+
+    Raises DocumentUnreadable, DocumentTooLarge, DocumentWithoutText.
+    """
     head = data[:_HEAD_BYTES]
     found = _XML_CHARSET.search(head) or _CHARSET.search(head)
-    tree = _tree(decoded(data, found.group(1).decode("ascii", "replace") if found else None))
+    said = found.group(1).decode("ascii", "replace") if found else None
+    tree = _tree(decoded(data, charset or said))
     reader = _Reader()
     if tree.body is not None:
         reader.read(_subject(tree.body))

@@ -8,8 +8,8 @@ from server.knowledge.parsing.parsed import Builder, Parsed
 from server.knowledge.parsing.types import CSV, DOCX, HTML, JSON, MARKDOWN, PDF, PLAIN, unsupported
 
 
-def parse(data: bytes, mime_type: str) -> Parsed:
-    """The document, of one of the types in SUPPORTED.
+def parse(data: bytes, mime_type: str, charset: str | None = None) -> Parsed:
+    """The document, of one of the types in SUPPORTED. `charset`: as whoever sent it said, of those that are text.
 
     Raises DocumentTypeUnsupported, DocumentUnreadable, DocumentEncrypted, DocumentWithoutText, DocumentTooLarge. It may
     take long and much memory, and what it calls is not all Python: run it where it may be ended.
@@ -19,11 +19,11 @@ def parse(data: bytes, mime_type: str) -> Parsed:
     if mime_type == DOCX:
         return docx.parse(data)
     if mime_type == HTML:
-        return html.parse(data)
+        return html.parse(data, charset)
     if mime_type == MARKDOWN:
-        return markdown.parse(decoded(data))
+        return markdown.parse(decoded(data, charset))
     if mime_type in (PLAIN, CSV, JSON):
-        return _plain(decoded(data))
+        return _plain(decoded(data, charset))
     raise unsupported(mime_type)
 
 

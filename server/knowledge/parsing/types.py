@@ -47,6 +47,10 @@ _OTHERS = (
     (b"\x7fELF", "an executable"),
     (b"MZ\x90\0", "an executable"),
 )
+_ANYTHING = ("application/octet-stream", "binary/octet-stream", "application/force-download")
+"""What servers say that do not know."""
+
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:+-]{1,40})""", re.IGNORECASE)
 _PARTS = ((b"word/", DOCX), (b"xl/", "a workbook of Excel's"), (b"ppt/", "a presentation of PowerPoint's"))
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S
@@ -73,6 +77,22 @@ def detect(file_name: str | None, declared: str | None, head: bytes) -> str:
     if name is not None:
         return name
     return said if said in (MARKDOWN, HTML, CSV, JSON) else PLAIN
+
+
+def detect_fetched(file_name: str | None, declared: str, head: bytes) -> str:
+    """The same of what a server sent: where its content does not say, it is no text if the server says it is something
+    else, such as a script or a drawing. Raises DocumentTypeUnsupported.
+    """
+    found, said = detect(file_name, declared, head), declared.partition(";")[0].strip().lower()
+    if found == PLAIN and said not in ("", *_ANYTHING) and not said.startswith("text/"):
+        raise unsupported(said)
+    return found
+
+
+def charset_of(declared: str) -> str | None:
+    """The charset that a media type names."""
+    found = _CHARSET.search(declared)
+    return None if found is None else found[1]
 
 
 def unsupported(kind: str) -> DocumentTypeUnsupported:

@@ -28,12 +28,14 @@ from server.knowledge.documents import (
     UploadTooLarge,
 )
 from server.knowledge.domain import KnowledgeBase
+from server.knowledge.errors import DocumentUrlRefused
 from server.knowledge.parsing.types import detect
 from server.knowledge.ports import AuditLog
 from server.knowledge.service.bases import open_base
 from server.knowledge.service.ingestion import asked_for
 from server.knowledge.service.values import document_values, upload_values
 from server.knowledge.store import bases, blobs, documents
+from server.net.fetching import UrlRefused, check_url
 
 _LIFE = timedelta(days=1)
 _MOST_UNDER_WAY = 200
@@ -42,12 +44,15 @@ _MOST_UNDER_WAY = 200
 class AddingService:
     """Adds documents to the bases of the caller's tenant, and has them processed."""
 
-    def __init__(self, database: Database, backlog: Backlog, audit: AuditLog, most_bytes: int) -> None:
-        """`most_bytes`: of one document."""
+    def __init__(
+        self, database: Database, backlog: Backlog, audit: AuditLog, most_bytes: int, *, private_addresses: bool
+    ) -> None:
+        """`most_bytes`: of one document. `private_addresses`: whether documents are fetched from those too."""
         self._database = database
         self._backlog = backlog
         self._audit = audit
         self._most_bytes = most_bytes
+        self._private_addresses = private_addresses
 
     async def text(self, base_id: UUID, described: Described, text: str) -> Document:
         """A document that is this text.
@@ -65,6 +70,21 @@ class AddingService:
                 part = data[offset : offset + PART_BYTES]
                 await blobs.add_part(tx, upload.id, offset, offset // PART_BYTES, part, _LIFE)
             return await self._finish(tx, base, upload, media_type, len(data), hashlib.sha256(data).hexdigest())
+
+    async def url(self, base_id: UUID, described: Described, url: str) -> Document:
+        """A document that is to be fetched from that address.
+
+        Raises KnowledgeBaseNotFound, KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing,
+        DocumentUrlRefused.
+        """
+        try:
+            check_url(url, guarded=not self._private_addresses)
+        except UrlRefused as error:
+            raise DocumentUrlRefused(str(error)) from None
+        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+            base = await open_base(tx, base_id)
+            upload = await self._begin(tx, base, replace(described, source_uri=url), None, None)
+            return await self._finish(tx, base, upload, None, 0, None)
 
     async def start(self, base_id: UUID, described: Described, size: int | None, file_hash: str | None) -> Upload:
         """An upload, which is good for a day after the last part of it came.
@@ -157,9 +177,9 @@ class AddingService:
             return await self._finish(tx, base, upload, media_type, upload.received, file_hash)
 
     async def _finish(
-        self, tx: Tx, base: KnowledgeBase, upload: Upload, media_type: str, size: int, file_hash: str
+        self, tx: Tx, base: KnowledgeBase, upload: Upload, media_type: str | None, size: int, file_hash: str | None
     ) -> Document:
-        """The upload is a document, which is to be processed."""
+        """The upload is a document, which is to be processed. None of type and hash: to be fetched before."""
         known = await documents.same(tx, base.id, file_hash)
         if known is not None:
             raise DocumentExists(document_id=known)

@@ -89,7 +89,8 @@ class DocumentService:
         return new
 
     async def retry(self, document_id: UUID) -> Document:
-        """Has it processed again, as the base says by now; what is found of it stays until then.
+        """Has it processed again, as the base says by now, and fetched anew where it is from an address; what is found
+        of it stays until then.
 
         Raises DocumentNotFound, DocumentBusy, KnowledgeBaseArchived, PermissionMissing.
         """
@@ -102,6 +103,8 @@ class DocumentService:
                 raise DocumentBusy(old.name)
             new = await documents.again(tx, document_id)
             await self._take(tx, new)
+            if new.source_type == "url":
+                await blobs.fetch_anew(tx, base.id, document_id)
             await self._record(tx, "documents.retry", old, new)
             await self._backlog.add(tx, *asked_for(new, call))
         return new

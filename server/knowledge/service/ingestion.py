@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from server.kernel.principal import Call, within
 from server.knowledge.documents import Document, Upload
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.ports import AuditLog, Tenants
+from server.knowledge.service.fetching import Fetching
 from server.knowledge.service.making import ChunkMaker, attempt, call_of
 from server.knowledge.store import bases, blobs, chunks, documents, generations, statistics
 
@@ -51,9 +52,12 @@ class Ingestion:
     What it makes lies beside what is searched, as another revision of the document, until it is whole.
     """
 
-    def __init__(self, database: Database, maker: ChunkMaker, tenants: Tenants, audit: AuditLog) -> None:
+    def __init__(
+        self, database: Database, maker: ChunkMaker, fetching: Fetching, tenants: Tenants, audit: AuditLog
+    ) -> None:
         self._database = database
         self._maker = maker
+        self._fetching = fetching
         self._tenants = tenants
         self._audit = audit
 
@@ -93,6 +97,9 @@ class Ingestion:
 
     async def _process(self, begun: _Begun) -> bool:
         """Raises what is wrong with the document, or with the call of the model; and Overtaken."""
+        if begun.document.unfetched(begun.blob):
+            document, blob = await self._fetching(begun.document, begun.blob, begun.token)
+            begun = replace(begun, document=document, blob=blob)
         base: KnowledgeBase | None = begun.base
         while base is not None:  # another generation is searched meanwhile
             base = await self._index(begun, base)

@@ -18,6 +18,7 @@ from server.kernel.principal import Call, Principal
 from server.knowledge import worker
 from server.knowledge.documents import PART_BYTES, Document, DocumentNotFound, EmbeddingsDiffer, NewChunk, Upload
 from server.knowledge.generations import Generation
+from server.knowledge.parsing.types import charset_of
 from server.knowledge.ports import Embeddings, Offload, Tenants
 from server.knowledge.store import blobs
 from server.knowledge.vectors import unit
@@ -45,9 +46,15 @@ class ChunkMaker:
         self, document: Document, blob: Upload, made: Generation
     ) -> tuple[worker.Metadata, list[worker.Indexed]]:
         """The document, read and cut. `blob`: its original. Raises what is wrong with it."""
-        data, media_type = await self._original(document, blob), document.file_mime_type
+        data, charset = await self._original(document, blob), blob.described.charset
         return await self._offload.run(
-            document.tenant_id, worker.split, data, media_type, made.chunk_size, made.chunk_overlap
+            document.tenant_id,
+            worker.split,
+            data,
+            document.file_mime_type,
+            made.chunk_size,
+            made.chunk_overlap,
+            charset or charset_of(blob.described.media_type),
         )
 
     async def embedded(

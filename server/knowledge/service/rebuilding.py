@@ -15,7 +15,7 @@ from server.jobs.backlog import Backlog, TenantRun, asked
 from server.jobs.runs import Overtaken
 from server.kernel.audit import Change
 from server.kernel.principal import Call, within
-from server.knowledge.documents import Document, Upload
+from server.knowledge.documents import Document, DocumentNotFound, Upload
 from server.knowledge.domain import KnowledgeBase, KnowledgeBaseNotFound
 from server.knowledge.generations import Reindex
 from server.knowledge.ports import AuditLog, Tenants
@@ -136,7 +136,11 @@ class Rebuilding:
             document, blob = found
             await generations.start_build(tx, begun.base_id, begun.number, document)
         begun.at = document.name
-        _, pieces = await self._maker.pieces(document, blob, made)
+        try:
+            _, pieces = await self._maker.pieces(document, blob, made)
+        except DocumentNotFound:  # it is purged, or was fetched anew: what is missing is looked for again
+            await self._drop(begun, document_id)
+            return
         async for first, batch in self._maker.embedded(pieces, made):
             async with self._database.tenant_tx(begun.tenant_id) as tx:
                 await begun.hold(tx)

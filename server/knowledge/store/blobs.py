@@ -88,6 +88,13 @@ _TAKE = Statement(
     .values(started_by=bindparam("user_id"), started_with=bindparam("api_key_id"))
 )
 
+_FETCH_ANEW = Statement(
+    update(blobs)
+    .where(blobs.c.knowledge_base_id == bindparam("base_id"), blobs.c.document_id == bindparam("document_id"))
+    .values(hash=None)
+)
+_REMOVE = Statement(delete(blobs).where(_THIS))
+
 EXPIRED = removal(blobs, blobs.c.expires_at, func.now())
 """Removes a batch of the uploads that nobody went on with."""
 
@@ -95,7 +102,7 @@ EXPIRED = removal(blobs, blobs.c.expires_at, func.now())
 async def create(
     tx: Tx,
     base_id: UUID,
-    user_id: UUID,
+    user_id: UUID | None,
     api_key_id: UUID | None,
     described: Described,
     size: int | None,
@@ -127,8 +134,8 @@ async def add_part(tx: Tx, upload_id: UUID, offset: int, part: int, data: bytes,
     return _upload(row)
 
 
-async def complete(tx: Tx, upload_id: UUID, document_id: UUID, size: int, file_hash: str) -> Upload:
-    """It is the document's original."""
+async def complete(tx: Tx, upload_id: UUID, document_id: UUID, size: int, file_hash: str | None) -> Upload:
+    """It is the document's original. `file_hash`: None: that is yet to be fetched."""
     return _upload(
         await tx.fetchone(_COMPLETE, upload_id=upload_id, document_id=document_id, size=size, hash=file_hash)
     )
@@ -151,6 +158,15 @@ async def of_document(tx: Tx, base_id: UUID, document_id: UUID) -> Upload:
 async def take(tx: Tx, base_id: UUID, document_id: UUID, user_id: UUID, api_key_id: UUID | None) -> None:
     """It is they who have the document processed now."""
     await tx.execute(_TAKE, base_id=base_id, document_id=document_id, user_id=user_id, api_key_id=api_key_id)
+
+
+async def fetch_anew(tx: Tx, base_id: UUID, document_id: UUID) -> None:
+    """The document's original is to be fetched again; until then it is what it was."""
+    await tx.execute(_FETCH_ANEW, base_id=base_id, document_id=document_id)
+
+
+async def remove(tx: Tx, upload_id: UUID) -> None:
+    await tx.execute(_REMOVE, upload_id=upload_id)
 
 
 async def under_way(tx: Tx) -> int:

@@ -94,6 +94,12 @@ _INDEXED = Statement(
     )
     .returning(*_COLUMNS)
 )
+_FETCHED = Statement(
+    update(documents)
+    .where(_THIS, _MINE)
+    .values({name: bindparam(name) for name in ("file_name", "file_size", "file_mime_type", "file_hash")})
+    .returning(*_COLUMNS)
+)
 _FAILED = Statement(
     update(documents)
     .where(_THIS, _MINE)
@@ -162,8 +168,8 @@ async def page(
     return Page.cut([Document(*row) for row in rows], [row["id"] for row in rows], request.size)
 
 
-async def same(tx: Tx, base_id: UUID, file_hash: str) -> UUID | None:
-    """The live document of the base with that content; None: there is none."""
+async def same(tx: Tx, base_id: UUID, file_hash: str | None) -> UUID | None:
+    """The live document of the base with that content; None: there is none, nor is one of what is yet to be fetched."""
     row = await tx.fetchrow(_SAME, base_id=base_id, file_hash=file_hash)
     return None if row is None else row["id"]
 
@@ -227,6 +233,13 @@ async def indexed(tx: Tx, document_id: UUID, run_token: UUID, **values: Any) -> 
     active_revision, chunk_count, title, author.
     """
     return _or_none(await tx.fetchrow(_INDEXED, document_id=document_id, run_token=run_token, **values))
+
+
+async def fetched(tx: Tx, document_id: UUID, run_token: UUID, **values: Any) -> Document | None:
+    """The run has fetched it. None where it is another's by now. `values`: file_name, file_size, file_mime_type,
+    file_hash.
+    """
+    return _or_none(await tx.fetchrow(_FETCHED, document_id=document_id, run_token=run_token, **values))
 
 
 async def failed(tx: Tx, document_id: UUID, run_token: UUID, reason: str, message: str) -> Document | None:

@@ -137,6 +137,21 @@ async def _(stage: Stage) -> Attempt:
     )
 
 
+@change_of(KNOWLEDGE + "IngestUrl")
+async def _(stage: Stage) -> Attempt:
+    info = {"file_name": "a.md", "title": "A", "author": "Ada", "version": "v2", "metadata": {"year": 2030.0}}
+    fields = {"knowledge_base_id": await stage.knowledge_base(), "url": "https://example.com/a", "info": info}
+    await stage.hold(stage.owner.tenant_id)
+    return stage.attempt(
+        KNOWLEDGE + "IngestUrl",
+        *("documents.create", "document"),
+        fields,
+        {**fields, "knowledge_base_id": SOME_ID},
+        tables=("knowledge_documents",),
+        beside=("document_blobs", "knowledge_bases"),
+    )
+
+
 @change_of(KNOWLEDGE + "StartUpload")
 async def _(stage: Stage) -> Attempt:
     base_id = await stage.knowledge_base()

@@ -119,6 +119,24 @@ class IngestTextResponse(_message.Message):
     document: Document
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
 
+class IngestUrlRequest(_message.Message):
+    __slots__ = ("knowledge_base_id", "url", "info", "idempotency_key")
+    KNOWLEDGE_BASE_ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    knowledge_base_id: str
+    url: str
+    info: DocumentInfo
+    idempotency_key: str
+    def __init__(self, knowledge_base_id: _Optional[str] = ..., url: _Optional[str] = ..., info: _Optional[_Union[DocumentInfo, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class IngestUrlResponse(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: Document
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+
 class Upload(_message.Message):
     __slots__ = ("id", "knowledge_base_id", "received", "size", "document_id", "create_time", "expire_time")
     ID_FIELD_NUMBER: _ClassVar[int]

@@ -100,6 +100,11 @@ class KnowledgeServiceStub:
                 request_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextRequest.SerializeToString,
                 response_deserializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextResponse.FromString,
                 _registered_method=True)
+        self.IngestUrl = channel.unary_unary(
+                '/atrium.knowledge.v1.KnowledgeService/IngestUrl',
+                request_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlRequest.SerializeToString,
+                response_deserializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlResponse.FromString,
+                _registered_method=True)
         self.StartUpload = channel.unary_unary(
                 '/atrium.knowledge.v1.KnowledgeService/StartUpload',
                 request_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.StartUploadRequest.SerializeToString,
@@ -407,6 +412,25 @@ class KnowledgeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IngestUrl(self, request, context):
+        """Adds a document that a worker fetches from an address, within a minute and as large as a document may be, and
+        processes then. No credential is sent. A document that cannot be fetched has failed, and says why, also where the base
+        turns out to have the same (`DOCUMENT_EXISTS`); RetryDocument fetches it anew. What was fetched is kept as its original.
+
+        Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the address is none of http or https, carries a name or a password, or is
+        not of the public internet (`DOCUMENT_URL_REFUSED`).
+        - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the base was deleted (`KNOWLEDGE_BASE_DELETED`) or archived (`KNOWLEDGE_BASE_ARCHIVED`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StartUpload(self, request, context):
         """Begins to add a file to a knowledge base, whose bytes UploadDocument brings.
 
@@ -462,7 +486,8 @@ class KnowledgeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDocument(self, request, context):
-        """Has a document processed again, cut as its base says by now; what is found of it stays until that is done.
+        """Has a document processed again, cut as its base says by now, and fetched anew where it is from an address; what is
+        found of it stays until that is done.
 
         Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
 
@@ -744,6 +769,11 @@ def add_KnowledgeServiceServicer_to_server(servicer, server):
                     servicer.IngestText,
                     request_deserializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextRequest.FromString,
                     response_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextResponse.SerializeToString,
+            ),
+            'IngestUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.IngestUrl,
+                    request_deserializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlRequest.FromString,
+                    response_serializer=atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlResponse.SerializeToString,
             ),
             'StartUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.StartUpload,
@@ -1158,6 +1188,33 @@ class KnowledgeService:
             '/atrium.knowledge.v1.KnowledgeService/IngestText',
             atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextRequest.SerializeToString,
             atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IngestUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.knowledge.v1.KnowledgeService/IngestUrl',
+            atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlRequest.SerializeToString,
+            atrium_dot_knowledge_dot_v1_dot_document__pb2.IngestUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,
