@@ -60,7 +60,7 @@ class SearchService:
         """
         began = perf_counter()
         tenant_id = current_call().caller.tenant_id
-        bases = [await self._sight.base(base_id) for base_id in query.base_ids]
+        bases = await self._sight.bases(query.base_ids)
         for base in bases:
             base.check_active()
         settings = await self._tenants.model_settings(tenant_id)

@@ -37,6 +37,20 @@ class Sight:
             raise KnowledgeBaseNotFound(base_id)
         return found if found.tenant_id == caller.tenant_id else found.abroad()
 
+    async def bases(self, base_ids: Sequence[UUID]) -> list[KnowledgeBase]:
+        """Live ones, in that order. Raises KnowledgeBaseNotFound where one of them is none that the caller sees."""
+        caller = current_call().caller
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
+            found = {base.id: base for base in await store.many(tx, base_ids)}
+        missing = [one for one in base_ids if one not in found]
+        if missing and caller.tenant_id != PLATFORM_TENANT_ID:
+            async with self._library() as tx:
+                found |= {base.id: base.abroad() for base in await store.many(tx, missing)}
+        for base_id in base_ids:
+            if base_id not in found or not found[base_id].seen_by(caller):
+                raise KnowledgeBaseNotFound(base_id)
+        return [found[base_id] for base_id in base_ids]
+
     async def document(self, document_id: UUID, deleted: Deleted = "exclude") -> tuple[KnowledgeBase, Document]:
         """The document, and its base. In its tenant one deleted with its base is shown where deleted ones are.
 
