@@ -62,6 +62,9 @@ class Embeddings(Protocol):
     async def model(self, name: str) -> EmbeddingModel:
         """The one of that name; empty: the tenant's default. Raises what is wrong with it, or with the caller's key."""
 
+    async def check_key(self, name: str) -> None:
+        """Raises what is wrong where the caller's key is for other models than that."""
+
     async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> Embedded:
         """A vector for each text. Raises what is wrong with the call, or what the provider fails with for all of them.
         `cache_ttl`: seconds for which a text that comes again is not paid again.

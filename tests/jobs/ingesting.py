@@ -115,6 +115,9 @@ class FakeEmbeddings:
     async def model(self, name: str) -> Any:
         raise NotImplementedError
 
+    async def check_key(self, name: str) -> None:
+        raise NotImplementedError
+
     async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> _Embedded:
         self.asked.append(inputs)
         await self._step.pass_by()

@@ -30,8 +30,8 @@ from server.knowledge.documents import (
 from server.knowledge.domain import KnowledgeBase
 from server.knowledge.errors import DocumentUrlRefused
 from server.knowledge.parsing.types import detect
-from server.knowledge.ports import AuditLog
-from server.knowledge.service.bases import open_base
+from server.knowledge.ports import AuditLog, Embeddings
+from server.knowledge.service.bases import check_key, open_base
 from server.knowledge.service.ingestion import asked_for
 from server.knowledge.service.values import document_values, upload_values
 from server.knowledge.store import bases, blobs, documents
@@ -45,10 +45,18 @@ class AddingService:
     """Adds documents to the bases of the caller's tenant, and has them processed."""
 
     def __init__(
-        self, database: Database, backlog: Backlog, audit: AuditLog, most_bytes: int, *, private_addresses: bool
+        self,
+        database: Database,
+        embeddings: Embeddings,
+        backlog: Backlog,
+        audit: AuditLog,
+        most_bytes: int,
+        *,
+        private_addresses: bool,
     ) -> None:
         """`most_bytes`: of one document. `private_addresses`: whether documents are fetched from those too."""
         self._database = database
+        self._embeddings = embeddings
         self._backlog = backlog
         self._audit = audit
         self._most_bytes = most_bytes
@@ -58,11 +66,12 @@ class AddingService:
         """A document that is this text.
 
         Raises KnowledgeBaseNotFound, KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing, DocumentExists,
-        UploadTooLarge, and what is wrong with its type.
+        UploadTooLarge, and what is wrong with its type, or with the caller's key.
         """
         caller, data = current_call().caller, text.encode()
         self._check_size(len(data), described)
         media_type = detect(described.file_name, described.media_type, data[:PART_BYTES])
+        await check_key(self._database, self._embeddings, base_id)
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             base = await open_base(tx, base_id)
             upload = await self._begin(tx, base, replace(described, media_type=media_type), len(data), None)
@@ -75,12 +84,13 @@ class AddingService:
         """A document that is to be fetched from that address.
 
         Raises KnowledgeBaseNotFound, KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing,
-        DocumentUrlRefused.
+        DocumentUrlRefused, and what is wrong with the caller's key.
         """
         try:
             check_url(url, guarded=not self._private_addresses)
         except UrlRefused as error:
             raise DocumentUrlRefused(str(error)) from None
+        await check_key(self._database, self._embeddings, base_id)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             base = await open_base(tx, base_id)
             upload = await self._begin(tx, base, replace(described, source_uri=url), None, None)
@@ -90,9 +100,10 @@ class AddingService:
         """An upload, which is good for a day after the last part of it came.
 
         Raises KnowledgeBaseNotFound, KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing, TooManyUploads,
-        UploadTooLarge.
+        UploadTooLarge, and what is wrong with the caller's key.
         """
         self._check_size(size or 0, described)
+        await check_key(self._database, self._embeddings, base_id)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             base = await open_base(tx, base_id)
             if await blobs.under_way(tx) >= _MOST_UNDER_WAY:

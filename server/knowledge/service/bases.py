@@ -265,6 +265,19 @@ async def open_base(tx: Tx, base_id: UUID) -> KnowledgeBase:
     return base
 
 
+async def check_key(database: Database, embeddings: Embeddings, base_id: UUID) -> None:
+    """What is embedded later is so for whoever asks now: raises what is wrong where their key is for other models than
+    the base's. Before anything is held: what is known of models may have to be read.
+    """
+    caller = current_call().caller
+    if caller.allowed_models is None:
+        return
+    async with database.tenant_tx(caller.tenant_id, read_only=True) as tx:
+        base = await store.get(tx, base_id)
+    if base is not None and base.seen_by(caller):
+        await embeddings.check_key(base.embedding_model)
+
+
 async def model_for(embeddings: Embeddings, name: str, chunk_size: int) -> EmbeddingModel:
     """What embeds chunks of that size. Raises InvalidRequest, and what is wrong with the model."""
     model = await embeddings.model(name)

@@ -23,8 +23,8 @@ from server.knowledge.documents import (
     DocumentNotFound,
 )
 from server.knowledge.domain import KnowledgeBase
-from server.knowledge.ports import AuditLog, ForgetAnswers
-from server.knowledge.service.bases import check_public
+from server.knowledge.ports import AuditLog, Embeddings, ForgetAnswers
+from server.knowledge.service.bases import check_key, check_public
 from server.knowledge.service.ingestion import INGEST, asked_for
 from server.knowledge.service.sight import Sight
 from server.knowledge.service.values import document_values
@@ -43,10 +43,17 @@ class DocumentService:
     """Keeps the documents of the caller's tenant."""
 
     def __init__(
-        self, database: Database, sight: Sight, backlog: Backlog, audit: AuditLog, forget: ForgetAnswers
+        self,
+        database: Database,
+        sight: Sight,
+        embeddings: Embeddings,
+        backlog: Backlog,
+        audit: AuditLog,
+        forget: ForgetAnswers,
     ) -> None:
         self._database = database
         self._sight = sight
+        self._embeddings = embeddings
         self._backlog = backlog
         self._audit = audit
         self._forget = forget
@@ -92,9 +99,12 @@ class DocumentService:
         """Has it processed again, as the base says by now, and fetched anew where it is from an address; what is found
         of it stays until then.
 
-        Raises DocumentNotFound, DocumentBusy, KnowledgeBaseArchived, PermissionMissing.
+        Raises DocumentNotFound, DocumentBusy, KnowledgeBaseArchived, PermissionMissing, and what is wrong with the
+        caller's key.
         """
         call = current_call()
+        _, found = await self._sight.document(document_id)
+        await check_key(self._database, self._embeddings, found.knowledge_base_id)
         async with self._database.tenant_tx(call.caller.tenant_id) as tx:
             base, old = await self._live(tx, document_id)
             base.check_active()

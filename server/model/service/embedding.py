@@ -70,6 +70,11 @@ class EmbedService:
         """
         return _model(await self._planner.catalogue(), name)
 
+    async def check_key(self, name: str) -> None:
+        """Raises ModelNotAllowed where the caller's key is for other models than that."""
+        if current_call().caller.allowed_models is not None:
+            named(await self._planner.catalogue(), name)
+
     async def embed(self, name: str, inputs: Sequence[str], cache_ttl: int | None) -> Embeddings:
         """A vector for each input. Raises what is wrong with the call, and what the provider fails with where it fails
         for all. `cache_ttl`: seconds for which vectors may be given again; each is kept as soon as it is there, so that

@@ -400,7 +400,7 @@ class KnowledgeServiceServicer:
         Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the base's model (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, or documents of that type are not read (`DOCUMENT_TYPE_UNSUPPORTED`).
         - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`).
         - `ALREADY_EXISTS`: the base has the same document already, whose id the metadata tell (`DOCUMENT_EXISTS`).
@@ -420,7 +420,7 @@ class KnowledgeServiceServicer:
         Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the base's model (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed, or the address is none of http or https, carries a name or a password, or is
         not of the public internet (`DOCUMENT_URL_REFUSED`).
         - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`).
@@ -437,7 +437,7 @@ class KnowledgeServiceServicer:
         Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the base's model (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the caller sees no such base of their tenant's (`KNOWLEDGE_BASE_NOT_FOUND`).
         - `FAILED_PRECONDITION`: the base was deleted (`KNOWLEDGE_BASE_DELETED`) or archived (`KNOWLEDGE_BASE_ARCHIVED`).
@@ -492,7 +492,7 @@ class KnowledgeServiceServicer:
         Permission: `knowledge_bases:manage`; of a public one `public_knowledge_bases:manage` too.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
-        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `PERMISSION_DENIED`: the caller lacks the permission, or their key the base's model (`MODEL_NOT_ALLOWED`).
         - `INVALID_ARGUMENT`: a field is malformed.
         - `NOT_FOUND`: the caller sees no such document of their tenant's (`DOCUMENT_NOT_FOUND`).
         - `FAILED_PRECONDITION`: it is being processed (`DOCUMENT_BUSY`), or its base is archived (`KNOWLEDGE_BASE_ARCHIVED`).
