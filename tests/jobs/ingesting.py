@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -154,7 +155,7 @@ class FakeTenants:
             raise self.wrong
 
     async def model_settings(self, tenant_id: UUID) -> Any:
-        raise NotImplementedError
+        return SimpleNamespace(vector_search_top_k=10, vector_search_threshold=None, store_queries=True)
 
 
 class Ingesting:

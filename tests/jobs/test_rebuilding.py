@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,14 @@ from server.db.database import Database
 from server.identity.store import idempotency
 from server.jobs.backlog import Backlog
 from server.kernel.errors import DomainError
+from server.kernel.permissions import Permission
+from server.kernel.principal import Call, Principal, within
+from server.knowledge.searches import SearchQuery
+from server.knowledge.service.searching import SearchService
+from server.knowledge.service.sight import Sight
 from server.knowledge.service.upkeep import KnowledgeUpkeep
 from server.llm.port import ModelCredentialRefused, ModelUnavailable
-from tests.jobs.ingesting import DIMENSIONS, Ingesting, add_document, ask_anew
+from tests.jobs.ingesting import DIMENSIONS, USER, Ingesting, add_document, ask_anew
 
 LINES = [f"line {number}" for number in range(600)]
 """Three batches of pieces."""
@@ -278,3 +284,24 @@ async def test_a_reindex_whose_job_was_lost_is_asked_for_again(shelf: Shelf) -> 
     assert lost == [1, 0]
     job = await shelf.admin.fetchrow("SELECT entrypoint, payload FROM tenant_jobs")
     assert (job["entrypoint"], orjson.loads(job["payload"])["knowledge_base_id"]) == ("reindex/1", str(shelf.base_id))
+
+
+async def test_a_search_that_the_switch_comes_into_asks_the_other_model_and_finds_it_all(shelf: Shelf) -> None:
+    asking = Ingesting(shelf.database, shut="embedding")
+    asked = asking.embeddings.asked
+    asking.embeddings.answer = lambda text: [1.0] * (DIMENSIONS + len(asked) - 1)  # by the model that is asked
+    service = SearchService(
+        shelf.database, Sight(shelf.database), asking.embeddings, asking.offload, asking.tenants, b"key"
+    )
+    caller = Principal(shelf.tenant_id, USER, None, frozenset({Permission.KNOWLEDGE_BASES_READ}))
+    with within(Call("Search", "request-7", "ab" * 16, "cd" * 8, principal=caller)):
+        search = asyncio.create_task(service.search(SearchQuery([shelf.base_id], "line", "vector", 5)))
+    go_on = await asking.embedding.arrival()
+    await _anew(shelf.database).rebuild(shelf.tenant_id, shelf.base_id)
+
+    go_on.set()
+    (await asking.embedding.arrival()).set()
+    found = await search
+
+    assert len(found.results) == 5
+    assert len(asked) == 2

@@ -24,6 +24,7 @@ from server.knowledge.ports import Embeddings, Offload, SearchSettings, Tenants
 from server.knowledge.ranking import Candidate, Hit, ranked
 from server.knowledge.searches import QueryLog, Searched, SearchQuery, SearchResult
 from server.knowledge.service.sight import Sight
+from server.knowledge.store import bases as store
 from server.knowledge.store import queries, search
 from server.knowledge.vectors import unit
 from server.knowledge.words import is_cut_by_dictionary, words
@@ -60,15 +61,11 @@ class SearchService:
         """
         began = perf_counter()
         tenant_id = current_call().caller.tenant_id
-        bases = await self._sight.bases(query.base_ids)
-        for base in bases:
-            base.check_active()
+        bases = await self._bases(query)
         settings = await self._tenants.model_settings(tenant_id)
         top_k, threshold = _bounds(query, bases, settings)
-        # Models refuse a text without a word in it, which nothing is like.
-        asks = query.mode != "text" and not query.text.isspace()
-        vectors = await self._vectors(bases, query.text) if asks else {}
-        found = await self._found(bases, query, vectors, top_k)
+        while (found := await self._attempt(bases, query, top_k)) is None:
+            bases = await self._bases(query)
         least = 0.0 if threshold is None else float(threshold)
         results = [one for one in found if one.score >= least]
         values = _record(query, top_k, threshold, results, int((perf_counter() - began) * 1000))
@@ -83,6 +80,21 @@ class SearchService:
         """The records of searches of the caller's tenant, newest first. `filters`: user_id, trace_id."""
         async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await queries.page(tx, request, filters, since, until)
+
+    async def _bases(self, query: SearchQuery) -> list[KnowledgeBase]:
+        bases = await self._sight.bases(query.base_ids)
+        for base in bases:
+            base.check_active()
+        return bases
+
+    async def _attempt(
+        self, bases: Sequence[KnowledgeBase], query: SearchQuery, top_k: int
+    ) -> list[SearchResult] | None:
+        """None where a base has come to another generation meanwhile, and so perhaps to another model."""
+        # Models refuse a text without a word in it, which nothing is like.
+        asks = query.mode != "text" and not query.text.isspace()
+        vectors = await self._vectors(bases, query.text) if asks else {}
+        return await self._found(bases, query, vectors, top_k)
 
     async def _vectors(self, bases: Sequence[KnowledgeBase], text: str) -> Mapping[str, HalfVector | None]:
         """The question's, by the bases' models: each is asked once."""
@@ -104,8 +116,10 @@ class SearchService:
 
     async def _found(
         self, bases: Sequence[KnowledgeBase], query: SearchQuery, vectors: Mapping[str, HalfVector | None], top_k: int
-    ) -> list[SearchResult]:
-        """The best of all, each found under the row security of its tenant: the caller's own, and the platform's."""
+    ) -> list[SearchResult] | None:
+        """The best of all, each found under the row security of its tenant: the caller's own, and the platform's. None
+        where another generation of one is searched than was when it was read.
+        """
         candidates: list[Candidate] = []
         said = (await self._words(query.text) if query.mode != "vector" else None) or None
         for base in _apart(bases):
@@ -124,8 +138,11 @@ class SearchService:
         hits = ranked(candidates, query.mode, top_k)
         held: dict[UUID, search.Content] = {}
         for base in {one.tenant_id: one for one in bases}.values():
-            theirs = {one.id for one in bases if one.tenant_id == base.tenant_id}
+            theirs = {one.id: one.active_generation for one in bases if one.tenant_id == base.tenant_id}
             async with self._sight.reading(base) as tx:
+                at_last = {one.id: one.active_generation for one in await store.many(tx, list(theirs))}
+                if any(at_last.get(one, of) != of for one, of in theirs.items()):
+                    return None
                 held |= await search.contents(tx, [hit for hit in hits if hit.base_id in theirs])
         return [_result(hit, held[hit.chunk_id]) for hit in hits if hit.chunk_id in held]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -25,7 +26,7 @@ from tests.factories.knowledge import (
     step,
     step_base,
 )
-from tests.factories.searches import TEXT, VECTOR, found, indexed
+from tests.factories.searches import TEXT, VECTOR, found, indexed, search
 from tests.factories.world import Person, World, refused
 
 pytestmark = [pytest.mark.xdist_group("reindexing"), pytest.mark.asyncio(loop_scope="module")]
@@ -174,6 +175,52 @@ async def test_a_reindex_that_runs_is_called_off_and_another_can_begin(world: Wo
     await _hold(shared, owner, 0)
     await ingest(world, owner, base_id, "Something that wakes the tenant's jobs")
     assert (await reindexed(world, owner, base_id)).chunk_size == 128
+
+
+async def test_what_was_searched_longer_ago_than_it_is_kept_is_not_gone_back_to(world: World, shared: Scratch) -> None:
+    owner = await world.tenant()
+    base_id, _ = await _base(world, owner)
+    await reindex(world, owner, base_id, chunk_size=32)
+    await reindexed(world, owner, base_id)
+    async with shared.connect() as admin:
+        over = "UPDATE knowledge_generations SET kept_until = now() WHERE knowledge_base_id = $1 AND status = 'kept'"
+        await admin.execute(over, base_id)
+
+    refusal = await refused(roll_back(world, owner, base_id))
+
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "REINDEX_NOT_REVERSIBLE")
+
+
+async def test_all_at_once_leaves_every_document_found_and_every_word_counted(world: World, shared: Scratch) -> None:
+    owner = await world.tenant()
+    base_id = await make_base(world, owner, chunk_size=64, chunk_overlap=0)
+    made = [one.id for one in await indexed(world, owner, base_id, *(f"River {number} {LONG}" for number in range(8)))]
+    deleted, back, again, rest = made[:2], made[2:4], made[4:6], made[6:]
+    for document_id in back:
+        await step(world, "Delete", document_id, owner.metadata)
+
+    await reindex(world, owner, base_id, chunk_size=32)
+    late = await asyncio.gather(
+        *(ingest(world, owner, base_id, f"Late river {number}") for number in range(4)),
+        *(step(world, "Retry", document_id, owner.metadata) for document_id in again),
+        *(step(world, "Delete", document_id, owner.metadata) for document_id in deleted),
+        *(step(world, "Restore", document_id, owner.metadata) for document_id in back),
+    )
+    live = [*back, *again, *rest, *(one.id for one in late[:4])]
+    await reindexed(world, owner, base_id)
+    await processed(world, owner, *live)
+    await _check(shared, world, owner, base_id, *live)
+    await asyncio.gather(
+        roll_back(world, owner, base_id), *(step(world, "Restore", one, owner.metadata) for one in deleted)
+    )
+    await reindexed(world, owner, base_id)
+    await processed(world, owner, *live, *deleted)
+
+    assert (await get_base(world, owner, base_id)).generation == 1
+    await _check(shared, world, owner, base_id, *live, *deleted)
+    for mode in (TEXT, VECTOR):
+        hits = await search(world, owner, base_id, "river", mode=mode, top_k=100)
+        assert {hit.document_id for hit in hits.results} == {*live, *deleted}
 
 
 @pytest.mark.parametrize("verb", ["Archive", "Delete"])
