@@ -132,11 +132,13 @@ class FakeWeb:
 
     guarded = True
 
-    def __init__(self) -> None:
+    def __init__(self, step: Step) -> None:
+        self._step = step
         self.pages: dict[str, bytes] = {}
         self.failure: Exception | None = None
 
     async def __call__(self, url: str, wanted: Wanted) -> Fetched:
+        await self._step.pass_by()
         if self.failure is not None:
             raise self.failure
         head = Head("text/plain", None, self.pages[url][:HEAD_BYTES])
@@ -159,13 +161,14 @@ class FakeTenants:
 
 
 class Ingesting:
-    """What processes documents of the database. `parsing`, `embedding`: where its runs may be held."""
+    """What processes documents of the database. `fetching`, `parsing`, `embedding`: where its runs may be held."""
 
     def __init__(self, database: Database, *, shut: str = "") -> None:
-        self.parsing, self.embedding = (Step(shut=shut == name) for name in ("parsing", "embedding"))
+        places = ("fetching", "parsing", "embedding")
+        self.fetching, self.parsing, self.embedding = (Step(shut=shut == name) for name in places)
         self.embeddings = FakeEmbeddings(self.embedding)
         self.tenants = FakeTenants()
-        self.web = FakeWeb()
+        self.web = FakeWeb(self.fetching)
         self.offload = FakeOffload(self.parsing)
         maker = ChunkMaker(database, self.embeddings, self.offload)
         audit = AuditLog(database)
