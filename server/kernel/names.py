@@ -8,10 +8,13 @@ and `user-l` are two.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from itertools import groupby
 
+import orjson
 from confusable_homoglyphs.categories import alias
-from confusable_homoglyphs.confusables import confusables_data
 
 from server.kernel.errors import InvalidRequest
 
@@ -62,7 +65,18 @@ def likeness(name: str) -> str:
 
 
 def _latin_twin(character: str) -> str:
-    if character.isascii():
-        return character
-    twins = (twin["c"] for twin in confusables_data.get(character, ()))
-    return min((twin for twin in twins if twin.isascii() and twin.isalnum()), default=character).casefold()
+    return character if character.isascii() else _latin_twins().get(character, character.casefold())
+
+
+@cache
+def _latin_twins() -> Mapping[str, str]:
+    """For each character that resembles a letter or digit of ASCII: which. Of the table that it is from, which the
+    package would load whole, nothing else is needed: 6 MB.
+    """
+    table = orjson.loads(files("confusable_homoglyphs").joinpath("confusables.json").read_bytes())
+    found = {}
+    for character, twins in table.items():
+        latin = [twin["c"] for twin in twins if twin["c"].isascii() and twin["c"].isalnum()]
+        if latin:
+            found[character] = min(latin).casefold()
+    return found
