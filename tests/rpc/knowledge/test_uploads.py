@@ -76,13 +76,24 @@ async def test_what_broke_off_is_gone_on_with_behind_its_last_whole_part(world: 
     owner = await world.tenant()
     base_id = await make_base(world, owner)
     started = await start(world, owner, base_id, size=len(DATA), sha256=_hash(DATA))
-    await _break_off(world, owner, started.id, DATA, 2 * MIB)
+    await _break_off(world, owner, started.id, DATA[:-1], 2 * MIB)
 
     kept = await get_upload(world, owner, started.id)
     document = await send(world, owner, started.id, DATA[2 * MIB :], 2 * MIB)
 
     assert (kept.received, kept.document_id) == (2 * MIB, "")
     assert kept.expire_time.ToDatetime() > started.expire_time.ToDatetime()
+    assert (document.size, document.sha256) == (len(DATA), _hash(DATA))
+
+
+async def test_nothing_is_taken_for_whole_that_broke_off(world: World) -> None:
+    owner = await world.tenant()
+    base_id = await make_base(world, owner)
+    started = await start(world, owner, base_id)
+
+    await _break_off(world, owner, started.id, DATA, 2 * MIB)
+    document = await send(world, owner, started.id, DATA[2 * MIB :], 2 * MIB)
+
     assert (document.size, document.sha256) == (len(DATA), _hash(DATA))
 
 
