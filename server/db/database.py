@@ -259,13 +259,15 @@ class Database:
 
         The tenant is set for the transaction alone: what ends it ends the setting too. One that is not `durable` does
         not wait until its commit is on disk: a crash of the database may take it back. One that is `read_only` refuses
-        to write, unless it is a part of a whole, which it does not begin. Raises DatabaseUnavailable.
+        to write, and sees all at one moment, unless it is a part of a whole, which it does not begin. Raises
+        DatabaseUnavailable.
         """
         whole = _whole_here()
         if whole is not None and (whole.tx is not None or not read_only):
             return _Part(whole, tenant_id)
         if read_only:
-            return Transaction(self._pool, f"BEGIN READ ONLY; {_set_tenant(tenant_id)}", tenant_id, self._heard)
+            begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            return Transaction(self._pool, f"{begin}; {_set_tenant(tenant_id)}", tenant_id, self._heard)
         begin = "BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit = off"
         return Transaction(self._pool, f"{begin}; {_set_tenant(tenant_id)}", tenant_id, self._heard)
 

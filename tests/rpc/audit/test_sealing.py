@@ -118,12 +118,13 @@ async def test_a_long_log_is_sealed_in_stretches(
 async def test_nothing_is_sealed_that_a_transaction_under_way_may_come_before(
     world: World, seal: Seal, database: Database, signing: SigningKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "_PATIENCE_SECONDS", 0.2)
     administrator = await world.tenant()
     async with database.tenant_tx(UUID(administrator.tenant_id)) as tx:
         await AuditLog(database).record(tx, Change("things.do", "thing"))
         await world.role(administrator)
-        meanwhile = await Sealing(database, signing, margin=timedelta(0)).horizon()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(sealing, "_PATIENCE_SECONDS", 0.2)
+            meanwhile = await Sealing(database, signing, margin=timedelta(0)).horizon()
 
     assert meanwhile is None
     assert await seal(administrator) > 0
