@@ -20,6 +20,7 @@ from atrium.knowledge.v1 import knowledge_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
+from atrium.workflow.v1 import workflow_service_pb2
 from server.audit.service.log import AuditLog
 from server.audit.service.reading import AuditReader
 from server.audit.service.verifying import AuditVerifier
@@ -69,6 +70,7 @@ from server.knowledge.servicer import KnowledgeServicer
 from server.knowledge.store import bases
 from server.knowledge.work import document_workers as reading
 from server.knowledge.work import question_workers
+from server.labour import Labour, half
 from server.mail.outgoing import mailer
 from server.model.convert.calls import failed
 from server.model.service.answers import Answers
@@ -110,7 +112,14 @@ from server.tenant.quotas import TenantQuotas
 from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
-from server.work import Processing, belongings, working
+from server.work import belongings, working
+from server.workflow.service.executions import ExecutionService
+from server.workflow.service.sight import Sight as WorkflowSight
+from server.workflow.service.watching import ExecutionWatching
+from server.workflow.service.workflows import WorkflowService
+from server.workflow.servicer import WorkflowServicer
+from server.workflow.store import workflows
+from server.workflow.work import expression_workers
 
 _log = structlog.get_logger("atrium.app")
 
@@ -167,7 +176,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         accesses, standings = Memory[Access](), Memory[Standing]()
         gateway = Gateway(settings, database, audit, standing, background)
         sight, counts = Sight(database), Counts(database)
-        workers = prompt_workers(parallel=max(1, cores() // (2 * settings.processes)))
+        workers = prompt_workers(half(settings.processes))
         work = PromptWork(Renderer(), workers)
         protection, changes = Protection(work), PromptChanges(database)
         rendering = PromptRendering(sight, work, counts)
@@ -232,7 +241,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 database,
                 founding,
                 PeopleStanding(),
-                {"users": users.count, "knowledge_bases": bases.count},
+                {"users": users.count, "knowledge_bases": bases.count, "workflows": workflows.count},
                 usage,
                 purge,
                 audit,
@@ -276,10 +285,9 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             pages,
         )
         knowledge_sight = KnowledgeSight(database)
-        document_workers = reading(parallel=max(1, cores() // (2 * settings.processes)))
-        questions = question_workers()
-        processing = Processing.of(settings, database, gateway.embed, document_workers, standing, audit, backlog)
+        document_workers, questions = reading(half(settings.processes)), question_workers()
         hash_key = settings.master_keys.derived(b"atrium query hash")[0]
+        answers = Answers(calls)
         searches = SearchService(database, knowledge_sight, gateway.embed, questions, standing, hash_key)
         knowledge = KnowledgeServicer(
             BaseService(database, knowledge_sight, gateway.embed, TenantQuotas(), audit, forget),
@@ -296,7 +304,15 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             ChunkService(database, knowledge_sight, gateway.embed, document_workers, audit),
             IngestionWatching(knowledge_sight),
             searches,
-            AskService(searches, Answers(calls)),
+            AskService(searches, answers),
+            pages,
+        )
+        expressions, workflow_sight = expression_workers(half(settings.processes)), WorkflowSight(database)
+        labour = Labour.of(settings, database, gateway, document_workers, expressions, answers, searches)
+        workflow = WorkflowServicer(
+            WorkflowService(database, workflow_sight, expressions, TenantQuotas(), audit, forget),
+            ExecutionService(database, workflow_sight, labour.engine, audit),
+            ExecutionWatching(database),
             pages,
         )
         services = [
@@ -305,6 +321,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             Service(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"], model),
             Service(prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"], prompts),
             Service(knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"], knowledge),
+            Service(workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"], workflow),
             Service(
                 audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
                 AuditServicer(
@@ -325,7 +342,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             gateway.ledger.keeping(),
             counts.writing(),
             forgeries.telling(),
-            working(settings, database, grace, registry, mailer(settings, console=True), processing)
+            working(settings, database, grace, registry, mailer(settings, console=True), labour)
             if process == 0 and settings.worker
             else nullcontext() as crew,
         ):
@@ -340,6 +357,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 await gateway.close()
                 await document_workers.close()
                 await questions.close()
+                await expressions.close()
                 await workers.close()
                 passwords.close()
 
@@ -352,6 +370,7 @@ def described() -> FileDescriptorSet:
         model_service_pb2,
         prompt_service_pb2,
         knowledge_service_pb2,
+        workflow_service_pb2,
         audit_service_pb2,
     )
     return descriptor_set(module.DESCRIPTOR for module in modules)

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from server.audit.tables import audit_logs
 from server.db.database import Database
 from server.db.retention import Retention
 from server.db.upkeep import analyze_divided, months_kept
-from server.gateway import Gateway
 from server.identity.ports import Belongings, Mailer
 from server.identity.service.expiry import Expiry
 from server.identity.service.mailing import MAIL, MAIL_PATIENCE, MOST_MAILS, MailBelongings, TokenMail
@@ -31,32 +29,27 @@ from server.jobs.queue import prune, waking
 from server.jobs.reconcile import reconcile
 from server.jobs.runs import Run
 from server.jobs.worker import Cron, Handler, Worker
-from server.kernel.cores import cores
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.grace import Grace
 from server.kernel.tasks import Background
-from server.knowledge.ports import Embeddings, Offload
-from server.knowledge.service.fetching import Fetching
-from server.knowledge.service.ingestion import INGEST, MOST_INGESTIONS, Ingestion
-from server.knowledge.service.making import PATIENCE as MAKING_PATIENCE
-from server.knowledge.service.making import ChunkMaker
-from server.knowledge.service.rebuilding import MOST_REINDEXES, REINDEX, Rebuilding
 from server.knowledge.service.upkeep import KnowledgeBelongings, KnowledgeUpkeep
 from server.knowledge.store import queries
 from server.knowledge.tables import rag_query_logs
-from server.knowledge.work import document_workers
+from server.labour import MOST, Labour, labouring
 from server.mail.outgoing import mailer
 from server.model.ledger import Ledger
 from server.model.service.upkeep import ModelBelongings, ModelUpkeep
 from server.model.store import logs
 from server.model.tables import model_call_logs
-from server.net.fetching import Fetcher
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
 from server.tenant.domain import OwnerUnknown, Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
+from server.workflow.service.upkeep import WorkflowBelongings, WorkflowUpkeep
+from server.workflow.store import executions
+from server.workflow.tables import execution_events, workflow_executions, workflow_tasks
 
 _log = structlog.get_logger("atrium.work")
 
@@ -64,6 +57,7 @@ SCHEDULE = (
     Cron("upkeep/1", "17 * * * *"),
     Cron("reconcile/1", "*/5 * * * *"),
     Cron("reingest/1", "3-59/10 * * * *"),
+    Cron("restep/1", "1-59/5 * * * *"),
     Cron("seal/1", "37 * * * *"),
     Cron("retention/1", "51 1 * * *"),
     Cron("analyze/1", "29 2 * * *"),
@@ -113,11 +107,13 @@ class Upkeep:
         models: ModelUpkeep,
         prompts: PromptUpkeep,
         knowledge: KnowledgeUpkeep,
+        workflows: WorkflowUpkeep,
     ) -> None:
         self._standing = standing
         self._models = models
         self._prompts = prompts
         self._knowledge = knowledge
+        self._workflows = workflows
         self._expiry = expiry
         self._purge = purge
 
@@ -149,6 +145,7 @@ class Upkeep:
         await self._models.sweep(tenant.id)
         await self._prompts.sweep(tenant.id, retention_days)
         await self._knowledge.sweep(tenant.id, retention_days)
+        await self._workflows.sweep(tenant.id, retention_days)
         if removed := await self._expiry.sweep(tenant.id, retention_days):
             _log.info("upkeep", tenant_id=tenant.id, **removed)
         return waits
@@ -161,7 +158,13 @@ class UpkeepIncomplete(Exception):
 def belongings() -> tuple[Belongings, ...]:
     """What every slice keeps that belongs to people, and goes with them."""
     forget = idempotency.forget_about
-    return PromptBelongings(forget), KnowledgeBelongings(forget), ModelBelongings(), MailBelongings()
+    return (
+        PromptBelongings(forget),
+        KnowledgeBelongings(forget),
+        WorkflowBelongings(forget),
+        ModelBelongings(),
+        MailBelongings(),
+    )
 
 
 def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention, ...]:
@@ -176,38 +179,25 @@ def retentions(settings: Settings, standing: TenantStanding) -> tuple[Retention,
     async def query_log_days(tenant_id: UUID) -> int:
         return (await standing.model_settings(tenant_id)).query_log_retention_days
 
+    async def execution_days(tenant_id: UUID) -> int:
+        return (await standing.model_settings(tenant_id)).execution_retention_days
+
     owner_url = settings.admin_database_url
     return (
         Retention(model_call_logs, owner_url, call_log_days, logs.expire, whole_months=True),
         Retention(rag_query_logs, owner_url, query_log_days, queries.expire, whole_months=True),
+        # What has not ended stays, and so do its months. Events and tasks go with their executions; what is left of
+        # theirs are empty months, and those of executions, which they refer to, go last.
+        *(
+            Retention(
+                part, owner_url, execution_days, executions.expire, whole_months=False, part_of=workflow_executions
+            )
+            for part in (execution_events, workflow_tasks)
+        ),
+        Retention(workflow_executions, owner_url, execution_days, executions.expire, whole_months=False),
         # What is not sealed stays, and so does its month.
         Retention(audit_logs, owner_url, audit_days, checkpoints.expire, whole_months=False),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Processing:
-    """What processes documents."""
-
-    ingestion: Ingestion
-    rebuilding: Rebuilding
-
-    @staticmethod
-    def of(
-        settings: Settings,
-        database: Database,
-        embeddings: Embeddings,
-        offload: Offload,
-        standing: TenantStanding,
-        audit: AuditLog,
-        backlog: Backlog,
-    ) -> Processing:
-        maker = ChunkMaker(database, embeddings, offload)
-        fetcher = Fetcher(settings.max_document_bytes, guarded=not settings.private_model_addresses)
-        fetching = Fetching(database, fetcher)
-        return Processing(
-            Ingestion(database, maker, fetching, standing, audit), Rebuilding(database, maker, standing, backlog, audit)
-        )
 
 
 def worker(
@@ -215,10 +205,10 @@ def worker(
     database: Database,
     registry: CollectorRegistry,
     mailer: Mailer | None,
-    processing: Processing | None,
+    labour: Labour | None,
 ) -> Worker:
-    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`, `processing`: None: it leaves
-    mail, or documents, to others.
+    """A worker for the jobs of every slice, which it counts in `registry`. `mailer`, `labour`: None: it leaves mail, or
+    what takes models, to others.
     """
     audit = AuditLog(database)
     purge = TenantPurge(database, settings.admin_database_url, audit)
@@ -228,7 +218,9 @@ def worker(
     signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
     prompts = PromptUpkeep(database, audit, idempotency.forget_about)
     knowledge = KnowledgeUpkeep(database, audit, idempotency.forget_about)
-    upkeep, seal = Upkeep(standing, expiry, purge, models, prompts, knowledge), Sealing(database, signing)
+    workflows = WorkflowUpkeep(database, audit, idempotency.forget_about)
+    upkeep = Upkeep(standing, expiry, purge, models, prompts, knowledge, workflows)
+    seal = Sealing(database, signing)
     backlog = Backlog(settings.jobs_per_tenant)
 
     async def pruning(_: Run) -> None:
@@ -269,21 +261,16 @@ def worker(
         ADMIT: backlog.admitting(database),
     }
     most: dict[str, int] = {}
-    if processing is not None:
-
-        async def reingest_of(tenant: Tenant, _: int) -> None:
-            if lost := await processing.ingestion.reconcile(tenant.id, backlog):
-                _log.info("documents are processed again", tenant_id=tenant.id, count=lost)
-            if lost := await processing.rebuilding.reconcile(tenant.id, backlog):
-                _log.info("knowledge bases are reindexed on", tenant_id=tenant.id, count=lost)
+    if labour is not None:
 
         async def reingesting(_: Run) -> None:
-            await for_everyone(standing, reingest_of)
+            await for_everyone(standing, lambda tenant, _: labour.reingest(tenant.id, backlog))
 
-        handlers["reingest/1"] = reingesting
-        handlers[INGEST] = backlog.handler(database, processing.ingestion, MAKING_PATIENCE)
-        handlers[REINDEX] = backlog.handler(database, processing.rebuilding, MAKING_PATIENCE)
-        most |= {INGEST: MOST_INGESTIONS, REINDEX: MOST_REINDEXES}
+        async def restepping(_: Run) -> None:
+            await for_everyone(standing, lambda tenant, _: labour.restep(tenant.id))
+
+        handlers |= {"reingest/1": reingesting, "restep/1": restepping, **labour.handlers(database, backlog)}
+        most |= MOST
     if mailer is not None:
         handlers[MAIL] = backlog.handler(database, TokenMail(database, standing, mailer), MAIL_PATIENCE)
         most[MAIL] = MOST_MAILS
@@ -297,10 +284,10 @@ async def working(
     grace: Grace,
     registry: CollectorRegistry,
     mailer: Mailer | None,
-    processing: Processing | None,
+    labour: Labour | None,
 ) -> AsyncIterator[Worker]:
     """A worker beside whatever else this process does. At the end its jobs finish, within the grace period."""
-    crew = worker(settings, database, registry, mailer, processing)
+    crew = worker(settings, database, registry, mailer, labour)
     task = asyncio.create_task(crew.run(), name="worker")
     try:
         yield crew
@@ -326,24 +313,8 @@ async def work(settings: Settings) -> None:
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        _processing(settings, database) as processing,
-        working(settings, database, grace, registry, by, processing),
+        labouring(settings, database) as labour,
+        working(settings, database, grace, registry, by, labour),
     ):
         _log.info("working")
         await stopping.wait()
-
-
-@asynccontextmanager
-async def _processing(settings: Settings, database: Database) -> AsyncIterator[Processing]:
-    """What processes documents, in a process that serves nobody."""
-    background, audit, standing = Background(), AuditLog(database), TenantStanding(database)
-    gateway = Gateway(settings, database, audit, standing, background)
-    readers = document_workers(parallel=max(1, cores() // 2))
-    try:
-        async with gateway.ledger.keeping():
-            backlog = Backlog(settings.jobs_per_tenant)
-            yield Processing.of(settings, database, gateway.embed, readers, standing, audit, backlog)
-    finally:
-        await background.close(settings.grace_seconds)
-        await gateway.close()
-        await readers.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -75,25 +75,36 @@ async def ensure_months(
     return made
 
 
-async def drop_months(connection: Any, table: str, before: date, *, empty: bool = False) -> list[str]:
+async def drop_months(connection: Any, table: str, before: date, *, empty: Sequence[str] = ()) -> list[str]:
     """Drops the months of the table that ended by that day, with all that is in them; their names.
 
-    `empty`: only as far as there is nothing in them. `connection`: the owner's. It gives up soon where somebody holds
-    the table, since everybody else would wait behind it, and leaves that month and those after it to the next time.
+    `empty`: only as far as these tables have nothing in them. `connection`: the owner's. It gives up soon where
+    somebody holds the table, since everybody else would wait behind it, and leaves that month and those after it to the
+    next time.
     """
     dropped = []
     for name in sorted((await present_months(connection))[table]):
         month = datetime.strptime(name.removeprefix(f"{table}_"), "%Y_%m").replace(tzinfo=UTC).date()
         if month_after(month) <= before:
-            if empty and await connection.fetchval(f"SELECT EXISTS (SELECT FROM public.{name})"):
+            if any([await _has_rows(connection, partition_name(one, month)) for one in empty]):
                 break
             try:
                 async with connection.transaction():
-                    await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; DROP TABLE public.{name}")
+                    # Detached first: as a part it is one that foreign keys lead into, whether or not a row does.
+                    await connection.execute(
+                        f"SET LOCAL lock_timeout = '{_DROP_PATIENCE}'; "
+                        f"ALTER TABLE public.{table} DETACH PARTITION public.{name}; DROP TABLE public.{name}"
+                    )
             except asyncpg.LockNotAvailableError:
                 break
             dropped.append(name)
     return dropped
+
+
+async def _has_rows(connection: Any, name: str) -> bool:
+    """Whether there is such a table, with something in it."""
+    there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"public.{name}")
+    return bool(there and await connection.fetchval(f"SELECT EXISTS (SELECT FROM public.{name})"))
 
 
 async def _make(connection: Any, table: str, month: date) -> None:

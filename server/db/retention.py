@@ -42,15 +42,18 @@ class Retention:
         expire: Expire,
         *,
         whole_months: bool,
+        part_of: Table | None = None,
     ) -> None:
         """`owner_url`: the database as its owner; None: all are kept, and the log says so. `days`: for how many a
         tenant keeps them. `whole_months`: one that nobody keeps goes with all that is in it; otherwise once nothing is.
+        `part_of`: what the rows belong to, of which nothing may be left then either: it may get more of them.
         """
         self.table = table
         self._owner_url = owner_url
         self._days = days
         self._expire = expire
         self._whole_months = whole_months
+        self._empty = () if whole_months else tuple(one.name for one in (table, part_of) if one is not None)
 
     async def __call__(self, tenants: AsyncIterable[UUID]) -> None:
         """`tenants`: every one there is. Raises DatabaseRefused; RetentionIncomplete where it failed for some."""
@@ -77,15 +80,15 @@ class Retention:
             raise RetentionIncomplete(f"retention failed for {failed} tenants")
 
     async def _drop(self, connection: Any, before: Iterable[datetime]) -> Sequence[str]:
-        return await drop_months(connection, self.table.name, min(before).date(), empty=not self._whole_months)
+        return await drop_months(connection, self.table.name, min(before).date(), empty=self._empty)
 
 
-async def remove_before(connection: Any, table: str, tenant_id: UUID, before: UUID) -> int:
-    """Removes the tenant's rows with smaller ids, batch after batch; how many there were."""
+async def remove_before(connection: Any, table: str, tenant_id: UUID, before: UUID, only: str = "true") -> int:
+    """Removes the tenant's rows with smaller ids, batch after batch; how many there were. `only`: which, as SQL."""
     # The condition on the id stands twice, so that only the months in question are looked into for either.
     statement = (
         f"DELETE FROM {table} WHERE tenant_id = $1 AND id < $2 AND id IN "
-        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT {BATCH})"
+        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND id < $2 AND {only} ORDER BY id LIMIT {BATCH})"
     )
     total = 0
     while (count := int((await connection.execute(statement, tenant_id, before)).rpartition(" ")[2])) > 0:

@@ -8,11 +8,18 @@ OWNER_ROLE = "atrium_owner"
 SERVING_ROLE = "atrium_app"
 
 INSERT_ONLY = frozenset(
-    {"audit_logs", "audit_checkpoints", "model_call_logs", "model_prices", "prompt_template_versions"}
+    {
+        "audit_checkpoints",
+        "audit_logs",
+        "model_call_logs",
+        "model_prices",
+        "prompt_template_versions",
+        "workflow_versions",
+    }
 )
 """What the serving role adds to and reads, and never alters: the record of what happened, and of what was said.
-Versions go with their template, by a cascade, which is the owner's; of who made them nothing is left once they are
-removed for good, by a function."""
+Versions go with their template or workflow, by a cascade, which is the owner's; of who made them nothing is left once
+they are removed for good, by a function."""
 
 READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 """What migrations alone write."""

@@ -15,6 +15,7 @@ from atrium.knowledge.v1 import knowledge_service_pb2_grpc as knowledge_grpc
 from atrium.model.v1 import model_service_pb2_grpc as model_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
+from atrium.workflow.v1 import workflow_service_pb2_grpc as workflow_grpc
 
 PASSWORD = "a password for the tour"
 
@@ -41,6 +42,7 @@ class Stage:
         self.models: Any = model_grpc.ModelServiceStub(channel)
         self.prompts: Any = prompt_grpc.PromptServiceStub(channel)
         self.knowledge: Any = knowledge_grpc.KnowledgeServiceStub(channel)
+        self.workflows: Any = workflow_grpc.WorkflowServiceStub(channel)
         self.audit: Any = audit_grpc.AuditServiceStub(channel)
         self._chapters = 0
 

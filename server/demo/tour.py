@@ -21,6 +21,7 @@ from server.demo.gateway import Gateway
 from server.demo.library import Library
 from server.demo.seals import Seals
 from server.demo.stage import PASSWORD, Session, Stage, hold, refusal
+from server.demo.workflows import Workflows
 
 SENTENCES = (
     "The cat sleeps on the warm windowsill.",
@@ -55,6 +56,7 @@ class Tour:
         trace_id = await self.conversation(ada)
         await self.bill(ada, trace_id)
         await Library(self._stage).chapter(ada)
+        await Workflows(self._stage).chapter(ada)
         gateway = Gateway(self._stage)
         await gateway.prompts(ada)
         await gateway.routes(platform, ada)

@@ -5,10 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from server.db.database import Tx
+from server.db.database import Database, Tx
 from server.identity.domain import ApiKeyNotFound, UserNotFound
 from server.identity.store import api_keys as key_store
+from server.identity.store import roles as role_store
 from server.identity.store import users as user_store
+from server.kernel.permissions import Permission, allowed
+from server.kernel.principal import Principal
+
+
+class Acting:
+    """For whom work goes on that was asked for in a call."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def acting(self, tenant_id: UUID, user_id: UUID, api_key_id: UUID | None) -> Principal:
+        """The user as a caller, with what they, and the key, may do now: nothing where they are not there, or active,
+        or the key is not good.
+        """
+        standing = await role_store.standing(self._database, tenant_id, user_id)
+        permissions = frozenset[Permission]() if standing is None else allowed(standing.decided)
+        if api_key_id is None:
+            return Principal(tenant_id, user_id, None, permissions)
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
+            key = await key_store.good(tx, api_key_id)
+        if key is None:
+            return Principal(tenant_id, user_id, None, frozenset(), api_key_id)
+        models = None if key.allowed_models is None else frozenset(key.allowed_models)
+        permissions &= key_store.scopes_of(key.scopes)
+        return Principal(tenant_id, user_id, None, permissions, api_key_id, allowed_models=models)
 
 
 class PeopleStanding:

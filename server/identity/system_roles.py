@@ -36,6 +36,7 @@ SYSTEM_ROLES: Mapping[str, SystemRole] = MappingProxyType(
                 Permission.MODELS_MANAGE,
                 Permission.PUBLIC_KNOWLEDGE_BASES_MANAGE,
                 Permission.PUBLIC_TEMPLATES_MANAGE,
+                Permission.PUBLIC_WORKFLOWS_MANAGE,
             },
         ),
         "editor": SystemRole("编辑", 50, _CONTENT),

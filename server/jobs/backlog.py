@@ -22,8 +22,10 @@ from sqlalchemy import (
     Boolean,
     Integer,
     Interval,
+    String,
     Uuid,
     bindparam,
+    column,
     delete,
     exists,
     func,
@@ -48,10 +50,28 @@ ADMIT = "admit/1"
 """What looks at a backlog when jobs in it that failed are to be tried again."""
 
 _THIS = tenant_jobs.c.id == bindparam("job_id")
-_ADD = Statement(
-    insert(tenant_jobs).values({name: bindparam(name) for name in ("tenant_id", "id", "entrypoint", "payload")})
+_asked = (
+    func.unnest(bindparam("ids", type_=ARRAY(Uuid())), bindparam("payloads", type_=ARRAY(JSONB)))
+    .table_valued(column("id", Uuid()), column("payload", JSONB))
+    .render_derived(name="asked")
 )
-_PAYLOADS = Statement(select(tenant_jobs.c.payload).where(tenant_jobs.c.entrypoint == bindparam("entrypoint")))
+_ADD = Statement(
+    insert(tenant_jobs).from_select(
+        ["tenant_id", "id", "entrypoint", "payload"],
+        select(
+            bindparam("tenant_id", type_=Uuid()),
+            _asked.c.id,
+            bindparam("entrypoint", type_=String),
+            _asked.c.payload,
+        ),
+    )
+)
+_ASKED = Statement(
+    select(tenant_jobs.c.payload, tenant_jobs.c.status).where(
+        tenant_jobs.c.entrypoint == bindparam("entrypoint"),
+        tenant_jobs.c.payload.contains(bindparam("about", type_=JSONB)),
+    )
+)
 _GOES_ON = Statement(
     select(
         exists().where(
@@ -191,12 +211,14 @@ class Backlog:
     def __init__(self, share: int) -> None:
         self._share = share
 
-    async def add(self, tx: Tx, entrypoint: str, payload: Mapping[str, Any]) -> None:
-        """Has the job of the transaction's tenant done once it has committed. `payload`: no secret.
+    async def add(self, tx: Tx, entrypoint: str, *payloads: Mapping[str, Any]) -> None:
+        """Has jobs of the transaction's tenant done once it has committed, one for each payload, which holds no secret.
 
         Whoever adds one to the same backlog waits until the transaction ends: it comes last in it.
         """
-        await tx.execute(_ADD, tenant_id=tx.tenant_id, id=uuid7(), entrypoint=entrypoint, payload=payload)
+        ids = [uuid7() for _ in payloads]
+        given = {"tenant_id": tx.tenant_id, "entrypoint": entrypoint, "ids": ids, "payloads": list(payloads)}
+        await tx.execute(_ADD, **given)
         await self.admit(tx)
 
     async def admit(self, tx: Tx, *, given_back: int = 0) -> None:
@@ -292,9 +314,14 @@ class Backlog:
         return admit
 
 
-async def asked(tx: Tx, entrypoint: str) -> list[Mapping[str, Any]]:
-    """What those jobs of the transaction's tenant are about that wait, are under way, or were put aside."""
-    return [row["payload"] for row in await tx.fetch(_PAYLOADS, entrypoint=entrypoint)]
+async def asked(
+    tx: Tx, entrypoint: str, about: Mapping[str, Any] | None = None
+) -> list[tuple[Mapping[str, Any], bool]]:
+    """What those jobs of the transaction's tenant are about that wait, are under way, or were put aside: which is told
+    with each. `about`: those alone that have this in their payload.
+    """
+    rows = await tx.fetch(_ASKED, entrypoint=entrypoint, about=about or {})
+    return [(row["payload"], row["status"] == "aside") for row in rows]
 
 
 async def goes_on(tx: Tx, entrypoint: str, about: Mapping[str, Any]) -> bool:

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     PROMPT_LABELS_MANAGE = "prompt_labels:manage"
     PUBLIC_KNOWLEDGE_BASES_MANAGE = "public_knowledge_bases:manage"
     PUBLIC_TEMPLATES_MANAGE = "public_templates:manage"
+    PUBLIC_WORKFLOWS_MANAGE = "public_workflows:manage"
     QUERY_LOGS_READ = "query_logs:read"
     ROLES_MANAGE = "roles:manage"
     ROLES_READ = "roles:read"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from server.kernel.addresses import network_of
@@ -89,6 +90,12 @@ class Call:
     """Of a stream: raises where the caller has lost the right to it meanwhile."""
     renewed: Callable[[], None] | None = None
     """Of a stream: called when its caller may do other things than before. It may take no time."""
+    execution_id: UUID | None = None
+    """Of what is done for a workflow: its execution."""
+    task_id: UUID | None = None
+    """And the task of that."""
+    used: Callable[[int, Decimal | None], None] | None = None
+    """Told, of each model that was asked, how many tokens it used and what they cost: USD, None: nothing known."""
     answer_stands: bool = True
     """Whether the answer may be given again to the same idempotency key: not where a part of it is missing for now."""
 

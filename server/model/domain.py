@@ -287,3 +287,5 @@ class CallLog:
     reasoning_tokens: int
     prompt_template_version_id: UUID | None
     cached: bool
+    workflow_execution_id: UUID | None = None
+    task_id: UUID | None = None

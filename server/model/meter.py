@@ -97,6 +97,8 @@ class Meter:
                 read = min(self.usage.prompt_tokens + self.reading, MOST_TOKENS)
                 self.usage = replace(self.usage, prompt_tokens=read, estimated=True)
             self._log = self._made(status, error_code)
+            if self.attempts and self.call.used is not None:
+                self.call.used(self._log.total_tokens, self._log.total_cost)
         return self._log
 
     def _made(self, status: CallStatus, error_code: str | None) -> CallLog:
@@ -125,6 +127,8 @@ class Meter:
             reasoning_tokens=usage.reasoning_tokens,
             prompt_template_version_id=self.prompt_version_id,
             cached=self.cached,
+            workflow_execution_id=self.call.execution_id,
+            task_id=self.call.task_id,
         )
 
 

@@ -7,8 +7,6 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from google.protobuf import struct_pb2
-
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as pb
 from server.kernel.errors import etag_of
@@ -36,6 +34,7 @@ from server.rpc.wire import (
     present,
     timestamp,
     uuid_or_none,
+    value_of,
 )
 
 _DEFAULT_WEIGHT = 100
@@ -155,14 +154,8 @@ def _variable(value: Variable) -> version_pb2.PromptVariable:
         name=value.name, type=_TYPE.number[value.type], required=value.required, description=value.description
     )
     if value.default is not None:
-        made.default.CopyFrom(_value(value.default))
+        made.default.CopyFrom(value_of(value.default))
     return made
-
-
-def _value(value: Any) -> struct_pb2.Value:
-    holder = struct_pb2.ListValue()
-    holder.extend([value])
-    return holder.values[0]
 
 
 def _settings(value: Settings) -> version_pb2.PromptSettings:

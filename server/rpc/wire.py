@@ -11,7 +11,7 @@ from uuid import UUID
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atrium.common.v1 import deleted_pb2
@@ -118,11 +118,23 @@ def deletion(request: Any) -> Deleted:
 
 def json_struct(value: Struct, field: str) -> dict[str, Any]:
     """The request's free-form field as JSON has it. Raises InvalidRequest where JSON has no form for it."""
+    made: dict[str, Any] = json_value(value, field)
+    return made
+
+
+def json_value(value: Struct | Value, field: str) -> Any:
+    """The same of a field that may be any JSON."""
     try:
-        made: dict[str, Any] = json_format.MessageToDict(value)
+        return json_format.MessageToDict(value)
     except ValueError:  # it has no NaN and no infinity
         raise InvalidRequest([(field, "must hold finite numbers only")]) from None
-    return made
+
+
+def value_of(value: Any) -> Value:
+    """JSON as a free-form value."""
+    holder = ListValue()
+    holder.extend([value])
+    return holder.values[0]
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:

@@ -34,8 +34,9 @@ _ENDS = {"trial_end_time": "trial_ends_at", "subscription_end_time": "subscripti
 _CALL_LIMITS = ("requests_per_minute", "tokens_per_minute", "monthly_token_quota", "max_parallel_calls")
 _RETENTIONS = (
     *("soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "prompt_retention_days"),
-    "query_log_retention_days",
+    *("query_log_retention_days", "execution_retention_days"),
 )
+_EXECUTIONS = ("max_concurrent_workflows", "workflow_timeout_seconds")
 _SEARCHES = ("vector_search_top_k", "vector_search_threshold", "store_queries")
 _CONTACT = ("contact_email", "contact_phone", "contact_person", "industry", "company_size", "country")
 
@@ -124,7 +125,7 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         vector_search_threshold=None if value.vector_search_threshold is None else float(value.vector_search_threshold),
         store_queries=value.store_queries,
         **{name: getattr(value, name) for name in _CALL_LIMITS},
-        **{name: getattr(value, name) for name in _RETENTIONS},
+        **{name: getattr(value, name) for name in (*_RETENTIONS, *_EXECUTIONS)},
     )
     if value.extra_config is not None:
         json_format.ParseDict(value.extra_config, made.extra_config)
@@ -134,7 +135,8 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
 def config_changes(request: tenant_config_pb2.UpdateTenantConfigRequest) -> dict[str, Any]:
     names = ("default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config")
     limits = (*_CALL_LIMITS, "monthly_cost_quota_usd")
-    values = changes(request, *names, *_RETENTIONS, *limits, *_SEARCHES, "require_verified_email", "store_prompts")
+    switches = ("require_verified_email", "store_prompts")
+    values = changes(request, *names, *_RETENTIONS, *limits, *_SEARCHES, *_EXECUTIONS, *switches)
     if values.get("monthly_cost_quota_usd") is not None:
         values["monthly_cost_quota_usd"] = Decimal(values["monthly_cost_quota_usd"])
     for name in ("temperature", "vector_search_threshold"):

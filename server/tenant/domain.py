@@ -147,6 +147,9 @@ class TenantConfig:
     vector_search_threshold: Decimal | None
     store_queries: bool
     query_log_retention_days: int
+    max_concurrent_workflows: int
+    workflow_timeout_seconds: int
+    execution_retention_days: int
     revision: int
     created_at: datetime
     updated_at: datetime

@@ -57,7 +57,7 @@ class TenantService:
         purge: TenantPurge,
         audit: AuditLog,
     ) -> None:
-        """`counters`: of what the limits are about; of what has none there is nothing yet."""
+        """`counters`: of what the limits are about, each."""
         self._database = database
         self._founding = founding
         self._counters = counters
@@ -173,7 +173,7 @@ class TenantService:
         async with self._database.tenant_tx(tenant_id) as tx:
             await store.get(tx, tenant_id)
             for resource in RESOURCES:
-                count = await self._counters[resource](tx) if resource in self._counters else 0
+                count = await self._counters[resource](tx)
                 limit = limit_now(entitlement, resource, moment)
                 used.append((resource, count, None if limit is None else limit.most))
         return TenantUsage(tier, used, await self._call_limits.of_tenant(tenant_id), sorted(FEATURES[tier]))

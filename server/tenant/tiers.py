@@ -38,6 +38,7 @@ Retention = Literal[
     "call_log_retention_days",
     "prompt_retention_days",
     "query_log_retention_days",
+    "execution_retention_days",
 ]
 USUAL_RETENTION_DAYS: Mapping[Retention, int] = MappingProxyType(
     {
@@ -46,6 +47,7 @@ USUAL_RETENTION_DAYS: Mapping[Retention, int] = MappingProxyType(
         "call_log_retention_days": 400,
         "prompt_retention_days": 30,
         "query_log_retention_days": 90,
+        "execution_retention_days": 400,
     }
 )
 """How long things may be kept without the feature of a longer retention; every time that a tenant can set is here."""

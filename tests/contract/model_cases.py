@@ -238,7 +238,7 @@ MODEL_CASES: Cases = {
         [
             *PAGE,
             *PERIOD,
-            *odd({}, user_id=["ada"], api_key_id=["ada"], model_id=["gpt-4"]),
+            *odd({}, user_id=["ada"], api_key_id=["ada"], model_id=["gpt-4"], workflow_execution_id=["7"]),
             *odd({}, trace_id=["0AF7651916CD43DD8448EB211C80319C", "7"]),
             ({"status": 9}, "status"),
         ],

@@ -12,7 +12,7 @@ TENANT = {
     "administrator": {"username": "ada", "email": "ada@acme.test", "password": "correct horse"},
 }
 _COUNTED = ("requests_per_minute", "tokens_per_minute")
-RETAINED = ("soft_delete", "audit", "call_log", "prompt")
+RETAINED = ("soft_delete", "audit", "call_log", "prompt", "query_log", "execution")
 
 TENANT_CASES: Cases = {
     "CreateTenantRequest": (
@@ -84,6 +84,9 @@ TENANT_CASES: Cases = {
             *odd({}, **{name: [-1] for name in (*_COUNTED, "monthly_token_quota", "max_parallel_calls")}),
             *(({"update_mask": mask(f"{name}_retention_days")}, f"{name}_retention_days") for name in RETAINED),
             ({"update_mask": mask("store_prompts")}, "store_prompts"),
+            *odd({}, max_concurrent_workflows=[0, 101], workflow_timeout_seconds=[0, 31_536_001]),
+            *odd({}, execution_retention_days=[0, 3651]),
+            *(({"update_mask": mask(name)}, name) for name in ("max_concurrent_workflows", "workflow_timeout_seconds")),
             *odd({}, prompt_retention_days=[0, 3651], query_log_retention_days=[0, 3651]),
             *odd({}, vector_search_top_k=[0, 101], vector_search_threshold=[-0.1, 1.1]),
         ],

@@ -20,6 +20,8 @@ ANSWERED = {
     "atrium.audit.v1.AuditLog",
     "atrium.knowledge.v1.Document",
     "atrium.knowledge.v1.SearchResult",
+    "atrium.workflow.v1.Execution",
+    "atrium.workflow.v1.Task",
     "atrium.tenant.v1.TenantConfig",
 }
 """Messages with free values that no request holds."""
@@ -185,7 +187,7 @@ def test_an_update_names_its_fields_in_the_mask_and_takes_an_etag(method: Method
     ]
 
     assert list(getattr(mask, "in")) == changeable
-    assert set(fields) - set(changeable) <= {"id", "tenant_id", "document_id"}
+    assert set(fields) - set(changeable) <= {"id", "tenant_id", "document_id", "changelog"}
     assert etag.type == FieldDescriptorProto.TYPE_STRING
 
 

@@ -21,8 +21,17 @@ from tests.contract.knowledge_cases import KNOWLEDGE_CASES
 from tests.contract.model_cases import MODEL_CASES
 from tests.contract.prompt_cases import PROMPT_CASES
 from tests.contract.tenant_cases import TENANT_CASES
+from tests.contract.workflow_cases import WORKFLOW_CASES
 
-CASES: Cases = {**IDENTITY_CASES, **TENANT_CASES, **MODEL_CASES, **PROMPT_CASES, **KNOWLEDGE_CASES, **AUDIT_CASES}
+CASES: Cases = {
+    **IDENTITY_CASES,
+    **TENANT_CASES,
+    **MODEL_CASES,
+    **PROMPT_CASES,
+    **KNOWLEDGE_CASES,
+    **WORKFLOW_CASES,
+    **AUDIT_CASES,
+}
 REQUESTS = {
     method.proto.input_type.rpartition(".")[2]: method.proto.input_type.removeprefix(".") for method in CONTRACT.methods
 }

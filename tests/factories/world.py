@@ -18,6 +18,7 @@ from atrium.knowledge.v1 import knowledge_service_pb2_grpc
 from atrium.model.v1 import model_service_pb2_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc
 from atrium.tenant.v1 import tenant_pb2, tenant_service_pb2_grpc
+from atrium.workflow.v1 import workflow_service_pb2_grpc
 
 PASSWORD = "correct horse battery"
 
@@ -50,6 +51,7 @@ class World:
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.prompts = prompt_service_pb2_grpc.PromptServiceStub(channel)
         self.knowledge = knowledge_service_pb2_grpc.KnowledgeServiceStub(channel)
+        self.workflows = workflow_service_pb2_grpc.WorkflowServiceStub(channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
         self._platform: Person | None = None
@@ -120,6 +122,7 @@ class World:
             "Model": self.models,
             "Prompt": self.prompts,
             "Knowledge": self.knowledge,
+            "Workflow": self.workflows,
             "Audit": self.audit,
         }
         _, name, method = path.split("/")

@@ -43,6 +43,7 @@ SERVICES = {
     "atrium.prompt.v1.PromptService",
     "atrium.audit.v1.AuditService",
     "atrium.knowledge.v1.KnowledgeService",
+    "atrium.workflow.v1.WorkflowService",
 }
 
 Metadata = tuple[tuple[str, str | bytes], ...]

@@ -13,6 +13,7 @@ from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2, credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from atrium.workflow.v1 import workflow_pb2
 from tests.factories.world import Person, Refusal, refused
 from tests.isolation.sides import Side, Tenant
 
@@ -41,7 +42,11 @@ class Machine(RuleBasedStateMachine):
 
     async def _look(self, administrator: Person) -> Tenant:
         world, who = self.server.world, {"metadata": administrator.metadata}
-        (users, roles, sessions, keys), (logs, routes, models, limits, credentials), (config, own, templates, bases) = [
+        (
+            (users, roles, sessions, keys),
+            (logs, routes, models, limits, credentials),
+            (config, own, templates, bases, workflows),
+        ) = [
             await asyncio.gather(*calls)
             for calls in (
                 (
@@ -62,6 +67,7 @@ class Machine(RuleBasedStateMachine):
                     world.tenants.GetTenant(tenant_pb2.GetTenantRequest(), **who),
                     world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who),
                     world.knowledge.ListKnowledgeBases(knowledge_base_pb2.ListKnowledgeBasesRequest(), **who),
+                    world.workflows.ListWorkflows(workflow_pb2.ListWorkflowsRequest(), **who),
                 ),
             )
         ]
@@ -82,6 +88,7 @@ class Machine(RuleBasedStateMachine):
             keys=[key.id for key in reversed(keys.api_keys)],
             templates={template.id: (template.name, template.current_version) for template in templates.templates},
             bases={base.id: (base.name, base.state) for base in bases.knowledge_bases},
+            workflows={workflow.id: (workflow.name, workflow.version) for workflow in workflows.workflows},
             routes={route.id: route.alias for route in routes.routes},
             sessions={session.id for session in sessions.sessions if not session.HasField("revoke_time")},
             models={model.id: (model.name, model.description) for model in models.models},

@@ -80,6 +80,10 @@ class Tenant:
     """Names of knowledge bases, and the states of these."""
     gone: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Those that are deleted, as they are when they are back."""
+    workflows: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Names and newest versions."""
+    ended: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Those that are deleted."""
     routes: dict[str, str] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
     """The administrator's that are not over."""
@@ -108,6 +112,7 @@ class Tenant:
             "limits": self.limits,
             "template": self.templates,
             "knowledge_base": {**self.bases, **self.gone},
+            "workflow": {**self.workflows, **self.ended},
             "generation": self.generations,
             "tenant": [self.administrator.tenant_id],
         }
@@ -115,6 +120,6 @@ class Tenant:
 
 SHOWN = (
     *("users", "roles", "held", "calls", "config", "keys", "templates", "routes"),
-    *("sessions", "models", "credentials", "limits", "bases"),
+    *("sessions", "models", "credentials", "limits", "bases", "workflows"),
 )
 """What is shown to the tenant itself, and must be what it made."""

@@ -18,6 +18,7 @@ from atrium.identity.v1 import role_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.tenant.v1 import tenant_config_pb2
+from atrium.workflow.v1 import workflow_pb2
 from tests.databases import Cluster
 from tests.factories.models import make_model
 from tests.factories.world import World
@@ -59,6 +60,7 @@ class Tenants(People, Work):
         self.create_template(side=side, name="ann")
         self.create_version(side=side, pick=0, text="ann")
         self.create_base(side=side, name="ann")
+        self.create_workflow(side=side, name="ann")
         self.stream_from_a_shared_model(side=side, resumable=True)
         assert all(self.tenants[side].objects().values())
 
@@ -100,6 +102,8 @@ class Tenants(People, Work):
         assert not self.call(side, self.server.world.models.ListCallLogs, calls).call_logs
         bases = knowledge_base_pb2.ListKnowledgeBasesRequest(owner_user_id=user_id)
         assert not self.call(side, self.server.world.knowledge.ListKnowledgeBases, bases).knowledge_bases
+        workflows = workflow_pb2.ListWorkflowsRequest(owner_user_id=user_id)
+        assert not self.call(side, self.server.world.workflows.ListWorkflows, workflows).workflows
         changes = audit_log_pb2.ListAuditLogsRequest(filter={"user_id": user_id})
         assert not self.call(side, self.server.world.audit.ListAuditLogs, changes).audit_logs
 

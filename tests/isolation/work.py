@@ -1,4 +1,4 @@
-"""What tenants do with models, prompts and knowledge."""
+"""What tenants do with models, prompts, knowledge and workflows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from atrium.model.v1 import (
     usage_pb2,
 )
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
+from atrium.workflow.v1 import workflow_pb2
+from tests.factories.workflows import TENANT, defined, transform
 from tests.isolation.machine import NAMES, PICKS, SIDES, Machine, picked
 
 SHARED_MODEL = "stub-fast-3"
@@ -32,7 +34,7 @@ FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 
 
 class Work(Machine):
-    """The steps that the services of models, prompts and knowledge take part in."""
+    """The steps that the services of models, prompts, knowledge and workflows take part in."""
 
     @rule(side=SIDES, text=NAMES)
     def embed(self, side: int, text: str) -> None:
@@ -107,6 +109,45 @@ class Work(Machine):
             delete = knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base_id)
             self.call(side, knowledge.DeleteKnowledgeBase, delete)
             own.gone[base_id] = own.bases.pop(base_id)
+
+    @rule(side=SIDES, name=NAMES)
+    def create_workflow(self, side: int, name: str) -> None:
+        own, workflows = self.tenants[side], self.server.world.workflows
+        request = workflow_pb2.CreateWorkflowRequest(name=name, definition=defined(transform(name)), visibility=TENANT)
+        if name in {known for known, _ in own.workflows.values()}:
+            assert self.refused(side, workflows.CreateWorkflow, request).reason == "WORKFLOW_NAME_TAKEN"
+        else:
+            own.workflows[self.call(side, workflows.CreateWorkflow, request).workflow.id] = (name, "v1.0")
+
+    @rule(side=SIDES, pick=PICKS, step=NAMES)
+    def change_workflow(self, side: int, pick: int, step: str) -> None:
+        """Another definition is another version, which the list of its versions has."""
+        own, workflows = self.tenants[side], self.server.world.workflows
+        if not own.workflows:
+            return
+        workflow_id = picked(own.workflows, pick)
+        request = workflow_pb2.UpdateWorkflowRequest(id=workflow_id, definition=defined(transform(step)))
+        changed = self.call(side, workflows.UpdateWorkflow, request).workflow
+        own.workflows[workflow_id] = (changed.name, changed.version)
+        listed = workflow_pb2.ListWorkflowVersionsRequest(workflow_id=workflow_id)
+        newest = self.call(side, workflows.ListWorkflowVersions, listed).versions[0]
+        assert (newest.version, newest.definition.steps[0].id) == (changed.version, step)
+
+    @rule(side=SIDES, pick=PICKS)
+    def delete_or_restore_workflow(self, side: int, pick: int) -> None:
+        own, workflows = self.tenants[side], self.server.world.workflows
+        if own.ended:
+            workflow_id = picked(own.ended, pick)
+            restore = workflow_pb2.RestoreWorkflowRequest(id=workflow_id)
+            if own.ended[workflow_id][0] in {known for known, _ in own.workflows.values()}:
+                assert self.refused(side, workflows.RestoreWorkflow, restore).reason == "WORKFLOW_NAME_TAKEN"
+            else:
+                self.call(side, workflows.RestoreWorkflow, restore)
+                own.workflows[workflow_id] = own.ended.pop(workflow_id)
+        elif own.workflows:
+            workflow_id = picked(own.workflows, pick)
+            self.call(side, workflows.DeleteWorkflow, workflow_pb2.DeleteWorkflowRequest(id=workflow_id))
+            own.ended[workflow_id] = own.workflows.pop(workflow_id)
 
     @rule(side=SIDES, alias=NAMES)
     def create_or_delete_route(self, side: int, alias: str) -> None:

@@ -18,6 +18,7 @@ from server.settings import Settings
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
 from server.work import Upkeep, belongings
+from server.workflow.service.upkeep import WorkflowUpkeep
 
 ADA, GRACE, GONE, KEPT = (UUID(int=number) for number in range(1, 5))
 
@@ -61,6 +62,11 @@ INSERT INTO document_blobs (tenant_id, knowledge_base_id, hash, described, expir
     WHERE tenant_id = '{tenant}' AND name = 'live';
 INSERT INTO document_blob_parts (tenant_id, blob_id, part, bytes)
     SELECT tenant_id, id, 0, hash::bytea FROM document_blobs WHERE tenant_id = '{tenant}';
+INSERT INTO workflows (tenant_id, name, visibility, definition, version, deleted_at)
+    SELECT '{tenant}', name, 'tenant', '{{"steps": [], "output": ""}}', 'v1.0', now() - ago
+    FROM (VALUES ('live', NULL), ('fresh', interval '29 days'), ('long ago', interval '31 days')) AS v (name, ago);
+INSERT INTO workflow_versions (tenant_id, workflow_id, version, definition)
+    SELECT tenant_id, id, name, '{{}}' FROM workflows WHERE tenant_id = '{tenant}';
 INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
     AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';
@@ -96,4 +102,5 @@ def make_upkeep(database: Database, settings: Settings) -> Upkeep:
     models = ModelUpkeep(database, Ledger(database, audit, Background()), standing)
     expiry = Expiry(database, audit, belongings())
     prompts, knowledge = (kind(database, audit, idempotency.forget_about) for kind in (PromptUpkeep, KnowledgeUpkeep))
-    return Upkeep(standing, expiry, purge, models, prompts, knowledge)
+    workflows = WorkflowUpkeep(database, audit, idempotency.forget_about)
+    return Upkeep(standing, expiry, purge, models, prompts, knowledge, workflows)

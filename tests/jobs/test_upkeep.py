@@ -54,6 +54,8 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("knowledge_documents", "title"),
                 ("document_blobs", "hash"),
                 ("document_blob_parts", "convert_from(bytes, 'UTF8')"),
+                ("workflows", "name"),
+                ("workflow_versions", "version"),
             )
         }
         assert left == {
@@ -72,6 +74,8 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "knowledge_documents": ["fresh", "live"],
             "document_blobs": ["fresh", "live", "under way"],
             "document_blob_parts": ["fresh", "live", "under way"],
+            "workflows": ["fresh", "live"],
+            "workflow_versions": ["fresh", "live"],
         }, tenant
 
 
@@ -221,7 +225,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     async with scratch.connect() as other, asyncio.TaskGroup() as group:
         async with other.transaction():
             await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
-            for table in ("users", "roles", "prompt_templates", "knowledge_bases"):
+            for table in ("users", "roles", "prompt_templates", "knowledge_bases", "workflows"):
                 await other.execute(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
                 )
@@ -233,6 +237,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     assert await admin.fetchval("SELECT count(*) FROM roles WHERE tenant_id = $1", ADA) == 1
     assert await admin.fetchval("SELECT count(*) FROM prompt_templates WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM knowledge_bases WHERE tenant_id = $1", ADA) == 3
+    assert await admin.fetchval("SELECT count(*) FROM workflows WHERE tenant_id = $1", ADA) == 2
 
 
 async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep, admin: Any) -> None:
@@ -250,6 +255,10 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
         (
             "knowledge_documents (knowledge_base_id, source_type, source_uri, file_size, file_mime_type, file_hash",
             "(SELECT id FROM knowledge_bases WHERE name = 'live' AND tenant_id = $1), 'text', '', 1, '', n::text",
+        ),
+        (
+            "workflows (name, visibility, version, definition",
+            """'w' || n, 'tenant', 'v1.0', '{"steps": [], "output": ""}'""",
         ),
     ):
         await admin.execute(
@@ -269,7 +278,7 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
     assert [tuple(row) for row in batches] == [
         *(("documents.purge", count) for count in each),
         *[("knowledge_bases.purge", 1)] * 121,
-        *((f"{kind}.purge", count) for kind in ("roles", "templates", "users") for count in each),
+        *((f"{kind}.purge", count) for kind in ("roles", "templates", "users", "workflows") for count in each),
     ]
 
 

@@ -25,6 +25,7 @@ _QUERIES = {
         SELECT c.relname || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid)
         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
         WHERE c.relnamespace = 'public'::regnamespace AND k.contype <> 'n' AND {ours}
+            AND k.conparentid = 0  -- and not what a foreign key into months has for each of them
     """,
     "indexes": """
         SELECT pg_get_indexdef(i.indexrelid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from server.kernel.ids import uuid7
 from tests.databases import Scratch
 
 TENANT = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -17,6 +18,8 @@ _VERSION = "01890a5d-ac96-774b-bcce-b302099a805d"
 _BASE = "01890a5d-ac96-774b-bcce-b302099a805e"
 _DOCUMENT = "01890a5d-ac96-774b-bcce-b302099a805f"
 _BLOB = "01890a5d-ac96-774b-bcce-b302099a8060"
+_WORKFLOW = "01890a5d-ac96-774b-bcce-b302099a8061"
+_EXECUTION = str(uuid7())  # of a month that there is
 _THEN = "2030-01-01T00:00:00Z"
 _BYTES = r"\x00"
 
@@ -24,6 +27,8 @@ _OF_TENANT = {"tenant_id": TENANT}
 _OF_USER = {**_OF_TENANT, "user_id": _USER}
 _LIMIT = {**_OF_TENANT, "window_kind": "minute", "window_start": _THEN, "subject": "tenant", "kind": "tokens"}
 _OF_BASE = {**_OF_TENANT, "knowledge_base_id": _BASE}
+_OF_EXECUTION = {**_OF_TENANT, "execution_id": _EXECUTION}
+_DEFINITION: dict[str, Any] = {"steps": [], "output": ""}
 _STREAMING = {"provider": "custom", "model_type": "chat", "supports_streaming": True}
 _PRICE = {"input_cost_per_1k": 1, "output_cost_per_1k": 2}
 
@@ -235,6 +240,33 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "knowledge_builds": {**_OF_BASE, "generation": 2, "document_id": _DOCUMENT, "document_revision": 1},
     },
+    "0047": {
+        "workflows": {
+            **_OF_TENANT,
+            "id": _WORKFLOW,
+            "owner_user_id": _USER,
+            "name": "Report",
+            "definition": _DEFINITION,
+            "version": "v1.0",
+        },
+        "workflow_versions": {
+            **_OF_TENANT,
+            "workflow_id": _WORKFLOW,
+            "version": "v1.0",
+            "definition": _DEFINITION,
+            "created_by": _USER,
+        },
+        "workflow_executions": {
+            **_OF_USER,
+            "id": _EXECUTION,
+            "workflow_id": _WORKFLOW,
+            "workflow_version": "v1.0",
+            "definition": _DEFINITION,
+        },
+        "workflow_tasks": {**_OF_EXECUTION, "step_id": "one", "step_type": "transform"},
+        "execution_events": {**_OF_EXECUTION, "seq": 1, "event_type": "started", "payload": {}},
+    },
+    "0048": {},
 }
 
 

@@ -15,8 +15,15 @@ ROOT = "tenants"
 GLOBAL = ("alembic_version", "ddl_audit_logs", "model_prices", "models", "permissions", "signing_keys", ROOT)
 # A number that neither counts nor measures: a trigger has it rise with every change.
 ORDERS = "revision"
-# Words that others add to: the resources that audit rows tell of, and the types of media.
-OPEN_WORDS = "audit_logs.resource_type", "knowledge_documents.file_mime_type"
+# Words that others add to: the resources that audit rows tell of, the types of media, the kinds of steps and of agents,
+# and what happens to executions.
+OPEN_WORDS = (
+    "audit_logs.resource_type",
+    "execution_events.event_type",
+    "knowledge_documents.file_mime_type",
+    "workflow_tasks.agent_type",
+    "workflow_tasks.step_type",
+)
 _WORDS = "(^|_)(status|state|kind|type|tier|visibility|provider|effect|purpose|grain)$"
 # The engine of jobs keeps its own schema, and pgvector its functions.
 _OURS = "c.relnamespace = 'public'::regnamespace"
@@ -83,6 +90,7 @@ RULES = {
         SELECT f.conname FROM pg_constraint f
             JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class t ON t.oid = f.confrelid
         WHERE {_OURS} AND f.contype = 'f' AND t.relkind = 'p' AND NOT c.relispartition AND c.oid <> t.oid
+            AND NOT (t.relname = 'workflow_executions' AND c.relkind = 'p')  -- whose parts are divided as it is
     """,
     "what is a log refers to nothing but its tenant, so that nothing that is removed alters it": f"""
         SELECT f.conname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid

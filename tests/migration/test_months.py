@@ -9,12 +9,24 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server.db.partitions import MONTHS_AHEAD, bounds, ensure_months, month_after, months, months_ahead, partition_name
+from server.db.partitions import (
+    MONTHS_AHEAD,
+    bounds,
+    drop_months,
+    ensure_months,
+    month_after,
+    months,
+    months_ahead,
+    partition_name,
+)
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7_floor
 from tests.databases import Scratch
 
-_TABLES = ("audit_logs", "model_call_logs", "rag_query_logs")
+_TABLES = (
+    *("audit_logs", "execution_events", "model_call_logs"),
+    *("rag_query_logs", "workflow_executions", "workflow_tasks"),
+)
 _MILLISECOND = timedelta(milliseconds=1)
 _INSERT = """
     INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type)
@@ -101,6 +113,17 @@ async def test_past_months_are_made_when_asked_for(scratch: Scratch, admin: Any)
 
     assert sorted(made) == sorted(f"{table}_{month}" for table in _TABLES for month in ("2024_12", "2025_01"))
     assert await _month_of(admin, uuid7_floor(datetime(2025, 1, 31, tzinfo=UTC))) == "audit_logs_2025_01"
+
+
+async def test_a_past_month_is_dropped_of_every_table_also_where_foreign_keys_lead_into_it(
+    scratch: Scratch, admin: Any
+) -> None:
+    await ensure_months(scratch.admin_url, date(2024, 12, 15), date(2024, 12, 15))
+
+    dropped = [name for table in _TABLES for name in await drop_months(admin, table, date(2025, 1, 1))]
+
+    assert dropped == [f"{table}_2024_12" for table in _TABLES]
+    assert await admin.fetchval("SELECT count(*) FROM pg_class WHERE relname LIKE '%_2024_12'") == 0
 
 
 async def test_the_months_ahead_are_counted_up_to_the_first_gap(scratch: Scratch, admin: Any) -> None:

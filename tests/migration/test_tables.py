@@ -67,6 +67,8 @@ async def test_from_nothing_the_migrations_make_what_the_tables_say(each_postgre
 
 async def test_alembic_finds_nothing_left_to_migrate(each_postgres: Cluster) -> None:
     def ours(item: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
+        if kind == "foreign_key_constraint":  # one that leads into months has another for each of them
+            return item.referred_table.name not in months
         return not (kind == "table" and name in months)
 
     def differences(connection: Connection) -> Any:

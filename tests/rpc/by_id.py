@@ -22,7 +22,8 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT
+from atrium.workflow.v1 import execution_pb2, task_pb2, workflow_pb2
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT, WORKFLOW
 
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
 
@@ -145,6 +146,25 @@ BY_UPLOAD: dict[str, Callable[[str], Message]] = {
     KNOWLEDGE + "GetUpload": lambda it: document_pb2.GetUploadRequest(id=it),
     KNOWLEDGE + "UploadDocument": lambda it: document_pb2.UploadDocumentRequest(place={"upload_id": it}),
 }
+BY_WORKFLOW: dict[str, Callable[[str], Message]] = {
+    WORKFLOW + "GetWorkflow": lambda it: workflow_pb2.GetWorkflowRequest(id=it),
+    WORKFLOW + "UpdateWorkflow": lambda it: workflow_pb2.UpdateWorkflowRequest(id=it, name="Mine"),
+    WORKFLOW + "DeleteWorkflow": lambda it: workflow_pb2.DeleteWorkflowRequest(id=it),
+    WORKFLOW + "RestoreWorkflow": lambda it: workflow_pb2.RestoreWorkflowRequest(id=it),
+    WORKFLOW + "ListWorkflowVersions": lambda it: workflow_pb2.ListWorkflowVersionsRequest(workflow_id=it),
+    WORKFLOW + "ExecuteWorkflow": lambda it: execution_pb2.ExecuteWorkflowRequest(workflow_id=it),
+}
+BY_EXECUTION: dict[str, Callable[[str], Message]] = {
+    WORKFLOW + "GetExecution": lambda it: execution_pb2.GetExecutionRequest(id=it),
+    WORKFLOW + "WatchExecution": lambda it: execution_pb2.WatchExecutionRequest(id=it),
+    WORKFLOW + "PauseExecution": lambda it: execution_pb2.PauseExecutionRequest(id=it),
+    WORKFLOW + "ResumeExecution": lambda it: execution_pb2.ResumeExecutionRequest(id=it),
+    WORKFLOW + "CancelExecution": lambda it: execution_pb2.CancelExecutionRequest(id=it),
+    WORKFLOW + "ReplayExecution": lambda it: execution_pb2.ReplayExecutionRequest(id=it),
+    WORKFLOW + "GetLineage": lambda it: execution_pb2.GetLineageRequest(id=it),
+    WORKFLOW + "ListTasks": lambda it: task_pb2.ListTasksRequest(execution_id=it),
+    WORKFLOW + "CompleteTask": lambda it: task_pb2.CompleteTaskRequest(execution_id=it, id=_NO_ID, decision=1),
+}
 BY_GENERATION: dict[str, Callable[[str], Message]] = {
     MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(generation_id=it),
     MODEL + "CancelGeneration": lambda it: stream_pb2.CancelGenerationRequest(generation_id=it),
@@ -175,6 +195,8 @@ BY_ID = {
     "knowledge_base": BY_KNOWLEDGE_BASE,
     "document": BY_DOCUMENT,
     "upload": BY_UPLOAD,
+    "workflow": BY_WORKFLOW,
+    "execution": BY_EXECUTION,
     "generation": BY_GENERATION,
     "tenant": BY_TENANT,
 }
@@ -208,6 +230,9 @@ NO_OBJECT = {
             (KNOWLEDGE + "Search", "query.document_ids"),
             (KNOWLEDGE + "Ask", "query.document_ids"),
             (PROMPT + "WatchPrompts", "template_ids"),
+            (WORKFLOW + "ListWorkflows", "owner_user_id"),
+            (WORKFLOW + "ListExecutions", "trace_id"),
+            (WORKFLOW + "ListExecutions", "workflow_id"),
         ),
         "a filter: it finds what is the tenant's, or nothing",
     ),
@@ -224,6 +249,16 @@ NO_OBJECT = {
         ),
         "the model's own, within a conversation",
     ),
+    **{
+        (WORKFLOW + method, f"definition.steps.{field}"): why
+        for method in ("CreateWorkflow", "UpdateWorkflow", "ValidateWorkflow")
+        for field, why in (
+            ("id", "a name within the definition"),
+            ("search.knowledge_base_ids", "looked for when it is executed, as whoever executes it sees them"),
+        )
+    },
+    (WORKFLOW + "CompleteTask", "id"): "a task is looked for in its execution, which is not found first",
+    (WORKFLOW + "ReplayExecution", "from_step_id"): "a name within the definition",
     (KNOWLEDGE + "UpdateChunk", "id"): "a chunk is looked for in its document, which is not found first",
     (MODEL + "GetModel", "id"): "of the platform's models, which every tenant sees",
 }

@@ -15,6 +15,7 @@ from atrium.knowledge.v1 import knowledge_service_pb2
 from atrium.model.v1 import model_service_pb2
 from atrium.prompt.v1 import prompt_service_pb2
 from atrium.tenant.v1 import tenant_service_pb2
+from atrium.workflow.v1 import workflow_service_pb2
 from server.rpc.policy import read_rules
 
 SERVICES = [
@@ -23,6 +24,7 @@ SERVICES = [
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     prompt_service_pb2.DESCRIPTOR.services_by_name["PromptService"],
     knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"],
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
 ]
 RULES = read_rules(SERVICES)
@@ -32,6 +34,7 @@ TENANT = "/atrium.tenant.v1.TenantService/"
 MODEL = "/atrium.model.v1.ModelService/"
 PROMPT = "/atrium.prompt.v1.PromptService/"
 KNOWLEDGE = "/atrium.knowledge.v1.KnowledgeService/"
+WORKFLOW = "/atrium.workflow.v1.WorkflowService/"
 AUDIT = "/atrium.audit.v1.AuditService/"
 
 

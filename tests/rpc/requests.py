@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
@@ -35,19 +34,12 @@ from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
 from tests.rpc.by_id import BY_ID
+from tests.rpc.malformed import SOME_ID, Malformed
 from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT
+from tests.rpc.workflow_requests import GOOD_OF_WORKFLOWS, MALFORMED_OF_WORKFLOWS
 
-SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """A request that breaks the rules, and the fields it must be refused for."""
-
-    request: Message
-    fields: tuple[str, ...]
 
 
 _BY_ID: dict[str, Any] = {
@@ -307,6 +299,7 @@ MALFORMED: dict[str, Malformed] = {
     ),
     PROMPT + "WatchPrompts": Malformed(prompt.WatchPromptsRequest(template_ids=["1"]), ("template_ids[0]",)),
     PROMPT + "GetTemplateStats": Malformed(prompt.GetTemplateStatsRequest(template_id="1"), ("template_id",)),
+    **MALFORMED_OF_WORKFLOWS,
 }
 """Requests without a field, such as Logout, cannot be malformed."""
 
@@ -363,6 +356,7 @@ GOOD: dict[str, Message] = {
     AUDIT + "WatchAuditLogs": watch_pb2.WatchAuditLogsRequest(),
     AUDIT + "ListDdlLogs": ddl_log_pb2.ListDdlLogsRequest(),
     **{path: make(SOME_ID) for by in BY_ID.values() for path, make in by.items()},
+    **GOOD_OF_WORKFLOWS,
     KNOWLEDGE + "CreateKnowledgeBase": knowledge_base_pb2.CreateKnowledgeBaseRequest(
         name="new", embedding_model="local-embedding"
     ),

@@ -33,7 +33,12 @@ _UNTOLD = {
     "current_version_id": "told by its name",
     "replacement_model_id": "told by its name",
     "purge_started_at": "told by an entry of its own",
-    "usage_count": "counted, not set",
+    **dict.fromkeys(("usage_count", "execution_count", "success_count", "failure_count"), "counted, not set"),
+    "definition": "its version tells it",
+    **dict.fromkeys(
+        ("started_at", "deadline_at", "completed_at", "input", "output", "usage", "budget"), "an execution's"
+    ),
+    **dict.fromkeys(("user_id", "api_key_id", "request_id", "trace_id"), "the entry has columns for them"),
 }
 """Columns that no entry tells of, and why."""
 

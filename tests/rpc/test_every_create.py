@@ -12,7 +12,7 @@ from tests.factories.world import refused
 from tests.rpc.changes import CHANGES
 from tests.rpc.changes.rows import changes_between, rows_of
 from tests.rpc.changes.stage import Stage
-from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL, WORKFLOW
 
 KEYED = sorted(path for path, method in METHODS.items() if "idempotency_key" in method.input_type.fields_by_name)
 CALLS = {MODEL + "Chat", MODEL + "Embed"}
@@ -22,6 +22,7 @@ _SPENDS = {
     *CALLS,
     *(KNOWLEDGE + method for method in ("IngestText", "StartUpload", "RetryDocument")),
     *(KNOWLEDGE + method for method in ("IngestUrl", "ReindexKnowledgeBase", "RollbackReindex")),
+    *(WORKFLOW + method for method in ("ExecuteWorkflow", "ReplayExecution", "CompleteTask")),
     MODEL + "SetModelPrice",
     IDENTITY + "RotateApiKey",
 }

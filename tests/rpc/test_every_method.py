@@ -17,12 +17,14 @@ from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2
 from atrium.knowledge.v1 import document_pb2
 from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
+from atrium.workflow.v1 import execution_pb2
 from server.kernel.permissions import Permission
 from tests.factories.world import Person, Refusal, World, read_refusal, refused
 from tests.rpc.by_id import BY_ID, NO_OBJECT
 from tests.rpc.changes.rows import Rows, rows_of
-from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, RULES, TENANT, request_of
-from tests.rpc.requests import GOOD, HELLO, MALFORMED, SOME_ID
+from tests.rpc.malformed import SOME_ID
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, RULES, TENANT, WORKFLOW, request_of
+from tests.rpc.requests import GOOD, HELLO, MALFORMED
 
 PUBLIC = sorted(path for path, rule in RULES.items() if rule.access == "public")
 PRIVATE = sorted(RULES.keys() - set(PUBLIC))
@@ -156,6 +158,16 @@ async def _upload(world: World, owner: Person) -> str:
     return str((await world.knowledge.StartUpload(request, metadata=owner.metadata)).upload.id)
 
 
+async def _workflow(world: World, owner: Person) -> str:
+    made = await world.workflows.CreateWorkflow(GOOD[WORKFLOW + "CreateWorkflow"], metadata=owner.metadata)
+    return str(made.workflow.id)
+
+
+async def _execution(world: World, owner: Person) -> str:
+    request = execution_pb2.ExecuteWorkflowRequest(workflow_id=await _workflow(world, owner))
+    return str((await world.workflows.ExecuteWorkflow(request, metadata=owner.metadata)).execution.id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -186,6 +198,8 @@ _MAKERS = {
     "knowledge_base": _knowledge_base,
     "document": _document,
     "upload": _upload,
+    "workflow": _workflow,
+    "execution": _execution,
     "generation": _generation,
     "tenant": _tenant,
 }
@@ -252,6 +266,7 @@ def _but_for_the_id(refusal: Refusal, object_id: str) -> tuple[Any, ...]:
         (PROMPT + "PurgeTemplate", "template", PROMPT + "DeleteTemplate"),
         (KNOWLEDGE + "PurgeDocument", "document", KNOWLEDGE + "DeleteDocument"),
         (KNOWLEDGE + "PurgeKnowledgeBase", "knowledge_base", KNOWLEDGE + "DeleteKnowledgeBase"),
+        (WORKFLOW + "PurgeWorkflow", "workflow", WORKFLOW + "DeleteWorkflow"),
     ],
 )
 async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act_in(
@@ -271,8 +286,8 @@ async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act
 
 
 def test_every_method_of_the_platform_that_names_what_is_a_tenants_is_one_of_those() -> None:
-    of_tenants = {"user", "role", "template", "knowledge_base", "document"}
-    purge = re.compile("Purge(User|Role|Template|KnowledgeBase|Document)")
+    of_tenants = {"user", "role", "template", "knowledge_base", "document", "workflow"}
+    purge = re.compile("Purge(User|Role|Template|KnowledgeBase|Document|Workflow)")
     purges = {path for path in PLATFORM if purge.fullmatch(path.rpartition("/")[2])}
     named = {path for path in PLATFORM if any(True for _ in _ids_of(METHODS[path].input_type))}
 

@@ -14,8 +14,9 @@ from atrium.common.v1 import deleted_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2 as bases
 from tests.factories.knowledge import ingest, make_base
 from tests.factories.prompts import make_template
+from tests.factories.workflows import make_workflow
 from tests.factories.world import Person, World, refused
-from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, PROMPT, RULES, TENANT, request_of
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, PROMPT, RULES, TENANT, WORKFLOW, request_of
 
 EXCLUDE, INCLUDE, ONLY = (
     deleted_pb2.DELETED_EXCLUDE,
@@ -47,6 +48,10 @@ async def _document(world: World, by: Person) -> str:
     return str((await ingest(world, by, base_id, f"Text {await _user(world, by)}")).id)
 
 
+async def _workflow(world: World, by: Person) -> str:
+    return await make_workflow(world, by, f"workflow-{await _user(world, by)}")
+
+
 async def _tenant(world: World, by: Person) -> str:
     return (await world.tenant()).tenant_id
 
@@ -63,6 +68,8 @@ READS: dict[str, tuple[Maker, str]] = {
     KNOWLEDGE + "ListKnowledgeBases": (_knowledge_base, KNOWLEDGE + "DeleteKnowledgeBase"),
     KNOWLEDGE + "GetDocument": (_document, KNOWLEDGE + "DeleteDocument"),
     KNOWLEDGE + "ListDocuments": (_document, KNOWLEDGE + "DeleteDocument"),
+    WORKFLOW + "GetWorkflow": (_workflow, WORKFLOW + "DeleteWorkflow"),
+    WORKFLOW + "ListWorkflows": (_workflow, WORKFLOW + "DeleteWorkflow"),
     TENANT + "GetTenant": (_tenant, TENANT + "DeleteTenant"),
     TENANT + "ListTenants": (_tenant, TENANT + "DeleteTenant"),
 }

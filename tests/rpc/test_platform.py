@@ -9,8 +9,9 @@ from grpc import StatusCode as Code
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
 from tests.factories.world import Person, World, refused
+from tests.rpc.malformed import SOME_ID
 from tests.rpc.methods import MODEL
-from tests.rpc.requests import GOOD, SOME_ID
+from tests.rpc.requests import GOOD
 
 
 def _inside(platform: Person, tenant_id: str) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.tenant.v1 import tenant_config_pb2
+from atrium.workflow.v1 import workflow_pb2
 from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.service.expiry import Expiry
@@ -22,6 +23,8 @@ from tests.factories.api_keys import make_key, with_key
 from tests.factories.knowledge import MODEL, get_base, ingest, make_base, start, step
 from tests.factories.knowledge import PERSONAL as PERSONAL_BASE
 from tests.factories.prompts import PERSONAL, TENANT, make_template, make_version, set_label
+from tests.factories.workflows import EDITS, defined, get_workflow, make_workflow, step_workflow, transform, versions_of
+from tests.factories.workflows import PERSONAL as PERSONAL_WORKFLOW
 from tests.factories.world import Person, World, refused
 from tests.gateways import chat_with, stream_from
 
@@ -88,6 +91,8 @@ async def _leave_traces(world: World, person: Person) -> list[str]:
     deleted = await ingest(world, person, shared_base, "A document that they deleted.")
     await step(world, "Delete", deleted.id, person.metadata)
     await start(world, person, shared_base, idempotency_key="of an upload")
+    await make_workflow(world, person, "shared", idempotency_key="of a shared workflow")
+    await make_workflow(world, person, "mine", visibility=PERSONAL_WORKFLOW, idempotency_key="of a workflow of mine")
     await _delete_things(world, person)
     return [shared, key.api_key.id]
 
@@ -104,6 +109,8 @@ async def _delete_things(world: World, person: Person) -> None:
     for name, visibility in (("deleted", None), ("mine, deleted", PERSONAL_BASE)):
         base = await make_base(world, person, name, visibility=visibility)
         await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base), **who)
+    for name, fields in (("deleted", {}), ("mine, deleted", {"visibility": PERSONAL_WORKFLOW})):
+        await step_workflow(world, "Delete", await make_workflow(world, person, name, **fields), person.metadata)
 
 
 async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
@@ -112,7 +119,7 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     await gateway.tenants.UpdateTenantConfig(settings, metadata=administrator.metadata)
     needed = (
         *("roles:manage", "users:manage", "models:execute", "models:read"),
-        *("templates:manage", "prompt_labels:manage", "workflows:read", "knowledge_bases:manage"),
+        *("templates:manage", "prompt_labels:manage", "knowledge_bases:manage", *EDITS),
     )
     person = await gateway.user(administrator, *needed)
     other = await gateway.user(administrator, *needed)
@@ -124,6 +131,9 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     others_base = await make_base(gateway, other, "theirs")
     change = knowledge_base_pb2.UpdateKnowledgeBaseRequest(id=others_base, description="Changed")
     await gateway.knowledge.UpdateKnowledgeBase(change, metadata=person.metadata)
+    others_workflow = await make_workflow(gateway, other, "theirs")
+    another = {"definition": defined(transform("another"))}
+    await step_workflow(gateway, "Update", others_workflow, person.metadata, **another)
     labels = label_pb2.ListLabelsRequest(template_id=shared)
     before = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert before.moved_by == person.id
@@ -141,7 +151,7 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     assert {
         *("idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"),
         *("users", "roles", "prompt_templates", "tenant_jobs", "knowledge_bases"),
-        *("knowledge_documents", "document_blobs", "rag_query_logs"),
+        *("knowledge_documents", "document_blobs", "rag_query_logs", "workflows", "workflow_versions"),
     } <= await _naming(admin, person.id)
     await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
 
@@ -168,34 +178,46 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     found = (await gateway.knowledge.ListKnowledgeBases(request, metadata=administrator.metadata)).knowledge_bases
     named = {base.name: (base.owner_user_id, base.created_by, base.updated_by) for base in found}
     assert named == {"shared": ("", "", ""), "deleted": ("", "", ""), "theirs": (other.id, other.id, "")}
+    shown = workflow_pb2.ListWorkflowsRequest(deleted=deleted_pb2.DELETED_INCLUDE)
+    left = (await gateway.workflows.ListWorkflows(shown, metadata=administrator.metadata)).workflows
+    assert {one.name: one.owner_user_id for one in left} == {"shared": "", "deleted": "", "theirs": other.id}
+    versions = await versions_of(gateway, administrator, others_workflow)
+    assert [(one.version, one.created_by) for one in versions] == [("v1.1", ""), ("v1.0", other.id)]
     told = orjson.loads(await admin.fetchval("SELECT details FROM audit_logs WHERE action = 'users.purge'"))
     assert (told["streams_removed"], told["kept_calls_removed"]) == (1, 2)
 
 
-async def test_nothing_is_answered_of_a_purged_role_template_or_base(world: World) -> None:
+async def test_nothing_is_answered_of_a_purged_role_template_base_or_workflow(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     who = {"metadata": administrator.metadata}
     inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
     role = role_pb2.CreateRoleRequest(name="r", code="gone", idempotency_key="key")
     template = template_pb2.CreateTemplateRequest(name="gone", visibility=TENANT, idempotency_key="key")
     base = knowledge_base_pb2.CreateKnowledgeBaseRequest(name="gone", embedding_model=MODEL, idempotency_key="key")
+    workflow = {"name": "gone", "idempotency_key": "key"}
     role_id = (await world.identity.CreateRole(role, **who)).role.id
     template_id = (await world.prompts.CreateTemplate(template, **who)).template.id
     base_id = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
+    workflow_id = await make_workflow(world, administrator, **workflow)
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role_id), **who)
     await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template_id), **who)
     await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base_id), **who)
+    await step_workflow(world, "Delete", workflow_id, **who)
     await world.identity.PurgeRole(role_pb2.PurgeRoleRequest(id=role_id), **inside)
     await world.prompts.PurgeTemplate(template_pb2.PurgeTemplateRequest(id=template_id), **inside)
     await world.knowledge.PurgeKnowledgeBase(knowledge_base_pb2.PurgeKnowledgeBaseRequest(id=base_id), **inside)
+    await step_workflow(world, "Purge", workflow_id, **inside)
 
     role_again = (await world.identity.CreateRole(role, **who)).role.id
     template_again = (await world.prompts.CreateTemplate(template, **who)).template.id
     base_again = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
+    workflow_again = await make_workflow(world, administrator, **workflow)
 
     assert role_again != role_id
     assert template_again != template_id
     assert base_again != base_id
+    assert workflow_again != workflow_id
     await world.identity.GetRole(role_pb2.GetRoleRequest(id=role_again), **who)
     await world.prompts.GetTemplate(template_pb2.GetTemplateRequest(id=template_again), **who)
     await get_base(world, administrator, base_again)
+    await get_workflow(world, administrator, workflow_again)

@@ -15,9 +15,11 @@ from grpc import StatusCode as Code
 
 from atrium.identity.v1 import user_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2
-from atrium.model.v1 import embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
+from atrium.workflow.v1 import workflow_pb2
 from tests.factories.knowledge import MODEL, PERSONAL, make_base
+from tests.factories.workflows import EDITS, defined, make_workflow, step_workflow
+from tests.factories.workflows import PERSONAL as PERSONAL_WORKFLOW
 from tests.factories.world import Person, World, refused
 
 FREE, PRO, ENTERPRISE = tenant_pb2.Tenant.TIER_FREE, tenant_pb2.Tenant.TIER_PRO, tenant_pb2.Tenant.TIER_ENTERPRISE
@@ -53,7 +55,7 @@ class Counted:
     async def one(self, world: World, by: Person, number: int) -> str:
         """The id of a new one."""
         made = await self.make(world, by, number)
-        return str((made.user if self is USERS else made.knowledge_base).id)
+        return str(getattr(made, made.DESCRIPTOR.fields[0].name).id)
 
 
 USERS = Counted(
@@ -76,7 +78,15 @@ BASES = Counted(
         knowledge_base_pb2.RestoreKnowledgeBaseRequest(id=this), metadata=by.metadata
     ),
 )
-each_kind = pytest.mark.parametrize("kind", [USERS, BASES], ids=repr)
+WORKFLOWS = Counted(
+    *("workflows", 10, 200, 0),
+    lambda world, by, number: world.workflows.CreateWorkflow(
+        workflow_pb2.CreateWorkflowRequest(name=f"w{number}", definition=defined()), metadata=by.metadata
+    ),
+    lambda world, by, this: step_workflow(world, "Delete", this, by.metadata),
+    lambda world, by, this: step_workflow(world, "Restore", this, by.metadata),
+)
+each_kind = pytest.mark.parametrize("kind", [USERS, BASES, WORKFLOWS], ids=repr)
 
 
 async def _set(world: World, administrator: Person, **fields: Any) -> None:
@@ -179,6 +189,28 @@ async def test_bases_count_whoever_sees_them_and_whatever_is_done_with_them(worl
     assert await _usage(world, administrator, "knowledge_bases") == (3, 3)
 
 
+async def test_workflows_count_whoever_sees_them_and_however_many_versions_they_have(world: World) -> None:
+    administrator, platform = await world.tenant(FREE), await world.platform()
+    await _set(world, administrator, max_workflows=3)
+    person = await world.user(administrator, *EDITS)
+    kept = await make_workflow(world, administrator, "kept")
+    more = {"definition": defined({"id": "other", "transform": {"value": "2"}})}
+    await step_workflow(world, "Update", kept, administrator.metadata, **more)
+    await make_workflow(world, person, "personal", visibility=PERSONAL_WORKFLOW)
+    inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
+    request = workflow_pb2.CreateWorkflowRequest(
+        name="nobody's", definition=defined(), visibility=workflow_pb2.Workflow.VISIBILITY_TENANT
+    )
+    await world.workflows.CreateWorkflow(request, **inside)
+
+    refusals = [await refused(make_workflow(world, by, "more")) for by in (administrator, person)]
+    request.name = "more"
+    refusals.append(await refused(world.workflows.CreateWorkflow(request, **inside)))
+
+    assert {refusal.reason for refusal in refusals} == {"QUOTA_EXCEEDED"}
+    assert await _usage(world, administrator, "workflows") == (3, 3)
+
+
 async def test_a_tenant_has_its_own_room_whatever_others_have(world: World) -> None:
     administrator, other = await world.tenant(FREE), await world.tenant(FREE)
     for number in range(3):
@@ -203,8 +235,8 @@ async def test_a_tenant_has_its_own_room_whatever_others_have(world: World) -> N
         (PRO, {"trial_end_time": -1, "subscription_end_time": 1}, "pro"),
         (PRO, {"subscription_end_time": -1}, "free"),
         (PRO, {"trial_end_time": 1, "subscription_end_time": -1}, "free"),
-        (FREE, {"raises": [("this", 9, 1)]}, 9),
-        (FREE, {"raises": [("workflows", 9, 1)]}, "free"),
+        (FREE, {"raises": [("this", 19, 1)]}, 19),
+        (FREE, {"raises": [("another", 19, 1)]}, "free"),
         (FREE, {"raises": [("this", 2, 1)], "most": 50}, 50),
         (FREE, {"raises": [("this", 60, 1)], "most": 50}, 60),
         (ENTERPRISE, {"raises": [("this", 2, 1)]}, None),
@@ -220,8 +252,9 @@ async def test_the_limit_follows_from_the_tier_and_what_was_given(
     if "most" in fields:
         values[f"max_{kind.resource}"] = fields["most"]
     if "raises" in fields:
+        named = {"this": kind.resource, "another": "workflows" if kind is USERS else "users"}
         values["quota_raises"] = [
-            {"resource": resource.replace("this", kind.resource), "limit": raised, "expire_time": _in(days)}
+            {"resource": named[resource], "limit": raised, "expire_time": _in(days)}
             for resource, raised, days in fields["raises"]
         ]
     if values:
@@ -282,6 +315,7 @@ async def test_what_it_pays_for_is_not_a_tenants_to_decide(world: World) -> None
         {"tier": ENTERPRISE},
         {"max_users": 1000},
         {"max_knowledge_bases": 1000},
+        {"max_workflows": 1000},
         {"trial_end_time": _in(1000)},
         {"subscription_end_time": _in(1000)},
         {"quota_raises": [{"resource": "users", "limit": 9, "expire_time": _in(1)}]},
@@ -299,12 +333,14 @@ async def test_usage_stands_beside_its_limit_with_what_the_tier_gives(world: Wor
     administrator = await world.tenant(PRO)
     await world.user(administrator)
     await make_base(world, administrator)
+    for name in ("one", "another"):
+        await make_workflow(world, administrator, name)
 
     usage = await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)
 
     assert [(each.resource, each.used, each.limit) for each in usage.usage] == [
         ("users", 2, 100),
-        ("workflows", 0, 200),
+        ("workflows", 2, 200),
         ("knowledge_bases", 1, 50),
     ]
     assert not usage.call_limits
@@ -317,7 +353,7 @@ async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World
     settings = [
         name for name in tenant_config_pb2.UpdateTenantConfigRequest.DESCRIPTOR.fields_by_name if "_retention_" in name
     ]
-    assert len(settings) == 5
+    assert len(settings) == 6
 
     for name in settings:
         request = tenant_config_pb2.UpdateTenantConfigRequest(**{name: 3650})
@@ -325,59 +361,3 @@ async def test_a_longer_retention_is_what_the_highest_tier_pays_for(world: World
     usual = tenant_config_pb2.UpdateTenantConfigRequest(audit_retention_days=90, soft_delete_retention_days=0)
     config = (await world.tenants.UpdateTenantConfig(usual, metadata=administrator.metadata)).config
     assert (config.audit_retention_days, config.soft_delete_retention_days) == (90, 0)
-
-
-async def test_usage_shows_each_limit_on_calls_and_when_it_begins_anew(world: World) -> None:
-    administrator, platform = await world.tenant(), await world.platform()
-    limits = tenant_config_pb2.UpdateTenantConfigRequest(
-        tenant_id=administrator.tenant_id,
-        requests_per_minute=1000,
-        tokens_per_minute=100_000,
-        monthly_token_quota=1_000_000,
-        monthly_cost_quota_usd="12.5",
-        max_parallel_calls=10,
-    )
-    await world.tenants.UpdateTenantConfig(limits, metadata=platform.metadata)
-    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
-    tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
-
-    for by, request in (
-        (administrator, usage_pb2.GetUsageRequest()),
-        (platform, usage_pb2.GetUsageRequest(tenant_id=administrator.tenant_id)),
-    ):
-        asked = datetime.now(UTC)
-        found = (await world.tenants.GetUsage(request, metadata=by.metadata)).call_limits
-
-        shown = {each.name: (each.limit, each.used, each.reserved) for each in found}
-        assert {name: limit for name, (limit, _, _) in shown.items()} == {
-            "requests_per_minute": "1000",
-            "tokens_per_minute": "100000",
-            "monthly_token_quota": "1000000",
-            "monthly_cost_quota_usd": "12.5",
-            "max_parallel_calls": "10",
-        }
-        assert shown["monthly_token_quota"] == ("1000000", str(tokens), "0")
-        assert shown["monthly_cost_quota_usd"][1:] == shown["max_parallel_calls"][1:] == ("0", "0")
-        ends = {each.name: each.reset_time.ToDatetime(UTC) for each in found if each.HasField("reset_time")}
-        assert set(ends) == set(shown) - {"max_parallel_calls"}
-        assert ends["requests_per_minute"] == ends["tokens_per_minute"]
-        assert asked < ends["tokens_per_minute"] <= asked + timedelta(minutes=2)
-        assert ends["monthly_token_quota"].day == 1
-        assert asked < ends["monthly_cost_quota_usd"] <= asked + timedelta(days=32)
-
-
-async def test_usage_counts_what_was_used_in_the_month_before_its_quota_was_set(world: World, admin: Any) -> None:
-    administrator, platform = await world.tenant(), await world.platform()
-    embed = embedding_pb2.EmbedRequest(model="local-embedding", inputs=["a few words"])
-    tokens = (await world.models.Embed(embed, metadata=administrator.metadata)).usage.prompt_tokens
-    quota = tenant_config_pb2.UpdateTenantConfigRequest(
-        tenant_id=administrator.tenant_id, monthly_token_quota=1_000_000
-    )
-    await world.tenants.UpdateTenantConfig(quota, metadata=platform.metadata)
-    # The server looks at the new quota in the background: as if it had not yet.
-    while not await admin.fetchval("DELETE FROM quota_ledger WHERE window_kind = 'month' RETURNING true"):
-        pass
-
-    (limit,) = (await world.tenants.GetUsage(usage_pb2.GetUsageRequest(), metadata=administrator.metadata)).call_limits
-
-    assert (limit.name, limit.used) == ("monthly_token_quota", str(tokens))

@@ -106,6 +106,24 @@ INSERT INTO rag_query_logs (tenant_id, user_id, knowledge_base_ids, query_text, 
     SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), '{}', 'tides',
            'hybrid', 10, 0, 1, 'trace-' || n
     FROM spread s;
+INSERT INTO workflows (tenant_id, owner_user_id, name, visibility, definition, version, deleted_at)
+    SELECT tenant_id, (SELECT user_id FROM people p WHERE p.tenant_id = s.tenant_id AND p.n = s.n % 97 + 1), 'w' || n,
+           CASE WHEN n % 2 = 0 THEN 'tenant' ELSE 'personal' END, '{}', 'v1.0',
+           CASE WHEN n % 4 <> 0 THEN now() - n * interval '1 hour' END
+    FROM spread s;
+INSERT INTO workflows (tenant_id, name, visibility, definition, version)
+    SELECT '00000000-0000-0000-0000-000000000000', 'library ' || n, 'public', '{}', 'v1.0' FROM generate_series(1, 200) n;
+INSERT INTO workflow_versions (tenant_id, workflow_id, version, definition)
+    SELECT tenant_id, id, 'v1.' || n, '{}' FROM workflows, generate_series(0, 2) n;
+CREATE TEMPORARY TABLE plans AS
+    SELECT tenant_id, id AS workflow_id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS n FROM workflows;
+INSERT INTO workflow_executions (tenant_id, workflow_id, workflow_version, definition, user_id, status, completed_at,
+                                 parent_execution_id, trace_id)
+    SELECT s.tenant_id, p.workflow_id, 'v1.0', '{}',
+           (SELECT user_id FROM people q WHERE q.tenant_id = s.tenant_id AND q.n = s.n % 97 + 1),
+           CASE WHEN s.n % 53 = 0 THEN 'running' ELSE 'completed' END, CASE WHEN s.n % 53 <> 0 THEN now() END,
+           CASE WHEN s.n % 9 = 0 THEN p.workflow_id END, 'trace-' || s.n
+    FROM spread s JOIN plans p ON p.tenant_id = s.tenant_id AND p.n = s.n % 89 + 1;
 INSERT INTO tenant_slots (tenant_id) SELECT DISTINCT tenant_id FROM people;
 INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status, not_before)
     SELECT tenant_id, 'mail/1', '{}', CASE WHEN n % 97 = 0 THEN 'admitted' ELSE 'ready' END,

@@ -23,6 +23,7 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.knowledge.store import bases, blobs, documents, queries
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
+from server.workflow.store import executions, workflows
 from tests.databases import Cluster, Scratch
 from tests.store.test_search_plans import SEARCHED
 
@@ -67,9 +68,8 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_model_call_logs_user_id": _store(logs._list_logs(("user_id",)), user_id=TENANT, **_PAGE),
     "ix_model_call_logs_model_id": _store(logs._list_logs(("model_id",)), model_id=TENANT, **_PAGE),
     "ix_model_call_logs_trace_id": _store(logs._list_logs(("trace_id",)), trace_id="trace-7", **_PAGE),
-    "ix_model_call_logs_workflow_execution_id": (
-        "SELECT id FROM model_call_logs WHERE workflow_execution_id = $1",
-        [TENANT],
+    "ix_model_call_logs_workflow_execution_id": _store(
+        logs._list_logs(("workflow_execution_id",)), workflow_execution_id=TENANT, **_PAGE
     ),
     "ix_audit_logs_user_id": _store(entries._list(("user_id",)), user_id=TENANT, **_PAGE),
     "ix_audit_logs_resource": _store(
@@ -135,6 +135,33 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_document_blobs_expires_at": _store(blobs.EXPIRED),
     "ix_rag_query_logs_user_id": _store(queries._list(("user_id",)), user_id=TENANT, **_PAGE),
     "ix_rag_query_logs_trace_id": _store(queries._list(("trace_id",)), trace_id="trace-7", **_PAGE),
+    "uq_workflows_name": (
+        "SELECT id FROM workflows WHERE deleted_at IS NULL AND visibility <> 'personal' AND name = 'w8'",
+        [],
+    ),
+    "uq_workflows_own_name": (
+        f"""
+        SELECT id FROM workflows
+        WHERE deleted_at IS NULL AND visibility = 'personal' AND owner_user_id = {_SOME_USER} AND name = 'w7'
+        """,
+        [],
+    ),
+    "ix_workflows_live": _store(workflows._list((), "exclude", personal=False), member_id=TENANT, **_PAGE),
+    "ix_workflows_deleted": _store(workflows._LONG_DELETED, days=100),
+    "ix_workflows_owner_user_id": _store(workflows._DISOWN, user_id=TENANT),
+    "ix_workflows_visibility": _store(
+        workflows._list(("visibility",), "exclude", personal=False), visibility="public", member_id=TENANT, **_PAGE
+    ),
+    "ix_workflow_versions_list": _store(workflows._VERSIONS, workflow_id=TENANT, **_PAGE),
+    "ix_workflow_executions_workflow_id": _store(
+        executions._list(("workflow_id",), personal=True), workflow_id=TENANT, **_PAGE
+    ),
+    "ix_workflow_executions_status": _store(executions._list(("status",), personal=True), status="failed", **_PAGE),
+    "ix_workflow_executions_trace_id": _store(
+        executions._list(("trace_id",), personal=True), trace_id="trace-7", **_PAGE
+    ),
+    "ix_workflow_executions_user_id": _store(executions._OPEN_OF_PERSON, user_id=TENANT),
+    "ix_workflow_executions_parent_execution_id": _store(executions._DESCENDANTS, execution_id=TENANT),
     "uq_generations_called": (
         generations._STATE.sql,
         generations._STATE.arguments_of(TENANT, {"user_id": TENANT, "called": TENANT}),

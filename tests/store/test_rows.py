@@ -151,6 +151,44 @@ async def test_a_bases_name_is_taken_among_the_shared_ones_and_among_those_of_it
     await filled.execute(add, TENANT, "personal")
 
 
+async def test_a_workflow_is_counted_without_a_revision_and_a_change_that_is_told_of_raises_it(filled: Any) -> None:
+    await filled.execute("UPDATE workflows SET execution_count = 1, success_count = 2, failure_count = 3")
+    counted = await filled.fetchrow("SELECT revision, updated_at = created_at FROM workflows")
+    await filled.execute("UPDATE workflows SET visibility = 'tenant'")
+
+    assert (tuple(counted), await _values(filled, "SELECT revision FROM workflows")) == ((1, True), [2])
+
+
+async def test_a_workflows_name_is_taken_among_the_shared_ones_and_among_those_of_its_owner(filled: Any) -> None:
+    add = (
+        "INSERT INTO workflows (tenant_id, name, visibility, definition, version, owner_user_id) "
+        "VALUES ($1, 'Report', $2, '{}', 'v1.0', (SELECT id FROM users WHERE tenant_id = $1))"
+    )
+    await filled.execute(add, TENANT, "tenant")
+
+    for visibility, name in (("tenant", "uq_workflows_name"), ("personal", "uq_workflows_own_name")):
+        async with _refused(filled, asyncpg.UniqueViolationError, name):
+            await filled.execute(add, TENANT, visibility)
+    await filled.execute("UPDATE workflows SET deleted_at = now()")
+    await filled.execute(add, TENANT, "tenant")
+    await filled.execute(add, TENANT, "personal")
+
+
+async def test_what_goes_with_a_workflow_and_what_does_not(filled: Any) -> None:
+    await filled.execute("DELETE FROM workflows")
+
+    assert await _values(filled, "SELECT count(*) FROM workflow_versions") == [0]
+    for table in ("workflow_executions", "workflow_tasks", "execution_events"):
+        assert await _values(filled, f"SELECT count(*) FROM {table}") == [1], table
+
+
+async def test_what_was_done_and_what_happened_goes_with_its_execution(filled: Any) -> None:
+    await filled.execute("DELETE FROM workflow_executions")
+
+    for table in ("workflow_tasks", "execution_events"):
+        assert await _values(filled, f"SELECT count(*) FROM {table}") == [0], table
+
+
 async def test_another_tenant_may_have_the_same_name(filled: Any) -> None:
     other = uuid7()
     await filled.execute("INSERT INTO tenants (id, name, slug) VALUES ($1, 'Grace', 'grace')", other)
@@ -202,6 +240,22 @@ async def test_a_deleted_tenants_slug_stays_reserved(filled: Any) -> None:
         "UPDATE knowledge_bases SET document_count = -1",
         "UPDATE knowledge_bases SET chunk_count = -1",
         "UPDATE knowledge_bases SET total_size = -1",
+        "UPDATE workflows SET visibility = 'public'",
+        "UPDATE workflows SET visibility = 'secret'",
+        "UPDATE workflows SET owner_user_id = NULL",
+        "UPDATE workflows SET execution_count = -1",
+        "UPDATE workflows SET success_count = -1",
+        "UPDATE workflows SET failure_count = -1",
+        "UPDATE workflow_executions SET status = 'asleep'",
+        "UPDATE workflow_executions SET status = 'completed'",
+        "UPDATE workflow_executions SET completed_at = now()",
+        "UPDATE workflow_executions SET priority = 101",
+        "UPDATE workflow_tasks SET status = 'asleep'",
+        "UPDATE workflow_tasks SET iteration = -1",
+        "UPDATE workflow_tasks SET waiting_on = -1",
+        "UPDATE workflow_tasks SET retry_count = -1",
+        "UPDATE workflow_tasks SET attempt = -1",
+        "UPDATE execution_events SET seq = 0",
     ],
 )
 async def test_the_database_refuses(change: str, filled: Any) -> None:
@@ -210,8 +264,8 @@ async def test_the_database_refuses(change: str, filled: Any) -> None:
 
 
 async def test_what_goes_with_a_user_and_what_does_not(filled: Any) -> None:
-    # Their templates are seen to by the purge: some go with them, some stay.
-    await filled.execute("DELETE FROM prompt_templates")
+    # Their templates and workflows are seen to by the purge: some go with them, some stay.
+    await filled.execute("DELETE FROM prompt_templates; DELETE FROM workflows")
 
     await filled.execute("DELETE FROM users WHERE tenant_id = $1", TENANT)
 

@@ -57,6 +57,13 @@ _ROTATE = Statement(
     )
     .returning(*_COLUMNS)
 )
+_GOOD = Statement(
+    select(*_COLUMNS).where(
+        _THIS,
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()),
+    )
+)
 _REVOKE = Statement(
     update(api_keys)
     .where(_THIS)
@@ -109,9 +116,7 @@ async def access(database: Database, tenant_id: UUID, prefix: str, secret_hash: 
     row = await database.hot(tenant_id, _ACCESS, prefix=prefix, secret_hash=secret_hash)
     if row is None:
         return None
-    # A permission may have gone since the key was made.
-    known = (Permission(scope) for scope in row["scopes"] if scope in set(Permission))
-    scopes = frozenset(implied for scope in known for implied in scope.implied)
+    scopes = scopes_of(row["scopes"])
     models = row["allowed_models"]
     unverified = row["unverified"]
     grants = () if unverified else row["grants"]
@@ -141,6 +146,18 @@ async def lock(tx: Tx, key_id: UUID) -> ApiKey:
     if row is None:
         raise ApiKeyNotFound(key_id)
     return ApiKey(*row)
+
+
+async def good(tx: Tx, key_id: UUID) -> ApiKey | None:
+    """The key, unless it was revoked or has expired."""
+    row = await tx.fetchrow(_GOOD, key_id=key_id)
+    return None if row is None else ApiKey(*row)
+
+
+def scopes_of(names: Sequence[str]) -> frozenset[Permission]:
+    """What a key's scopes allow. A permission may have gone since the key was made."""
+    known = (Permission(name) for name in names if name in set(Permission))
+    return frozenset(implied for scope in known for implied in scope.implied)
 
 
 async def there(tx: Tx, key_ids: Sequence[UUID]) -> set[UUID]:

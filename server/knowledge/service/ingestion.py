@@ -77,7 +77,7 @@ class Ingestion:
         """Asks anew for what is to be processed and has no job any more: how many those were."""
         async with self._database.tenant_tx(tenant_id) as tx:
             waiting = await documents.waiting(tx)
-            known = {job["document_id"] for job in await asked(tx, INGEST)}
+            known = {job["document_id"] for job, _ in await asked(tx, INGEST)}
             lost = [one for one in waiting if str(one) not in known]
             for document_id in lost:
                 ids = {"request_id": str(document_id), "trace_id": document_id.hex}

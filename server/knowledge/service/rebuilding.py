@@ -96,7 +96,7 @@ class Rebuilding:
     async def reconcile(self, tenant_id: UUID, backlog: Backlog) -> int:
         """Asks anew for what is to be built and has no job any more: how much that was."""
         async with self._database.tenant_tx(tenant_id) as tx:
-            known = {(job["knowledge_base_id"], job["generation"]) for job in await asked(tx, REINDEX)}
+            known = {(job["knowledge_base_id"], job["generation"]) for job, _ in await asked(tx, REINDEX)}
             lost = [one for one in await generations.waiting(tx) if (str(one[0]), one[1]) not in known]
             for base_id, number in lost:
                 about = {"knowledge_base_id": str(base_id), "generation": number}

@@ -306,6 +306,8 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
         api_key_id=str(value.api_key_id or ""),
         prompt_version_id=str(value.prompt_template_version_id or ""),
         cached=value.cached,
+        workflow_execution_id=str(value.workflow_execution_id or ""),
+        task_id=str(value.task_id or ""),
     )
 
 
@@ -314,6 +316,7 @@ def log_filters(request: call_log_pb2.ListCallLogsRequest) -> dict[str, Any]:
         "user_id": uuid_or_none(request.user_id),
         "api_key_id": uuid_or_none(request.api_key_id),
         "model_id": uuid_or_none(request.model_id),
+        "workflow_execution_id": uuid_or_none(request.workflow_execution_id),
         "trace_id": request.trace_id or None,
         "status": STATUSES.word.get(request.status),
     }

@@ -40,15 +40,22 @@ class Answers:
         self._calls = calls
 
     async def stream(
-        self, model: str, turns: Sequence[Turn], max_tokens: int | None, temperature: float | None
+        self,
+        model: str,
+        turns: Sequence[Turn],
+        max_tokens: int | None,
+        temperature: float | None,
+        *,
+        whole: bool = False,
     ) -> AsyncGenerator[str | Answered | None, None]:
-        """What is written; "" once it begins, None where nothing new comes for a while; and its end.
+        """What is written; "" once it begins, None where nothing new comes for a while; and its end. `whole`: all at
+        its end, where what breaks off before is made anew.
 
         Raises what is wrong before a model is asked.
         """
         messages = [Message(role, content) for role, content in turns]
         asked = ChatCall(model, messages, temperature=temperature, max_tokens=max_tokens)
-        async with aclosing(self._calls.stream_chat(asked)) as batches:
+        async with aclosing(self._calls.stream_chat(asked, whole=whole)) as batches:
             async for batch in batches:
                 for event in batch:
                     match event:

@@ -44,13 +44,15 @@ class CallService:
     def __init__(
         self,
         planner: Planner,
-        prompts: Prompts,
+        prompts: Prompts | None,
         ledger: Ledger,
         books: Books,
         caches: Caches,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
+        """`prompts`: None: no call names one. `heartbeat`: seconds of a model's silence after which a stream says that
+        it is alive.
+        """
         self._planner = planner
         self._prompts = prompts
         self._ledger = ledger
@@ -71,6 +73,7 @@ class CallService:
         """
         try:
             if (prompt := asked.prompt) is not None:
+                assert self._prompts is not None, "a call names a prompt where none can be found"
                 found = await self._prompts.find(prompt.template_id, prompt.version, prompt.label, prompt.user_key)
                 asked = asked.found(found.version)
                 asked = asked.prompted(await found.render(prompt.values, prompt.said))

@@ -42,6 +42,8 @@ _LOG_FIELDS = (
     "reasoning_tokens",
     "prompt_template_version_id",
     "cached",
+    "workflow_execution_id",
+    "task_id",
 )
 _ATTRIBUTES = tuple((name, "kind" if name == "request_kind" else name) for name in _LOG_FIELDS)
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)

@@ -15,6 +15,8 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from tests.factories.knowledge import PERSONAL as PERSONAL_BASE
 from tests.factories.knowledge import make_base
 from tests.factories.prompts import PERSONAL, TENANT, make_template
+from tests.factories.workflows import EDITS, make_workflow
+from tests.factories.workflows import PERSONAL as PERSONAL_WORKFLOW
 from tests.factories.world import PASSWORD, Person, World, refused
 
 TRACE = "ab" * 16
@@ -260,11 +262,13 @@ async def test_a_change_that_cannot_be_told_is_undone(world: World, admin: Any) 
 
 async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: World, admin: Any) -> None:
     platform = await world.platform()
-    person = await world.user(platform, "templates:manage", "knowledge_bases:manage")
+    person = await world.user(platform, "templates:manage", "knowledge_bases:manage", *EDITS)
     own = await make_template(world, person, "own", PERSONAL)
     shared = await make_template(world, person, "shared", TENANT)
     own_base = await make_base(world, person, "own", visibility=PERSONAL_BASE)
     shared_base = await make_base(world, person, "shared")
+    own_workflow = await make_workflow(world, person, "own", visibility=PERSONAL_WORKFLOW)
+    shared_workflow = await make_workflow(world, person, "shared")
     await world.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=platform.metadata)
 
     await world.identity.PurgeUser(user_pb2.PurgeUserRequest(id=person.id), metadata=platform.metadata)
@@ -275,6 +279,8 @@ async def test_what_goes_with_a_person_or_stays_without_them_is_told(world: Worl
         "templates_without_owner": [shared],
         "knowledge_bases_removed": [own_base],
         "knowledge_bases_without_owner": [shared_base],
+        "workflows_removed": [own_workflow],
+        "workflows_without_owner": [shared_workflow],
     }
 
 

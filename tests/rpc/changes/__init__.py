@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from tests.rpc.changes import api_keys, knowledge, models, prompts, roles, sessions, tenants, users
+from tests.rpc.changes import (
+    api_keys,
+    executions,
+    knowledge,
+    models,
+    prompts,
+    roles,
+    sessions,
+    tenants,
+    users,
+    workflows,
+)
 from tests.rpc.changes.stage import CHANGES
-from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, TENANT
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT, TENANT, WORKFLOW
 
-__all__ = ["CHANGES", "NOTHING", "api_keys", "knowledge", "models", "prompts", "roles", "sessions", "tenants", "users"]
+__all__ = [
+    "CHANGES",
+    "NOTHING",
+    "api_keys",
+    "executions",
+    "knowledge",
+    "models",
+    "prompts",
+    "roles",
+    "sessions",
+    "tenants",
+    "users",
+    "workflows",
+]
 
 _READS = "it reads"
 _CALLS = "it calls a model, or ends such a call: the record of the call tells of it"
@@ -19,6 +43,8 @@ NOTHING: dict[str, str] = {
             PROMPT + "DiffVersions",
             PROMPT + "RenderPrompt",
             PROMPT + "WatchPrompts",
+            WORKFLOW + "ValidateWorkflow",
+            WORKFLOW + "WatchExecution",
         ),
         _READS,
     ),

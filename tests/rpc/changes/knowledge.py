@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.rpc.changes.stage import Attempt, Stage, by_id, change_of, numbers
+from tests.rpc.malformed import SOME_ID
 from tests.rpc.methods import KNOWLEDGE
-from tests.rpc.requests import SOME_ID
 
 _KIND = "knowledge_base"
 _WORDS = ("knowledge_words", "knowledge_word_totals")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.rpc.changes.stage import Attempt, Stage, by_id, change_of
+from tests.rpc.malformed import SOME_ID
 from tests.rpc.methods import MODEL
-from tests.rpc.requests import FREE, SOME_ID
+from tests.rpc.requests import FREE
 
 
 @change_of(MODEL + "CreateModel")

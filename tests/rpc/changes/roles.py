@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.rpc.changes.stage import Attempt, Stage, by_id, change_of
+from tests.rpc.malformed import SOME_ID
 from tests.rpc.methods import IDENTITY
-from tests.rpc.requests import SOME_ID
 
 
 @change_of(IDENTITY + "CreateRole")

@@ -9,11 +9,13 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from tests.factories.executions import Kind, until
 from tests.factories.knowledge import processed
 from tests.factories.world import Person, World
 from tests.fakes.smtp import Mailbox
-from tests.rpc.methods import IDENTITY, KNOWLEDGE, MODEL, PROMPT, request_of
-from tests.rpc.requests import SOME_ID
+from tests.rpc.malformed import SOME_ID
+from tests.rpc.methods import IDENTITY, KNOWLEDGE, MODEL, PROMPT, WORKFLOW, request_of
+from tests.rpc.workflow_requests import ONE_STEP
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,21 @@ class Stage:
         (document,) = await processed(self.world, who, made.document.id)
         return document
 
+    async def workflow(self, by: Person | None = None) -> str:
+        """One that the tenant shares."""
+        name = f"workflow {next(numbers)}"
+        made = await self.call(WORKFLOW + "CreateWorkflow", by, name=name, definition=ONE_STEP, visibility=2)
+        return str(made.workflow.id)
+
+    async def execution(self) -> str:
+        """One that waits for somebody, and for nothing else."""
+        steps = [{"id": "asked", "approval": {"message": "Well?"}}]
+        name = f"workflow {next(numbers)}"
+        made = await self.call(WORKFLOW + "CreateWorkflow", name=name, definition={"steps": steps}, visibility=2)
+        begun = await self.call(WORKFLOW + "ExecuteWorkflow", workflow_id=made.workflow.id)
+        await until(self.world, self.owner, begun.execution.id, Kind.KIND_TASK_WAITING, "asked")
+        return str(begun.execution.id)
+
     async def numbered(self, path: str, field_name: str, **fields: Any) -> Any:
         """What the platform or the tenant makes under a name of its own."""
         name = f"name-{next(numbers)}"
@@ -125,6 +142,7 @@ def by_id(stage: Stage, path: str, action: str, kind: str, object_id: str, **mor
     tables = {"user": "users", "role": "roles", "session": "sessions", "api_key": "api_keys", "tenant": "tenants"}
     tables |= {"prompt_template": "prompt_templates", "credential": "provider_credentials"}
     tables |= {"knowledge_base": "knowledge_bases", "document": "knowledge_documents"}
-    tables |= {"tenant_model": "tenant_models", "route": "model_routes"}
+    tables |= {"tenant_model": "tenant_models", "route": "model_routes", "workflow": "workflows"}
+    tables |= {"execution": "workflow_executions"}
     more = {"tables": (tables[kind],), **more}
     return stage.attempt(path, action, kind, {"id": object_id}, {"id": SOME_ID}, target=object_id, **more)

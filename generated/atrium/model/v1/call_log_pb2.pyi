@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallLog(_message.Message):
-    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id", "cached")
+    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id", "cached", "workflow_execution_id", "task_id")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[CallLog.Kind]
@@ -52,6 +52,8 @@ class CallLog(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_VERSION_ID_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     user_id: str
@@ -70,7 +72,9 @@ class CallLog(_message.Message):
     api_key_id: str
     prompt_version_id: str
     cached: bool
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...
+    workflow_execution_id: str
+    task_id: str
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., cached: _Optional[bool] = ..., workflow_execution_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class GetCallLogRequest(_message.Message):
     __slots__ = ("id",)
@@ -89,7 +93,7 @@ class GetCallLogResponse(_message.Message):
     def __init__(self, call_log: _Optional[_Union[CallLog, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., answer: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ...) -> None: ...
 
 class ListCallLogsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until", "api_key_id")
+    __slots__ = ("page_size", "page_token", "user_id", "model_id", "trace_id", "status", "create_time_from", "create_time_until", "api_key_id", "workflow_execution_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +103,7 @@ class ListCallLogsRequest(_message.Message):
     CREATE_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     user_id: str
@@ -108,7 +113,8 @@ class ListCallLogsRequest(_message.Message):
     create_time_from: _timestamp_pb2.Timestamp
     create_time_until: _timestamp_pb2.Timestamp
     api_key_id: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., api_key_id: _Optional[str] = ...) -> None: ...
+    workflow_execution_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., api_key_id: _Optional[str] = ..., workflow_execution_id: _Optional[str] = ...) -> None: ...
 
 class ListCallLogsResponse(_message.Message):
     __slots__ = ("call_logs", "next_page_token")

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TenantConfig(_message.Message):
-    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days", "vector_search_top_k", "vector_search_threshold", "store_queries", "query_log_retention_days")
+    __slots__ = ("tenant_id", "etag", "create_time", "update_time", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days", "vector_search_top_k", "vector_search_threshold", "store_queries", "query_log_retention_days", "max_concurrent_workflows", "workflow_timeout_seconds", "execution_retention_days")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,9 @@ class TenantConfig(_message.Message):
     VECTOR_SEARCH_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     STORE_QUERIES_FIELD_NUMBER: _ClassVar[int]
     QUERY_LOG_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     etag: str
     create_time: _timestamp_pb2.Timestamp
@@ -61,7 +64,10 @@ class TenantConfig(_message.Message):
     vector_search_threshold: float
     store_queries: bool
     query_log_retention_days: int
-    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ..., vector_search_top_k: _Optional[int] = ..., vector_search_threshold: _Optional[float] = ..., store_queries: _Optional[bool] = ..., query_log_retention_days: _Optional[int] = ...) -> None: ...
+    max_concurrent_workflows: int
+    workflow_timeout_seconds: int
+    execution_retention_days: int
+    def __init__(self, tenant_id: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ..., vector_search_top_k: _Optional[int] = ..., vector_search_threshold: _Optional[float] = ..., store_queries: _Optional[bool] = ..., query_log_retention_days: _Optional[int] = ..., max_concurrent_workflows: _Optional[int] = ..., workflow_timeout_seconds: _Optional[int] = ..., execution_retention_days: _Optional[int] = ...) -> None: ...
 
 class GetTenantConfigRequest(_message.Message):
     __slots__ = ("tenant_id",)
@@ -76,7 +82,7 @@ class GetTenantConfigResponse(_message.Message):
     def __init__(self, config: _Optional[_Union[TenantConfig, _Mapping]] = ...) -> None: ...
 
 class UpdateTenantConfigRequest(_message.Message):
-    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days", "vector_search_top_k", "vector_search_threshold", "store_queries", "query_log_retention_days")
+    __slots__ = ("tenant_id", "update_mask", "etag", "default_model", "default_embedding_model", "max_tokens_per_request", "temperature", "extra_config", "soft_delete_retention_days", "audit_retention_days", "call_log_retention_days", "require_verified_email", "requests_per_minute", "tokens_per_minute", "monthly_token_quota", "monthly_cost_quota_usd", "max_parallel_calls", "store_prompts", "prompt_retention_days", "vector_search_top_k", "vector_search_threshold", "store_queries", "query_log_retention_days", "max_concurrent_workflows", "workflow_timeout_seconds", "execution_retention_days")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +106,9 @@ class UpdateTenantConfigRequest(_message.Message):
     VECTOR_SEARCH_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     STORE_QUERIES_FIELD_NUMBER: _ClassVar[int]
     QUERY_LOG_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
@@ -123,7 +132,10 @@ class UpdateTenantConfigRequest(_message.Message):
     vector_search_threshold: float
     store_queries: bool
     query_log_retention_days: int
-    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ..., vector_search_top_k: _Optional[int] = ..., vector_search_threshold: _Optional[float] = ..., store_queries: _Optional[bool] = ..., query_log_retention_days: _Optional[int] = ...) -> None: ...
+    max_concurrent_workflows: int
+    workflow_timeout_seconds: int
+    execution_retention_days: int
+    def __init__(self, tenant_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., default_model: _Optional[str] = ..., default_embedding_model: _Optional[str] = ..., max_tokens_per_request: _Optional[int] = ..., temperature: _Optional[float] = ..., extra_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., soft_delete_retention_days: _Optional[int] = ..., audit_retention_days: _Optional[int] = ..., call_log_retention_days: _Optional[int] = ..., require_verified_email: _Optional[bool] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., monthly_token_quota: _Optional[int] = ..., monthly_cost_quota_usd: _Optional[str] = ..., max_parallel_calls: _Optional[int] = ..., store_prompts: _Optional[bool] = ..., prompt_retention_days: _Optional[int] = ..., vector_search_top_k: _Optional[int] = ..., vector_search_threshold: _Optional[float] = ..., store_queries: _Optional[bool] = ..., query_log_retention_days: _Optional[int] = ..., max_concurrent_workflows: _Optional[int] = ..., workflow_timeout_seconds: _Optional[int] = ..., execution_retention_days: _Optional[int] = ...) -> None: ...
 
 class UpdateTenantConfigResponse(_message.Message):
     __slots__ = ("config",)

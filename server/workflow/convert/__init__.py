@@ -1,0 +1,1 @@
+"""The workflow slice's objects, as the API has them."""

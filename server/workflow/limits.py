@@ -1,0 +1,32 @@
+"""What JSON may be that an execution keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from server.workflow.definition import MOST_BYTES
+
+MOST_DEPTH = 24
+"""Lists and objects inside one another. Protobuf reads a hundred messages inside one another: an object is three, and
+what a step comes to is inside what its execution comes to.
+"""
+
+
+def problem(value: Any) -> str | None:
+    """What is wrong with the value; None: nothing."""
+    if depth(value) > MOST_DEPTH:
+        return f"is nested deeper than {MOST_DEPTH}"
+    if len(orjson.dumps(value)) > MOST_BYTES:
+        return f"has more than {MOST_BYTES} bytes as JSON"
+    return None
+
+
+def depth(value: Any) -> int:
+    """How many lists and objects are inside one another."""
+    level, found = [value], 0
+    while inner := [one for one in level if isinstance(one, list | dict)]:
+        found += 1
+        level = [item for one in inner for item in (one.values() if isinstance(one, dict) else one)]
+    return found

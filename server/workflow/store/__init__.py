@@ -1,0 +1,1 @@
+"""The workflow slice in the database."""

@@ -1,0 +1,52 @@
+"""What processes of their own do for workflows: all that computes what a tenant wrote.
+
+A server names it, and loads nothing of what it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.workflow.definition import Approval, Chat, Definition, Problem, Search, Step, Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is computed. `field`: where it stands; `text`: whether it is a text with expressions, and not one itself."""
+
+    field: str
+    source: str
+    text: bool = False
+
+
+def asked(step: Step) -> list[Source]:
+    """What the step's action is given."""
+    match step.action:
+        case Chat(messages=messages):
+            return [
+                Source(f"chat.messages[{place}].content", one.content, text=True) for place, one in enumerate(messages)
+            ]
+        case Search(query=query):
+            return [Source("search.query", query, text=True)]
+        case Transform(value=value):
+            return [Source("transform.value", value)]
+        case Approval(message=message, value=value):
+            given = [Source("approval.message", message, text=True)]
+            return [*given, Source("approval.value", value)] if value else given
+    return []
+
+
+def problems(definition: Definition) -> list[Problem]:
+    """All that is wrong with a definition."""
+    from server.workflow import expressions
+
+    return expressions.problems(definition)
+
+
+def computed(sources: Sequence[Source], known: Mapping[str, Any]) -> list[Any]:
+    """What each comes to, as JSON has it. `known`: what expressions may name. Raises ExpressionFailed."""
+    from server.workflow import expressions
+
+    return expressions.computed(sources, known)

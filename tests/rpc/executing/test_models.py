@@ -1,0 +1,165 @@
+"""Steps that ask models and search: for whom, at whose expense, and how they fail."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from atrium.identity.v1 import user_pb2
+from atrium.model.v1 import call_log_pb2
+from atrium.workflow.v1 import definition_pb2
+from tests.factories.executions import (
+    NOT_FOR_EVER,
+    Kind,
+    State,
+    TaskState,
+    approval,
+    chat,
+    decide,
+    execute,
+    get,
+    kinds,
+    plain,
+    run,
+    step_execution,
+    tasks_of,
+    transform,
+    until,
+    watched,
+    workflow_of,
+)
+from tests.factories.knowledge import ingest, make_base, processed
+from tests.factories.world import World
+from tests.fakes.openai_stub import OpenAIStub
+
+
+async def test_a_model_is_asked_for_who_started_it_and_its_answer_counted(router: World) -> None:
+    owner = await router.tenant()
+    person = await router.user(owner, "workflows:execute", "models:execute")
+    workflow_id = await workflow_of(router, owner, chat("told", "Say ${input.word}", model="stub-fast-2"))
+
+    execution_id = (await execute(router, person, workflow_id, input={"word": "it"})).id
+    _, execution = await watched(router, person, execution_id)
+
+    asked = call_log_pb2.ListCallLogsRequest(workflow_execution_id=execution_id)
+    (log,) = (await router.models.ListCallLogs(asked, metadata=owner.metadata)).call_logs
+    other = call_log_pb2.ListCallLogsRequest(workflow_execution_id=workflow_id)
+    assert not (await router.models.ListCallLogs(other, metadata=owner.metadata)).call_logs
+    tasks = await tasks_of(router, owner, execution_id)
+    assert (log.workflow_execution_id, log.task_id) == (execution_id, tasks["told", 0].id)
+    assert plain(execution.output) == {"told": {"text": "t0 t1 ", "finish_reason": "stop"}}
+    assert (log.user_id, log.trace_id, log.usage.total_tokens) == (
+        *(person.id, execution.trace_id, execution.usage.tokens),
+    )
+    assert (execution.usage.calls, execution.usage.cost_usd) == (1, log.usage.cost_usd)
+
+
+async def test_what_passes_is_tried_again_and_told(router: World) -> None:
+    owner = await router.tenant()
+    step = chat(
+        "told", "Hello", model="stub-flaky-9", retry={"max_attempts": 2, "delay": {}}, on_failure="ON_FAILURE_CONTINUE"
+    )
+    after = transform("after", "steps.told.error", "told")
+    workflow_id = await workflow_of(router, owner, step, after)
+
+    events, execution = await watched(router, owner, (await execute(router, owner, workflow_id)).id)
+
+    told = [kind for kind, step_id in kinds(events) if step_id == "told"]
+    assert told == ["task_started", "task_retried", "task_started", "task_failed"]
+    assert execution.state == State.STATE_COMPLETED
+    assert plain(execution.output)["after"].startswith("The model's provider")
+
+
+@pytest.mark.parametrize(("model", "reason"), [("stub-400", "MODEL_REQUEST_REJECTED"), ("nothing", "MODEL_NOT_FOUND")])
+async def test_what_cannot_pass_fails_at_once_and_nothing_else_is_begun(router: World, model: str, reason: str) -> None:
+    owner = await router.tenant()
+
+    execution = await run(router, owner, chat("told", "Hello", model=model), transform("after", "1", "told"))
+
+    tasks = await tasks_of(router, owner, execution.id)
+    assert (execution.state, execution.error_reason) == (State.STATE_FAILED, reason)
+    assert execution.error_message.startswith("Step told: ")
+    assert (tasks["told", 0].attempts, tasks["after", 0].state) == (1, TaskState.STATE_CANCELLED)
+
+
+async def test_a_try_takes_no_longer_than_it_may(router: World) -> None:
+    owner = await router.tenant()
+    step = chat("told", "Hello", model="stub-silent", timeout={"seconds": 1}, retry={"max_attempts": 1})
+
+    execution = await run(router, owner, step)
+
+    assert (execution.state, execution.error_reason) == (State.STATE_FAILED, "TASK_TIMED_OUT")
+    assert execution.usage.calls == 1
+
+
+async def test_a_cancelled_execution_stops_its_model(router: World, stub: OpenAIStub) -> None:
+    owner = await router.tenant()
+    workflow_id = await workflow_of(router, owner, chat("told", "Hello", model="stub-silent"))
+    execution_id = (await execute(router, owner, workflow_id)).id
+    exchange = await stub.arrival()
+
+    cancelled = await step_execution(router, owner, "Cancel", execution_id)
+
+    assert cancelled.state == State.STATE_CANCELLED
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await exchange.left.wait()
+    assert (await tasks_of(router, owner, execution_id))["told", 0].state == TaskState.STATE_CANCELLED
+    async with asyncio.timeout(NOT_FOR_EVER):  # what it had read is paid for
+        while not (await get(router, owner, execution_id)).usage.tokens:  # noqa: ASYNC110 - it comes a moment later
+            await asyncio.sleep(0.05)
+
+
+async def test_what_its_budget_has_no_room_for_is_not_begun(router: World) -> None:
+    owner = await router.tenant()
+    steps = chat("first", "Hello"), chat("second", "Hello", "first")
+
+    execution = await run(router, owner, *steps, budget={"max_tokens": 1})
+
+    assert (execution.state, execution.error_reason) == (State.STATE_FAILED, "EXECUTION_BUDGET_SPENT")
+    assert execution.usage.calls == 1
+
+
+async def test_who_loses_the_right_to_models_has_none_asked(router: World) -> None:
+    owner = await router.tenant()
+    person = await router.user(owner, "workflows:execute", "workflows:create")
+    workflow_id = await workflow_of(router, person, chat("told", "Hello"))
+
+    execution_id = (await execute(router, person, workflow_id)).id
+    _, execution = await watched(router, owner, execution_id)
+
+    assert (execution.state, execution.error_reason) == (State.STATE_FAILED, "PERMISSION_MISSING")
+    assert "models:execute" in execution.error_message
+
+
+async def test_nothing_goes_on_for_who_is_gone(router: World) -> None:
+    owner = await router.tenant()
+    person = await router.user(owner, "workflows:execute", "models:execute")
+    workflow_id = await workflow_of(router, owner, approval("pause"), chat("told", "Hello", "pause"))
+    execution_id = (await execute(router, person, workflow_id)).id
+    await until(router, owner, execution_id, Kind.KIND_TASK_WAITING, "pause")
+
+    await router.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=owner.metadata)
+    await decide(router, owner, execution_id, "pause", 1)
+
+    _, execution = await watched(router, owner, execution_id)
+    assert (execution.state, execution.error_reason) == (State.STATE_FAILED, "PERMISSION_MISSING")
+
+
+async def test_bases_are_searched_for_who_started_it(world: World) -> None:
+    owner = await world.tenant()
+    base_id = await make_base(world, owner)
+    document = await ingest(world, owner, base_id, "Horns are made of keratin.", title="Horns")
+    await processed(world, owner, document.id)
+    step = definition_pb2.Step(
+        id="found", search={"knowledge_base_ids": [base_id], "query": "${input.question}", "top_k": 1}
+    )
+
+    execution = await run(
+        world, owner, step, output="steps.found.output.results[0]", input={"question": "What are horns made of?"}
+    )
+
+    found = plain(execution.output)
+    assert (found["content"], found["document_title"]) == ("Horns are made of keratin.", "Horns")
+    assert 0 < found["score"] <= 1
+    assert execution.usage.calls == 1, "the question was embedded"
