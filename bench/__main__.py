@@ -10,10 +10,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import audit, gateway, jobs, ledger, lists, logins, memory, retrieval, soak, streaming, unary, usage, watch
+from bench import (
+    audit,
+    gateway,
+    jobs,
+    ledger,
+    lists,
+    logins,
+    memory,
+    retrieval,
+    soak,
+    streaming,
+    unary,
+    usage,
+    watch,
+    workflows,
+)
 from bench.figures import Figure
 
-_ALL = (unary, streaming, gateway, ledger, usage, watch, soak, memory, jobs, logins, lists, audit, retrieval)
+_ALL = (unary, streaming, gateway, ledger, usage, watch, soak, memory, jobs, logins, lists, audit, retrieval, workflows)
 BENCHES = {module.__name__.rpartition(".")[2]: module.run for module in _ALL}
 OUT = Path(__file__).parent / "out"
 
