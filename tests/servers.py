@@ -11,13 +11,28 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 import structlog
+from argon2 import PasswordHasher
 
 from server.app import App, open_app
 from server.db import listener
+from server.identity import passwords
 from server.settings import Settings
 from server.telemetry import configure_logging
 from tests.databases import Scratch
 from tests.factories.world import World
+
+_LIGHT = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "heavy_hashes: passwords are hashed as they are when it is not for a test.")
+
+
+@pytest.fixture(autouse=True)
+def _light_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords of tests are thrown away, and each test of a server hashes several: half of its time was theirs."""
+    if request.node.get_closest_marker("heavy_hashes") is None:
+        monkeypatch.setattr(passwords, "HASHER", _LIGHT)
 
 
 @asynccontextmanager

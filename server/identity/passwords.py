@@ -19,7 +19,7 @@ from server.kernel.errors import ResourceExhausted
 Result = TypeVar("Result")
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB of memory, two passes, one lane.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
 class LoginBusy(ResourceExhausted):
@@ -34,7 +34,7 @@ class Passwords:
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="password")
         self._room = parallel + waiting
         # What a login without an account is checked against, so that it takes as long as one with.
-        self._nobody = _HASHER.hash(secrets.token_urlsafe())
+        self._nobody = HASHER.hash(secrets.token_urlsafe())
 
     @contextmanager
     def place(self) -> Iterator[Place]:
@@ -77,7 +77,7 @@ class Place:
 
     async def hash(self, password: str) -> str:
         """The password's argon2id hash in PHC string format."""
-        return await self._run(lambda: _HASHER.hash(normalized(password)))
+        return await self._run(lambda: HASHER.hash(normalized(password)))
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the hash's; with no hash it takes as long and is not."""
@@ -130,6 +130,6 @@ class _Queue:
 
 def _matches(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, normalized(password))
+        return HASHER.verify(password_hash, normalized(password))
     except (VerificationError, InvalidHashError):
         return False

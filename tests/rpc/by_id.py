@@ -223,6 +223,7 @@ NO_OBJECT = {
             (MODEL + "ListCallLogs", "model_id"),
             (MODEL + "ListCallLogs", "trace_id"),
             (MODEL + "ListCallLogs", "user_id"),
+            (MODEL + "ListCallLogs", "workflow_execution_id"),
             (PROMPT + "ListTemplates", "owner_user_id"),
             (KNOWLEDGE + "ListKnowledgeBases", "owner_user_id"),
             (KNOWLEDGE + "ListQueryLogs", "trace_id"),

@@ -17,6 +17,8 @@ from server.identity.store.throttle import FREE_OF_ACCOUNT, FREE_OF_ADDRESS, LON
 from server.kernel.principal import call_or_none
 from tests.factories.world import PASSWORD, Person, World, refused
 
+pytestmark = pytest.mark.heavy_hashes
+
 
 async def _fail(world: World, tenant: str, login: str, times: int = 1) -> None:
     for _ in range(times):

@@ -10,6 +10,8 @@ from argon2 import Type, extract_parameters
 
 from server.identity.passwords import LoginBusy, Passwords
 
+pytestmark = pytest.mark.heavy_hashes
+
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
+import pytest
+
 from server.identity.domain import MailBusy
 from server.identity.passwords import LoginBusy, Passwords
 from server.identity.ports import Tenants
@@ -15,6 +17,8 @@ from server.identity.service.recovery import RecoveryService
 from server.identity.service.sessions import SessionService
 from server.kernel.principal import Call, within
 from server.kernel.tasks import Background
+
+pytestmark = pytest.mark.heavy_hashes
 
 NOT_USED: Any = object()
 

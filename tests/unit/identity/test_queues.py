@@ -10,6 +10,8 @@ import pytest
 from server.identity import passwords as hashes
 from server.identity.passwords import LoginBusy, Passwords, Queues
 
+pytestmark = pytest.mark.heavy_hashes
+
 
 class Room:
     """Those who come, each staying until they are told to go."""
