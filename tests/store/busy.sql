@@ -98,6 +98,14 @@ INSERT INTO knowledge_documents (tenant_id, knowledge_base_id, source_type, sour
            CASE WHEN s.n % 53 = 0 THEN 'failed' ELSE 'indexed' END,
            CASE WHEN s.n % 4 = 0 THEN now() - s.n * interval '1 hour' END
     FROM spread s JOIN shelves USING (tenant_id) WHERE shelves.n = s.n % 40 + 1;
+INSERT INTO knowledge_generations (tenant_id, knowledge_base_id, generation, embedding_model, embedding_dimensions,
+                                   chunk_size, chunk_overlap, status, kept_until)
+    SELECT tenant_id, base_id, generation, 'local-embedding', 256, 512, 64,
+           CASE WHEN generation = 2 AND n % 40 = 0 THEN 'building' WHEN n % 20 = 0 THEN 'kept' ELSE 'active' END,
+           now() + (n - 30) * interval '1 hour'
+    FROM shelves CROSS JOIN generate_series(1, 4) AS generation;
+INSERT INTO knowledge_builds (tenant_id, knowledge_base_id, generation, document_id, document_revision)
+    SELECT tenant_id, knowledge_base_id, generation, id, 1 FROM knowledge_documents CROSS JOIN generate_series(1, 4) AS generation;
 INSERT INTO document_blobs (tenant_id, knowledge_base_id, document_id, described)
     SELECT tenant_id, knowledge_base_id, id, '{}' FROM knowledge_documents;
 INSERT INTO document_blobs (tenant_id, knowledge_base_id, described, expires_at)

@@ -21,11 +21,14 @@ from server.jobs import backlog
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.knowledge.store import bases, blobs, documents, queries
+from server.knowledge.store import generations as rebuilt
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
 from server.workflow.store import executions, workflows
 from tests.databases import Cluster, Scratch
 from tests.store.test_search_plans import SEARCHED
+
+pytestmark = pytest.mark.xdist_group("plans")  # what is planned for is made once, and not by each worker
 
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _LAST = UUID(int=(1 << 128) - 1)
@@ -121,6 +124,16 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
     "ix_knowledge_bases_owner_user_id": _store(bases._DISOWN, user_id=TENANT),
     "ix_knowledge_bases_visibility_scope": _store(
         bases._list(("visibility",)), visibility="public", member_id=TENANT, **_PAGE
+    ),
+    "uq_knowledge_generations_building": _store(rebuilt._WAITING),
+    "ix_knowledge_generations_over": _store(rebuilt._EXPIRE),
+    "ix_knowledge_builds_document_id": (
+        """
+        SELECT b.generation FROM knowledge_builds b
+        JOIN (SELECT knowledge_base_id, id FROM knowledge_documents LIMIT 1) d
+        ON b.knowledge_base_id = d.knowledge_base_id AND b.document_id = d.id
+        """,
+        [],
     ),
     "uq_knowledge_documents_hash": _store(documents._SAME, base_id=TENANT, file_hash="hash-7"),
     "ix_knowledge_documents_live": _store(documents._list(()), base_id=TENANT, **_PAGE),

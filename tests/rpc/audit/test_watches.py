@@ -147,7 +147,8 @@ async def test_what_was_written_long_ago_is_gone_through_day_by_day(
     parts = [news async for news in watching.watch(chosen, None)]
 
     assert [entry.action for news in parts for entry in news.entries] == ["things.3"]
-    assert len(parts) < 10
+    # As long as others' transactions keep more from being settled, the same is told again.
+    assert len({news.behind for news in parts}) < 10
 
 
 async def test_who_may_not_read_the_log_may_not_watch_it(world: World) -> None:
