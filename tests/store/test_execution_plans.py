@@ -16,8 +16,6 @@ from server.kernel.clock import now
 from server.workflow.store import executions, tasks
 from tests.databases import Scratch
 
-pytestmark = pytest.mark.xdist_group("execution-plans")  # what is planned for is made once, and not by each worker
-
 TENANT, OTHER = UUID(int=1), UUID(int=2)
 _LAST = UUID(int=(1 << 128) - 1)
 _PAGE: dict[str, Any] = {"before": _LAST, "most": 51}

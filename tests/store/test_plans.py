@@ -28,8 +28,6 @@ from server.workflow.store import executions, workflows
 from tests.databases import Cluster, Scratch
 from tests.store.test_search_plans import SEARCHED
 
-pytestmark = pytest.mark.xdist_group("plans")  # what is planned for is made once, and not by each worker
-
 TENANT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _LAST = UUID(int=(1 << 128) - 1)
 _PAGE: dict[str, Any] = {"before": _LAST, "most": 51}

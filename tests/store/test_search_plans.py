@@ -12,8 +12,6 @@ from server.db.database import Database
 from server.knowledge.store import search
 from tests.databases import Scratch
 
-pytestmark = pytest.mark.xdist_group("search-plans")  # what is planned for is made once, and not by each worker
-
 SEARCHED = {"ix_knowledge_chunks_words", "ix_knowledge_chunks_vector_256", "ix_knowledge_chunks_vector_1536"}
 """The indexes that are shown here to serve: what asks them are functions, whose plans EXPLAIN does not show."""
 
