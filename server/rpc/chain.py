@@ -210,7 +210,11 @@ class Chain:
                 validate(request)
             # Closed here and now however this ends, so that what the generator holds is let go at once.
             async with aclosing(handler(request, context)) as replies:
+                opened = False
                 async for reply in replies:
+                    if not opened:
+                        await _open(context)
+                        opened = True
                     await context.write(reply)
 
         if inspect.isasyncgenfunction(handler):
@@ -283,6 +287,20 @@ class Chain:
         if stream is not None and stream.ending is None:
             stream.ending = error
             task.cancel(error)
+
+
+async def _open(context: Context) -> None:
+    """Sends the headers of a stream, whether or not it is ended meanwhile.
+
+    With the first reply they would wait for the reader. gRPC knows that they are sent only once that is over: a stream
+    that is ended before then gets them a second time, with its status, which is refused, and it never ends.
+    """
+    sending = asyncio.ensure_future(context.send_initial_metadata(()))
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await asyncio.wait([sending])
+        raise
 
 
 def _service(context: Context) -> str | None:

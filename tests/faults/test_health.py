@@ -92,8 +92,10 @@ async def test_under_mutual_tls_it_is_asked_at_an_address_that_answers_nothing_e
             stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.GetJwks(session_pb2.GetJwksRequest())
-            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            health = health_pb2_grpc.HealthStub(channel)
+            watch = health.Watch(health_pb2.HealthCheckRequest())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            await health.Check(health_pb2.HealthCheckRequest())  # the server knows by then that it was read
             await app.stop()
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert not await _asked(settings, port)

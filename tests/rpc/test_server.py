@@ -43,9 +43,10 @@ class Servicer:
     """Its streams begin, and then nothing comes."""
 
     def __init__(self) -> None:
-        self.closed = asyncio.Event()
+        self.begun, self.closed = asyncio.Event(), asyncio.Event()
 
     async def Stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.begun.set()
         try:
             yield request
             await asyncio.Event().wait()
@@ -110,5 +111,32 @@ async def _ends_at_its_ceiling(ceiling: float) -> bool:
     return begun
 
 
+async def test_a_stream_that_is_ended_while_its_first_reply_is_being_written_ends_with_the_reason() -> None:
+    servicer = Servicer()
+    described = service(streaming=True, Stream={"public": True})
+    message = message_factory.GetMessageClass(described.methods[0].input_type)
+    large = message.FromString(b"\x0a\x80\x80\x80\x01" + bytes(2 << 20))  # more than gRPC sends who does not read
+    server = _server(Service(described, servicer))
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: Any = channel.unary_stream(
+            "/p.S/Stream", request_serializer=message.SerializeToString, response_deserializer=message.FromString
+        )
+        stream = method(large, timeout=60)
+        await servicer.begun.wait()
+
+        stopping = asyncio.create_task(server.stop(20.0))
+        await servicer.closed.wait()
+
+        refusal = await refused(_rest(stream))
+        await stopping
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_SHUTTING_DOWN")
+
+
 async def _next(stream: Any) -> Any:
     return await stream.read()
+
+
+async def _rest(stream: Any) -> None:
+    async for _ in stream:
+        pass

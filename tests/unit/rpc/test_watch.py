@@ -73,6 +73,8 @@ class Context:
 
     def set_trailing_metadata(self, metadata: Any) -> None: ...
 
+    async def send_initial_metadata(self, metadata: Any) -> None: ...
+
     def cancelled(self) -> bool:
         return False
 
