@@ -82,7 +82,7 @@ class TenantService:
     async def get(self, tenant_id: UUID, deleted: Deleted) -> Tenant:
         """Raises TenantNotFound, PermissionMissing."""
         check_deleted(current_call().caller, deleted)
-        async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
+        async with self._database.tenant_tx(_reachable(tenant_id), read_only=True) as tx:
             return await store.get(tx, tenant_id, deleted)
 
     async def page(
@@ -98,7 +98,7 @@ class TenantService:
         Raises PermissionMissing.
         """
         check_deleted(current_call().caller, deleted)
-        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        async with self._database.tenant_tx(PLATFORM_TENANT_ID, read_only=True) as tx:
             return await store.page(tx, request, deleted, status, since, until)
 
     async def update(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> Tenant:
@@ -170,7 +170,7 @@ class TenantService:
         entitlement = await store.read_entitlement(self._database, _reachable(tenant_id))
         tier = tier_now(entitlement, moment)
         used = []
-        async with self._database.tenant_tx(tenant_id) as tx:
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             await store.get(tx, tenant_id)
             for resource in RESOURCES:
                 count = await self._counters[resource](tx)
@@ -195,7 +195,7 @@ class TenantService:
 
     async def get_config(self, tenant_id: UUID) -> TenantConfig:
         """Raises TenantNotFound."""
-        async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
+        async with self._database.tenant_tx(_reachable(tenant_id), read_only=True) as tx:
             await store.get(tx, tenant_id)
             return await store.get_config(tx, tenant_id)
 

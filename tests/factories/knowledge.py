@@ -76,6 +76,8 @@ async def reindexed(world: World, person: Person, base_id: str) -> Any:
         while True:
             base = await get_base(world, person, base_id)
             if base.reindex.state != bases.KnowledgeBase.Reindex.STATE_RUNNING:
+                if base.reindex.state == bases.KnowledgeBase.Reindex.STATE_COMPLETED:
+                    assert base.generation == base.reindex.generation.number, "the two are told as of one moment"
                 return base
             await asyncio.sleep(0.02)
 

@@ -27,12 +27,12 @@ class AuditReader:
 
     async def get(self, audit_log_id: UUID) -> Entry:
         """Raises AuditLogNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await entries.get(tx, audit_log_id)
 
     async def page(self, request: PageRequest, wanted: Filter) -> Page[Entry]:
         """Entries, newest first; fewer than were asked for where those are large."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await entries.page(tx, request, wanted)
 
     async def ddl_changes(self, request: PageRequest) -> Page[DdlChange]:

@@ -77,7 +77,7 @@ class ApiKeyService:
         """The keys of the user (None: the caller), newest first. Raises PermissionMissing, UserNotFound."""
         caller = current_call().caller
         _may(caller, user_id)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             if user_id is not None:
                 await user_store.require(tx, user_id)
             return await key_store.page(tx, request, user_id or caller.user_id)

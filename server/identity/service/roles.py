@@ -68,14 +68,14 @@ class RoleService:
         """Raises RoleNotFound, PermissionMissing."""
         caller = current_call().caller
         check_deleted(caller, deleted)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             return await self._with_entries(tx, await role_store.get(tx, role_id, deleted))
 
     async def page(self, request: PageRequest, deleted: Deleted, user_id: UUID | None) -> Page[RoleWithEntries]:
         """Roles, newest first; of one user, where one is named. Raises UserNotFound, PermissionMissing."""
         caller = current_call().caller
         check_deleted(caller, deleted)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             if user_id is not None:
                 await user_store.require(tx, user_id)
             page = await role_store.page(tx, request, deleted, user_id)

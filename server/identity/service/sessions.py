@@ -217,7 +217,7 @@ class SessionService:
         Raises PermissionMissing, UserNotFound, EscalationRefused.
         """
         caller = current_call().caller
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             if user_id is not None and user_id != caller.user_id:
                 if Permission.USERS_MANAGE not in caller.permissions:
                     raise PermissionMissing(permission=Permission.USERS_MANAGE)

@@ -89,7 +89,7 @@ class UserService:
         """
         caller = current_call().caller
         check_deleted(caller, deleted)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             return await user_store.page(tx, request, deleted, filters)
 
     async def update(self, user_id: UUID, values: Mapping[str, Any], etag: str) -> User:

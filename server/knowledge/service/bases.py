@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -84,8 +84,7 @@ class BaseService:
         """Raises KnowledgeBaseNotFound, PermissionMissing."""
         caller = current_call().caller
         check_deleted(caller, deleted)
-        base = await self._sight.base(base_id, deleted)
-        return (await self._told([base]))[0] if base.tenant_id == caller.tenant_id else base
+        return await self._sight.base(base_id, deleted, whole=True)
 
     async def page(self, request: PageRequest, filters: Mapping[str, Any], deleted: Deleted) -> Page[KnowledgeBase]:
         """What the caller sees of their tenant's, newest first. `filters`: visibility, status, owner_user_id.
@@ -94,16 +93,13 @@ class BaseService:
         """
         caller = current_call().caller
         check_deleted(caller, deleted)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             page = await store.page(tx, request, caller.member_id, filters, deleted, personal=manages(caller))
             return Page(await told(tx, page.items), page.next_cursor)
 
     async def public_page(self, request: PageRequest) -> Page[KnowledgeBase]:
         """The platform's public ones, newest first."""
-        page = await self._sight.public_page(request)
-        if current_call().caller.tenant_id != PLATFORM_TENANT_ID:
-            return page
-        return Page(await self._told(page.items), page.next_cursor)
+        return await self._sight.public_page(request)
 
     async def update(self, base_id: UUID, values: Mapping[str, Any], etag: str) -> KnowledgeBase:
         """Changes the given fields. How chunks are cut changes for what is processed from then on.
@@ -192,11 +188,6 @@ class BaseService:
         async with self._database.tenant_tx(tenant_id) as tx:
             await _deleted(tx, base_id)
         await purge_base(self._database, tenant_id, base_id, self._audit, self._forget)
-
-    async def _told(self, bases: Sequence[KnowledgeBase]) -> list[KnowledgeBase]:
-        """Bases of the caller's tenant with what is told of their generations."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
-            return await told(tx, bases)
 
     async def _make_room(self, tx: Tx) -> None:
         """Raises QuotaExceeded where the tenant has as many as it may."""

@@ -25,11 +25,15 @@ class Sight:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def base(self, base_id: UUID, deleted: Deleted = "exclude") -> KnowledgeBase:
-        """Raises KnowledgeBaseNotFound."""
+    async def base(self, base_id: UUID, deleted: Deleted = "exclude", *, whole: bool = False) -> KnowledgeBase:
+        """`whole`: with what is told of its generations, where it is the caller's tenant's. Raises
+        KnowledgeBaseNotFound.
+        """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             found = await store.get(tx, base_id, deleted)
+            if found is not None and whole:
+                (found,) = await told(tx, [found])
         if found is None and caller.tenant_id != PLATFORM_TENANT_ID:
             async with self._library() as tx:
                 found = await store.get_public(tx, base_id)
@@ -90,11 +94,11 @@ class Sight:
         return [found[document_id] for document_id in document_ids]
 
     async def public_page(self, request: PageRequest) -> Page[KnowledgeBase]:
-        """The platform's public ones, newest first."""
+        """The platform's public ones, newest first; whole for the platform."""
         async with self._library() as tx:
             page = await store.page(tx, request, None, {"visibility": "public"}, personal=True)
-        if current_call().caller.tenant_id == PLATFORM_TENANT_ID:
-            return page
+            if current_call().caller.tenant_id == PLATFORM_TENANT_ID:
+                return Page(await told(tx, page.items), page.next_cursor)
         return Page([base.abroad() for base in page.items], page.next_cursor)
 
     def reading(self, base: KnowledgeBase) -> AbstractAsyncContextManager[Tx]:

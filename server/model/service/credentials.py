@@ -81,7 +81,7 @@ class CredentialService:
 
     async def page(self, request: PageRequest) -> Page[Credential]:
         """Credentials, newest first."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await store.page(tx, request)
 
     async def rotate(self, credential_id: UUID, secret: str, etag: str) -> Credential:

@@ -38,12 +38,12 @@ class ModelService:
 
     async def get(self, model_id: UUID) -> Model:
         """Raises ModelNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await store.get(tx, model_id)
 
     async def page(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[Model]:
         """Models, newest first. `filters`: provider, model_type, status."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await store.page(tx, request, filters)
 
     async def update(self, model_id: UUID, values: Mapping[str, Any], etag: str) -> Model:

@@ -45,14 +45,14 @@ class RouteService:
     async def get(self, route_id: UUID) -> RouteWithHealth:
         """Raises RouteNotFound."""
         tenant_id = current_call().caller.tenant_id
-        async with self._database.tenant_tx(tenant_id) as tx:
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             route = await store.get(tx, route_id)
         return await self._with_health(tenant_id, route)
 
     async def page(self, request: PageRequest) -> Page[RouteWithHealth]:
         """Routes, newest first."""
         tenant_id = current_call().caller.tenant_id
-        async with self._database.tenant_tx(tenant_id) as tx:
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             page = await store.page(tx, request)
         return Page([await self._with_health(tenant_id, route) for route in page.items], page.next_cursor)
 

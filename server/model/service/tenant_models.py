@@ -42,12 +42,12 @@ class TenantModelService:
 
     async def get(self, model_id: UUID) -> Model:
         """Raises ModelNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await store.get(tx, model_id)
 
     async def page(self, request: PageRequest) -> Page[Model]:
         """Models, newest first."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return await store.page(tx, request)
 
     async def update(self, model_id: UUID, values: Mapping[str, Any], etag: str) -> Model:

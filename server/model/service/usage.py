@@ -106,7 +106,7 @@ class UsageService:
         Raises LimitSubjectUnknown.
         """
         tenant_id = current_call().caller.tenant_id
-        async with self._database.tenant_tx(tenant_id) as tx:
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             if (user_id is not None or api_key_id is not None) and not await self._there(tx, (user_id, api_key_id)):
                 raise LimitSubjectUnknown(user_id or api_key_id)
             found = await store.find(tx, user_id, api_key_id)
@@ -143,7 +143,7 @@ class UsageService:
         """The limits of users and keys that are there, newest first."""
         shown: list[SubjectLimits] = []
         cursor = request.cursor
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             while True:
                 page = await store.page(tx, PageRequest(request.size + 1, cursor))
                 there = await self._there(tx, *((each.user_id, each.api_key_id) for each in page.items))

@@ -74,7 +74,7 @@ class TemplateService:
         """
         caller = current_call().caller
         check_deleted(caller, deleted)
-        async with self._database.tenant_tx(caller.tenant_id) as tx:
+        async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             return await store.page(tx, request, caller.member_id, filters, deleted, personal=manages(caller))
 
     async def public_page(self, request: PageRequest, category: str | None) -> Page[Template]:
