@@ -14,24 +14,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server import demo as tour
-from server.app import described
 from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.database import Database
-from server.db.errors import DatabaseRefused
 from server.db.partitions import ensure_months
 from server.health import local_address, names, serving
 from server.jobs.aside import Aside, put_aside, retry
+from server.kernel.refusal import CommandRefused
 from server.kernel.sealing import MasterKeyUnknown
-from server.launch import serve as serve_until_stopped
 from server.operating import first_administrator, rewrapped, rotated
 from server.prepare import existing, prepared
-from server.rpc.policy import PolicyError
-from server.rpc.server import PortTaken
 from server.settings import Settings, SettingsError, load_settings
 from server.telemetry import configure_logging
-from server.work import work
 
 app = typer.Typer(
     help="The multi-tenant backend of an AI product, over gRPC.",
@@ -66,7 +60,7 @@ def _explained(**overrides: object) -> Iterator[Settings]:
         settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
         configure_logging(settings)
         yield settings
-    except (SettingsError, DatabaseRefused, PortTaken, PolicyError, tour.TourFailed) as error:
+    except CommandRefused as error:
         _err.print(f"[bold red]atrium:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
@@ -78,6 +72,8 @@ def serve(
     processes: Annotated[int | None, typer.Option(help="how many share the port, in place of ATRIUM_PROCESSES")] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
+    from server.launch import serve as serve_until_stopped  # what serves takes two seconds to load: here and below
+
     with _explained(address=address, processes=processes) as settings, prepared(settings) as ready:
         administrator = first_administrator(ready)
         if administrator is not None:  # said before anything else can go wrong: nobody can say it again
@@ -89,6 +85,8 @@ def serve(
 @app.command()
 def worker() -> None:
     """Do jobs until SIGTERM or Ctrl-C, and serve nothing: for machines of their own beside the servers."""
+    from server.work import work
+
     with _explained() as settings:
         if settings.database_url is None:
             raise SettingsError("ATRIUM_DATABASE_URL: is needed for this: `atrium serve` works on the embedded one")
@@ -125,6 +123,8 @@ def _announce(settings: Settings, port: int, administrator: tuple[str, str] | No
 @app.command()
 def descriptors() -> None:
     """Write the descriptor set of every service onto standard output, for clients without the protos."""
+    from server.app import described
+
     sys.stdout.buffer.write(described().SerializeToString())
 
 
@@ -242,6 +242,8 @@ def retry_jobs(
 @app.command()
 def demo() -> None:
     """Take the tour of the whole product, on real parts, and exit 0 if everything held."""
+    from server import demo as tour
+
     with _explained() as settings:
         tour.take(settings, _out)
 

@@ -17,6 +17,7 @@ import orjson
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server.kernel.refusal import CommandRefused
 from server.kernel.sealing import MasterKeys, kept_key, read_key
 from server.kernel.urls import HIGHEST_PORT, check_database_url, check_endpoint_url, check_mail_url
 
@@ -26,7 +27,7 @@ _SERVICE_LINK = re.compile(
 )
 
 
-class SettingsError(Exception):
+class SettingsError(CommandRefused):
     """The settings are wrong; the message names every wrong one."""
 
 

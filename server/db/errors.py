@@ -9,11 +9,12 @@ import asyncpg
 import structlog
 
 from server.kernel.errors import DatabaseUnavailable, DomainError, TenantGone
+from server.kernel.refusal import CommandRefused
 
 _log = structlog.get_logger("atrium.db")
 
 
-class DatabaseRefused(Exception):
+class DatabaseRefused(CommandRefused):
     """The server does not start on this database; the message says what to do about it."""
 
 

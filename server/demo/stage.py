@@ -16,11 +16,12 @@ from atrium.model.v1 import model_service_pb2_grpc as model_grpc
 from atrium.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 from atrium.tenant.v1 import tenant_service_pb2_grpc as tenant_grpc
 from atrium.workflow.v1 import workflow_service_pb2_grpc as workflow_grpc
+from server.kernel.refusal import CommandRefused
 
 PASSWORD = "a password for the tour"
 
 
-class TourFailed(Exception):
+class TourFailed(CommandRefused):
     """Something was not as the tour says it is."""
 
 

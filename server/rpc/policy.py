@@ -11,6 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from atrium.options.v1 import options_pb2
 from server.kernel.features import Feature
 from server.kernel.permissions import Permission
+from server.kernel.refusal import CommandRefused
 
 Access = Literal["public", "authenticated"] | Permission
 
@@ -20,7 +21,7 @@ STANDARD_SERVICES = frozenset(
 """Services whose protos are not ours and carry no rule: public by their nature."""
 
 
-class PolicyError(Exception):
+class PolicyError(CommandRefused):
     """A method declares no rule, or one that means nothing: the server must not start."""
 
 

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from server.kernel.refusal import CommandRefused
 from server.rpc.chain import Chain
 from server.rpc.health import Health
 from server.rpc.policy import Rule, read_rules
@@ -33,7 +34,7 @@ _REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 _REFLECTION_NAMES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
-class PortTaken(Exception):
+class PortTaken(CommandRefused):
     """The port cannot be listened on."""
 
 
