@@ -120,7 +120,8 @@ class Cluster:
     @asynccontextmanager
     async def clone(self) -> AsyncIterator[Scratch]:
         """A database of its own with the whole schema and its seeds."""
-        async with self._database("TEMPLATE atrium") as made:
+        # Its files are copied whole: block by block and into the log, as it is by itself, takes twice as long.
+        async with self._database("TEMPLATE atrium STRATEGY FILE_COPY") as made:
             yield made
 
     @asynccontextmanager

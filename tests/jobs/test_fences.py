@@ -11,13 +11,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from server.db.database import Database
 from server.jobs.line import Line
-from server.jobs.queue import engine
+from server.jobs.queue import CHANNEL, engine
 from server.jobs.runs import FencedQueries, Overtaken, Run, begin
 from server.jobs.worker import HEARTBEAT
 from tests.databases import WAITING, Scratch
@@ -272,3 +273,12 @@ async def test_a_worker_that_had_no_place_for_a_job_is_woken_as_another_ends_and
     third, _ = await first.take()
     await first.queries.log_jobs([(third, "successful", None)])
     assert woken == ["a place is free"]
+
+
+async def test_what_the_engine_needs_and_is_not_let_look_for_is_there(each_shared: Scratch) -> None:
+    async with each_shared.connect(each_shared.url) as connection:
+        queries = engine(Line(connection))
+
+        await QueueManager(queries, CHANNEL).verify_structure()
+
+        assert await queries.has_table(queries.qbe.settings.schedules_table)

@@ -112,11 +112,15 @@ def _nul_paths(message: Message, prefix: str = "") -> Iterator[str]:
                 yield from _nul_paths(item, f"{path}.")
 
 
+# It compiles the rules of each message once.
+_VALIDATOR = protovalidate.Validator()
+
+
 class Validate:
     """Refuses a request that breaks the rules of its proto, naming every field: of very many values the first one."""
 
     def __init__(self) -> None:
-        self._collect = protovalidate.Validator().collect_violations
+        self._collect = _VALIDATOR.collect_violations
         self._empty: set[type] = set()
         """Messages without a field, which break no rule."""
 
