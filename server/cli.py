@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.db import migrate as migration
 from server.db.bootstrap import bootstrap as make_ready
 from server.db.database import Database
 from server.db.partitions import ensure_months
@@ -22,8 +21,8 @@ from server.health import local_address, names, serving
 from server.jobs.aside import Aside, put_aside, retry
 from server.kernel.refusal import CommandRefused
 from server.kernel.sealing import MasterKeyUnknown
-from server.operating import first_administrator, rewrapped, rotated
-from server.prepare import existing, prepared
+from server.operating import founded, rewrapped, rotated
+from server.prepare import apart, existing, located
 from server.settings import Settings, SettingsError, load_settings
 from server.telemetry import configure_logging
 
@@ -72,10 +71,12 @@ def serve(
     processes: Annotated[int | None, typer.Option(help="how many share the port, in place of ATRIUM_PROCESSES")] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
-    from server.launch import serve as serve_until_stopped  # what serves takes two seconds to load: here and below
+    with _explained(address=address, processes=processes) as settings, located(settings) as ready:
+        preparing = apart(founded, settings, ready)
+        # What serves takes two seconds to load, here and below: meanwhile.
+        from server.launch import serve as serve_until_stopped
 
-    with _explained(address=address, processes=processes) as settings, prepared(settings) as ready:
-        administrator = first_administrator(ready)
+        administrator = preparing()
         if administrator is not None:  # said before anything else can go wrong: nobody can say it again
             _out.print("The platform's first administrator; the password is shown this once:")
             _say(f"  tenant platform, login {administrator[0]}, password {administrator[1]}")
@@ -145,6 +146,8 @@ def bootstrap() -> None:
 @migrate.command()
 def up(revision: Annotated[str, typer.Argument(help="the revision to stop at")] = "head") -> None:
     """Run the migrations that are missing, and make the months ahead."""
+    from server.db import migrate as migration  # alembic, which no other command needs
+
     with _explained() as settings:
         asyncio.run(migration.up(_owner(settings), revision))
         _show_status(settings)
@@ -153,6 +156,8 @@ def up(revision: Annotated[str, typer.Argument(help="the revision to stop at")] 
 @migrate.command()
 def down(revision: Annotated[str, typer.Argument(help="the revision to go back to; base: to nothing")]) -> None:
     """Undo the migrations after a revision, and what they hold with them."""
+    from server.db import migrate as migration
+
     with _explained() as settings:
         asyncio.run(migration.down(_owner(settings), revision))
         _show_status(settings)
@@ -166,6 +171,8 @@ def status() -> None:
 
 
 def _show_status(settings: Settings) -> None:
+    from server.db import migrate as migration
+
     found, needed = asyncio.run(migration.status(_owner(settings)))
     _out.print(f"The database has {found or 'nothing'}; this version needs {needed}.")
 

@@ -17,7 +17,6 @@ from multiprocessing.process import BaseProcess
 
 import structlog
 
-from server.app import open_app
 from server.db.errors import DatabaseRefused
 from server.kernel.grace import last
 from server.rpc.server import PortTaken
@@ -58,6 +57,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings, index: int, ready: Callable[[int], None]) -> None:
+    from server.app import open_app  # a process that watches others does without
+
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

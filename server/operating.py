@@ -11,13 +11,24 @@ from server.identity.service.founding import Founding
 from server.identity.service.signing import SigningKeys
 from server.identity.signing_keys import SigningKey
 from server.model.service.credentials import Vault
+from server.prepare import bring_up
 from server.settings import Settings
+from server.telemetry import configure_logging
 from server.tenant.standing import TenantStanding
 
 
 def first_administrator(settings: Settings) -> tuple[str, str] | None:
     """The username and generated password of the platform's first administrator; None where there is one already."""
     return asyncio.run(_first_administrator(settings))
+
+
+def founded(asked: Settings, found: Settings) -> tuple[str, str] | None:
+    """Brings the database up, and its platform's first administrator as above. `found`: what `located` made of what was
+    asked.
+    """
+    configure_logging(asked)
+    bring_up(asked, found)
+    return first_administrator(found)
 
 
 async def _first_administrator(settings: Settings) -> tuple[str, str] | None:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterator
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
 from server.db.bootstrap import bootstrap
-from server.db.migrate import up
 from server.db.partitions import ensure_months
 from server.db.rules import SERVING_ROLE
+from server.kernel.refusal import CommandRefused
 from server.settings import Settings, SettingsError
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 
 @contextmanager
-def prepared(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database in them, whose months ahead are made where its owner is known.
+def located(settings: Settings) -> Iterator[Settings]:
+    """The settings with a database in them: the embedded one runs as long as the context lasts.
 
-    A database of one's own is migrated by `atrium migrate`, when one decides to; the embedded one here and now. Raises
-    SettingsError where a part of one's own is named, and not the whole.
+    Raises SettingsError where a part of one's own is named, and not the whole.
     """
     if settings.database_url is not None:
-        if settings.admin_database_url is not None:
-            asyncio.run(ensure_months(settings.admin_database_url))
         yield settings
         return
     from server.embedded.postgres import (
@@ -35,11 +39,65 @@ def prepared(settings: Settings) -> Iterator[Settings]:
     )  # a package that a database of one's own never loads
 
     with embedded_postgres(_folder(settings)) as dsn:
-        asyncio.run(_bring_up(dsn))
         # Made once, before there are processes that would each make one.
         key = SecretStr(base64.b64encode(settings.master_key_bytes).decode())
         found = {"database_url": as_role(dsn, SERVING_ROLE), "admin_database_url": dsn, "master_key": key}
         yield settings.model_copy(update=found)
+
+
+def bring_up(asked: Settings, found: Settings) -> None:
+    """Makes the months ahead where the database's owner is known. One of one's own is migrated by `atrium migrate`,
+    when one decides to; the embedded one here and now. `found`: what `located` made of what was asked.
+    """
+    if found.admin_database_url is None:
+        return
+    if asked.database_url is None:
+        asyncio.run(_make_ready(found.admin_database_url))
+    else:
+        asyncio.run(ensure_months(found.admin_database_url))
+
+
+@contextmanager
+def prepared(settings: Settings) -> Iterator[Settings]:
+    """The settings with a database in them that is brought up. Raises SettingsError, as `located` does."""
+    with located(settings) as ready:
+        bring_up(settings, ready)
+        yield ready
+
+
+def apart(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Callable[[], Result]:
+    """Has a process of its own do it from now on, with which the memory goes that it takes; what is returned waits for
+    that process, and returns or raises what the function does.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_apart, args=(sender, function, args, kwargs), daemon=True)
+    process.start()
+    sender.close()
+
+    def result() -> Result:
+        try:
+            made, error = receiver.recv()
+        except EOFError:
+            raise CommandRefused("A process that prepares the database ended before it was done.") from None
+        finally:
+            process.join()
+        if error is not None:
+            raise error
+        returned: Result = made
+        return returned
+
+    return result
+
+
+def _apart(sender: Connection, function: Callable[..., object], args: object, kwargs: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group: it is for the first one
+    assert isinstance(args, tuple)
+    assert isinstance(kwargs, dict)
+    try:
+        sender.send((function(*args, **kwargs), None))
+    except CommandRefused as error:
+        sender.send((None, error))
 
 
 @contextmanager
@@ -77,6 +135,8 @@ def _folder(settings: Settings) -> Path:
     return settings.data_dir.resolve() / "postgres"
 
 
-async def _bring_up(dsn: str) -> None:
+async def _make_ready(dsn: str) -> None:
+    from server.db.migrate import up  # alembic and every migration, which what serves does without
+
     await bootstrap(dsn)
     await up(dsn)
