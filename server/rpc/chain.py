@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -122,7 +122,8 @@ class Chain:
                 call.confirm = partial(self._confirm, stream)
             try:
                 if rule.unlimited:
-                    response = await act(request, context)
+                    with nullcontext() if rule.ceiling is None else limited(task):
+                        response = await act(request, context)
                 else:
                     # Before any work is done for the call: refusing must stay cheaper than serving.
                     with steps.shed, limited(task):

@@ -15,10 +15,8 @@ from server.kernel.refusal import CommandRefused
 
 Access = Literal["public", "authenticated"] | Permission
 
-STANDARD_SERVICES = frozenset(
-    {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
-)
-"""Services whose protos are not ours and carry no rule: public by their nature."""
+# A client that has learned what it wants to know leaves the stream open while it makes its call.
+_REFLECTION_SECONDS = 60.0
 
 
 class PolicyError(CommandRefused):
@@ -41,7 +39,17 @@ class Rule:
     detached: bool = False
     """With an idempotency key, it runs outside the transaction that remembers its answer."""
     unlimited: bool = False
-    """Exempt from shedding and ceilings: the standard services, which an orchestrator must reach under load."""
+    """Exempt from shedding, and from a ceiling that it does not name: the standard services, which must be reached
+    under load, and take no place from others.
+    """
+
+
+STANDARD_SERVICES = {
+    "grpc.health.v1.Health": Rule("public", unlimited=True),
+    "grpc.reflection.v1.ServerReflection": Rule("public", unlimited=True, ceiling=_REFLECTION_SECONDS),
+    "grpc.reflection.v1alpha.ServerReflection": Rule("public", unlimited=True, ceiling=_REFLECTION_SECONDS),
+}
+"""Services whose protos are not ours and carry no rule: public by their nature."""
 
 
 def read_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
@@ -55,15 +63,12 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
         for method in service.methods:
             path = f"/{service.full_name}/{method.name}"
             try:
-                rules[path] = _STANDARD if service.full_name in STANDARD_SERVICES else _read(method)
+                rules[path] = STANDARD_SERVICES.get(service.full_name) or _read(method)
             except PolicyError as error:
                 problems.append(f"{path}: {error}")
     if problems:
         raise PolicyError("\n".join(problems))
     return rules
-
-
-_STANDARD = Rule(access="public", unlimited=True)
 
 
 def _read(method: MethodDescriptor) -> Rule:

@@ -13,12 +13,12 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from server.kernel.refusal import CommandRefused
 from server.rpc.chain import Chain
 from server.rpc.health import Health
 from server.rpc.policy import Rule, read_rules
+from server.rpc.reflection import Reflection
 from server.settings import Settings
 
 # A peer that stops answering is found within 10 s: a ping after 4 s of silence, 4 s for the answer. The http2 option is
@@ -62,7 +62,7 @@ class RpcServer:
             self._add(self._server, service.descriptor.full_name, service, rules)
         self._add(self._server, _HEALTH.full_name, Service(_HEALTH, self._healths[0]), rules)
         if settings.serves_reflection:
-            reflection = Service(_REFLECTION, ReflectionServicer([*names, _HEALTH.full_name, *_REFLECTION_NAMES]))
+            reflection = Service(_REFLECTION, Reflection([*names, _HEALTH.full_name, *_REFLECTION_NAMES]))
             for name in _REFLECTION_NAMES:  # one protocol under its old and its new name
                 self._add(self._server, name, reflection, rules)
         self._probed: grpc.aio.Server | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.model.v1 import chat_pb2, embedding_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from server.rpc.policy import STANDARD_SERVICES
 from tests.databases import Scratch
 from tests.factories.world import Person, Refusal, World, refused
 from tests.rpc.methods import AUDIT, IDENTITY, PROMPT
@@ -334,6 +336,28 @@ async def test_reflection_lists_every_service(world: World, version: str) -> Non
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+
+
+async def test_streams_of_reflection_that_stay_open_are_so_many_and_end(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.rpc.reflection._MOST_AT_ONCE", 2)
+    rule = replace(STANDARD_SERVICES["grpc.reflection.v1alpha.ServerReflection"], ceiling=3.0)  # under both names
+    monkeypatch.setitem(STANDARD_SERVICES, "grpc.reflection.v1alpha.ServerReflection", rule)
+    async with (
+        serving(scratch.settings()) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        ask = channel.stream_stream(
+            REFLECTION.format("v1"),
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        opened = [ask(timeout=60) for _ in range(3)]
+
+        ends = [(await refused(stream.read())).reason for stream in opened]
+
+        assert sorted(ends) == ["CEILING_REACHED", "CEILING_REACHED", "SERVER_BUSY"]
 
 
 async def test_reflection_is_off_where_it_is_not_asked_for(scratch: Scratch) -> None:

@@ -95,5 +95,7 @@ def test_the_standard_services_are_public_and_never_shed() -> None:
         ]
     )
 
+    reflection = rules.pop("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    assert reflection == Rule("public", unlimited=True, ceiling=60.0)
     assert set(rules.values()) == {Rule("public", unlimited=True)}
     assert {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"} < rules.keys()
