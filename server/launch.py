@@ -10,17 +10,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 import structlog
 
-from server.db.errors import DatabaseRefused
 from server.kernel.grace import last
+from server.kernel.refusal import CommandRefused
 from server.rpc.server import PortTaken
-from server.settings import Settings, SettingsError
+from server.settings import Settings
 from server.telemetry import configure_logging
 
 _log = structlog.get_logger("atrium.launch")
@@ -83,8 +83,10 @@ def _child(settings: Settings, index: int, started: Connection) -> None:
     configure_logging(settings)
     try:
         _run(settings, index, started.send)
-    except (SettingsError, DatabaseRefused, PortTaken) as error:
+    except CommandRefused as error:
         _log.error("a server process did not start", process=index, error=str(error))
+        with suppress(OSError):  # one that takes the place of another is not listened to any more
+            started.send(error)
         sys.exit(1)
 
 
@@ -104,6 +106,16 @@ class _Child:
         process.start()  # a daemon: one that a signal keeps from being noted below is ended with this process anyway
         sender.close()
         return cls(process, receiver)
+
+    def port(self) -> int:
+        """Its port, once it serves. Raises why it does not start."""
+        try:
+            told = self.started.recv()
+        except EOFError:
+            raise PortTaken("A server process did not start: its log says why.") from None
+        if isinstance(told, CommandRefused):
+            raise told
+        return int(told)
 
     def close(self) -> None:
         """Lets go of one that has ended."""
@@ -137,11 +149,8 @@ def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
         try:
             for index in range(settings.processes):
                 children.append(_Child.spawn(fixed, index))  # noqa: PERF401 - each noted as soon as it runs
-            for index, child in enumerate(children):
-                try:
-                    child.started.recv()
-                except EOFError:
-                    raise PortTaken(f"Server process {index} did not start: its log says why.") from None
+            for child in children:
+                child.port()
             ready(port)
             while True:
                 wait([child.process.sentinel for child in children])
@@ -159,14 +168,10 @@ def _serve_many(settings: Settings, ready: Callable[[int], None]) -> None:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[int]:
-    """A server process beside this one, for as long as the context lasts; its port. Raises PortTaken."""
+    """A server process beside this one, for as long as the context lasts; its port. Raises why it does not start."""
     child = _Child.spawn(settings, 0)
     try:
-        try:
-            port = child.started.recv()
-        except EOFError:
-            raise PortTaken("The server process did not start: its log says why.") from None
-        yield int(port)
+        yield child.port()
     finally:
         _end([child], settings)
 

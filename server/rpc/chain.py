@@ -179,7 +179,8 @@ class Chain:
         detached: bool,
     ) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
-        read, validate, repeat = reader(request_class.FromString), self._steps.validate, self._steps.repeat
+        validate, repeat = self._steps.validate, self._steps.repeat
+        read = reader(request_class.FromString, validate.broken)
 
         async def act(data: bytes, context: Context) -> Any:
             request = read(data)

@@ -207,6 +207,16 @@ async def test_a_master_key_that_is_not_the_databases_own_is_refused(scratch: Sc
             pass
 
 
+async def test_what_keeps_one_of_several_processes_from_starting_is_said_as_it_is_of_one(scratch: Scratch) -> None:
+    async with serving(scratch.settings()):
+        pass
+
+    async with atrium(environment(scratch, master_key="B" * 43 + "=", processes=2)) as process:
+        assert await process.end() == 1
+
+    assert "ATRIUM_MASTER_KEY" in sentence_of(process.errors)
+
+
 async def test_a_port_of_the_metrics_that_is_taken_is_named(scratch: Scratch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

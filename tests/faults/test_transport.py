@@ -129,6 +129,7 @@ async def test_nul_is_refused_with_every_field_named(world: World) -> None:
 
     for call, fields in (
         (world.identity.Login(session_pb2.LoginRequest(tenant="a\0", login="b\0", password="c")), ["tenant", "login"]),
+        (world.identity.Login(session_pb2.LoginRequest(tenant="a\0")), ["tenant", "login", "password"]),
         (
             world.identity.UpdateUser(
                 user_pb2.UpdateUserRequest(id=administrator.id, full_name="A\0"), metadata=administrator.metadata

@@ -20,8 +20,12 @@ _MOST_VALUES = 50_000
 _FEW_VALUES = 1_000
 
 
-def reader(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
-    """Reads a request; raises InvalidRequest.
+Problems = list[tuple[str, str]]
+"""Paths of fields, and what is wrong with each."""
+
+
+def reader(parse: Callable[[bytes], Message], broken: Callable[[Message], Problems]) -> Callable[[bytes], Message]:
+    """Reads a request; raises InvalidRequest. `broken`: the rules that it breaks, asked for where it is refused anyway.
 
     It is for the chain, and no deserializer of gRPC's: that runs before anybody knows who is calling, and what it
     raises is answered UNKNOWN with its text. NUL, which PostgreSQL's text cannot hold, is looked for here, because only
@@ -38,7 +42,8 @@ def reader(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
         if len(data) > _FEW_BYTES:
             _check_lengths(message)
         if b"\0" in data and (paths := list(_nul_paths(message))):
-            raise InvalidRequest([(path, "must not contain NUL") for path in paths])
+            others = [(path, problem) for path, problem in broken(message) if path not in paths]
+            raise InvalidRequest([(path, "must not contain NUL") for path in paths] + others)
         return message
 
     return read
@@ -130,11 +135,14 @@ class Validate:
         if not request.DESCRIPTOR.fields:
             self._empty.add(type(request))
             return
-        if not self._collect(request, fail_fast=True):
-            return
+        if self._collect(request, fail_fast=True):
+            raise InvalidRequest(self.broken(request))
+
+    def broken(self, request: Message) -> Problems:
+        """The rules that it breaks: of very many values the first one."""
         many = sum(length for _, length, _ in _lists(request)) > _FEW_VALUES
         violations = self._collect(request, fail_fast=many)
-        raise InvalidRequest([(_path(violation), violation.proto.message) for violation in violations])
+        return [(_path(violation), violation.proto.message) for violation in violations]
 
 
 def _path(violation: protovalidate.Violation) -> str:

@@ -22,7 +22,7 @@ def _violations(request: Message) -> list[str]:
 
 
 def _read(request: Message) -> Message:
-    return reader(type(request).FromString)(request.SerializeToString())
+    return reader(type(request).FromString, VALIDATE.broken)(request.SerializeToString())
 
 
 def _unreadable(request: Message) -> list[tuple[str, str]]:
@@ -32,9 +32,7 @@ def _unreadable(request: Message) -> list[tuple[str, str]]:
 
 
 def _nul_fields(request: Message) -> list[str]:
-    found = _unreadable(request)
-    assert {what for _, what in found} == {"must not contain NUL"}
-    return [field for field, _ in found]
+    return [field for field, what in _unreadable(request) if what == "must not contain NUL"]
 
 
 def test_a_good_request_comes_through_as_it_was_sent() -> None:
@@ -88,7 +86,7 @@ def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
 )
 def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_text(data: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        reader(session_pb2.LoginRequest.FromString)(data)
+        reader(session_pb2.LoginRequest.FromString, VALIDATE.broken)(data)
 
     assert refused.value.violations == (
         ("", "is not a well-formed message: check its encoding and that text is UTF-8"),
@@ -98,7 +96,7 @@ def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_t
 def test_fields_that_are_not_known_are_let_be() -> None:
     data = user_pb2.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
 
-    VALIDATE(reader(user_pb2.GetUserRequest.FromString)(data))
+    VALIDATE(reader(user_pb2.GetUserRequest.FromString, VALIDATE.broken)(data))
 
 
 def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:

@@ -23,6 +23,7 @@ from server.rpc.steps.authorize import Authorize
 from server.rpc.steps.observe import Observe
 from server.rpc.steps.shed import Shed
 from server.rpc.steps.trace import Credentials, Trace
+from server.rpc.steps.validate import Validate
 
 BOUND = 20.0
 
@@ -125,9 +126,7 @@ async def _streams(
     async def stay(call: Call, tenant: str) -> None: ...
 
     log: Any = Log()
-    steps = Steps(
-        Trace(), Shed(100), doorkeeper, enter or stay, Authorize(log, nothing), lambda _: None, nothing, observe
-    )  # type: ignore[arg-type]
+    steps = Steps(Trace(), Shed(100), doorkeeper, enter or stay, Authorize(log, nothing), Validate(), nothing, observe)  # type: ignore[arg-type]
     chain = Chain(steps, BOUND, look_seconds=0.01)
     handle = chain.wrap(
         "/a.B/C", Rule("authenticated"), handler, session_pb2.WhoAmIRequest, None, requests=False, responses=True
