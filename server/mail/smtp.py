@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from ipaddress import ip_address
@@ -18,6 +19,8 @@ _TIMEOUT_SECONDS = 30.0
 
 _WHOLE_SECONDS = 60.0
 """For all of them: a server that is just quick enough each time holds no mail for ever."""
+
+_GOOD_BYE_SECONDS = 5.0
 
 _PORTS = {"smtp": 587, "smtps": 465}
 
@@ -50,19 +53,22 @@ class SmtpMailer:
         message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps holiday notices from answering
         message.set_content(text)
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            use_tls=self._tls,
+            start_tls=self._start_tls,
+            timeout=_TIMEOUT_SECONDS,
+        )
         try:
             async with asyncio.timeout(_WHOLE_SECONDS):
-                await aiosmtplib.send(
-                    message,
-                    recipients=[to],  # and not what a header parser makes of it
-                    hostname=self._host,
-                    port=self._port,
-                    username=self._username,
-                    password=self._password,
-                    use_tls=self._tls,
-                    start_tls=self._start_tls,
-                    timeout=_TIMEOUT_SECONDS,
-                )
+                await client.connect()
+                # The recipient is given, and not what a header parser makes of it.
+                await client.send_message(message, recipients=[to])
+            with suppress(aiosmtplib.SMTPException):  # it is taken, whatever they say to a good-bye
+                await client.quit(timeout=_GOOD_BYE_SECONDS)
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _judged(min(refused.code for refused in error.recipients)) from None
         except aiosmtplib.SMTPDataError as error:
@@ -70,6 +76,8 @@ class SmtpMailer:
         except aiosmtplib.SMTPResponseException as error:
             # What it thinks of who sends can be set right: another sender, another password.
             raise MailNotTaken(error.code) from None
+        finally:
+            client.close()  # without a word: whoever was too slow is not waited for again
 
 
 def _judged(code: int) -> MailNotTaken:
