@@ -16,6 +16,7 @@ from server.llm.port import (
     ModelNotConfigured,
     ModelRateLimited,
     ModelResponseInvalid,
+    ModelUnavailable,
     Usage,
     Vector,
 )
@@ -138,6 +139,7 @@ class _Fetching:
         self._embedder = embedder
         self._keep = keep
         self._refusals = self._taken = 0
+        self._gone: ModelUnavailable | None = None
 
     async def every(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         """By their texts, some batches at once."""
@@ -158,6 +160,8 @@ class _Fetching:
     async def _batch(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         meter, attempt = self._meter, 0
         while True:
+            if self._gone is not None:
+                return dict.fromkeys(texts, self._gone)
             attempt += 1
             meter.attempts += 1
             try:
@@ -167,6 +171,10 @@ class _Fetching:
                 if used > MOST_TOKENS:  # each may be possible, and all of one call are not
                     raise ModelResponseInvalid
             except (Unavailable, ModelRateLimited) as error:
+                if isinstance(error, ModelUnavailable) and error.silent:
+                    # To wait as long once more, for these or for others, would take all the time that the call has.
+                    self._gone = error
+                    continue
                 helps = error.retry_after is not None
                 pause = RETRY.wait(attempt, error.retry_after, RANDOM) if helps else None
                 if pause is None:
