@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from random import Random
 from time import perf_counter
 
@@ -11,11 +10,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-import server.gateway
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.model.v1 import route_pb2 as pb
-from server.model.breakers import Breakers
 from server.model.routes import Retry
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -29,14 +26,6 @@ HEALTHY, COOLING, TRIAL = (
     pb.TargetHealth.STATE_TRIAL,
 )
 AT_ONCE = timedelta(milliseconds=1)
-
-
-@pytest.fixture
-def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, in seconds, as the server of a test that asks for this before it sees it: it stands still."""
-    clock = [1_000.0]
-    monkeypatch.setattr(server.gateway, "Breakers", partial(Breakers, lambda: clock[0]))
-    return clock
 
 
 @pytest.mark.parametrize("failing", ["stub-500", "stub-401", "stub-limited-60"])

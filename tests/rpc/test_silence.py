@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import grpc
@@ -12,10 +13,11 @@ from atrium.model.v1 import model_pb2
 from atrium.model.v1 import route_pb2 as pb
 from server.llm.http import Patience
 from server.llm.openai import connect
+from server.model.breakers import UNHEARD_SECONDS
 from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import chat_with, embed_with, logs_of
+from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, logs_of
 from tests.rpc.routing import health_of, route_to
 
 Code = grpc.StatusCode
@@ -58,3 +60,24 @@ async def test_a_provider_that_says_nothing_to_the_first_texts_is_not_waited_for
     assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
     assert (log.status, log.error_reason, log.attempts) == (log.STATUS_ERROR, UNAVAILABLE, 4)
     assert len(stub.exchanges) == 4
+
+
+async def test_a_target_that_says_nothing_is_left_alone_though_no_caller_waits_until_it_is_given_up(
+    moment: list[float], router: World, stub: OpenAIStub
+) -> None:
+    ann = await router.tenant()
+    route = await route_to(router, ann, "stub-silent", "stub-fast-2", cooldown_after=2)
+
+    for number in range(1, 3):
+        call = asyncio.create_task(chat_with(router, ann, "fast"))
+        await stub.arrival()
+        moment[0] += UNHEARD_SECONDS
+        call.cancel()
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while len(await logs_of(router, ann)) < number:
+                pass
+    answer = await chat_with(router, ann, "fast")
+
+    assert answer.model == "stub-fast-2"
+    assert (await health_of(router, ann, route))["stub-silent"] == pb.TargetHealth.STATE_COOLING
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-silent"] * 2 + ["stub-fast-2"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 
 from server.kernel.errors import DomainError
 from server.kernel.principal import Call, Principal
-from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured
+from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured, Usage
 from server.model.attempts import Attempts, Plan
-from server.model.breakers import Breakers
+from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers, Health
 from server.model.meter import Meter
 from server.model.routes import Retry
 
@@ -64,6 +65,21 @@ async def _admits(_: Any, __: Any) -> None:
     """Nothing forbids another attempt."""
 
 
+class Hanging:
+    """A model that is sent what it is asked, says these things, and then nothing. `silent`: it has said them."""
+
+    def __init__(self, *said: ChatChunk) -> None:
+        self._said = said
+        self.silent = asyncio.Event()
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
+        request.sent()
+        for chunk in self._said:
+            yield (chunk,)
+        self.silent.set()
+        await asyncio.Event().wait()
+
+
 def _attempts(breakers: Breakers, chat: Any) -> Attempts:
     model: Any = SimpleNamespace(id=MODEL, name="model", price=None)
     call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
@@ -104,3 +120,97 @@ async def test_a_trial_that_ends_in_what_says_nothing_of_the_target_is_the_next_
                 pass
 
     assert breakers.allows(ROUTE, MODEL)
+
+
+async def _nothing() -> None:
+    """What happens where nothing does."""
+
+
+async def _left(
+    breakers: Breakers,
+    moment: list[float],
+    chat: Hanging,
+    seconds: float,
+    meanwhile: Callable[[], Awaitable[None]] = _nothing,
+    **asked: Any,
+) -> None:
+    """A call whose caller leaves it so long after the model has become silent."""
+
+    async def read() -> None:
+        attempts = _attempts(breakers, chat)
+        attempts.choose()
+        try:
+            async for _ in attempts.stream(lambda _: ChatRequest("model", [], 0, 1, **asked), _admits):
+                pass
+        finally:
+            attempts.leave()
+
+    call = asyncio.create_task(read())
+    await chat.silent.wait()
+    await meanwhile()
+    moment[0] += seconds
+    call.cancel()
+    await asyncio.wait([call])
+
+
+@pytest.mark.parametrize(("streams", "seconds"), [(True, UNHEARD_SECONDS), (False, UNHEARD_WHOLE_SECONDS)])
+async def test_a_target_that_says_nothing_is_left_alone_though_all_its_callers_leave_it(
+    streams: bool, seconds: float
+) -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+
+    await _left(breakers, moment, Hanging(), seconds, streams=streams)
+
+    assert not breakers.allows(ROUTE, MODEL)
+
+
+async def test_a_trial_that_is_left_by_who_waited_long_has_the_target_left_alone_once_more() -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+    _open(breakers)
+    moment[0] = 10.0
+
+    await _left(breakers, moment, Hanging(), UNHEARD_SECONDS)
+
+    assert breakers.health(ROUTE, MODEL) == Health("cooling", 2, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "streams", "seconds"),
+    [
+        ((), True, UNHEARD_SECONDS - 0.1),
+        ((), False, UNHEARD_WHOLE_SECONDS - 0.1),
+        ((ChatChunk("Hello"),), True, 1000),
+        ((ChatChunk(usage=Usage(1)),), True, 1000),
+        ((ChatChunk(thought=3),), True, 1000),
+    ],
+    ids=["left soon", "left soon by one that does not stream", "words", "a count", "a thought"],
+)
+async def test_who_leaves_soon_or_what_has_begun_to_answer_has_no_target_left_alone(
+    said: Sequence[ChatChunk], streams: bool, seconds: float
+) -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+
+    for _ in range(20):
+        await _left(breakers, moment, Hanging(*said), seconds, streams=streams)
+
+    assert breakers.health(ROUTE, MODEL) == Health("healthy", 0, 0.0)
+
+
+@pytest.mark.parametrize(("meanwhile", "alone"), [(True, False), (False, True)], ids=["meanwhile", "before"])
+async def test_what_a_target_says_to_others_counts_for_whoever_waits_then(meanwhile: bool, alone: bool) -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+
+    def another() -> Awaitable[None]:
+        return _left(breakers, moment, Hanging(ChatChunk("Hello")), 1.0)
+
+    if meanwhile:
+        await _left(breakers, moment, Hanging(), 1000, another)
+    else:
+        await another()
+        await _left(breakers, moment, Hanging(), 1000)
+
+    assert breakers.allows(ROUTE, MODEL) is not alone
