@@ -308,7 +308,9 @@ class Attempts:
             except ModelNotConfigured as error:
                 self.leave()
                 unset = unset or error
-        raise unset or ModelUnavailable(min(cooling, default=None))
+        if cooling:  # what cools down will be asked again, what is not set up stays so
+            raise ModelUnavailable(min(cooling))
+        raise unset or ModelUnavailable
 
     def _allows(self, model: Model) -> bool:
         return not self._plan.cooldown or self._breakers.allows(self._plan.route_id, model.id)

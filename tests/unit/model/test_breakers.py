@@ -13,7 +13,7 @@ import pytest
 
 from server.kernel.errors import DomainError
 from server.kernel.principal import Call, Principal
-from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured, Usage
+from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelNotConfigured, ModelUnavailable, Usage
 from server.model.attempts import Attempts, Plan
 from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers, Health
 from server.model.meter import Meter
@@ -80,18 +80,44 @@ class Hanging:
         await asyncio.Event().wait()
 
 
-def _attempts(breakers: Breakers, chat: Any) -> Attempts:
-    model: Any = SimpleNamespace(id=MODEL, name="model", price=None)
+def _attempts(breakers: Breakers, *chats: Any, fallbacks: Sequence[Any] = ()) -> Attempts:
+    """A call of a route to these models, the first of which is MODEL. An error in place of one: it is not set up."""
+
+    def model(chat: Any) -> Any:
+        return SimpleNamespace(id=MODEL if chat is chats[0] else uuid4(), name="model", price=None, chat=chat)
+
     call = Call("/test", "request-1", "ab" * 16, "cd" * 8)
     call.principal = Principal(TENANT, uuid4(), uuid4(), frozenset())
 
-    def reach(_: Any) -> Any:
-        if isinstance(chat, DomainError):
-            raise chat
-        return chat
+    def reach(model: Any) -> Any:
+        if isinstance(model.chat, DomainError):
+            raise model.chat
+        return model.chat
 
-    plan = Plan(TENANT, ROUTE, [model], {}, Retry(1), cooldown=10, cooldown_after=1)
+    outage = [model(chat) for chat in fallbacks]
+    targets = [model(chat) for chat in chats]
+    plan = Plan(TENANT, ROUTE, targets, {"outage": outage}, Retry(1), cooldown=10, cooldown_after=1)
     return Attempts(plan, reach, lambda model: Meter(call, model, "chat"), breakers)
+
+
+@pytest.mark.parametrize("as_fallback", [False, True], ids=["a target", "a fallback"])
+def test_where_one_cools_down_and_the_other_is_not_set_up_the_caller_is_told_for_how_long(as_fallback: bool) -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+    _open(breakers)
+    moment[0] = 4.0
+    unset = ModelNotConfigured("model")
+    attempts = _attempts(breakers, None, fallbacks=[unset]) if as_fallback else _attempts(breakers, None, unset)
+
+    with pytest.raises(ModelUnavailable) as refusal:
+        attempts.choose()
+
+    assert refusal.value.retry_after == 6.0
+
+
+def test_where_none_is_set_up_and_none_cools_down_that_is_what_the_caller_is_told() -> None:
+    with pytest.raises(ModelNotConfigured):
+        _attempts(Breakers(), ModelNotConfigured("model")).choose()
 
 
 @pytest.mark.parametrize(
