@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint, drained
 from server.llm.http import END_SECONDS, NO_KEY, PATIENCE, Patience, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
@@ -31,6 +32,7 @@ from server.llm.port import (
     Tool,
     ToolCall,
     ToolChoice,
+    Usage,
 )
 from server.llm.sse import ChunkReader
 from server.llm.vectors import VectorReader
@@ -218,20 +220,29 @@ class OpenAIEmbedding:
         self._shortens = shortens and dimensions is not None
 
     async def embed(
-        self, texts: Sequence[str], headers: Mapping[str, str], sent: Callable[[], None] = lambda: None
+        self,
+        texts: Sequence[str],
+        headers: Mapping[str, str],
+        sent: Callable[[], None] = lambda: None,
+        wasted: Callable[[Usage], None] = lambda _: None,
     ) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
         asked: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         if self._shortens:
             asked["dimensions"] = self._dimensions
         reader = VectorReader(texts, self._dimensions)
-        with _failures(self._label, "inputs"):
-            headers = {**headers, **self._authorization}
-            silence = self._endpoint.patience.vectors
-            async with _accepted(self._endpoint, "/embeddings", asked, headers, silence=silence, sent=sent) as answer:
-                async for data in answer.iter_any():
-                    reader.feed(data)
-        return reader.result()
+        headers, silence = {**headers, **self._authorization}, self._endpoint.patience.vectors
+        posted = _accepted(self._endpoint, "/embeddings", asked, headers, silence=silence, sent=sent)
+        try:
+            with _failures(self._label, "inputs"):
+                async with posted as answer:
+                    async for data in answer.iter_any():
+                        reader.feed(data)
+            return reader.result()
+        except DomainError:
+            if (used := reader.used()) is not None:
+                wasted(used)
+            raise
 
 
 @contextmanager

@@ -159,6 +159,10 @@ class _Fetching:
 
     async def _batch(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         meter, attempt = self._meter, 0
+
+        def wasted(usage: Usage) -> None:
+            meter.usage = meter.usage.and_also(usage)
+
         while True:
             if self._gone is not None:
                 return dict.fromkeys(texts, self._gone)
@@ -166,7 +170,7 @@ class _Fetching:
             meter.attempts += 1
             try:
                 with _reading(meter, texts) as sent:
-                    result = await self._embedder.embed(texts, carried(meter.call), sent)
+                    result = await self._embedder.embed(texts, carried(meter.call), sent, wasted)
                 used = meter.usage.prompt_tokens + result.usage.prompt_tokens
                 if used > MOST_TOKENS:  # each may be possible, and all of one call are not
                     raise ModelResponseInvalid
