@@ -17,7 +17,7 @@ from server.llm.port import ChatChunk, ChatRequest, ModelContextExceeded, ModelN
 from server.model.attempts import Attempts, Plan
 from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers, Health
 from server.model.meter import Meter
-from server.model.routes import Retry
+from server.model.routes import Failure, Retry
 
 TENANT, ROUTE, MODEL = uuid4(), uuid4(), uuid4()
 
@@ -46,6 +46,40 @@ def test_the_circuits_of_targets_that_failed_longest_ago_are_forgotten() -> None
         _open(breakers, model)
 
     assert [breakers.allows(ROUTE, model) for model in (first, second, third)] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("failure", "retry_after", "seconds"),
+    [("rate_limit", 60.0, 60.0), ("rate_limit", 2.0, 10.0), ("rate_limit", None, 10.0), ("outage", 60.0, 10.0)],
+)
+def test_a_target_is_left_alone_for_its_cooldown_or_for_as_long_as_a_rate_limit_asks_for(
+    failure: Failure, retry_after: float | None, seconds: float
+) -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+
+    breakers.failed(ROUTE, MODEL, failure, after=1, cooldown=10, retry_after=retry_after)
+
+    allowed = []
+    for moment[0] in (seconds - 0.1, seconds):
+        allowed.append(breakers.allows(ROUTE, MODEL))
+    assert allowed == [False, True]
+
+
+def test_a_rate_limit_opens_the_circuit_at_once_and_an_outage_after_so_many_in_a_row() -> None:
+    breakers = Breakers(lambda: 0.0)
+    limited, failing, answering = (uuid4() for _ in range(3))
+
+    breakers.failed(ROUTE, limited, "rate_limit", after=3, cooldown=10)
+    for number in range(3):
+        breakers.failed(ROUTE, failing, "outage", after=3, cooldown=10)
+        breakers.failed(ROUTE, answering, "outage", after=3, cooldown=10)
+        if number == 1:
+            breakers.succeeded(ROUTE, answering)
+
+    assert breakers.health(ROUTE, limited) == Health("cooling", 1, 10.0, "rate_limit")
+    assert breakers.health(ROUTE, failing) == Health("cooling", 3, 10.0)
+    assert breakers.health(ROUTE, answering) == Health("healthy", 1, 0.0)
 
 
 class Refusing:
