@@ -62,14 +62,16 @@ Made = TypeVar("Made")
 @dataclass(frozen=True, slots=True)
 class Patience:
     """The seconds for which a provider may say nothing at all before it counts as gone: where it streams an answer,
-    where it gives one in one piece (it writes meanwhile), and where it makes vectors.
+    where it gives one in one piece (it writes meanwhile), and where it makes a vector, or many at once.
 
-    Each ends well before the call that waits (by its ceiling in atrium/model/v1/model_service.proto): what is ended by
-    that is nobody's outage, and leaves no time in which another model could answer.
+    Each ends well before the call that waits, by its ceiling: what is ended by that is nobody's outage, and leaves no
+    time in which another model could answer. Chat's and Embed's are in atrium/model/v1/model_service.proto; a search
+    waits for one vector, and has the ceiling of most methods (ATRIUM_CEILING_SECONDS).
     """
 
     streamed: float = 60.0
     whole: float = 75.0
+    vector: float = 25.0
     vectors: float = 45.0
 
 

@@ -231,7 +231,8 @@ class OpenAIEmbedding:
         if self._shortens:
             asked["dimensions"] = self._dimensions
         reader = VectorReader(texts, self._dimensions)
-        headers, silence = {**headers, **self._authorization}, self._endpoint.patience.vectors
+        headers, patience = {**headers, **self._authorization}, self._endpoint.patience
+        silence = patience.vector if len(texts) == 1 else patience.vectors
         posted = _accepted(self._endpoint, "/embeddings", asked, headers, silence=silence, sent=sent)
         try:
             with _failures(self._label, "inputs"):

@@ -379,8 +379,8 @@ class ModelServiceServicer:
         provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential (`MODEL_CREDENTIAL_REFUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
-        - `UNAVAILABLE`: the provider is out of reach, too busy or says nothing for 45 seconds (`MODEL_UNAVAILABLE`), or answers
-        what cannot be understood (`MODEL_RESPONSE_INVALID`).
+        - `UNAVAILABLE`: the provider is out of reach, too busy or says nothing for 45 seconds, to a single text for 25
+        (`MODEL_UNAVAILABLE`), or answers what cannot be understood (`MODEL_RESPONSE_INVALID`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the vectors took longer than the caller's deadline, or than 60 seconds.
         """
