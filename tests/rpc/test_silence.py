@@ -26,8 +26,10 @@ UNAVAILABLE = error_reason_pb2.ERROR_REASON_MODEL_UNAVAILABLE
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server of a test that asks for this before it gives a silent provider up after a moment."""
-    monkeypatch.setattr("server.llm.registry.connect", partial(connect, patience=Patience(0.3, 0.3, 0.3, 0.3)))
+    """The server of a test that asks for this before it gives a silent provider up after a second: a busy machine keeps
+    one that answers silent for shorter ones.
+    """
+    monkeypatch.setattr("server.llm.registry.connect", partial(connect, patience=Patience(1.0, 1.0, 1.0, 1.0)))
 
 
 @pytest.mark.parametrize("streams", [True, False])
