@@ -28,6 +28,7 @@ class LocalEmbedding:
         texts: Sequence[str],
         headers: Mapping[str, str],  # noqa: ARG002
         sent: Callable[[], None] = lambda: None,
+        wasted: Callable[[Usage], None] = lambda _: None,  # noqa: ARG002
     ) -> EmbeddingResult:
         """One vector of length 1 a text. Raises ModelRequestRejected for a text without a word in it."""
         sent()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import END_SECONDS, NO_KEY, SILENCE_SECONDS, Connections, authorization, read_whole
+from server.llm.http import END_SECONDS, NO_KEY, PATIENCE, Connections, Patience, authorization, read_whole
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -64,13 +64,13 @@ def installed() -> bool:
 class AnthropicEndpoint(Connections):
     """The connections to one address, made when they are first needed."""
 
-    def __init__(self, base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> None:
-        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+    def __init__(self, base_url: str, api_key: str, *, patience: Patience = PATIENCE, guarded: bool = False) -> None:
+        """`guarded`: it is called at a public address only."""
         super().__init__()
         # OpenAI's addresses end in /v1, and so people write these too; the SDK adds it.
         self._base_url = base_url.removesuffix("/v1")
         self._key = api_key or NO_KEY
-        self._silence = silence
+        self.patience = patience
         self._guarded = guarded
         self._sdk: ModuleType | None = None
         self._client: Client | None = None
@@ -83,7 +83,7 @@ class AnthropicEndpoint(Connections):
             self._sdk = await asyncio.to_thread(import_module, "server.llm.anthropic_sdk")
             # Another call may have come first meanwhile.
             self._client = self._client or self._sdk.Client(
-                self._base_url, self._key, _credentials(self._key), silence=self._silence, guarded=self._guarded
+                self._base_url, self._key, _credentials(self._key), guarded=self._guarded
             )
         return self._sdk, self._client
 
@@ -115,12 +115,13 @@ class AnthropicChat:
         headers = {**request.headers, **self._credentials}
         async with self._endpoint.used():
             sdk, client = await self._endpoint.client()
-            patient, complete = not request.streams, lambda: meter.finished
+            patience = self._endpoint.patience
+            silence, complete = patience.streamed if request.streams else patience.whole, lambda: meter.finished
             asked = client.messages(
-                request.name, _body(request), headers, complete, self._endpoint, patient=patient, sent=request.sent
+                request.name, _body(request), headers, complete, self._endpoint, silence=silence, sent=request.sent
             )
             async with asked as parts:
-                if patient:
+                if not request.streams:
                     yield meter.counted(await read_whole(parts, reader.whole))
                     if meter.failure is not None:
                         raise meter.failure

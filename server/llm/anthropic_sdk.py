@@ -15,7 +15,6 @@ from server.llm.http import (
     CONNECT_SECONDS,
     DRAIN_SECONDS,
     MOST_CONNECTIONS,
-    WHOLE_SECONDS,
     Connections,
     Refused,
     not_public,
@@ -41,15 +40,13 @@ _SENT: ContextVar[Callable[[], None]] = ContextVar("sent")
 class Client:
     """The SDK's client of one endpoint, which connects, authenticates and maps failures."""
 
-    def __init__(
-        self, base_url: str, key: str, credentials: Mapping[str, str], *, silence: float, guarded: bool
-    ) -> None:
-        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+    def __init__(self, base_url: str, key: str, credentials: Mapping[str, str], *, guarded: bool) -> None:
+        """`guarded`: it is called at a public address only."""
         self._client = AsyncAnthropic(
             base_url=base_url,
             api_key=key,
             max_retries=0,
-            http_client=_connections(silence, guarded=guarded),
+            http_client=_connections(guarded=guarded),
             # Named here, since the SDK lets ANTHROPIC_CUSTOM_HEADERS replace what is only derived from the key.
             default_headers=credentials,
             open_telemetry=False,
@@ -64,20 +61,18 @@ class Client:
         complete: Callable[[], bool],
         known: Connections,
         *,
+        silence: float,
         sent: Callable[[], None],
-        patient: bool = False,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """What comes of an answer; leaving the context ends what is still being written. `patient`: it comes in one
-        piece, and may take as long as it takes to write.
+        """What comes of an answer; leaving the context ends what is still being written. `silence`: seconds for which
+        nothing may come.
 
         Failures are raised in our words. Nothing that the provider said is passed on. `complete`: whether the answer is
         all there already, so that the loss of its connection is no failure. `known`: what models do not take. `sent`:
         called once it has gone out.
         """
         _SENT.set(sent)
-        options: RequestOptions = {"headers": headers}
-        if patient:
-            options["timeout"] = httpx2.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
+        options: RequestOptions = {"headers": headers, "timeout": httpx2.Timeout(silence, connect=CONNECT_SECONDS)}
         with _failures(model, complete):
             response = await self._accepted(body, options, known)
             async with aclosing(response):
@@ -137,10 +132,9 @@ def _failures(model: str, complete: Callable[[], bool]) -> Iterator[None]:
         raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error
 
 
-def _connections(silence: float, *, guarded: bool) -> httpx2.AsyncClient:
+def _connections(*, guarded: bool) -> httpx2.AsyncClient:
     """They do not follow to other addresses: neither the key nor the conversation is for them."""
     return _Http(
-        timeout=httpx2.Timeout(silence, connect=CONNECT_SECONDS),
         limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=_MOST_KEPT),
         follow_redirects=False,
         mounts=_LOOPBACK,

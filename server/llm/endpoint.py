@@ -15,8 +15,8 @@ from server.llm.http import (
     CONNECT_SECONDS,
     DRAIN_SECONDS,
     MOST_CONNECTIONS,
-    WHOLE_SECONDS,
     Connections,
+    Patience,
     authorization,
     not_public,
     refusal,
@@ -39,15 +39,12 @@ class HttpEndpoint(Connections):
     closes each connection after its answer without a word of it, and any provider closes an idle one at some time.
     """
 
-    def __init__(self, base_url: str, key: str, *, silence: float, guarded: bool) -> None:
-        """`silence`: seconds that the endpoint may say nothing. `guarded`: it is called at a public address only."""
+    def __init__(self, base_url: str, key: str, *, patience: Patience, guarded: bool) -> None:
+        """`guarded`: it is called at a public address only."""
         super().__init__()
         self.base_url = base_url
         self.headers = {**_HEADERS, **authorization(key)}
-        self._patience, self._timeout = (
-            aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
-            for seconds in (max(silence, WHOLE_SECONDS), silence)
-        )
+        self.patience = patience
         self._proxy = proxy_of(base_url)
         self._guarded = guarded
         self._session: aiohttp.ClientSession | None = None
@@ -64,11 +61,11 @@ class HttpEndpoint(Connections):
         body: Mapping[str, Any],
         headers: Mapping[str, str],
         *,
-        patient: bool = False,
+        silence: float,
         sent: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
-        """The content of a successful answer; leaving the context ends what is still being written. `patient`: it comes
-        in one piece, and may take as long as it takes to write. `sent`: called once the request has gone out.
+        """The content of a successful answer; leaving the context ends what is still being written. `silence`: seconds
+        for which nothing may come. `sent`: called once the request has gone out.
 
         Raises Refused, and what aiohttp raises.
         """
@@ -76,7 +73,7 @@ class HttpEndpoint(Connections):
             session = self._session = self._session or self._opened()
             url, headers = f"{self.base_url}{path}", {**self.headers, **headers}
             asked: dict[str, Any] = {"url": url, "headers": headers, "proxy": self._proxy}
-            asked["timeout"] = self._patience if patient else self._timeout
+            asked["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
             async with await self._answered(session, asked, orjson.dumps(body), sent) as response:
                 if response.status // 100 != 2:
                     lost = (aiohttp.ClientError, TimeoutError)
@@ -123,7 +120,6 @@ class HttpEndpoint(Connections):
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=factory),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
             trace_configs=[watched],
         )
 

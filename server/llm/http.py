@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import isnan
 from typing import Any, TypeVar
@@ -27,12 +28,6 @@ from server.llm.port import (
 )
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
-"""The longest that a provider may say nothing at all before it counts as gone."""
-
-WHOLE_SECONDS = 120.0
-"""The longest that a provider may be silent that gives its answer in one piece: it writes meanwhile."""
-
 DRAIN_SECONDS = 0.05
 """How long the bytes behind an answer's last line are waited for: with them read, its connection can serve again."""
 
@@ -62,6 +57,26 @@ ASIDE_BYTES = 262_144
 """An answer in one piece that is longer is looked through aside, so that calls beside it go on."""
 
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The seconds for which a provider may say nothing at all before it counts as gone: where it streams an answer,
+    where it gives one in one piece (it writes meanwhile), and where it makes a vector, or many at once.
+
+    Each ends well before the call that waits, by its ceiling: what is ended by that is nobody's outage, and leaves no
+    time in which another model could answer. Chat's and Embed's are in atrium/model/v1/model_service.proto; a search
+    waits for one vector, and has the ceiling of most methods (ATRIUM_CEILING_SECONDS).
+    """
+
+    streamed: float = 60.0
+    whole: float = 75.0
+    vector: float = 25.0
+    vectors: float = 45.0
+
+
+PATIENCE = Patience()
+
 
 _MOST_ERROR_BYTES = 65_536
 

@@ -28,10 +28,11 @@ class AnswerMeter:
     def __init__(self, request: ChatRequest) -> None:
         self._asked_for = request.max_tokens
         self._most_tokens = request.max_tokens + _SPARE_TOKENS
-        self._most_bytes = min(self._most_tokens * _MOST_TOKEN_BYTES, _MOST_ANSWER_BYTES)
         self._prompt = about(request)
         self._parts = 0
         self._bytes = 0
+        self._counted = 0
+        self._uncounted = 0
         self._thought = 0
         self._ids = 0
         self._told: Usage | None = None
@@ -42,21 +43,24 @@ class AnswerMeter:
     def counted(self, chunks: list[ChatChunk]) -> list[ChatChunk]:
         """The chunks, the last of them with an estimate of what the provider has not told yet.
 
-        Of an answer of more parts than tokens were asked for, of more tokens as its provider counts them while it
-        writes, or of more bytes than so many tokens have, there is what it used alone: it would not end. Each part of a
-        tool's call is one, also where there is nothing in it.
+        Of an answer of more tokens than were asked for, as its provider counts them while it writes or, where it does
+        not, as many as its bytes make at least, there is what it used alone: it would not end. How many parts it comes
+        in says nothing, some send each character by itself; but a part of a tool's call with nothing in it is a token.
         """
         self.begun = True
         for chunk in chunks:
             size = chunk.size
             if calls := chunk.tool_calls:
                 self._parts += len(calls)
+                self._uncounted += _MOST_TOKEN_BYTES * sum(not (call.name or call.arguments) for call in calls)
                 self._ids += sum(length(call.id) for call in calls)
             else:
                 self._parts += bool(size)
             self._bytes += size
+            self._uncounted += size
             self._thought += chunk.thought
-            self._told = chunk.usage or self._told
+            if chunk.usage is not None:
+                self._tell(chunk.usage)
             self.finished = self.finished or chunk.finish_reason is not None
         if self._too_long():
             self.failure = ModelAnswerTooLong()
@@ -70,13 +74,21 @@ class AnswerMeter:
             ChatChunk(last.text, last.finish_reason, used, last.tool_calls, last.thought),
         ]
 
+    def _tell(self, usage: Usage) -> None:
+        """Takes the provider's count, which holds for the bytes that have come. One that stands still counts nothing,
+        and one beyond what was asked for may count thoughts.
+        """
+        self._told = usage
+        if self._counted < (shown := usage.completion_tokens - usage.reasoning_tokens) <= self._most_tokens:
+            self._counted, self._uncounted = shown, 0
+
     def _too_long(self) -> bool:
         # What is told when all is over is what was used. Thoughts count in it, which some are not held to.
         shown = 0 if self._told is None else self._told.completion_tokens - self._told.reasoning_tokens
         told = not self.finished and shown > self._most_tokens
-        parts = self._parts > self._most_tokens or self._bytes > self._most_bytes
+        beyond = self._uncounted > (self._most_tokens - self._counted) * _MOST_TOKEN_BYTES
         everything = self._bytes + self._thought + self._ids
-        return (told and bool(self._bytes)) or parts or everything > _MOST_ANSWER_BYTES
+        return (told and bool(self._bytes)) or beyond or everything > _MOST_ANSWER_BYTES
 
     def _used(self) -> Usage:
         """What is told, and an estimate of the rest: some tell noughts until the end, or have nothing else to tell."""

@@ -15,8 +15,9 @@ from typing import Any
 
 import aiohttp
 
+from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import END_SECONDS, NO_KEY, SILENCE_SECONDS, Refused, authorization, read_whole
+from server.llm.http import END_SECONDS, NO_KEY, PATIENCE, Patience, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
 from server.llm.port import (
     NO_ARGUMENTS,
@@ -31,17 +32,15 @@ from server.llm.port import (
     Tool,
     ToolCall,
     ToolChoice,
+    Usage,
 )
 from server.llm.sse import ChunkReader
 from server.llm.vectors import VectorReader
 
 
-def connect(base_url: str, api_key: str, *, silence: float = SILENCE_SECONDS, guarded: bool = False) -> HttpEndpoint:
-    """The connections to one endpoint, to be closed.
-
-    `silence`: seconds that it may say nothing. `guarded`: it is called at a public address only.
-    """
-    return HttpEndpoint(base_url, api_key or NO_KEY, silence=silence, guarded=guarded)
+def connect(base_url: str, api_key: str, *, patience: Patience = PATIENCE, guarded: bool = False) -> HttpEndpoint:
+    """The connections to one endpoint, to be closed. `guarded`: it is called at a public address only."""
+    return HttpEndpoint(base_url, api_key or NO_KEY, patience=patience, guarded=guarded)
 
 
 class OpenAIChat:
@@ -82,10 +81,11 @@ class OpenAIChat:
         reader = ChunkReader()
         meter = AnswerMeter(request)
         with _failures(request.name, "messages", lambda: meter.finished):
-            patient = not request.streams
-            posted = _accepted(self._endpoint, "/chat/completions", body, headers, patient=patient, sent=request.sent)
+            patience = self._endpoint.patience
+            silence = patience.streamed if request.streams else patience.whole
+            posted = _accepted(self._endpoint, "/chat/completions", body, headers, silence=silence, sent=request.sent)
             async with posted as content:
-                if patient:
+                if not request.streams:
                     yield meter.counted([await read_whole(content.iter_any(), reader.whole)])
                     if meter.failure is not None:
                         raise meter.failure
@@ -135,8 +135,8 @@ async def _accepted(
     body: Mapping[str, Any],
     headers: Mapping[str, str],
     *,
+    silence: float,
     sent: Callable[[], None],
-    patient: bool = False,
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
     model: str = body["model"]
@@ -144,7 +144,7 @@ async def _accepted(
     async with AsyncExitStack() as stack:
         while True:
             try:
-                posted = endpoint.post(path, _without(body, refused), headers, patient=patient, sent=sent)
+                posted = endpoint.post(path, _without(body, refused), headers, silence=silence, sent=sent)
                 content = await stack.enter_async_context(posted)
             except Refused as error:
                 unknown = error.param in _NOT_EVERYWHERE and error.param not in refused
@@ -220,19 +220,30 @@ class OpenAIEmbedding:
         self._shortens = shortens and dimensions is not None
 
     async def embed(
-        self, texts: Sequence[str], headers: Mapping[str, str], sent: Callable[[], None] = lambda: None
+        self,
+        texts: Sequence[str],
+        headers: Mapping[str, str],
+        sent: Callable[[], None] = lambda: None,
+        wasted: Callable[[Usage], None] = lambda _: None,
     ) -> EmbeddingResult:
         """One vector a text, as the endpoint gives them."""
         asked: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         if self._shortens:
             asked["dimensions"] = self._dimensions
         reader = VectorReader(texts, self._dimensions)
-        with _failures(self._label, "inputs"):
-            headers = {**headers, **self._authorization}
-            async with _accepted(self._endpoint, "/embeddings", asked, headers, sent=sent) as answer:
-                async for data in answer.iter_any():
-                    reader.feed(data)
-        return reader.result()
+        headers, patience = {**headers, **self._authorization}, self._endpoint.patience
+        silence = patience.vector if len(texts) == 1 else patience.vectors
+        posted = _accepted(self._endpoint, "/embeddings", asked, headers, silence=silence, sent=sent)
+        try:
+            with _failures(self._label, "inputs"):
+                async with posted as answer:
+                    async for data in answer.iter_any():
+                        reader.feed(data)
+            return reader.result()
+        except DomainError:
+            if (used := reader.used()) is not None:
+                wasted(used)
+            raise
 
 
 @contextmanager

@@ -263,6 +263,12 @@ class EmbeddingModel(Protocol):
     """A model that turns texts into vectors."""
 
     async def embed(
-        self, texts: Sequence[str], headers: Mapping[str, str], sent: Callable[[], None] = ...
+        self,
+        texts: Sequence[str],
+        headers: Mapping[str, str],
+        sent: Callable[[], None] = ...,
+        wasted: Callable[[Usage], None] = ...,
     ) -> EmbeddingResult:
-        """Raises the errors of this module. `sent`: as ChatRequest has it."""
+        """Raises the errors of this module. `sent`: as ChatRequest has it. `wasted`: is told what was used where the
+        answer is of no use.
+        """

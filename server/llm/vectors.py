@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,17 @@ class VectorReader:
             if len(rows) != len(self._texts):
                 raise ModelResponseInvalid
             vectors = [found[index] for index in range(len(self._texts))]
-            told = body.get("usage") or {}
-            # Voyage has no other word for it than the total; some say a nought, which no text takes.
-            read = told.get("prompt_tokens") or told.get("total_tokens")
-            usage = Usage(int(read)) if read else estimated(self._texts)
+            usage = _told(body) or estimated(self._texts)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelResponseInvalid from None
         return EmbeddingResult(vectors, usage)
+
+    def used(self) -> Usage | None:
+        """What an answer has used that gives no result: as it tells, or about where vectors came; None: neither did."""
+        with suppress(ValueError, LookupError, TypeError, AttributeError):
+            if (told := _told(orjson.loads(self._around + self._rest))) is not None:
+                return told
+        return estimated(self._texts) if self._vectors else None
 
     def _take(self) -> None:
         content, end = bytes(self._rest), 0
@@ -112,6 +117,14 @@ class VectorReader:
         if not len(found) or len(found) != self._dimensions or not np.isfinite(found).all():
             raise ModelResponseInvalid
         return found
+
+
+def _told(body: dict[str, Any]) -> Usage | None:
+    """What the answer says that reading the texts took. Raises what looking into another form raises."""
+    told = body.get("usage") or {}
+    # Voyage has no other word for it than the total; some say a nought, which no text takes.
+    read = told.get("prompt_tokens") or told.get("total_tokens")
+    return Usage(int(read)) if read else None
 
 
 def _place(row: dict[str, Any], place: int) -> int:

@@ -24,7 +24,7 @@ from server.llm.port import (
     ModelUnavailable,
     ToolCallDelta,
 )
-from server.model.breakers import Breakers
+from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers
 from server.model.domain import Model
 from server.model.meter import Meter
 from server.model.routes import PASSING, Failure, Retry, failure_of
@@ -90,6 +90,7 @@ class Attempts:
         self._breakers = breakers
         self._asked: set[UUID] = set()
         self._chosen: UUID | None = None
+        self._waiting: float | None = None
         self.meters: list[Meter] = []
 
     def choose(self) -> None:
@@ -136,6 +137,7 @@ class Attempts:
                     held: list[ToolCallDelta] = []
                     async with aclosing(answer) as source:
                         async for batch in source:
+                            self._heard(model)
                             for chunk in batch:
                                 meter.take(chunk)
                             if whole:
@@ -158,9 +160,13 @@ class Attempts:
                         raise ModelContentFiltered
                     if not begun:
                         yield (Began(meter, after), *unseen)
+                except asyncio.CancelledError:
+                    self._note_left(model, asked)
+                    raise
                 except DomainError as error:
                     failed = error
                     meter.reading = 0
+                    self._waiting = None
                 else:
                     self._breakers.succeeded(self._plan.route_id, model.id)
                     self._chosen = None
@@ -200,6 +206,7 @@ class Attempts:
 
         def sent() -> None:
             self.meters[-1].reading = about(request)
+            self._waiting = self._breakers.moment()
 
         return chat.stream(replace(request, sent=sent))
 
@@ -209,19 +216,31 @@ class Attempts:
             self._breakers.left(self._plan.route_id, self._chosen)
             self._chosen = None
 
+    def _heard(self, model: Model) -> None:
+        """The model has said something, for the first time in this attempt where one waits for it."""
+        if self._waiting is not None:
+            self._waiting = None
+            if self._plan.cooldown:
+                self._breakers.heard(self._plan.route_id, model.id)
+
+    def _note_left(self, model: Model, asked: ChatRequest) -> None:
+        """Counts an outage where the caller leaves, or has no time left, before the model has said anything for long.
+
+        Callers who wait for less than a provider may be silent would be sent to one that hangs for ever. Who has had
+        an answer of it meanwhile, whoever they are, shows that it does not.
+        """
+        if self._waiting is None:
+            return
+        least = UNHEARD_SECONDS if asked.streams else UNHEARD_WHOLE_SECONDS
+        if self._breakers.unheard(self._plan.route_id, model.id, self._waiting) >= least:
+            self._count(model, "outage")
+
     def _noted(self, model: Model, error: DomainError, failure: Failure | None) -> float | None:
         """Counts the failure; the seconds that the provider asks for, None where another try is of no use."""
         if failure not in PASSING:
             return None
         asked = error.asked if isinstance(error, ModelUnavailable | ModelRateLimited) else None
-        self._breakers.failed(
-            self._plan.route_id,
-            model.id,
-            failure,
-            after=self._plan.cooldown_after,
-            cooldown=self._plan.cooldown,
-            retry_after=asked,
-        )
+        self._count(model, failure, asked)
         if isinstance(error, ModelNotConfigured | ModelCredentialRefused):
             return None
         # To wait as long once more would leave no time for anybody else.
@@ -230,6 +249,16 @@ class Attempts:
         if isinstance(error, ModelRateLimited) and error.retry_after is None:
             return None
         return asked or 0.0
+
+    def _count(self, model: Model, failure: Failure, retry_after: float | None = None) -> None:
+        self._breakers.failed(
+            self._plan.route_id,
+            model.id,
+            failure,
+            after=self._plan.cooldown_after,
+            cooldown=self._plan.cooldown,
+            retry_after=retry_after,
+        )
 
     def _going_on(self, request: ChatRequest, written: Sequence[str]) -> ChatRequest:
         """The request for a model that goes on where others broke off."""
@@ -279,7 +308,9 @@ class Attempts:
             except ModelNotConfigured as error:
                 self.leave()
                 unset = unset or error
-        raise unset or ModelUnavailable(min(cooling, default=None))
+        if cooling:  # what cools down will be asked again, what is not set up stays so
+            raise ModelUnavailable(min(cooling))
+        raise unset or ModelUnavailable
 
     def _allows(self, model: Model) -> bool:
         return not self._plan.cooldown or self._breakers.allows(self._plan.route_id, model.id)

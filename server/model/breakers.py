@@ -12,6 +12,14 @@ from server.model.routes import Failure
 
 HealthState = Literal["healthy", "cooling", "trial"]
 
+UNHEARD_SECONDS = 10.0
+"""What a call must have waited for the first sign of a target that streams, so that its being left counts as an outage:
+whoever leaves sooner, as often as they like, has nobody left alone that is well.
+"""
+
+UNHEARD_WHOLE_SECONDS = 30.0
+"""The same of one that gives its answer in one piece: it writes meanwhile."""
+
 _TRIAL_SECONDS = 30.0
 """A trial that has not come to an end by then is nobody's, and the next call may make one."""
 
@@ -45,10 +53,15 @@ class Breakers:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic, most: int = _MOST) -> None:
-        """`clock`: seconds. `most`: how many circuits are remembered, those that failed last."""
+        """`clock`: seconds. `most`: how many targets are remembered, those that failed, or were heard of, last."""
         self._clock = clock
         self._most = most
         self._circuits: dict[tuple[UUID | None, UUID], _Circuit] = {}
+        self._heard: dict[tuple[UUID | None, UUID], float] = {}
+
+    def moment(self) -> float:
+        """Now, on the clock of the breakers."""
+        return self._clock()
 
     def allows(self, route_id: UUID | None, model_id: UUID) -> bool:
         """Whether a call may ask the target now; a call that may ask one whose cooldown is over is its trial."""
@@ -60,6 +73,18 @@ class Breakers:
             return False
         circuit.trial_until = now + _TRIAL_SECONDS
         return True
+
+    def heard(self, route_id: UUID | None, model_id: UUID) -> None:
+        """It has said something to a call."""
+        self._heard.pop((route_id, model_id), None)
+        self._heard[route_id, model_id] = self._clock()
+        if len(self._heard) > self._most:
+            del self._heard[next(iter(self._heard))]
+
+    def unheard(self, route_id: UUID | None, model_id: UUID, since: float) -> float:
+        """For how many seconds since that moment it has said nothing to any call; zero where it has."""
+        heard = self._heard.get((route_id, model_id))
+        return 0.0 if heard is not None and heard >= since else self._clock() - since
 
     def succeeded(self, route_id: UUID | None, model_id: UUID) -> None:
         """It answers again: what it did before is forgotten."""

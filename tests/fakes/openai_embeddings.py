@@ -86,6 +86,15 @@ async def embed_nan(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def embed_cut(exchange: Exchange, count: int) -> None:
+    """A vector and a closed connection, in the midst of an answer that had said how long it is."""
+    row = {"object": "embedding", "index": 0, "embedding": vector("", count)}
+    begun = f'{{"object": "list", "data": [{json.dumps(row)}, '.ljust(70_000)
+    await exchange.send_raw(f"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{begun}".encode())
+    exchange.connection.hang_up()
+
+
+@behaviour
 async def embed_endless(exchange: Exchange, count: int) -> None:
     """An answer without end."""
     await exchange.begin(kind="application/json")

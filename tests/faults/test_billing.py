@@ -75,6 +75,25 @@ async def test_an_embedding_that_is_left_is_billed_for_the_texts_that_were_sent(
     assert (log.status, log.usage.prompt_tokens) == (log.STATUS_CANCELLED, 2 + 101)
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [("stub-embed-short-8", 3), ("stub-embed-nan-8", 3), ("stub-embed-ragged-8", 1 + 2 + 1), ("stub-embed-cut-8", 4)],
+    ids=["one is missing", "no numbers", "of different lengths", "broken off"],
+)
+async def test_vectors_that_are_of_no_use_are_billed_for_each_try(
+    gateway: World, stub: OpenAIStub, model: str, tokens: int
+) -> None:
+    ann = await gateway.tenant()
+    embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8, "supports_streaming": False}
+    name = await make_model(gateway, stub.base_url, model, **embeds)
+
+    await refused(embed_with(gateway, ann, name, ["one", "two words"]))
+
+    (log,) = await logs_of(gateway, ann)
+    assert (log.status, log.attempts, log.usage.prompt_tokens) == (log.STATUS_ERROR, 2, 2 * tokens)
+    assert float(log.usage.cost_usd) == 2 * tokens
+
+
 async def test_an_answer_that_is_left_while_noughts_are_told_of_it_is_billed_for_what_came(
     gateway: World, stub: OpenAIStub
 ) -> None:

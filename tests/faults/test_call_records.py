@@ -17,6 +17,7 @@ from atrium.prompt.v1 import label_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompts
 from atrium.prompt.v1 import template_pb2 as templates
 from atrium.tenant.v1 import tenant_config_pb2
+from server.llm.http import Patience
 from server.llm.openai import connect
 from tests.factories.prompts import make_template, make_version, set_label
 from tests.factories.world import Person, Refusal, World, refused
@@ -217,7 +218,7 @@ async def test_a_provider_that_never_ends(gateway: World) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers whose providers may say nothing for a short time only."""
-    monkeypatch.setattr("server.llm.registry.connect", partial(connect, silence=0.2))
+    monkeypatch.setattr("server.llm.registry.connect", partial(connect, patience=Patience(streamed=0.2)))
 
 
 @pytest.mark.parametrize("model", ["stub-silent", "stub-stall-2"])

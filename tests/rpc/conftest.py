@@ -10,6 +10,8 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
+import server.gateway
+from server.model.breakers import Breakers
 from tests.databases import Scratch
 from tests.factories.models import make_model
 from tests.factories.world import World
@@ -42,6 +44,14 @@ async def _hold(scratch: Scratch, tenant_id: str) -> None:
     more = "INSERT INTO tenant_slots VALUES ($1, 1000) ON CONFLICT (tenant_id) DO UPDATE SET admitted = 1000"
     async with scratch.connect() as admin:
         await admin.execute(more, UUID(tenant_id))
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, in seconds, as the server of a test that asks for this before it sees it: it stands still."""
+    clock = [1_000.0]
+    monkeypatch.setattr(server.gateway, "Breakers", partial(Breakers, lambda: clock[0]))
+    return clock
 
 
 @pytest.fixture

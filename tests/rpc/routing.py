@@ -24,5 +24,10 @@ async def events_of(world: World, person: Person, name: str, **fields: Any) -> l
 
 async def health_of(world: World, person: Person, route: pb.Route) -> dict[str, Any]:
     """The state of each of the route's targets, by its model."""
+    return {name: health.state for name, health in (await targets_of(world, person, route)).items()}
+
+
+async def targets_of(world: World, person: Person, route: pb.Route) -> dict[str, pb.TargetHealth]:
+    """How each of the route's targets is doing, by its model."""
     found = await world.models.GetRoute(pb.GetRouteRequest(id=route.id), metadata=person.metadata)
-    return {health.model: health.state for health in found.route.health}
+    return {health.model: health for health in found.route.health}

@@ -37,9 +37,20 @@ async def test_many_texts_go_in_batches_and_come_back_in_their_order(gateway: Wo
     assert reply.usage.prompt_tokens == 3000
 
 
-async def test_a_text_that_is_refused_does_not_keep_the_others_from_theirvectors_of(
-    gateway: World, stub: OpenAIStub
-) -> None:
+async def test_no_batch_has_more_bytes_than_providers_take(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    longest = [f"{number} " + "é" * 32_767 for number in range(9)]
+    texts = [*longest, "short", "x" * 65_535]
+
+    reply = await embed_with(gateway, ann, "stub-embed-8", texts)
+
+    batches = [exchange.body["input"] for exchange in stub.exchanges]
+    assert {len(text.encode()) for text in longest} == {65_536}
+    assert vectors_of(reply) == [vector(text, 8) for text in texts]
+    assert sorted(batches, key=lambda batch: texts.index(batch[0])) == [texts[:4], texts[4:8], texts[8:]]
+
+
+async def test_a_text_that_is_refused_does_not_keep_the_others_from_theirs(gateway: World, stub: OpenAIStub) -> None:
     ann = await gateway.tenant()
     texts = ["a", "b", "bad", "c", "d", "e", "f"]
 
@@ -88,6 +99,34 @@ async def test_vectors_are_given_again_by_their_text_and_model(gateway: World, s
     assert vectors_of(reply) == [vector(text, 8) for text in ("b", "c", "a")]
     assert [exchange.body["input"] for exchange in stub.exchanges] == [["a", "b"], ["c"], ["a"], ["a"]]
     assert [log.cached for log in await logs_of(gateway, ann)] == [False, False, True, False]
+
+
+async def test_a_vector_is_given_again_for_its_own_model_only(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "supports_streaming": False}
+    other = await make_model(gateway, stub.base_url, "stub-embed-16", dimensions=16, **embeds)
+
+    names = ["stub-embed-8", "stub-embed-8", other, other]
+
+    replies = [await embed_with(gateway, ann, name, ["a"], cache_ttl=HOUR) for name in names]
+
+    assert [vectors_of(reply) for reply in replies] == [[vector("a", 8)]] * 2 + [[vector("a", 16)]] * 2
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-embed-8", "stub-embed-16"]
+
+
+async def test_a_model_that_was_changed_gives_no_vector_again(gateway: World, stub: OpenAIStub) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    found = (await gateway.models.ListModels(model_pb2.ListModelsRequest(), metadata=ann.metadata)).models
+    change = model_pb2.UpdateModelRequest(
+        id=next(model.id for model in found if model.name == "stub-embed-8"), upstream_name="stub-embed-floats-8"
+    )
+    await embed_with(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+
+    await gateway.models.UpdateModel(change, metadata=platform.metadata)
+
+    for _ in range(2):
+        await embed_with(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-embed-8", "stub-embed-floats-8"]
 
 
 async def test_a_vector_that_was_too_old_is_kept_anew(gateway: World, stub: OpenAIStub, admin: Any) -> None:

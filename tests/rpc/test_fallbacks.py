@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from functools import partial
+from datetime import UTC, timedelta
 from random import Random
-from time import perf_counter
+from time import perf_counter, time
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-import server.gateway
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.model.v1 import route_pb2 as pb
-from server.model.breakers import Breakers
 from server.model.routes import Retry
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, logs_of, stream_from
-from tests.rpc.routing import events_of, health_of, route_to
+from tests.rpc.routing import events_of, health_of, route_to, targets_of
 
 Code = grpc.StatusCode
 HEALTHY, COOLING, TRIAL = (
@@ -29,14 +26,6 @@ HEALTHY, COOLING, TRIAL = (
     pb.TargetHealth.STATE_TRIAL,
 )
 AT_ONCE = timedelta(milliseconds=1)
-
-
-@pytest.fixture
-def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, in seconds, as the server of a test that asks for this before it sees it: it stands still."""
-    clock = [1_000.0]
-    monkeypatch.setattr(server.gateway, "Breakers", partial(Breakers, lambda: clock[0]))
-    return clock
 
 
 @pytest.mark.parametrize("failing", ["stub-500", "stub-401", "stub-limited-60"])
@@ -215,14 +204,46 @@ async def test_a_target_that_keeps_failing_is_left_alone_for_a_while_and_then_tr
     assert (await health_of(router, ann, route))["stub-500"] == COOLING
 
 
-async def test_where_all_cool_down_the_caller_is_told_for_how_long(router: World, stub: OpenAIStub) -> None:
+async def test_where_all_cool_down_the_caller_is_told_for_how_long(
+    moment: list[float], router: World, stub: OpenAIStub
+) -> None:
     ann = await router.tenant()
-    await route_to(router, ann, "stub-limited-60")
+    cooldown = {"cooldown": timedelta(seconds=40), "cooldown_after": 1}
+    await route_to(router, ann, "stub-500", "stub-limited-60", **cooldown)
 
-    first, second = await refused(chat_with(router, ann, "fast")), await refused(chat_with(router, ann, "fast"))
+    first = await refused(chat_with(router, ann, "fast"))
+    moment[0] += 10
+    second = await refused(chat_with(router, ann, "fast"))
+    moment[0] += 30
+    tried = await refused(chat_with(router, ann, "fast"))
+    third = await refused(chat_with(router, ann, "fast"))
 
+    waits = [one.detail(error_details_pb2.RetryInfo).retry_delay.seconds for one in (second, third)]
     assert (first.code, first.reason) == (Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED")
-    assert (second.code, second.reason, len(stub.exchanges)) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE", 1)
+    assert (tried.code, len(stub.exchanges)) == (Code.UNAVAILABLE, 3)
+    assert {(one.code, one.reason) for one in (second, third)} == {(Code.UNAVAILABLE, "MODEL_UNAVAILABLE")}
+    assert waits == [30, 20], "until the first of them is asked again"
+
+
+async def test_a_route_tells_how_often_its_targets_failed_and_until_when_they_are_left_alone(
+    moment: list[float], router: World
+) -> None:
+    ann = await router.tenant()
+    route = await route_to(router, ann, "stub-500", "stub-fast-1", cooldown=timedelta(seconds=600), cooldown_after=2)
+
+    tellings = []
+    for _ in range(2):
+        await chat_with(router, ann, "fast")
+        tellings.append(await targets_of(router, ann, route))
+    moment[0] += 600
+    tellings.append(await targets_of(router, ann, route))
+
+    once, cooling, trial = (telling["stub-500"] for telling in tellings)
+    assert [(one.state, one.failures) for one in (once, cooling, trial)] == [(HEALTHY, 1), (COOLING, 2), (TRIAL, 2)]
+    assert [one.HasField("cooling_until") for one in (once, cooling, trial)] == [False, True, False]
+    assert 540 < cooling.cooling_until.ToDatetime(UTC).timestamp() - time() <= 600
+    for telling in tellings:
+        assert (telling["stub-fast-1"].state, telling["stub-fast-1"].failures) == (HEALTHY, 0)
 
 
 @pytest.mark.parametrize("resumable", [False, True])

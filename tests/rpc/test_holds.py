@@ -18,7 +18,7 @@ from atrium.tenant.v1 import tenant_config_pb2
 from tests.factories.models import make_model
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
-from tests.gateways import NOT_FOR_EVER, chat_with, logs_of
+from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, logs_of
 from tests.rpc.routing import events_of, route_to
 
 Code = grpc.StatusCode
@@ -92,6 +92,26 @@ async def test_another_try_of_one_model_needs_room_too(world: World) -> None:
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED")
     assert again.usage.total_tokens == 7
     assert await _use(world, ann) == {Kind.KIND_MONTHLY_TOKENS: (str(THOUGHT + 7), "0")}
+
+
+@pytest.mark.parametrize("limit", ["monthly_token_quota", "monthly_cost_quota_usd"])
+@pytest.mark.parametrize("spare", [0, -1], ids=["room", "none"])
+async def test_another_try_for_vectors_needs_room_beside_what_the_first_has_wasted(
+    world: World, stub: OpenAIStub, limit: str, spare: int
+) -> None:
+    ann = await world.tenant()
+    embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8, "supports_streaming": False}
+    name = await make_model(world, stub.base_url, "stub-embed-short-8", **embeds)
+    wasted, most = 3, (3 + 16) + (9 + 16)  # the words of the texts, and their bytes and what may stand around them
+    room = wasted + most + spare
+    await _limit(world, ann, **{limit: room if limit == "monthly_token_quota" else str(room)})
+
+    refusal = await refused(embed_with(world, ann, name, ["one", "two words"]))
+
+    tries = 1 if spare else 2
+    assert refusal.reason == ("LIMIT_REACHED" if spare else "MODEL_RESPONSE_INVALID")
+    assert len(stub.exchanges) == tries
+    assert list((await _use(world, ann)).values()) == [(str(tries * wasted), "0")]
 
 
 async def test_what_was_read_for_an_answer_that_is_kept_back_needs_room_beside_the_fallback(world: World) -> None:

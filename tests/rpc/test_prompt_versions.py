@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
 
 from atrium.prompt.v1 import version_pb2 as versions
-from tests.databases import Scratch
+from tests.databases import WAITING, Scratch
 from tests.factories.prompts import (
     NAME,
+    NOT_FOR_EVER,
     get_template,
     make_template,
     make_version,
     render,
 )
-from tests.factories.world import World, refused
+from tests.factories.world import World, read_refusal, refused
 from tests.servers import serving
 
 Code = grpc.StatusCode
@@ -67,6 +69,33 @@ async def test_versions_made_at_once_are_all_made(world: World) -> None:
     ended = await asyncio.gather(*twins, return_exceptions=True)
     codes = Counter(one.code() if isinstance(one, grpc.aio.AioRpcError) else "made" for one in ended)
     assert codes == {"made": 1, Code.ALREADY_EXISTS: 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "refusals"), [("", ["v1.0", "v1.1"], []), ("v5.0", ["v5.0"], ["VERSION_TAKEN"])]
+)
+async def test_versions_made_at_once_by_two_servers_are_two_or_one_and_a_conflict(
+    world: World, scratch: Scratch, admin: Any, name: str, made: list[str], refusals: list[str]
+) -> None:
+    owner = await world.tenant()
+    template_id = await make_template(world, owner)
+
+    # In one process they come one after the other.
+    async with serving(scratch.settings()) as (_, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        worlds = (world, World(channel, ("", "")))
+        async with scratch.connect() as holder, holder.transaction():
+            await holder.execute("SELECT FROM prompt_templates WHERE id = $1 FOR UPDATE", UUID(template_id))
+            calls = [
+                asyncio.create_task(make_version(one, owner, template_id, text, version=name))
+                for one, text in zip(worlds, ("one", "two"), strict=True)
+            ]
+            async with asyncio.timeout(NOT_FOR_EVER):
+                while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - it waits for the database
+                    await asyncio.sleep(0.01)
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert sorted(one.version for one in ended if not isinstance(one, BaseException)) == made
+    assert [read_refusal(one).reason for one in ended if isinstance(one, grpc.aio.AioRpcError)] == refusals
 
 
 async def test_a_version_that_is_asked_for_twice_with_one_key_is_made_once(world: World) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import grpc
+import pytest
 
 from atrium.identity.v1 import api_key_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import route_pb2 as pb
+from server.model.routes import Target, shuffled
+from server.model.service import planning
 from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -18,6 +21,7 @@ from tests.gateways import chat_with, logs_of, said
 from tests.rpc.routing import events_of, route_to
 
 Code = grpc.StatusCode
+SEED = 3
 
 
 async def test_a_route_is_made_read_changed_and_removed(router: World) -> None:
@@ -75,7 +79,10 @@ async def test_a_model_is_a_target_once_by_whichever_name(router: World) -> None
     assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ["targets[2].model"])
 
 
-async def test_targets_are_chosen_by_weight_and_the_first_priority_first(router: World) -> None:
+async def test_targets_are_chosen_by_weight_and_the_first_priority_first(
+    router: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "RANDOM", Random(SEED))
     ann = await router.tenant()
     targets = [
         pb.RouteTarget(model="stub-fast-1", weight=9),
@@ -84,10 +91,12 @@ async def test_targets_are_chosen_by_weight_and_the_first_priority_first(router:
     ]
     await route_to(router, ann, targets=targets)
 
-    answered = Counter([(await chat_with(router, ann, "fast")).model for _ in range(60)])
+    answered = [(await chat_with(router, ann, "fast")).model for _ in range(12)]
 
-    assert set(answered) <= {"stub-fast-1", "stub-fast-2"}
-    assert answered["stub-fast-1"] > answered["stub-fast-2"]
+    random = Random(SEED)
+    weighted = [Target(target.model, target.weight, target.priority) for target in targets]
+    assert answered == [shuffled(weighted, random)[0] for _ in answered]
+    assert set(answered) == {"stub-fast-1", "stub-fast-2"}
 
 
 async def test_one_model_is_had_at_two_places(router: World, stub: OpenAIStub) -> None:

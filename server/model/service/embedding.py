@@ -16,6 +16,7 @@ from server.llm.port import (
     ModelNotConfigured,
     ModelRateLimited,
     ModelResponseInvalid,
+    ModelUnavailable,
     Usage,
     Vector,
 )
@@ -23,12 +24,13 @@ from server.model.attempts import RANDOM
 from server.model.catalogue import Catalogue
 from server.model.domain import CallLog, Deprecated, Model
 from server.model.ledger import NO_HOLD, Ledger
+from server.model.limits import LimitReached
 from server.model.meter import Meter
 from server.model.routes import PASSING, failure_of
 from server.model.service.books import Books, Entry
 from server.model.service.caches import Caches
 from server.model.service.calls import INTERNAL
-from server.model.service.planning import RETRY, Planner, carried, claimed, most_tokens, named
+from server.model.service.planning import RETRY, Planner, again, carried, claimed, most_tokens, named
 from server.model.service.reach import Reach
 
 # OpenAI takes 2,048 texts and 300,000 tokens at once (platform.openai.com/docs/api-reference/embeddings), others less.
@@ -96,13 +98,22 @@ class EmbedService:
         meter = Meter(current_call(), model, "embedding", cached=not wanted)
         hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))
 
+        async def admits(wasted: Usage) -> DomainError | None:
+            nonlocal hold
+            try:
+                more = await self._ledger.reserve(tenant_id, again(hold.claims, wasted, model, wanted))
+            except DomainError as error:
+                return error
+            hold = hold.with_more(more)
+            return None
+
         async def keep(found: _Found) -> None:
             vectors = {text: one for text, one in found.items() if not isinstance(one, DomainError)}
             if vectors and cache_ttl is not None:
                 await self._caches.keep_vectors(tenant_id, model, vectors, cache_ttl)
 
         try:
-            found = await _Fetching(meter, embedder, keep).every(wanted)
+            found = await _Fetching(meter, embedder, admits, keep).every(wanted)
             failures = [one for one in found.values() if isinstance(one, DomainError)]
             if failures and len(failures) == len(texts):
                 raise failures[0]
@@ -120,7 +131,7 @@ class EmbedService:
         reason = failures[0].reason if failures else None
         log = meter.end("error" if failures and len(failures) == len(wanted) else "success", reason)
         await self._books.enter(tenant_id, Entry([log], hold))
-        if any(failure_of(one) in PASSING for one in failures):
+        if any(failure_of(one) in PASSING or isinstance(one, LimitReached) for one in failures):
             current_call().answer_stands = False
         every = {**known, **found}
         return Embeddings([every[text] for text in inputs], model.name, log, catalogue.deprecated(model))
@@ -131,13 +142,24 @@ def _model(catalogue: Catalogue, name: str) -> Model:
 
 
 class _Fetching:
-    """One call's way to its vectors. `keep`: is given what came, a batch at a time."""
+    """One call's way to its vectors. `admits`: what forbids another try, where others have wasted that. `keep`: is
+    given what came, a batch at a time.
+    """
 
-    def __init__(self, meter: Meter, embedder: EmbeddingModel, keep: Callable[[_Found], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        embedder: EmbeddingModel,
+        admits: Callable[[Usage], Awaitable[DomainError | None]],
+        keep: Callable[[_Found], Awaitable[None]],
+    ) -> None:
         self._meter = meter
         self._embedder = embedder
+        self._admits = admits
         self._keep = keep
         self._refusals = self._taken = 0
+        self._wasted = Usage()
+        self._gone: ModelUnavailable | None = None
 
     async def every(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         """By their texts, some batches at once."""
@@ -157,20 +179,33 @@ class _Fetching:
 
     async def _batch(self, texts: Sequence[str]) -> dict[str, Vector | DomainError]:
         meter, attempt = self._meter, 0
+
+        def wasted(usage: Usage) -> None:
+            meter.usage = meter.usage.and_also(usage)
+            self._wasted = self._wasted.and_also(usage)
+
         while True:
+            if self._gone is not None:
+                return dict.fromkeys(texts, self._gone)
             attempt += 1
             meter.attempts += 1
             try:
                 with _reading(meter, texts) as sent:
-                    result = await self._embedder.embed(texts, carried(meter.call), sent)
+                    result = await self._embedder.embed(texts, carried(meter.call), sent, wasted)
                 used = meter.usage.prompt_tokens + result.usage.prompt_tokens
                 if used > MOST_TOKENS:  # each may be possible, and all of one call are not
                     raise ModelResponseInvalid
             except (Unavailable, ModelRateLimited) as error:
+                if isinstance(error, ModelUnavailable) and error.silent:
+                    # To wait as long once more, for these or for others, would take all the time that the call has.
+                    self._gone = error
+                    continue
                 helps = error.retry_after is not None
                 pause = RETRY.wait(attempt, error.retry_after, RANDOM) if helps else None
                 if pause is None:
                     return dict.fromkeys(texts, error)
+                if self._wasted.prompt_tokens and (forbids := await self._admits(self._wasted)) is not None:
+                    return dict.fromkeys(texts, forbids)
                 await asyncio.sleep(pause)
             except InvalidArgument as error:
                 # Which of them it is about is found by halves; the others are embedded all the same. A provider that

@@ -12,7 +12,7 @@ import orjson
 
 from server.kernel.clock import now
 from server.kernel.principal import Call, current_call
-from server.llm.port import ChatModel, ChatRequest
+from server.llm.port import ChatModel, ChatRequest, Usage
 from server.model.attempts import RANDOM, Attempts, Plan
 from server.model.breakers import Breakers
 from server.model.catalogue import NOT_CALLABLE, Catalogue, Catalogues
@@ -173,6 +173,14 @@ def further(held: Sequence[Claim], used: Sequence[Meter], model: Model, request:
     if model.price is not None:
         cost += model.price.most(read, written)
     return beyond(held, tokens + read + written, cost)
+
+
+def again(held: Sequence[Claim], wasted: Usage, model: Model, texts: Sequence[str]) -> Sequence[Claim]:
+    """What a call for the vectors of these texts has yet to claim where tries for some of them have wasted that."""
+    if not held:
+        return ()
+    read = wasted.prompt_tokens + most_tokens(texts)
+    return beyond(held, read, Decimal(0) if model.price is None else model.price.most(read, 0))
 
 
 def most_tokens(texts: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
+from server.llm.http import Patience
 from server.llm.port import ChatChunk, ChatModel, ChatRequest, Message
 
 NOT_FOR_EVER = 30.0
@@ -14,6 +15,9 @@ NOT_FOR_EVER = 30.0
 
 SILENCE = 0.2
 """How long a provider may say nothing in the tests of those that do: a busy machine may keep others from answering."""
+
+IMPATIENT = Patience(streamed=SILENCE, vectors=SILENCE)
+"""Of one that gives its answer in one piece the silence is its writing."""
 
 
 def asking(model: str, **changes: Any) -> ChatRequest:

@@ -8,7 +8,7 @@ import pytest
 
 from server.llm.endpoint import HttpEndpoint
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.chats import SILENCE
+from tests.unit.llm.chats import IMPATIENT
 from tests.unit.llm.openai_calls import connected
 
 
@@ -22,5 +22,5 @@ async def endpoint(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
 @pytest.fixture
 async def impatient(stub: OpenAIStub) -> AsyncIterator[HttpEndpoint]:
     """The same, which is given up where it says nothing for a moment."""
-    async with connected(stub.base_url, "key-of-the-stub", SILENCE) as made:
+    async with connected(stub.base_url, "key-of-the-stub", IMPATIENT) as made:
         yield made

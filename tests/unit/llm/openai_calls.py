@@ -8,16 +8,17 @@ from typing import Any
 
 from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint
+from server.llm.http import PATIENCE, Patience
 from server.llm.openai import OpenAIChat, connect
 from server.llm.port import ChatChunk, ChatRequest, Usage
 from tests.fakes.openai_exchange import SECRET
-from tests.unit.llm.chats import NOT_FOR_EVER, asking, heard_into
+from tests.unit.llm.chats import asking, heard_into
 
 
 @asynccontextmanager
-async def connected(base_url: str, key: str, silence: float = NOT_FOR_EVER) -> AsyncIterator[HttpEndpoint]:
-    """An endpoint at that address, closed when the context ends. `silence`: seconds that it may say nothing."""
-    endpoint = connect(base_url, key, silence=silence)
+async def connected(base_url: str, key: str, patience: Patience = PATIENCE) -> AsyncIterator[HttpEndpoint]:
+    """An endpoint at that address, closed when the context ends."""
+    endpoint = connect(base_url, key, patience=patience)
     yield endpoint
     await endpoint.close()
 

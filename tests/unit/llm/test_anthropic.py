@@ -36,14 +36,14 @@ from server.llm.port import (
 from tests.fakes.openai_behaviours import RETRY_AFTER
 from tests.fakes.openai_exchange import SECRET
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.chats import NOT_FOR_EVER, SILENCE, asking, heard_into, text_of
+from tests.unit.llm.chats import IMPATIENT, NOT_FOR_EVER, asking, heard_into, text_of
 
 GONE_WITHIN = 0.1
 
 
 @pytest.fixture
 async def endpoint(stub: OpenAIStub) -> AsyncIterator[AnthropicEndpoint]:
-    made = AnthropicEndpoint(stub.base_url, "key-of-the-stub", silence=NOT_FOR_EVER)
+    made = AnthropicEndpoint(stub.base_url, "key-of-the-stub")
     await made.client()  # loads the SDK, which takes a busy machine longer than anything else here
     yield made
     await made.close()
@@ -52,7 +52,7 @@ async def endpoint(stub: OpenAIStub) -> AsyncIterator[AnthropicEndpoint]:
 @pytest.fixture
 async def impatient(stub: OpenAIStub) -> AsyncIterator[AnthropicEndpoint]:
     """The same, which is given up where it says nothing for a moment."""
-    made = AnthropicEndpoint(stub.base_url, "key-of-the-stub", silence=SILENCE)
+    made = AnthropicEndpoint(stub.base_url, "key-of-the-stub", patience=IMPATIENT)
     yield made
     await made.close()
 
@@ -267,7 +267,7 @@ async def test_the_variables_of_the_sdk_reach_no_provider(stub: OpenAIStub, monk
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-api-key: {SECRET}")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    endpoint = AnthropicEndpoint(stub.base_url, "key-of-the-stub", silence=NOT_FOR_EVER)
+    endpoint = AnthropicEndpoint(stub.base_url, "key-of-the-stub")
     await _answer(endpoint, "stub-fast")
     await endpoint.close()
 
@@ -388,7 +388,7 @@ async def test_an_answer_that_has_ended_is_not_waited_for_without_end(
 
 
 async def test_nobody_is_there(endpoint: AnthropicEndpoint) -> None:
-    gone = AnthropicEndpoint("http://127.0.0.1:9", "key", silence=NOT_FOR_EVER)
+    gone = AnthropicEndpoint("http://127.0.0.1:9", "key")
     with pytest.raises(ModelUnavailable):
         await _answer(gone, "stub-fast")
     await gone.close()

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from server.llm.endpoint import HttpEndpoint
-from server.llm.http import Refused
+from server.llm.http import PATIENCE, Refused
 from server.llm.port import ModelNotConfigured
 from tests.fakes.openai_stub import OpenAIStub
 
@@ -20,7 +20,7 @@ NOT_FOR_EVER = 10.0
 
 @asynccontextmanager
 async def _endpoint(base_url: str, *, guarded: bool) -> AsyncIterator[HttpEndpoint]:
-    made = HttpEndpoint(base_url, "key", silence=NOT_FOR_EVER, guarded=guarded)
+    made = HttpEndpoint(base_url, "key", patience=PATIENCE, guarded=guarded)
     try:
         yield made
     finally:
@@ -29,7 +29,10 @@ async def _endpoint(base_url: str, *, guarded: bool) -> AsyncIterator[HttpEndpoi
 
 async def _asked(endpoint: HttpEndpoint) -> bytes:
     body: dict[str, Any] = {"model": "stub-fast", "messages": [], "max_tokens": 5, "stream": True}
-    async with asyncio.timeout(NOT_FOR_EVER), endpoint.post("/chat/completions", body, {}) as content:
+    async with (
+        asyncio.timeout(NOT_FOR_EVER),
+        endpoint.post("/chat/completions", body, {}, silence=NOT_FOR_EVER) as content,
+    ):
         return await content.read()
 
 

@@ -84,8 +84,9 @@ def test_an_answer_that_has_nothing_in_it_has_used_no_tokens_of_its_own() -> Non
 @pytest.mark.parametrize(
     "chunks",
     [
-        [ChatChunk("a")] * 117,
+        [ChatChunk("a")] * (116 * 16 + 1),
         [ChatChunk("x" * 2000)],
+        [ChatChunk("x" * 20, usage=Usage(7, 1))] * 100,
         [ChatChunk("a", usage=Usage(7, 117))],
         [ChatChunk(thought=16 * 1_048_576 + 1)],
         [ChatChunk(tool_calls=(ToolCallDelta(0),))] * 117,
@@ -93,7 +94,7 @@ def test_an_answer_that_has_nothing_in_it_has_used_no_tokens_of_its_own() -> Non
         [ChatChunk(tool_calls=(ToolCallDelta(0, "x" * 1_048_576),))] * 17,
     ],
     ids=[
-        *("parts", "bytes", "as its provider counts", "thoughts without end"),
+        *("parts", "bytes", "bytes and a count that stands still", "as its provider counts", "thoughts without end"),
         *("parts of calls with nothing in them", "such parts in one piece", "ids without end"),
     ],
 )
@@ -104,6 +105,28 @@ def test_an_answer_that_goes_on_beyond_what_was_asked_for_ends_with_what_it_used
 
     assert isinstance(meter.failure, ModelAnswerTooLong)
     assert (last.text, last.usage is not None) == ("", True)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [ChatChunk(letter) for letter in "These are about as many words as are asked for. " * 8],
+        [ChatChunk(tool_calls=(ToolCallDelta(0, arguments=digit),)) for digit in "1234567890" * 30],
+        [ChatChunk(" " * 128, usage=Usage(7, number)) for number in range(1, 101)],
+        [ChatChunk(" " * 12_800, "stop", Usage(7, 100))],
+        [ChatChunk(tool_calls=(ToolCallDelta(0),), usage=Usage(7, number)) for number in range(1, 101)],
+    ],
+    ids=["letters", "digits of a call", "long tokens that are counted", "all of them in one piece", "hollow ones"],
+)
+def test_an_answer_within_what_was_asked_for_is_whole_however_small_its_pieces_and_long_its_tokens_are(
+    chunks: list[ChatChunk],
+) -> None:
+    meter = AnswerMeter(REQUEST)
+
+    given = [part for chunk in chunks for part in meter.counted([chunk])]
+
+    assert meter.failure is None
+    assert [(part.text, part.tool_calls) for part in given] == [(part.text, part.tool_calls) for part in chunks]
 
 
 def test_what_is_told_of_an_answer_that_is_over_is_what_it_used() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint
+from server.llm.http import Patience
 from server.llm.openai import OpenAIEmbedding
 from server.llm.port import (
     ModelCredentialRefused,
@@ -19,8 +20,8 @@ from server.llm.port import (
 )
 from tests.fakes.openai_embeddings import vector
 from tests.fakes.openai_stub import OpenAIStub
-from tests.unit.llm.chats import NOT_FOR_EVER
-from tests.unit.llm.openai_calls import holds_nothing_of_the_provider
+from tests.unit.llm.chats import NOT_FOR_EVER, SILENCE
+from tests.unit.llm.openai_calls import connected, holds_nothing_of_the_provider
 
 TEXTS = ["one", "two words", "三"]
 
@@ -55,6 +56,14 @@ async def test_texts_and_headers_go_to_the_provider(endpoint: HttpEndpoint, stub
         "Bearer key-of-the-stub",
         "request-1",
     )
+
+
+async def test_one_text_is_waited_for_by_a_time_of_its_own(stub: OpenAIStub) -> None:
+    async with connected(stub.base_url, "", Patience(vector=SILENCE)) as endpoint, asyncio.timeout(NOT_FOR_EVER):
+        with pytest.raises(ModelUnavailable) as refusal:
+            await OpenAIEmbedding(endpoint, "stub-silent").embed(TEXTS[:1], {})
+
+    assert refusal.value.silent
 
 
 @pytest.mark.parametrize(

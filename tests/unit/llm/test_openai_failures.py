@@ -10,6 +10,7 @@ import pytest
 
 from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint
+from server.llm.http import Patience
 from server.llm.openai import OpenAIChat
 from server.llm.port import (
     ChatChunk,
@@ -117,7 +118,7 @@ async def test_what_came_before_the_failure_is_not_lost(
 
 async def test_what_came_before_a_silence_is_not_lost(stub: OpenAIStub) -> None:
     for silence in (SILENCE, 1.0, 5.0):  # on a busy machine a short one may be over before the first token is there
-        async with connected(stub.base_url, "", silence) as endpoint:
+        async with connected(stub.base_url, "", Patience(streamed=silence)) as endpoint:
             failed = await _failing(endpoint, "stub-stall-5")
         if text_of(failed[1]).endswith("t4 "):
             break

@@ -11,7 +11,7 @@ import pytest
 from server.kernel.errors import DomainError
 from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
 from server.llm.endpoint import HttpEndpoint
-from server.llm.http import Refused, refusal
+from server.llm.http import PATIENCE, Refused, refusal
 from server.llm.openai import OpenAIChat
 from server.llm.port import (
     ChatModel,
@@ -141,9 +141,9 @@ async def test_a_time_to_come_back_at_that_cannot_be_is_none(after: str) -> None
 @pytest.mark.parametrize("speaks", [OpenAIChat, AnthropicChat])
 async def test_a_refusal_that_breaks_off_is_what_its_status_says(stub: OpenAIStub, speaks: Any) -> None:
     if speaks is OpenAIChat:
-        endpoint: Any = HttpEndpoint(stub.base_url, "key", silence=5, guarded=False)
+        endpoint: Any = HttpEndpoint(stub.base_url, "key", patience=PATIENCE, guarded=False)
     else:
-        endpoint = AnthropicEndpoint(stub.base_url, "key", silence=5)
+        endpoint = AnthropicEndpoint(stub.base_url, "key")
     chat: ChatModel = speaks(endpoint)
 
     with pytest.raises(DomainError) as limited:

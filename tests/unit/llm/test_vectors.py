@@ -178,6 +178,32 @@ def test_what_was_read_is_told_in_either_word_or_estimated(told: Any, usage: Usa
     assert _read(_answer(*rows, usage=told), 50).usage == usage
 
 
+@pytest.mark.parametrize(
+    ("content", "used"),
+    [
+        (_answer(_row(0, [1.0] * 4)), Usage(9)),
+        (_answer(*(_row(index, "????") for index in range(8))), Usage(9)),
+        (_answer(), Usage(9)),
+        (_answer(_row(0, [1.0] * 4), usage=None), Usage(8, estimated=True)),
+        (_answer(_row(0, [1.0] * 4), usage={"prompt_tokens": -1}), Usage(8, estimated=True)),
+        (_plain(4)[:-9], Usage(8, estimated=True)),
+        (b'{"data": []}', None),
+        (b"null", None),
+        (b"", None),
+    ],
+    ids=["one alone", "no vectors", "none", "not told", "impossible", "broken off", "neither", "no answer", "nothing"],
+)
+def test_an_answer_that_is_of_no_use_has_used_what_it_tells_or_what_vectors_of_it_took(
+    content: bytes, used: Usage | None
+) -> None:
+    reader = VectorReader(TEXTS, None)
+    reader.feed(content)
+    with pytest.raises(ModelResponseInvalid):
+        reader.result()
+
+    assert reader.used() == used
+
+
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b'{"data": 7}', _plain(4)[:-9], _plain(4) + b"]"])
 def test_an_answer_that_is_no_json_of_vectors_is_invalid(content: bytes) -> None:
     with pytest.raises(ModelResponseInvalid):

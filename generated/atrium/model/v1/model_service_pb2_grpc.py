@@ -291,9 +291,9 @@ class ModelServiceServicer:
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), the provider
         limits the rate (`MODEL_RATE_LIMITED`), or the server has as much work on prompts as it takes (`PROMPTS_BUSY`).
-        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute (`MODEL_UNAVAILABLE`), answers what cannot be
-        understood (`MODEL_RESPONSE_INVALID`), breaks off (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for
-        (`MODEL_ANSWER_TOO_LONG`).
+        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute, or for 75 seconds where its answers come in one
+        piece (`MODEL_UNAVAILABLE`), answers what cannot be understood (`MODEL_RESPONSE_INVALID`), breaks off
+        (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for (`MODEL_ANSWER_TOO_LONG`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 120 seconds.
         """
@@ -379,8 +379,8 @@ class ModelServiceServicer:
         provider is not set up (`MODEL_NOT_CONFIGURED`) or refuses its credential (`MODEL_CREDENTIAL_REFUSED`).
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), or the provider
         limits the rate (`MODEL_RATE_LIMITED`).
-        - `UNAVAILABLE`: the provider is out of reach or too slow (`MODEL_UNAVAILABLE`), or answers what cannot be
-        understood (`MODEL_RESPONSE_INVALID`).
+        - `UNAVAILABLE`: the provider is out of reach, too busy or says nothing for 45 seconds, to a single text for 25
+        (`MODEL_UNAVAILABLE`), or answers what cannot be understood (`MODEL_RESPONSE_INVALID`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the vectors took longer than the caller's deadline, or than 60 seconds.
         """
