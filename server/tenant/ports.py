@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -22,6 +23,9 @@ class People(Protocol):
 
     async def is_verified(self, tx: Tx, user_id: UUID) -> bool:
         """Whether the user's e-mail address is verified."""
+
+    def administered(self, tx: Tx) -> AbstractAsyncContextManager[None]:
+        """Around a change that may shut people out. Raises LastAdministrator where it leaves the tenant to nobody."""
 
 
 class Counter(Protocol):
