@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
@@ -16,6 +16,9 @@ class AuditLog(Protocol):
     """Where changes are written down, in the change's own transaction."""
 
     async def record(self, tx: Tx, change: Change) -> None: ...
+
+    async def last_checkpoint(self, tx: Tx) -> Mapping[str, Any] | None:
+        """What the newest seal over the log of the transaction's tenant says; None: there is none."""
 
 
 class People(Protocol):
