@@ -74,19 +74,21 @@ async def create_model(channel: grpc.aio.Channel, platform: Any, name: str, base
 
 
 @contextmanager
-def databased(provider: str | None = None) -> Iterator[Settings]:
-    """An embedded database with the schema, and the settings to serve from it. `provider`: an endpoint of models."""
+def databased(provider: str | None = None, **fields: Any) -> Iterator[Settings]:
+    """An embedded database with the schema, and the settings to serve from it. `provider`: an endpoint of models.
+    `fields`: settings that are not as they are by themselves.
+    """
     with tempfile.TemporaryDirectory(prefix="atrium-bench-") as directory:
         keys = {} if provider is None else {provider: SecretStr("")}
-        settings = Settings(address="127.0.0.1:0", data_dir=Path(directory), provider_keys=keys)
+        settings = Settings(address="127.0.0.1:0", data_dir=Path(directory), provider_keys=keys, **fields)
         with prepared(settings) as ready:
             yield ready
 
 
 @contextmanager
-def staged(provider: str | None = None) -> Iterator[Stage]:
-    """The server as it is served, logs and metrics included. `provider`: an endpoint of models."""
-    with databased(provider) as ready:
+def staged(provider: str | None = None, **fields: Any) -> Iterator[Stage]:
+    """The server as it is served, logs and metrics included. `provider`, `fields`: as `databased` takes them."""
+    with databased(provider, **fields) as ready:
         administrator = first_administrator(ready)
         assert administrator is not None
         with running(ready) as port:

@@ -44,7 +44,7 @@ from server.identity.service.sessions import SessionService
 from server.identity.service.signing import SigningKeys
 from server.identity.service.users import UserService
 from server.identity.servicer import IdentityServicer
-from server.identity.signing_keys import KeyRing
+from server.identity.signing_keys import KeyRing, KnownKeys
 from server.identity.standing import PeopleStanding
 from server.identity.store import api_keys, idempotency, sessions, users
 from server.identity.tokens import AccessTokens
@@ -170,8 +170,10 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         audit = AuditLog(database)
         standing = TenantStanding(database)
         signing = SigningKeys(database, audit, settings.master_keys, settings.access_life)
-        ring = await _key_ring(signing)
-        tokens = AccessTokens(ring, settings.token_issuer, settings.token_audience)
+        await _check_master_key(signing)
+        rings = Memory[KeyRing]()
+        keys = KnownKeys(rings, signing.ring)
+        tokens = AccessTokens(settings.token_issuer, settings.token_audience)
         keys_of_programs = ApiKeyService(database, audit)
         accesses, standings = Memory[Access](), Memory[Standing]()
         gateway = Gateway(settings, database, audit, standing, background)
@@ -184,7 +186,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         forgeries = Forgeries(database, standing, audit)
         access = AccessCache(
             tokens,
-            partial(signing.seek, ring),
+            keys,
             accesses,
             partial(sessions.access, database),
             partial(api_keys.access, database),
@@ -213,6 +215,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             database,
             passwords,
             tokens,
+            keys,
             standing,
             audit,
             access_life=settings.access_life,
@@ -231,8 +234,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             watching=watching,
             generations=generations,
             usage=usage,
-            signing=signing,
-            ring=ring,
+            rings=rings,
         )
         hearing.here(database)
         purge = TenantPurge(database, settings.admin_database_url, audit)
@@ -376,9 +378,10 @@ def described() -> FileDescriptorSet:
     return descriptor_set(module.DESCRIPTOR for module in modules)
 
 
-async def _key_ring(signing: SigningKeys) -> KeyRing:
+async def _check_master_key(signing: SigningKeys) -> None:
+    """That it opens the signing keys, of which the first is made here."""
     try:
-        return KeyRing(await signing.load())
+        await signing.load()
     except MasterKeyUnknown:
         raise SettingsError(
             "ATRIUM_MASTER_KEY: is not the one that the keys in this database are kept under: give it the same key "

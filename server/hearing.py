@@ -11,7 +11,6 @@ from server.db.database import Database
 from server.db.listener import listening
 from server.db.memory import Memory
 from server.identity.domain import Access, Standing
-from server.identity.service.signing import SigningKeys
 from server.identity.signing_keys import KeyRing
 from server.identity.store import keys, sessions
 from server.kernel.tasks import Background
@@ -39,8 +38,7 @@ class Hearing:
     watching: PromptWatching
     generations: Generations
     usage: UsageService
-    signing: SigningKeys
-    ring: KeyRing
+    rings: Memory[KeyRing]
 
     def here(self, database: Database) -> None:
         """Hears at once of what this process itself changes."""
@@ -86,16 +84,15 @@ class Hearing:
         # Watchers are told once: in the process of the change, too, by what all processes hear.
         self.watching.changed(*template_store.read_changed(payload))
 
-    def _keys_changed(self, _: str = "") -> None:
-        self.background.start(self.signing.refresh(self.ring), "signing keys")
+    def _keys_changed(self, _: str) -> None:
+        self.rings.forget()
 
     def _listening_changed(self, connected: bool) -> None:
-        for memory in (self.accesses, self.standings, self.catalogues, self.rendering):
+        for memory in (self.accesses, self.standings, self.rings, self.catalogues, self.rendering):
             memory.listening(connected)
         if connected:
-            self._keys_changed()
             self.watching.afresh()
 
     def _heard_until(self, moment: float) -> None:
-        for memory in (self.accesses, self.standings, self.catalogues, self.rendering):
+        for memory in (self.accesses, self.standings, self.rings, self.catalogues, self.rendering):
             memory.heard(moment)

@@ -44,6 +44,7 @@ from server.model.tables import model_call_logs
 from server.prompt.service.upkeep import PromptBelongings, PromptUpkeep
 from server.settings import Settings
 from server.telemetry import serve_metrics
+from server.tenant.belongings import TenantBelongings
 from server.tenant.domain import OwnerUnknown, Tenant, TenantNotFound
 from server.tenant.purge import TenantPurge
 from server.tenant.standing import TenantStanding
@@ -164,6 +165,7 @@ def belongings() -> tuple[Belongings, ...]:
         WorkflowBelongings(forget),
         ModelBelongings(),
         MailBelongings(),
+        TenantBelongings(),
     )
 
 

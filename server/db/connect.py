@@ -62,12 +62,7 @@ async def connect(settings: Settings) -> Connection:
         max_cached_statement_lifetime=0,
     )
     try:
-        await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
-        )
-        await connection.set_type_codec(
-            "json", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="binary"
-        )
+        await teach_json(connection)
         # pgvector's own codec, for the one of its types that there are columns of. Without the extension there is none,
         # which is told of by `check`.
         with suppress(ValueError):
@@ -78,6 +73,16 @@ async def connect(settings: Settings) -> Connection:
         connection.terminate()
         raise
     return connection
+
+
+async def teach_json(connection: Connection) -> None:
+    """JSON goes and comes as Python values from now on."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="binary"
+    )
 
 
 async def check(connection: Connection) -> None:

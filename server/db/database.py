@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.db.connect import check, connect
+from server.db.connect import check, connect, teach_json
 from server.db.errors import CONNECT_ERRORS, DatabaseRefused, reachable, serving
 from server.db.passage import check_passage
 from server.db.pool import Connection, Pool
@@ -91,6 +91,17 @@ class Tx:
         with serving():
             await self._connection.execute(_set_tenant(tenant_id))
         self._tenant_id = tenant_id
+
+
+@asynccontextmanager
+async def owner_tx(connection: Any, tenant_id: UUID) -> AsyncIterator[Tx]:
+    """A transaction with the owner's rights, on their connection, for what is written in it as in one of the tenant's.
+
+    Row security does not bind it: it is for statements that name their tenant themselves.
+    """
+    await teach_json(connection)
+    async with connection.transaction():
+        yield Tx(connection, tenant_id)
 
 
 class Transaction:

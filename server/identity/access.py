@@ -9,6 +9,7 @@ from uuid import UUID
 
 from server.db.memory import Memory
 from server.identity.domain import Access, ApiKeyInvalid, SessionRevoked, TokenInvalid
+from server.identity.signing_keys import KeyRing, KnownKeys
 from server.identity.tokens import AccessTokens, Claims, KeySecret, SigningKeyUnknown
 from server.kernel.principal import Principal
 
@@ -19,9 +20,6 @@ ReadSession = Callable[[UUID, UUID], Awaitable[Access | None]]
 
 ReadKey = Callable[[UUID, str, str], Awaitable[Access | None]]
 """The same of a tenant's API key, by its prefix and the hash of its secret."""
-
-SeekKeys = Callable[[], Awaitable[None]]
-"""Looks whether there are signing keys that this process has yet to hear of."""
 
 Forged = Callable[[str | KeySecret], None]
 """Told of an access token that is none, and of a key that gives nothing. It may take no time."""
@@ -39,7 +37,7 @@ class AccessCache:
     def __init__(
         self,
         tokens: AccessTokens,
-        seek_keys: SeekKeys,
+        keys: KnownKeys,
         memory: Memory[Access],
         read_session: ReadSession,
         read_key: ReadKey,
@@ -48,7 +46,7 @@ class AccessCache:
     ) -> None:
         """`memory`: of sessions by their ids, and of keys by their digests: each secret of one stands for itself."""
         self._tokens = tokens
-        self._seek_keys = seek_keys
+        self._keys = keys
         self._read_session = read_session
         self._read_key = read_key
         self._used = used
@@ -58,8 +56,8 @@ class AccessCache:
 
     def recall_token(self, token: str) -> Principal | None:
         """The caller, where both the access token and the session behind it are remembered and still good."""
-        claims = self._claims.get(_digest(token))
-        if claims is None or not self._tokens.accepts(claims):
+        claims, ring = self._claims.get(_digest(token)), self._keys.recall()
+        if claims is None or ring is None or not claims.accepted(ring):
             return None
         access = self._memory.recall(claims.session_id)
         return None if access is None or access.epoch != claims.epoch else access.principal
@@ -74,11 +72,11 @@ class AccessCache:
 
         Raises TokenInvalid, TokenExpired or SessionRevoked.
         """
-        digest = _digest(token)
+        digest, ring = _digest(token), await self._keys.ring()
         claims = self._claims.get(digest)
-        if claims is None or not self._tokens.accepts(claims):
+        if claims is None or not claims.accepted(ring):
             self._claims.pop(digest, None)
-            claims = await self._read_token(token)
+            claims = await self._read_token(token, ring)
         principal = await self._session(claims)
         self._claims[digest] = claims
         if len(self._claims) > _MOST_TOKENS:
@@ -110,13 +108,12 @@ class AccessCache:
             raise SessionRevoked
         return access.principal
 
-    async def _read_token(self, token: str) -> Claims:
+    async def _read_token(self, token: str, ring: KeyRing) -> Claims:
         try:
             try:
-                return self._tokens.read(token)
-            except SigningKeyUnknown:
-                await self._seek_keys()
-            return self._tokens.read(token)
+                return self._tokens.read(token, ring)
+            except SigningKeyUnknown:  # there is none, or this process has yet to hear of it
+                return self._tokens.read(token, await self._keys.seek())
         except (SigningKeyUnknown, TokenInvalid):
             self._forged(token)
             raise TokenInvalid from None

@@ -65,7 +65,7 @@ class IdentityServicer:
         return convert.who(current_call().caller)
 
     async def GetJwks(self, request: session_pb2.GetJwksRequest, context: Context) -> session_pb2.GetJwksResponse:
-        return session_pb2.GetJwksResponse(keys=[session_pb2.Jwk(**key) for key in self._sessions.jwks()])
+        return session_pb2.GetJwksResponse(keys=[session_pb2.Jwk(**key) for key in await self._sessions.jwks()])
 
     async def ChangePassword(
         self, request: password_pb2.ChangePasswordRequest, context: Context

@@ -5,19 +5,27 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from time import monotonic
+from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from server.db.memory import Memory
 from server.kernel.clock import Clock, now
+from server.kernel.errors import DatabaseUnavailable
+from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.sealing import MasterKeys
 
 ALGORITHM = "EdDSA"
 KID = re.compile(r"[0-9A-Za-z_-]{16}")
 """What a key's name is like."""
+
+_RING = "ring"
+_SEEK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +74,25 @@ class SigningKey:
 
 
 class KeyRing:
-    """The signing keys as this process knows them: which one signs now, and whose tokens are accepted.
+    """The signing keys as they were read: which one signs now, and whose tokens are accepted.
 
     A new key is known before it signs, and an old one is accepted until the last token that it signed has expired: at
     no moment is there a token that another process would refuse.
     """
 
+    user: tuple[UUID, None] = (PLATFORM_TENANT_ID, None)
+    good_until = datetime.max.replace(tzinfo=UTC)  # that a key retires is asked of each by itself
+
     def __init__(self, keys: Iterable[SigningKey], clock: Clock = now) -> None:
         self._clock = clock
-        self.replace(keys)
-
-    def replace(self, keys: Iterable[SigningKey]) -> None:
-        """These are the keys from now on."""
         self._keys = {key.kid: key for key in keys}
 
     def signing(self) -> SigningKey:
-        """The newest key that may sign."""
+        """The newest key that may sign. Raises DatabaseUnavailable where the database has none to sign with."""
         moment = self._clock()
         by_age = sorted(self.accepted(), key=lambda key: key.not_before)
+        if not by_age:
+            raise DatabaseUnavailable
         # None may where this clock is behind that of the machine which made the first key: that one does.
         return next((key for key in reversed(by_age) if key.not_before <= moment), by_age[0])
 
@@ -98,6 +107,37 @@ class KeyRing:
 
     def _retired(self, key: SigningKey) -> bool:
         return key.retires_at is not None and key.retires_at <= self._clock()
+
+
+class KnownKeys:
+    """The key ring of this process: remembered as long as it is certain that no change of it was missed, else read."""
+
+    def __init__(self, memory: Memory[KeyRing], read: Callable[[], Awaitable[KeyRing]]) -> None:
+        self._memory = memory
+        self._read = read
+        self._sought = -_SEEK_SECONDS
+
+    def recall(self) -> KeyRing | None:
+        """The ring, where it is remembered and still good."""
+        return self._memory.recall(_RING)
+
+    async def ring(self) -> KeyRing:
+        """The ring as it is now. Raises DatabaseUnavailable."""
+        return self.recall() or await self._read_again()
+
+    async def seek(self) -> KeyRing:
+        """The same for a token of a key that is not on the ring: it is read again, but once a second, since anybody can
+        make such a token. Raises DatabaseUnavailable.
+        """
+        if monotonic() - self._sought < _SEEK_SECONDS:
+            return await self.ring()
+        self._sought = monotonic()
+        return await self._read_again()
+
+    async def _read_again(self) -> KeyRing:
+        ring = await self._memory.read(_RING, self._read)
+        assert ring is not None
+        return ring
 
 
 def _place(kid: str) -> bytes:

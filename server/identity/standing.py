@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from server.db.database import Database, Tx
 from server.identity.domain import ApiKeyNotFound, UserNotFound
+from server.identity.service.standing import administrators, keep_administered
 from server.identity.store import api_keys as key_store
 from server.identity.store import roles as role_store
 from server.identity.store import users as user_store
@@ -44,6 +46,13 @@ class PeopleStanding:
         """Whether the user's e-mail address is verified."""
         found = await user_store.candidate(tx, user_id)
         return found is not None and found.user.email_verified
+
+    @asynccontextmanager
+    async def administered(self, tx: Tx) -> AsyncIterator[None]:
+        """Around a change that may shut people out. Raises LastAdministrator where it leaves the tenant to nobody."""
+        before = await administrators(tx)
+        yield
+        await keep_administered(tx, before)
 
     async def there(self, tx: Tx, user_ids: Sequence[UUID], api_key_ids: Sequence[UUID]) -> set[UUID]:
         """Which of these users and keys there are. A deleted user's keys are hidden with them."""

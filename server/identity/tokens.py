@@ -26,7 +26,7 @@ from server.identity.domain import (
     TokenExpired,
     TokenInvalid,
 )
-from server.identity.signing_keys import ALGORITHM, KID, KeyRing
+from server.identity.signing_keys import ALGORITHM, KID, KeyRing, SigningKey
 
 HEADER_TYPE = "at+jwt"  # RFC 9068, section 2.1: keeps other JWTs of this issuer from passing as access tokens
 
@@ -53,19 +53,29 @@ class Claims:
     expires_at: float
     kid: str
 
+    def accepted(self, ring: KeyRing) -> bool:
+        """Whether what was read before is still good: not expired, nor its key withdrawn."""
+        return self.expires_at > time() and ring.find(self.kid) is not None
+
 
 class AccessTokens:
-    """Signs access tokens with the newest key and reads those of every key on the ring."""
+    """Makes access tokens with a key, and reads those of every key on a ring."""
 
-    def __init__(self, ring: KeyRing, issuer: str, audience: str) -> None:
-        self._ring = ring
+    def __init__(self, issuer: str, audience: str) -> None:
         self._issuer = issuer
         self._audience = audience
 
     def issue(
-        self, tenant_id: UUID, user_id: UUID, session_id: UUID, epoch: int, now: datetime, life: timedelta
+        self,
+        key: SigningKey,
+        tenant_id: UUID,
+        user_id: UUID,
+        session_id: UUID,
+        epoch: int,
+        now: datetime,
+        life: timedelta,
     ) -> str:
-        """A token that is good until `now + life`."""
+        """A token that the key signs, good until `now + life`."""
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
@@ -76,11 +86,10 @@ class AccessTokens:
             "sid": str(session_id),
             "epoch": epoch,
         }
-        key = self._ring.signing()
         headers = {"kid": key.kid, "typ": HEADER_TYPE}
         return jwt.encode(claims, key.private_key, algorithm=ALGORITHM, headers=headers)
 
-    def read(self, token: str) -> Claims:
+    def read(self, token: str, ring: KeyRing) -> Claims:
         """The token's claims, every one of them checked.
 
         Raises SigningKeyUnknown, TokenInvalid or TokenExpired.
@@ -92,7 +101,7 @@ class AccessTokens:
             kid = header.get("kid")
             if header.get("typ") != HEADER_TYPE or not isinstance(kid, str):
                 raise TokenInvalid
-            key = self._ring.find(kid)
+            key = ring.find(kid)
             if key is None:
                 raise SigningKeyUnknown
             claims = jwt.decode(
@@ -119,14 +128,6 @@ class AccessTokens:
             raise TokenExpired from None
         except _UNREADABLE:
             raise TokenInvalid from None
-
-    def accepts(self, claims: Claims) -> bool:
-        """Whether claims that were read before are still good: not expired, nor their key withdrawn."""
-        return claims.expires_at > time() and self._ring.find(claims.kid) is not None
-
-    def jwks(self) -> list[dict[str, str]]:
-        """Every key whose tokens are accepted, as JSON Web Keys."""
-        return [key.jwk() for key in self._ring.accepted()]
 
 
 def _is_plain(token: str) -> bool:

@@ -65,7 +65,9 @@ class Principal:
 
     @property
     def member_id(self) -> UUID | None:
-        """Their id where they belong to the tenant they act in; what others make there has no owner in it."""
+        """Their id where they belong to the tenant they act in; what others make there has no owner in it, and what
+        they delete there nobody deleted: the audit log names them.
+        """
         return None if self.home_tenant_id else self.user_id
 
     def inside(self, tenant_id: UUID) -> Principal:

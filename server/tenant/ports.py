@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 from uuid import UUID
 
 from server.db.database import Tx
@@ -16,12 +17,18 @@ class AuditLog(Protocol):
 
     async def record(self, tx: Tx, change: Change) -> None: ...
 
+    async def last_checkpoint(self, tx: Tx) -> Mapping[str, Any] | None:
+        """What the newest seal over the log of the transaction's tenant says; None: there is none."""
+
 
 class People(Protocol):
     """What a change of settings must know of the transaction's tenant's people."""
 
     async def is_verified(self, tx: Tx, user_id: UUID) -> bool:
         """Whether the user's e-mail address is verified."""
+
+    def administered(self, tx: Tx) -> AbstractAsyncContextManager[None]:
+        """Around a change that may shut people out. Raises LastAdministrator where it leaves the tenant to nobody."""
 
 
 class Counter(Protocol):

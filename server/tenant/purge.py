@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Table
 
 from server.db.base import metadata
-from server.db.database import Database, Tx
+from server.db.database import Database, Tx, owner_tx
 from server.db.errors import DatabaseRefused, reachable
 from server.db.owner import connect_as_owner
 from server.kernel.audit import Change, plain
@@ -38,6 +38,17 @@ DELETE FROM jobs.runs WHERE job_id IN (SELECT id FROM gone)
 
 _PERSONAL = frozenset({"contact_email", "contact_phone", "contact_person"})
 """What is of a person, and does not outlive the tenant in the platform's audit log."""
+
+_TO_THE_END = "audit_checkpoints"
+"""By what its log was sealed: a purge that goes on with one that was interrupted tells it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A purge under way. `checkpoint`: what the newest seal over the tenant's log says; None: there is none."""
+
+    tenant: Tenant
+    checkpoint: Mapping[str, Any] | None
 
 
 class TenantPurge:
@@ -75,27 +86,48 @@ class TenantPurge:
         await self._finish(self._owner_url, begun)
         return True
 
-    async def _begin(self, tx: Tx) -> Tenant:
+    async def _begin(self, tx: Tx) -> _Begun:
         """The transaction's tenant, which nobody restores any more.
 
         Removing its rows takes longer than a lock may be held: what keeps it from being restored is this mark.
         """
         tenant = await store.begin_purge(tx, tx.tenant_id)
+        begun = _Begun(tenant, await self._audit.last_checkpoint(tx))
         # Before as well as after: whoever looks for the tenant finds out, whatever comes in between.
         await tx.enter(PLATFORM_TENANT_ID)
-        await self._record(tx, "tenants.purge_begin", tenant, None)
-        return tenant
+        await self._record(tx, "tenants.purge_begin", begun)
+        return begun
 
-    async def _finish(self, owner_url: str, tenant: Tenant) -> None:
-        removed = await _purge_rows(owner_url, tenant.id)
-        if removed is None:  # another, at the same time, was first: it tells
-            return
-        async with self._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
-            await self._record(tx, "tenants.purge", tenant, {"rows": removed})
+    async def _finish(self, owner_url: str, begun: _Begun) -> None:
+        """Removes the tenant and every row of it, in batches, and tells how many there were, by table.
 
-    async def _record(self, tx: Tx, action: str, old: Tenant, details: Mapping[str, Any] | None) -> None:
-        told = {name: value for name, value in asdict(old).items() if name not in _PERSONAL}
-        await self._audit.record(tx, Change(action, "tenant", old.id, old=plain(told), details=details))
+        What is interrupted is gone on with by the next call, which tells what was left: its settings go last but one,
+        then the tenant itself, with all that names it, in one transaction. Raises DatabaseUnavailable.
+        """
+        tenant_id = begun.tenant.id
+        tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
+        tables.sort(key=lambda table: table is tenant_configs)
+        try:
+            with reachable():
+                async with connect_as_owner(owner_url, "atrium purge") as connection:
+                    batches = [table for table in tables if table.name != _TO_THE_END]
+                    removed = await _empty(connection, tenant_id, batches)
+                    async with owner_tx(connection, PLATFORM_TENANT_ID) as tx:
+                        # Nobody adds a row while this is held: what came meanwhile, of a refused sign-in, goes too.
+                        await connection.execute("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant_id)
+                        removed += await _empty(connection, tenant_id, tables)
+                        gone = await connection.fetchval("DELETE FROM tenants WHERE id = $1 RETURNING id", tenant_id)
+                        if gone is None:  # another, at the same time, was first: it tells
+                            return
+                        await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
+                        await self._record(tx, "tenants.purge", begun, {"rows": dict(+removed)})
+        except DatabaseRefused as error:
+            raise DatabaseUnavailable from error
+
+    async def _record(self, tx: Tx, action: str, begun: _Begun, details: Mapping[str, Any] | None = None) -> None:
+        told = {name: value for name, value in asdict(begun.tenant).items() if name not in _PERSONAL}
+        details = {**(details or {}), "last_checkpoint": begun.checkpoint}
+        await self._audit.record(tx, Change(action, "tenant", begun.tenant.id, old=plain(told), details=details))
 
 
 def _is_due(tenant: Tenant, retention_days: int) -> bool:
@@ -104,41 +136,16 @@ def _is_due(tenant: Tenant, retention_days: int) -> bool:
     return tenant.deleted_at is not None and tenant.deleted_at + timedelta(days=retention_days) <= now()
 
 
-async def _purge_rows(owner_url: str, tenant_id: UUID) -> dict[str, int] | None:
-    """Removes the tenant and every row of it, in batches; how many there were, by table. None where another removed the
-    tenant itself.
-
-    What is interrupted is gone on with by the next call: its settings go last but one, then the tenant itself. Raises
-    DatabaseUnavailable.
-    """
+async def _empty(connection: Any, tenant_id: UUID, tables: Iterable[Table]) -> Counter[str]:
+    """Removes every row of the tenant's in these, and what is left of its jobs; how many there were, by table."""
     removed: Counter[str] = Counter()
-    tables = [table for table in reversed(metadata.sorted_tables) if "tenant_id" in table.c]
-    tables.sort(key=lambda table: table is tenant_configs)
-    try:
-        with reachable():
-            async with connect_as_owner(owner_url, "atrium purge") as connection:
-                for table in tables:
-                    removed[table.name] += await _empty(connection, table, tenant_id)
-                async with connection.transaction():
-                    # Nobody adds a row while this is held: what came meanwhile, of a refused sign-in, goes too.
-                    await connection.execute("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant_id)
-                    for table in tables:
-                        removed[table.name] += await _empty(connection, table, tenant_id)
-                    gone = await connection.fetchval("DELETE FROM tenants WHERE id = $1 RETURNING id", tenant_id)
-                await connection.execute(_FORGET_JOBS, f"{tenant_id}/%")
-                await connection.execute(_FORGET_ANSWERS, PLATFORM_TENANT_ID, f"%{tenant_id}%".encode())
-    except DatabaseRefused as error:
-        raise DatabaseUnavailable from error
-    return None if gone is None else {str(name): count for name, count in removed.items() if count}
-
-
-async def _empty(connection: Any, table: Table, tenant_id: UUID) -> int:
-    key = ", ".join(f'"{column.name}"' for column in table.primary_key)
-    statement = (
-        f"DELETE FROM {table.name} WHERE ({key}) IN "
-        f"(SELECT {key} FROM {table.name} WHERE tenant_id = $1 LIMIT {_BATCH})"
-    )
-    total = 0
-    while (count := int((await connection.execute(statement, tenant_id)).rpartition(" ")[2])) > 0:
-        total += count
-    return total
+    for table in tables:
+        key = ", ".join(f'"{column.name}"' for column in table.primary_key)
+        statement = (
+            f"DELETE FROM {table.name} WHERE ({key}) IN "
+            f"(SELECT {key} FROM {table.name} WHERE tenant_id = $1 LIMIT {_BATCH})"
+        )
+        while (count := int((await connection.execute(statement, tenant_id)).rpartition(" ")[2])) > 0:
+            removed[str(table.name)] += count
+    await connection.execute(_FORGET_JOBS, f"{tenant_id}/%")
+    return removed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -201,7 +201,7 @@ class TenantService:
 
     async def update_config(self, tenant_id: UUID, values: Mapping[str, Any], etag: str) -> TenantConfig:
         """Changes the given settings. Raises TenantNotFound, PlatformOnly, EtagMismatch, FeatureMissing,
-        EmailNotVerified.
+        EmailNotVerified, LastAdministrator.
         """
         async with self._database.tenant_tx(_reachable(tenant_id)) as tx:
             await store.get(tx, tenant_id)
@@ -213,20 +213,28 @@ class TenantService:
                 tier = tier_now(await store.hold_entitlement(tx), now())
                 if Feature.LONGER_RETENTION not in FEATURES[tier]:
                     raise FeatureMissing(Feature.LONGER_RETENTION)
-            new = await store.change_config(tx, tenant_id, values) if values else old
-            verified = new.require_verified_email and not old.require_verified_email
-            if verified and not await self._may_require(tx):
-                raise EmailNotVerified
+            requires = values.get("require_verified_email", False) and not old.require_verified_email
+            async with self._let_in(tx) if requires else nullcontext():
+                new = await store.change_config(tx, tenant_id, values) if values else old
             await store.tell_changed(tx, tenant_id)  # it holds for the sessions there are, and the next call
             await self._record(tx, "tenants.update_config", tenant_id, old, new)
         return new
 
-    async def _may_require(self, tx: Tx) -> bool:
-        """Nobody locks themselves out: where mail cannot reach them, and all others are shut out too, it would be for
-        good.
+    @asynccontextmanager
+    async def _let_in(self, tx: Tx) -> AsyncIterator[None]:
+        """Around the setting that shuts the unverified out: nobody of the tenant locks themselves out with it, nor all
+        who administer it. Where mail cannot reach them it would be for good, but for the platform's people, who may.
+
+        Raises EmailNotVerified, LastAdministrator.
         """
         caller = current_call().caller
-        return caller.home != tx.tenant_id or await self._people.is_verified(tx, caller.user_id)
+        if caller.home != tx.tenant_id:
+            yield
+            return
+        if not await self._people.is_verified(tx, caller.user_id):
+            raise EmailNotVerified
+        async with self._people.administered(tx):
+            yield
 
     async def _record(
         self, tx: Tx, action: str, tenant_id: UUID, old: Tenant | TenantConfig, new: Tenant | TenantConfig

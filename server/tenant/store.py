@@ -51,6 +51,7 @@ _BEGIN_PURGE = Statement(
     .values(purge_started_at=func.coalesce(tenants.c.purge_started_at, func.now()))
     .returning(*_TENANT)
 )
+_FORGET_DELETER = Statement(update(tenants).where(_THIS).values(deleted_by=None))
 _RESTORE = Statement(
     update(tenants)
     .where(_THIS)
@@ -151,6 +152,11 @@ async def hold_entitlement(tx: Tx) -> Entitlement:
 
 async def mark_deleted(tx: Tx, tenant_id: UUID, by: UUID) -> Tenant:
     return Tenant(*await tx.fetchone(_DELETE, tenant_id=tenant_id, deleted_by=str(by)))
+
+
+async def forget_deleter(tx: Tx) -> None:
+    """The transaction's tenant was deleted by nobody."""
+    await tx.execute(_FORGET_DELETER, tenant_id=tx.tenant_id)
 
 
 async def begin_purge(tx: Tx, tenant_id: UUID) -> Tenant:

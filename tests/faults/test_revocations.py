@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -20,6 +20,7 @@ from atrium.identity.v1 import api_key_pb2, identity_service_pb2_grpc, password_
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from server.identity.tokens import OneTimeToken
 from server.kernel.ids import uuid7
+from server.operating import rotated
 from tests.databases import Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
 from tests.promptly import within
@@ -313,12 +314,7 @@ async def _gone_untold(world: World, second: Identity, admin: Any, revoke: Any) 
     """How long after it was taken away it was gone elsewhere, where nobody who listens hears of it."""
     scene = await _scene(world, admin, revoke)
     await second.ListRoles(ROLES, metadata=scene.metadata)
-    async with asyncio.timeout(NOT_FOR_EVER):
-        while len(listeners := [row["pid"] for row in await admin.fetch(LISTENERS)]) != 2:
-            pass
-    for pid in listeners:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    async with _nobody_told(admin):
         await second.ListRoles(ROLES, metadata=scene.metadata)
 
         await revoke(scene)
@@ -326,9 +322,48 @@ async def _gone_untold(world: World, second: Identity, admin: Any, revoke: Any) 
         revoked_at = monotonic()
         assert await _refusal_in_the_end(second, scene.metadata) is REVOCATIONS[revoke]
         return monotonic() - revoked_at
+
+
+@asynccontextmanager
+async def _nobody_told(admin: Any) -> AsyncIterator[None]:
+    """What would tell the two servers is dead, and does not say so."""
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while len(listeners := [row["pid"] for row in await admin.fetch(LISTENERS)]) != 2:
+            pass
+    for pid in listeners:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
     finally:
         for pid in listeners:
             os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_a_compromised_key_has_signed_is_refused_within_a_second_everywhere(
+    scratch: Scratch, admin: Any, *, told: bool
+) -> None:
+    async with _two_servers(scratch) as (world, second):
+
+        async def gone() -> float:
+            person = await world.tenant()
+            async with nullcontext() if told else _nobody_told(admin):
+                for server in (world.identity, second):
+                    await server.ListRoles(ROLES, metadata=person.metadata)
+
+                await rotated(scratch.settings(), compromised=True)
+
+                revoked_at = monotonic()
+                for server in (world.identity, second):
+                    assert await _refusal_in_the_end(server, person.metadata) is CODE.UNAUTHENTICATED
+                took = monotonic() - revoked_at
+            again = session_pb2.RefreshTokenRequest(refresh_token=person.tokens.refresh_token)
+            fresh = (await second.RefreshToken(again)).tokens
+            for server in (world.identity, second):
+                await server.ListRoles(ROLES, metadata=(("authorization", f"Bearer {fresh.access_token}"),))
+            return took
+
+        await within(1, gone)
 
 
 async def test_it_is_gone_within_a_second_where_the_news_of_it_is_lost_too(scratch: Scratch, admin: Any) -> None:

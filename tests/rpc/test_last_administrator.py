@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -10,8 +11,10 @@ import pytest
 from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import role_pb2, user_pb2
 from atrium.tenant.v1 import tenant_config_pb2
+from tests.databases import WAITING, Scratch
 from tests.factories.world import PASSWORD, Person, World, refused
 
+NOT_FOR_EVER = 20.0
 INCLUDE, ONLY = deleted_pb2.DELETED_INCLUDE, deleted_pb2.DELETED_ONLY
 
 
@@ -106,6 +109,50 @@ async def test_an_administrator_who_must_verify_their_address_does_not_count_as_
     await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
     await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", deputy.id)
     await _end(world, administrator, administrator.id, role_id, end)
+
+
+async def test_whoever_may_change_settings_alone_does_not_shut_every_administrator_out(
+    world: World, admin: Any
+) -> None:
+    administrator = await world.tenant()
+    manager = await world.user(administrator, "tenants:manage")
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", manager.id)
+    require = tenant_config_pb2.UpdateTenantConfigRequest(require_verified_email=True)
+
+    refusal = await refused(world.tenants.UpdateTenantConfig(require, metadata=manager.metadata))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMINISTRATOR")
+    await world.identity.ListUsers(user_pb2.ListUsersRequest(), metadata=administrator.metadata)
+    await admin.execute("UPDATE users SET email_verified = true WHERE id = $1", administrator.id)
+    await world.tenants.UpdateTenantConfig(require, metadata=manager.metadata)
+
+
+@pytest.mark.parametrize("end", ["lock", "demote", "move"])
+async def test_of_asking_for_verified_addresses_and_ending_the_one_administrator_who_has_one_one_is_done(
+    world: World, scratch: Scratch, admin: Any, end: str
+) -> None:
+    administrator = await world.tenant()
+    roles = (await world.identity.ListRoles(role_pb2.ListRolesRequest(), metadata=administrator.metadata)).roles
+    role_id = next(role.id for role in roles if role.code == "admin")
+    verified, manager = await world.user(administrator), await world.user(administrator, "tenants:manage")
+    request = role_pb2.AssignRoleRequest(user_id=verified.id, role_id=role_id)
+    await world.identity.AssignRole(request, metadata=administrator.metadata)
+    await admin.execute("UPDATE users SET email_verified = id <> $1", administrator.id)
+    require = tenant_config_pb2.UpdateTenantConfigRequest(require_verified_email=True)
+
+    async with scratch.connect() as holder, holder.transaction():
+        await holder.execute("LOCK TABLE audit_logs IN SHARE MODE")
+        calls = [
+            world.tenants.UpdateTenantConfig(require, metadata=manager.metadata),
+            _end(world, administrator, verified.id, role_id, end),
+        ]
+        # Until neither can be done before the other has begun.
+        async with asyncio.timeout(NOT_FOR_EVER):
+            while await admin.fetchval(WAITING) < len(calls):  # noqa: ASYNC110 - it waits for the database
+                await asyncio.sleep(0.01)
+    codes = sorted([(await call.code()).name for call in calls])
+
+    assert codes == ["FAILED_PRECONDITION", "OK"]
 
 
 async def test_where_nobody_has_verified_their_address_the_last_administrator_stays_and_their_address_is_mended(

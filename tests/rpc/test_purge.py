@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
 
 from atrium.identity.v1 import session_pb2, user_pb2
 from atrium.tenant.v1 import tenant_pb2
+from server.audit.domain import Checkpoint, Seal
+from server.audit.service.log import AuditLog
+from server.audit.service.sealing import Sealing
+from server.audit.store import checkpoints
+from server.db.database import Database
 from server.identity.passwords import Passwords
+from server.identity.service.signing import SigningKeys
 from server.operating import rewrapped
 from tests.databases import Scratch, somebody_waits
 from tests.factories.api_keys import make_key, with_key
 from tests.factories.world import PASSWORD, World, refused
+from tests.rpc.audit.sealed import sealed
 from tests.rpc.changes.rows import rows_of
+
+END = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'atrium purge' "
+    "AND datname = current_database()"
+)
 
 
 async def _until(true: Callable[[], Awaitable[object]]) -> None:
@@ -29,13 +43,15 @@ async def _until(true: Callable[[], Awaitable[object]]) -> None:
 
 @asynccontextmanager
 async def _purging(
-    world: World, scratch: Scratch, admin: Any, tenant_id: str, table: str = "users"
+    world: World, scratch: Scratch, admin: Any, tenant_id: str, table: str = "users", of: str | None = None
 ) -> AsyncIterator[Any]:
-    """A purge of the tenant that has come as far as that table, and waits there until the context ends."""
+    """A purge of the tenant that has come as far as that table, and waits there until the context ends. `of`: whose
+    rows it waits for; None: its own.
+    """
     platform = await world.platform()
     await world.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(id=tenant_id), metadata=platform.metadata)
     async with scratch.connect() as holder, holder.transaction():
-        await holder.execute(f"SELECT FROM {table} WHERE tenant_id = $1 FOR UPDATE", tenant_id)
+        await holder.execute(f"SELECT FROM {table} WHERE tenant_id = $1 FOR UPDATE", of or tenant_id)
         purge = world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(id=tenant_id), metadata=platform.metadata)
         waits = (
             "SELECT 1 FROM pg_stat_activity WHERE application_name = 'atrium purge' AND wait_event_type = 'Lock' "
@@ -158,16 +174,71 @@ async def test_of_a_restore_and_a_purge_at_once_one_alone_succeeds(world: World,
         assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", by["id"]) == restored
 
 
+async def test_a_purge_that_is_interrupted_at_its_very_end_leaves_nothing_and_is_told_once(
+    world: World, scratch: Scratch, admin: Any
+) -> None:
+    platform = await world.platform()
+    who = tenant_pb2.CreateTenantRequest.Administrator(username="a", email="a@one.example", password=PASSWORD)
+    create = tenant_pb2.CreateTenantRequest(slug="one", name="One", administrator=who, idempotency_key="once")
+    by = {"id": (await world.tenants.CreateTenant(create, metadata=platform.metadata)).tenant.id}
+    told = "SELECT count(*) FROM audit_logs WHERE action = 'tenants.purge'"
+    answers = "SELECT count(*) FROM idempotency_keys WHERE response IS NOT NULL"
+    # What the platform's people were answered of it is the last that a purge removes.
+    async with _purging(world, scratch, admin, by["id"], "idempotency_keys", of=platform.tenant_id) as purge:
+        await admin.execute(END)
+        interrupted = await purge.code()
+    before = await admin.fetchval(told), await admin.fetchval(answers)
+
+    await world.tenants.PurgeTenant(tenant_pb2.PurgeTenantRequest(**by), metadata=platform.metadata)
+
+    assert interrupted is grpc.StatusCode.UNAVAILABLE
+    assert before == (0, 1)
+    assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", by["id"]) == 0
+    assert (await admin.fetchval(told), await admin.fetchval(answers)) == (1, 0)
+
+
+async def test_what_is_told_of_a_purge_has_the_last_checkpoint_of_the_tenants_log_also_after_an_interruption(
+    world: World, scratch: Scratch, database: Database, admin: Any
+) -> None:
+    administrator, platform = await world.tenant(), await world.platform()
+    settings = scratch.settings()
+    signing = SigningKeys(database, AuditLog(database), settings.master_keys, settings.access_life)
+    await sealed(Sealing(database, signing, margin=timedelta(0)), administrator)
+    await world.role(administrator, "users:read")
+    await sealed(Sealing(database, signing, margin=timedelta(0)), administrator)
+    async with database.tenant_tx(UUID(administrator.tenant_id)) as tx:
+        last = await checkpoints.last(tx)
+    assert last is not None
+    async with _purging(world, scratch, admin, administrator.tenant_id, "tenant_configs") as purge:
+        await admin.execute(END)
+        await purge.code()
+
+    by = tenant_pb2.PurgeTenantRequest(id=administrator.tenant_id)
+    await world.tenants.PurgeTenant(by, metadata=platform.metadata)
+
+    entries = await admin.fetch(
+        "SELECT details FROM audit_logs WHERE action IN ('tenants.purge', 'tenants.purge_begin') ORDER BY id"
+    )
+    told = [json.loads(entry["details"]) for entry in entries]
+    assert ["rows" in one for one in told] == [False, False, True]
+    for one in (each["last_checkpoint"] for each in told):
+        seal = Seal(
+            *(UUID(one[name]) for name in ("tenant_id", "id", "from_position", "to_position")),
+            one["row_count"],
+            *(bytes.fromhex(one[name]) for name in ("root_hash", "previous_hash")),
+        )
+        assert seal == last.seal
+        signed = Checkpoint(seal, one["signing_kid"], bytes.fromhex(one["signature"]), None)
+        assert signed.signed_by(await signing.verifiers({signed.signing_kid})), "and it is ours"
+
+
 async def test_an_interrupted_purge_is_not_undone_and_the_next_one_goes_on(
     world: World, scratch: Scratch, admin: Any
 ) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     by = {"id": administrator.tenant_id}
     async with _purging(world, scratch, admin, administrator.tenant_id) as purge:
-        await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'atrium purge' "
-            "AND datname = current_database()"
-        )
+        await admin.execute(END)
         interrupted = await purge.code()
 
     restore = await refused(

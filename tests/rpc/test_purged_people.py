@@ -14,7 +14,7 @@ from atrium.common.v1 import deleted_pb2
 from atrium.identity.v1 import role_pb2, session_pb2, user_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
-from atrium.tenant.v1 import tenant_config_pb2
+from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
 from atrium.workflow.v1 import workflow_pb2
 from server.audit.service.log import AuditLog
 from server.db.database import Database
@@ -188,6 +188,36 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     assert [(one.version, one.created_by) for one in versions] == [("v1.1", ""), ("v1.0", other.id)]
     told = orjson.loads(await admin.fetchval("SELECT details FROM audit_logs WHERE action = 'users.purge'"))
     assert (told["streams_removed"], told["kept_calls_removed"]) == (1, 2)
+
+
+async def test_nothing_names_a_person_of_the_platform_either_in_whatever_tenant_they_did_something(
+    gateway: World, admin: Any, purge: Purge
+) -> None:
+    platform, administrator, others = await gateway.platform(), await gateway.tenant(), await gateway.tenant()
+    needed = ("tenants:manage", "roles:manage", "users:manage", "templates:manage", "knowledge_bases:manage", *EDITS)
+    person = await gateway.user(platform, *needed)
+    inside = (*person.metadata, ("x-tenant-id", administrator.tenant_id))
+    base = await make_base(gateway, administrator, "theirs")
+    await step(gateway, "Delete", (await ingest(gateway, administrator, base, "Tides.")).id, inside)
+    role, user = await gateway.role(administrator), await gateway.user(administrator)
+    template = await make_template(gateway, administrator, "theirs", TENANT)
+    workflow = await make_workflow(gateway, administrator, "theirs")
+    await gateway.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=inside)
+    await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=inside)
+    await gateway.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template), metadata=inside)
+    delete = knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base)
+    await gateway.knowledge.DeleteKnowledgeBase(delete, metadata=inside)
+    await step_workflow(gateway, "Delete", workflow, inside)
+    by = {"id": others.tenant_id}
+    await gateway.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=person.metadata)
+    assert await admin.fetchval("SELECT deleted_by FROM tenants WHERE id = $1", others.tenant_id) == person.id
+    await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=platform.metadata)
+
+    await purge(platform, person)
+
+    assert await _naming(admin, person.id, person.username) == set()
+    row = await admin.fetchrow("SELECT status, deleted_at, deleted_by FROM tenants WHERE id = $1", others.tenant_id)
+    assert (row["status"], row["deleted_at"] is not None, row["deleted_by"]) == ("deleted", True, None)
 
 
 async def test_nothing_is_answered_of_a_purged_role_template_base_or_workflow(world: World) -> None:

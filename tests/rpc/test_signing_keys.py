@@ -25,13 +25,20 @@ from server.identity.store.keys import CHANGED
 from server.identity.tokens import AccessTokens
 from server.kernel.clock import now
 from tests.databases import Scratch
-from tests.factories.world import World, refused
+from tests.factories.world import PASSWORD, World, refused
 from tests.processes import atrium, environment
 from tests.servers import serving
 
 WHO = session_pb2.WhoAmIRequest()
 JWKS = session_pb2.GetJwksRequest()
+CODE = grpc.StatusCode
 BOUND_SECONDS = 20
+# Ends what servers ask the database with, and not what they listen with, nor (the argument) a connection of the test's.
+SERVING = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND usename = 'atrium_app' AND application_name <> 'atrium listener' "
+    "AND pid <> $1"
+)
 
 
 @pytest.fixture
@@ -146,6 +153,47 @@ async def test_a_compromised_key_is_refused_at_once_and_sessions_go_on(world: Wo
     assert (await world.identity.WhoAmI(WHO, metadata=_bearing(fresh.access_token))).user_id == ann.id
 
 
+async def test_a_compromised_key_is_refused_though_the_database_was_away_when_that_was_told(
+    world: World, signing: SigningKeys, database: Database, admin: Any
+) -> None:
+    ann = await world.tenant()
+    async with database.global_tx() as tx:
+        ((ours,),) = await tx.run("SELECT pg_backend_pid()")
+    await admin.execute("UPDATE pg_database SET datconnlimit = 0 WHERE datname = current_database()")
+    await admin.execute(SERVING, ours)
+
+    key = await signing.rotate(compromised=True)
+
+    async def heard() -> bool:
+        return await world.identity.WhoAmI(WHO, metadata=ann.metadata).code() is CODE.UNAVAILABLE
+
+    async def read() -> bool:
+        return await world.identity.WhoAmI(WHO, metadata=ann.metadata).code() is CODE.UNAUTHENTICATED
+
+    await _until(heard)
+    assert (await refused(world.identity.GetJwks(JWKS))).reason == "DATABASE_UNAVAILABLE", "not what may be withdrawn"
+    await admin.execute("UPDATE pg_database SET datconnlimit = -1 WHERE datname = current_database()")
+    await _until(read)
+    assert await _kids(world) == {key.kid}
+    assert _kid((await world.sign_in(ann.tenant, "admin")).tokens) == key.kid
+
+
+async def test_where_there_is_no_key_to_sign_with_nobody_is_signed_in_and_it_is_an_outage(
+    world: World, admin: Any
+) -> None:
+    ann = await world.tenant()
+    await admin.execute("UPDATE signing_keys SET retires_at = now()")
+    await admin.execute(f"NOTIFY {CHANGED}")
+
+    await _until_kids(world, 0)
+
+    login = session_pb2.LoginRequest(tenant=ann.tenant, login="admin", password=PASSWORD)
+    refresh = session_pb2.RefreshTokenRequest(refresh_token=ann.tokens.refresh_token)
+    for call in (world.identity.Login(login), world.identity.RefreshToken(refresh)):
+        assert (await refused(call)).code is CODE.UNAVAILABLE
+    assert await admin.fetchval("SELECT count(*) FROM sessions WHERE user_id = $1", ann.id) == 1
+
+
 async def test_a_server_that_has_not_heard_of_a_key_finds_it(
     world: World, scratch: Scratch, database: Database
 ) -> None:
@@ -155,11 +203,10 @@ async def test_a_server_that_has_not_heard_of_a_key_finds_it(
     async with database.global_tx() as tx:
         await store.add(tx, key, settings.master_keys)  # and nobody is told
 
-    tokens = AccessTokens(KeyRing([key]), settings.token_issuer, settings.token_audience)
+    tokens = AccessTokens(settings.token_issuer, settings.token_audience)
     claims = jwt.decode(ann.tokens.access_token, options={"verify_signature": False})
-    made = tokens.issue(
-        UUID(claims["tid"]), UUID(claims["sub"]), UUID(claims["sid"]), claims["epoch"], now(), timedelta(minutes=1)
-    )
+    ids = UUID(claims["tid"]), UUID(claims["sub"]), UUID(claims["sid"])
+    made = tokens.issue(key, *ids, claims["epoch"], now(), timedelta(minutes=1))
 
     assert (await world.identity.WhoAmI(WHO, metadata=_bearing(made))).user_id == ann.id
     assert await _kids(world) > {key.kid}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from server.audit.store import entries
+from server.audit.store import checkpoints, entries
 from server.db.database import Database, Tx
-from server.kernel.audit import Change
+from server.kernel.audit import Change, plain
 from server.kernel.errors import DomainError
 from server.kernel.principal import Call, call_or_none
 
@@ -43,6 +44,18 @@ class AuditLog:
             "error_message": change.error_message,
         }
         await entries.add(tx, values)
+
+    async def last_checkpoint(self, tx: Tx) -> Mapping[str, Any] | None:
+        """What the newest seal over the log of the transaction's tenant says; None: there is none. Bytes are in
+        hexadecimal.
+
+        By it whoever has kept the log and its checkpoints can show that they are whole when ours are gone.
+        """
+        last = await checkpoints.last(tx)
+        if last is None:
+            return None
+        told = {**asdict(last.seal), "signing_kid": last.signing_kid, "signature": last.signature}
+        return plain({name: value.hex() if isinstance(value, bytes) else value for name, value in told.items()})
 
     async def denied(self, call: Call, error: DomainError) -> None:
         """Writes that the call was refused, in a transaction of its own."""

@@ -195,7 +195,7 @@ class RoleService:
             # A denial goes with it.
             give(caller, _denials(entries))
             before = await administrators(tx)
-            new = await role_store.mark_deleted(tx, role_id, caller.user_id)
+            new = await role_store.mark_deleted(tx, role_id, caller.member_id)
             await keep_administered(tx, before)
             await session_store.tell_changed(tx, caller.tenant_id, None)
             await self._record(tx, "roles.delete", old, new)

@@ -28,6 +28,7 @@ from server.identity.passwords import Passwords, Place, Queues
 from server.identity.ports import AuditLog, Tenants
 from server.identity.service.standing import hold_all_of
 from server.identity.service.values import session_values
+from server.identity.signing_keys import KnownKeys, SigningKey
 from server.identity.store import sessions as session_store
 from server.identity.store import throttle
 from server.identity.store import users as user_store
@@ -49,6 +50,7 @@ class SessionService:
         database: Database,
         passwords: Passwords,
         tokens: AccessTokens,
+        keys: KnownKeys,
         tenants: Tenants,
         audit: AuditLog,
         access_life: timedelta,
@@ -67,6 +69,7 @@ class SessionService:
         # Of all who wait under one address, for whichever turn: the surplus is shed at once.
         self._callers = Queues(at_once=28, waiting=0)
         self._tokens = tokens
+        self._keys = keys
         self._tenants = tenants
         self._audit = audit
         self._access_life = access_life
@@ -111,13 +114,14 @@ class SessionService:
         """
         presented = RefreshToken.parse(text)
         tenant_id, session_id = presented.tenant_id, presented.session_id
+        key = (await self._keys.ring()).signing()
         async with self._database.tenant_tx(tenant_id) as tx:
             session = await session_store.lock(tx, session_id)
             if session is None or not session.live:
                 raise RefreshTokenInvalid
             token = self._following(presented, session)
             if token is not None:
-                return await self._exchanged(tx, session, token)
+                return await self._exchanged(tx, session, token, key)
             # Someone else has the token: neither of the two may go on.
             ended = await session_store.revoke(tx, session_id, "refresh token reused")
             assert ended is not None  # it is held, and was live
@@ -147,14 +151,14 @@ class SessionService:
             raise RefreshTokenInvalid
         return None
 
-    async def _exchanged(self, tx: Tx, session: StoredSession, token: RefreshToken) -> TokenPair:
+    async def _exchanged(self, tx: Tx, session: StoredSession, token: RefreshToken, key: SigningKey) -> TokenPair:
         """What the session goes on with. Raises RefreshTokenInvalid where its user or tenant is not active."""
         found = await user_store.candidate(tx, session.user_id)
         if found is None or found.user.status != "active" or not await self._tenants.is_active(tx):
             raise RefreshTokenInvalid
         if not token.matches(session.refresh_hash):
             await session_store.rotate(tx, token.session_id, token.hash, self._clock() + self._refresh_life)
-        return self._pair(token.tenant_id, found.user, token.session_id, found.epoch, token)
+        return self._pair(key, found.user, found.epoch, token)
 
     async def logout(self) -> None:
         """Ends the caller's session. Raises SessionRequired."""
@@ -244,15 +248,15 @@ class SessionService:
                 await session_store.tell_changed(tx, caller.tenant_id, session.user_id)
                 await self._audit.record(tx, _end("sessions.revoke", ended))
 
-    def jwks(self) -> list[dict[str, str]]:
-        """The public keys that access tokens are checked with."""
-        return self._tokens.jwks()
+    async def jwks(self) -> list[dict[str, str]]:
+        """The public keys that access tokens are checked with, those to come too, as JSON Web Keys."""
+        return [key.jwk() for key in (await self._keys.ring()).accepted()]
 
-    def _pair(self, tenant_id: UUID, user: User, session_id: UUID, epoch: int, token: RefreshToken) -> TokenPair:
-        moment = self._clock()
+    def _pair(self, key: SigningKey, user: User, epoch: int, token: RefreshToken) -> TokenPair:
+        moment, life = self._clock(), self._access_life
         return TokenPair(
-            access_token=self._tokens.issue(tenant_id, user.id, session_id, epoch, moment, self._access_life),
-            access_expires_at=moment + self._access_life,
+            access_token=self._tokens.issue(key, token.tenant_id, user.id, token.session_id, epoch, moment, life),
+            access_expires_at=moment + life,
             refresh_token=str(token),
             refresh_expires_at=moment + self._refresh_life,
             user=user,
@@ -290,7 +294,7 @@ class SessionService:
 
     async def _sign_in(self, tenant_id: UUID, found: LoginCandidate, attempt: throttle.Attempt) -> TokenPair:
         """A session of the user whose password was right. Raises LoginFailed where they may have none, or not now."""
-        call = current_call()
+        call, key = current_call(), (await self._keys.ring()).signing()
         session_id = uuid7()
         token = RefreshToken.generate(tenant_id, session_id, self._refresh_keys[0])
         expires_at = self._clock() + self._refresh_life
@@ -303,7 +307,7 @@ class SessionService:
             )
             change = Change("sessions.login", "session", session_id, new=session_values(session), user_id=user.id)
             await self._audit.record(tx, change)
-        return self._pair(tenant_id, user, session_id, found.epoch, token)
+        return self._pair(key, user, found.epoch, token)
 
     async def _note_failure(self, tenant_id: UUID, change: Change, error: type[DomainError]) -> None:
         """Raises the error where the tenant was purged meanwhile: nothing is left of it to note that in."""

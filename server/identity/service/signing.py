@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from time import monotonic
 
 from server.db.database import Database, Tx
 from server.identity.ports import AuditLog
@@ -20,7 +18,6 @@ from server.kernel.sealing import MasterKeys
 LEAD = timedelta(hours=1)
 # How far the clocks of two machines may be apart.
 _SKEW = timedelta(minutes=5)
-_SEEK_SECONDS = 1.0
 
 
 class SigningKeys:
@@ -35,8 +32,6 @@ class SigningKeys:
         self._master_keys = master_keys
         self._access_life = access_life
         self._clock = clock
-        self._sought = -_SEEK_SECONDS
-        self._refreshing = asyncio.Lock()
 
     async def load(self) -> list[SigningKey]:
         """The keys whose tokens are accepted; the first one is made here. Raises MasterKeyUnknown."""
@@ -44,17 +39,10 @@ class SigningKeys:
             await store.hold(tx)
             return await store.live(tx, self._master_keys) or [await self._add(tx, timedelta(0))]
 
-    async def refresh(self, ring: KeyRing) -> None:
-        """Puts the keys on the ring as they are now."""
-        # One at a time: an older reading that came later would put a revoked key back.
-        async with self._refreshing, self._database.global_tx() as tx:
-            ring.replace(await store.live(tx, self._master_keys))
-
-    async def seek(self, ring: KeyRing) -> None:
-        """The same for a token of a key that is not on the ring; once a second, since anybody can make such a token."""
-        if monotonic() - self._sought >= _SEEK_SECONDS:
-            self._sought = monotonic()
-            await self.refresh(ring)
+    async def ring(self) -> KeyRing:
+        """The keys whose tokens are accepted now. Raises DatabaseUnavailable, MasterKeyUnknown."""
+        async with self._database.global_tx() as tx:
+            return KeyRing(await store.live(tx, self._master_keys), self._clock)
 
     async def sign(self, statement: bytes) -> tuple[str, bytes]:
         """The name of the key that signs now, and its signature (Ed25519)."""

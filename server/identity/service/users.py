@@ -159,7 +159,7 @@ class UserService:
             check_etag(etag, old.revision, "user")
             await hold_all_of(tx, caller, user_id)
             await keep_an_administrator(tx, old)
-            new = await user_store.mark_deleted(tx, user_id, caller.user_id)
+            new = await user_store.mark_deleted(tx, user_id, caller.member_id)
             await session_store.tell_changed(tx, caller.tenant_id, user_id)
             await self._record(tx, "users.delete", old, new)
 

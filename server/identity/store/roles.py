@@ -263,8 +263,8 @@ async def change(tx: Tx, role_id: UUID, values: Mapping[str, Any]) -> Role:
         return Role(*await tx.fetchone(_update(tuple(sorted(values))), role_id=role_id, **values))
 
 
-async def mark_deleted(tx: Tx, role_id: UUID, by: UUID) -> Role:
-    return Role(*await tx.fetchone(_DELETE, role_id=role_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, role_id: UUID, by: UUID | None) -> Role:
+    return Role(*await tx.fetchone(_DELETE, role_id=role_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, role_id: UUID) -> Role:

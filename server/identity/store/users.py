@@ -288,8 +288,8 @@ async def unlock(tx: Tx, user_id: UUID) -> User:
     return User(*await tx.fetchone(_UNLOCK, user_id=user_id))
 
 
-async def mark_deleted(tx: Tx, user_id: UUID, by: UUID) -> User:
-    return User(*await tx.fetchone(_DELETE, user_id=user_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, user_id: UUID, by: UUID | None) -> User:
+    return User(*await tx.fetchone(_DELETE, user_id=user_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, user_id: UUID) -> User:

@@ -162,7 +162,7 @@ class BaseService:
             check_etag(etag, old.revision, "knowledge base")
             check_public(caller, public=old.visibility == "public")
             await generations.stop(tx, base_id)
-            new = await store.mark_deleted(tx, base_id, caller.user_id)
+            new = await store.mark_deleted(tx, base_id, caller.member_id)
             await self._record(tx, "knowledge_bases.delete", base_id, old=old, new=new)
 
     async def restore(self, base_id: UUID) -> KnowledgeBase:

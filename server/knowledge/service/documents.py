@@ -125,7 +125,7 @@ class DocumentService:
         async with self._database.tenant_tx(caller.tenant_id) as tx:
             base, old = await self._live(tx, document_id)
             check_etag(etag, old.revision, "document")
-            new = await documents.mark_deleted(tx, document_id, caller.user_id)
+            new = await documents.mark_deleted(tx, document_id, caller.member_id)
             await statistics.remove(tx, base, old)
             await bases.add_counts(tx, base.id, -1, -old.chunk_count, -old.file_size)
             await self._record(tx, "documents.delete", old, new)

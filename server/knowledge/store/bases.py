@@ -188,8 +188,8 @@ async def change(tx: Tx, base: KnowledgeBase, values: Mapping[str, Any]) -> Know
         return KnowledgeBase(*await tx.fetchone(_update(tuple(sorted(values))), base_id=base.id, **values))
 
 
-async def mark_deleted(tx: Tx, base_id: UUID, by: UUID) -> KnowledgeBase:
-    return KnowledgeBase(*await tx.fetchone(_DELETE, base_id=base_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, base_id: UUID, by: UUID | None) -> KnowledgeBase:
+    return KnowledgeBase(*await tx.fetchone(_DELETE, base_id=base_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, base: KnowledgeBase) -> KnowledgeBase:

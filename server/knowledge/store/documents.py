@@ -184,8 +184,8 @@ async def change(tx: Tx, document_id: UUID, values: Mapping[str, Any]) -> Docume
     return Document(*await tx.fetchone(_update(tuple(sorted(values))), document_id=document_id, **values))
 
 
-async def mark_deleted(tx: Tx, document_id: UUID, by: UUID) -> Document:
-    return Document(*await tx.fetchone(_DELETE, document_id=document_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, document_id: UUID, by: UUID | None) -> Document:
+    return Document(*await tx.fetchone(_DELETE, document_id=document_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, document_id: UUID) -> Document:

@@ -114,7 +114,7 @@ class TemplateService:
             check_etag(etag, old.revision, "template")
             check_public(caller, public=old.visibility == "public")
             await self._check_labels(tx, old, old.name, old.visibility)
-            new = await store.mark_deleted(tx, template_id, caller.user_id)
+            new = await store.mark_deleted(tx, template_id, caller.member_id)
             await store.tell_changed(tx, [template_id], [old.name])
             await self._record(tx, "templates.delete", template_id, old=old, new=new)
 

@@ -218,8 +218,8 @@ async def touch(tx: Tx, template_id: UUID) -> None:
     await tx.execute(_TOUCH, template_id=template_id)
 
 
-async def mark_deleted(tx: Tx, template_id: UUID, by: UUID) -> Template:
-    return Template(*await tx.fetchone(_DELETE, template_id=template_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, template_id: UUID, by: UUID | None) -> Template:
+    return Template(*await tx.fetchone(_DELETE, template_id=template_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, template: Template) -> Template:

@@ -128,7 +128,7 @@ class WorkflowService:
             old = await _live(tx, workflow_id)
             check_etag(etag, old.revision, "workflow")
             check_public(caller, public=old.visibility == "public")
-            new = await store.mark_deleted(tx, workflow_id, caller.user_id)
+            new = await store.mark_deleted(tx, workflow_id, caller.member_id)
             await self._record(tx, "workflows.delete", workflow_id, old=old, new=new)
 
     async def restore(self, workflow_id: UUID) -> Workflow:

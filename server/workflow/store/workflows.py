@@ -150,8 +150,8 @@ async def change(tx: Tx, workflow: Workflow, said: Mapping[str, Any]) -> Workflo
         return _workflow(await tx.fetchone(_update(tuple(sorted(kept))), workflow_id=workflow.id, **kept))
 
 
-async def mark_deleted(tx: Tx, workflow_id: UUID, by: UUID) -> Workflow:
-    return _workflow(await tx.fetchone(_DELETE, workflow_id=workflow_id, deleted_by=str(by)))
+async def mark_deleted(tx: Tx, workflow_id: UUID, by: UUID | None) -> Workflow:
+    return _workflow(await tx.fetchone(_DELETE, workflow_id=workflow_id, deleted_by=by and str(by)))
 
 
 async def restore(tx: Tx, workflow: Workflow) -> Workflow:

@@ -53,6 +53,7 @@ def _sessions(tenants: Held, passwords: Passwords) -> SessionService:
         NOT_USED,
         passwords,
         NOT_USED,
+        NOT_USED,
         cast("Tenants", tenants),
         NOT_USED,
         timedelta(minutes=5),

@@ -201,7 +201,8 @@ class TenantServiceServicer:
         - `INVALID_ARGUMENT`: a field is malformed, or the mask names one that cannot be changed.
         - `NOT_FOUND`: there is no such tenant, or it is not the caller's (`TENANT_NOT_FOUND`).
         - `ABORTED`: the settings were changed since the etag was read (`ETAG_MISMATCH`).
-        - `FAILED_PRECONDITION`: the tenant's tier does not give it what is asked for (`FEATURE_MISSING`).
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it what is asked for (`FEATURE_MISSING`), or the caller's own
+        tenant would ask for verified e-mail addresses while none of its administrators has one (`LAST_ADMINISTRATOR`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
