@@ -70,7 +70,7 @@ class Patience:
     """
 
     streamed: float = 60.0
-    whole: float = 75.0
+    whole: float = 120.0
     vector: float = 25.0
     vectors: float = 45.0
 

@@ -291,11 +291,11 @@ class ModelServiceServicer:
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), the provider
         limits the rate (`MODEL_RATE_LIMITED`), or the server has as much work on prompts as it takes (`PROMPTS_BUSY`).
-        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute, or for 75 seconds where its answers come in one
+        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute, or for two where its answers come in one
         piece (`MODEL_UNAVAILABLE`), answers what cannot be understood (`MODEL_RESPONSE_INVALID`), breaks off
         (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for (`MODEL_ANSWER_TOO_LONG`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
-        - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 120 seconds.
+        - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 180 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
