@@ -33,7 +33,7 @@ from server.gateway import Gateway
 from server.hearing import Hearing
 from server.identity.access import AccessCache
 from server.identity.domain import Access, Standing
-from server.identity.passwords import Passwords
+from server.identity.passwords import Passwords, hashes_at_once
 from server.identity.service.api_keys import ApiKeyService
 from server.identity.service.forgeries import Forgeries
 from server.identity.service.founding import Founding
@@ -163,9 +163,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
     """
     registry = CollectorRegistry()
     background, grace = Background(), Grace(settings.grace_seconds)
-    # One in each at least: where there are more processes than cores, as many hash at once, and share the cores. A lock
-    # over all of them would have a login wait for another process, and not end any sooner.
-    passwords = Passwords(parallel=max(1, cores() // settings.processes))
+    passwords = Passwords(parallel=hashes_at_once(cores(), settings.processes))
     async with Database.open(settings) as database:
         audit = AuditLog(database)
         standing = TenantStanding(database)

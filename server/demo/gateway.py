@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 
+from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, route_pb2, usage_pb2
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
@@ -83,14 +84,24 @@ class Gateway:
         hold(answer.model == "local-chat", "the other model answers")
         trace_id = dict(await call.trailing_metadata())["x-trace-id"]
         logs = call_log_pb2.ListCallLogsRequest(trace_id=str(trace_id))
-        for log in reversed((await self._models.ListCallLogs(logs, metadata=session.metadata)).call_logs):
+        asked = list(reversed((await self._models.ListCallLogs(logs, metadata=session.metadata)).call_logs))
+        for log in asked:
             name = "out-of-reach" if log.model_id == created.model.id else answer.model
             status = type(log).Status.Name(log.status).removeprefix("STATUS_").lower()
             self._out.print(f"  {name:13} asked {log.attempts}x: {status}")
+        hold(len(asked) == 2, "each model that was asked is on record")
+        failed, answered = asked
+        hold(failed.model_id == created.model.id, "the one that is out of reach was asked first")
+        hold(failed.status == failed.STATUS_ERROR, "its record says that it failed")
+        hold(failed.error_reason == error_reason_pb2.ERROR_REASON_MODEL_UNAVAILABLE, "and why")
+        hold(answered.status == answered.STATUS_SUCCESS, "the other's record says that it answered")
         found = route_pb2.GetRouteRequest(id=made.id)
-        for health in (await self._models.GetRoute(found, metadata=session.metadata)).route.health:
+        healths = (await self._models.GetRoute(found, metadata=session.metadata)).route.health
+        hold([health.model for health in healths] == [target.model for target in targets], "the route tells of both")
+        for health in healths:
             state = type(health).State.Name(health.state).removeprefix("STATE_").lower()
             self._out.print(f"  {health.model:13} is {state}")
+        hold(healths[0].state != healths[0].STATE_HEALTHY, "the one that failed is not asked first for a while")
 
     async def money(self, session: Session) -> None:
         self._stage.chapter("A limit on calls holds, however many call at once")

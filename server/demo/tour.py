@@ -214,13 +214,18 @@ class Tour:
 
     async def bill(self, session: Session, trace_id: str) -> None:
         self._stage.chapter("What the call used and cost, as it was logged")
-        for log in await self._logs(session, trace_id):
-            usage = log.usage
-            self._out.print(f"  tokens    {usage.prompt_tokens} in, {usage.completion_tokens} out")
-            self._out.print(f"  cost      {usage.cost_usd} USD [dim](the local model is free)[/]")
-            latency, first = log.latency.ToMilliseconds(), log.time_to_first_token.ToMilliseconds()
-            self._out.print(f"  latency   {latency} ms, the first token after {first} ms")
-            self._out.print(f"  trace id  {log.trace_id}")
+        logs = await self._logs(session, trace_id)
+        hold(len(logs) == 1, "the call is on record, once")
+        log, usage = logs[0], logs[0].usage
+        self._out.print(f"  tokens    {usage.prompt_tokens} in, {usage.completion_tokens} out")
+        self._out.print(f"  cost      {usage.cost_usd} USD [dim](the local model is free)[/]")
+        latency, first = log.latency.ToMilliseconds(), log.time_to_first_token.ToMilliseconds()
+        self._out.print(f"  latency   {latency} ms, the first token after {first} ms")
+        self._out.print(f"  trace id  {log.trace_id}")
+        hold(usage.prompt_tokens > 0 and usage.completion_tokens > 0, "the tokens are counted, in and out")
+        hold(usage.cost_usd == "0", "the cost is on record, and the local model is free")
+        hold(latency >= first > 0, "the latency is measured, to the first token and to the end")
+        hold(log.trace_id == trace_id, "the record names the call's trace")
 
     async def audit_log(self, session: Session) -> None:
         self._stage.chapter("The audit log tells who did what, and what was refused")

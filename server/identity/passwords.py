@@ -22,6 +22,15 @@ Result = TypeVar("Result")
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
+def hashes_at_once(cores: int, processes: int) -> int:
+    """How many of them each of so many processes computes at a time, which share the cores.
+
+    One in each at least: where there are more processes than cores, as many hash at once. A lock over all of them would
+    have a login wait for another process, and not end any sooner.
+    """
+    return max(1, cores // processes)
+
+
 class LoginBusy(ResourceExhausted):
     """As many passwords are being checked as the server takes at once: try again shortly."""
 

@@ -198,6 +198,41 @@ def _is_billed_for_five_tokens(log: call_log_pb2.CallLog, reason: str) -> None:
     assert log.HasField("time_to_first_token")
 
 
+async def test_a_provider_that_is_down_is_unavailable_and_on_record(upstream: Upstream) -> None:
+    models = upstream.world.models
+    for method, request in (
+        (models.Chat, chat_of(await upstream.model("down"))),
+        (models.Embed, embedding_pb2.EmbedRequest(model=await upstream.model("down-embed"), inputs=["a"])),
+    ):
+        trace_id, metadata = upstream.traced()
+
+        refusal = await refused(method(request, metadata=metadata, timeout=NOT_FOR_EVER))
+
+        (log,) = await upstream.logs(trace_id)
+        assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
+        assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.seconds > 0
+        assert "127.0.0.1" not in f"{refusal}", "where it is is the platform's to know"
+        _is_down(log)
+
+
+async def test_a_provider_that_is_down_ends_a_stream_with_its_failure(upstream: Upstream) -> None:
+    trace_id, metadata = upstream.traced()
+    stream = upstream.world.models.StreamChat(stream_of(await upstream.model("down")), metadata=metadata)
+
+    events, log = await _read_to_the_end(upstream, stream, trace_id)
+
+    assert _kinds(events) == ["started", "usage", "failed"]
+    assert events[-1].failed.reason == _reason("MODEL_UNAVAILABLE")
+    assert "127.0.0.1" not in f"{events}"
+    _is_down(log)
+
+
+def _is_down(log: call_log_pb2.CallLog) -> None:
+    assert (log.status, log.error_reason) == (ERROR, _reason("MODEL_UNAVAILABLE"))
+    assert (log.usage.total_tokens, log.usage.cost_usd) == (0, "0")
+    assert not log.HasField("time_to_first_token")
+
+
 async def test_how_long_to_wait_is_told_and_by_whom(upstream: Upstream) -> None:
     _, metadata = upstream.traced()
 

@@ -15,8 +15,11 @@ from tests.fakes.openai_stub import OpenAIStub
 
 NOT_FOR_EVER = 20.0
 
-EMBEDDING = ("stub-embed", "stub-422", "stub-silent-2")
+EMBEDDING = ("stub-embed", "stub-422", "stub-silent-2", "down-embed")
 """What the names of the models begin with that are embedding models here; the others chat."""
+
+DOWN = "down"
+"""What the names of the models begin with whose provider is not there: nobody listens where it should be."""
 
 _numbers = count(1)
 
@@ -30,16 +33,19 @@ class Upstream:
     person: Person
     port: int
     scratch: Scratch
+    down: str
+    """Where nobody listens."""
     known: set[str] = field(default_factory=set)
 
     async def model(self, name: str) -> str:
-        """The stub's model of that name, which the server knows of from now on."""
+        """The provider's model of that name, which the server knows of from now on."""
         if name not in self.known:
             price = model_pb2.ModelPrice(
                 input_cost_per_1k="500", output_cost_per_1k="2000", cached_input_cost_per_1k="100"
             )
             embeds = {"type": model_pb2.Model.TYPE_EMBEDDING, "dimensions": 8} if name.startswith(EMBEDDING) else {}
-            await make_model(self.world, self.stub.base_url, name, price=price, **embeds)
+            base_url = self.down if name.startswith(DOWN) else self.stub.base_url
+            await make_model(self.world, base_url, name, price=price, **embeds)
             self.known.add(name)
         while not self.stub.arrivals.empty():  # those of the tests before
             self.stub.arrivals.get_nowait()

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from atrium.identity.v1 import api_key_pb2, role_pb2, session_pb2, user_pb2
-from atrium.knowledge.v1 import knowledge_base_pb2
+from atrium.knowledge.v1 import document_pb2, knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2, credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
-from atrium.workflow.v1 import workflow_pb2
+from atrium.workflow.v1 import execution_pb2, workflow_pb2
 from tests.factories.world import Person, Refusal, refused
 from tests.isolation.sides import Side, Tenant
 
@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
         (
             (users, roles, sessions, keys),
             (logs, routes, models, limits, credentials),
-            (config, own, templates, bases, workflows),
+            (config, own, templates, bases, workflows, executions),
         ) = [
             await asyncio.gather(*calls)
             for calls in (
@@ -68,11 +68,18 @@ class Machine(RuleBasedStateMachine):
                     world.prompts.ListTemplates(template_pb2.ListTemplatesRequest(), **who),
                     world.knowledge.ListKnowledgeBases(knowledge_base_pb2.ListKnowledgeBasesRequest(), **who),
                     world.workflows.ListWorkflows(workflow_pb2.ListWorkflowsRequest(), **who),
+                    world.workflows.ListExecutions(execution_pb2.ListExecutionsRequest(page_size=1000), **who),
                 ),
             )
         ]
         held = await asyncio.gather(
             *(world.identity.ListRoles(role_pb2.ListRolesRequest(user_id=user.id), **who) for user in users.users)
+        )
+        contents = await asyncio.gather(
+            *(
+                world.knowledge.ListDocuments(document_pb2.ListDocumentsRequest(knowledge_base_id=base.id), **who)
+                for base in bases.knowledge_bases
+            )
         )
         assert (own.tenant.id, config.config.tenant_id) == (administrator.tenant_id, administrator.tenant_id)
         return Tenant(
@@ -88,7 +95,13 @@ class Machine(RuleBasedStateMachine):
             keys=[key.id for key in reversed(keys.api_keys)],
             templates={template.id: (template.name, template.current_version) for template in templates.templates},
             bases={base.id: (base.name, base.state) for base in bases.knowledge_bases},
+            documents={
+                document.id: (document.knowledge_base_id, document.title)
+                for its in contents
+                for document in its.documents
+            },
             workflows={workflow.id: (workflow.name, workflow.version) for workflow in workflows.workflows},
+            executions={execution.id: execution.workflow_id for execution in executions.executions},
             routes={route.id: route.alias for route in routes.routes},
             sessions={session.id for session in sessions.sessions if not session.HasField("revoke_time")},
             models={model.id: (model.name, model.description) for model in models.models},
@@ -104,12 +117,12 @@ class Machine(RuleBasedStateMachine):
         """The refusal of the same, which must be refused."""
         return self.server.run(refused(method(request, metadata=self.acting(side))))
 
-    def refused_calls(self, side: int) -> list[str]:
-        """The records, oldest first, of calls of models that were refused since the last that is known."""
+    def recorded(self, side: int, status: int) -> list[str]:
+        """The records, oldest first, of calls of models since the last that is known, which must have this status."""
         request = call_log_pb2.ListCallLogsRequest(page_size=1000)
         logs = self.call(side, self.server.world.models.ListCallLogs, request).call_logs
         new = [log for log in reversed(logs) if log.id not in self.tenants[side].calls]
-        assert {log.status for log in new} <= {call_log_pb2.CallLog.STATUS_ERROR}
+        assert {log.status for log in new} <= {status}
         return [log.id for log in new]
 
     def acting(self, side: int, tokens: Any = None) -> tuple[tuple[str, str], ...]:

@@ -14,8 +14,22 @@ Result = TypeVar("Result")
 
 TABLES = """
 SELECT c.relname, a.attname FROM pg_class c
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid
+    AND a.attname = CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    AND c.relname <> 'ddl_audit_logs'
+"""
+"""All but the log of what is done to the schema: tables of months are made by themselves. With the column that says
+whose a row is; NULL: no row is a tenant's.
+"""
+
+NOBODY = "nobody"
+"""Whose the rows are that are no tenant's."""
+
+_UNDER_WAY = """
+SELECT EXISTS (SELECT FROM generations WHERE NOT ended)
+    OR EXISTS (SELECT FROM workflow_executions WHERE status IN ('pending', 'running'))
+    OR EXISTS (SELECT FROM tenant_jobs WHERE status <> 'aside')
 """
 
 
@@ -23,16 +37,18 @@ class Side:
     """One server for every example: the loop it runs on, and a connection that sees every row."""
 
     def __init__(
-        self, runner: asyncio.Runner, world: World, stub: OpenAIStub, admin: Any, tables: list[tuple[str, str]]
+        self, runner: asyncio.Runner, world: World, stub: OpenAIStub, admin: Any, tables: list[tuple[str, str | None]]
     ) -> None:
         self._runner = runner
         self.world = world
         self.stub = stub
         self._admin = admin
         self._digests = " UNION ALL ".join(
-            f"SELECT '{table}' AS name, {column}::text AS tenant, "
-            f"md5(string_agg(t::text, '|' ORDER BY t::text)) AS digest FROM {table} t GROUP BY {column}"
-            for table, column in tables
+            f"SELECT '{table}' AS name, {whose} AS tenant, "
+            f"md5(string_agg(t::text, '|' ORDER BY t::text)) AS digest FROM {table} t GROUP BY {whose}"
+            for table, whose in (
+                (table, f"'{NOBODY}'::text" if column is None else f"{column}::text") for table, column in tables
+            )
         )
 
     def run(self, work: Awaitable[Result]) -> Result:
@@ -44,8 +60,10 @@ class Side:
         return self._runner.run(awaited())
 
     def written(self) -> None:
-        """Waits until streams that have ended are written down: it happens after the last event."""
-        while self.run(self._admin.fetchval("SELECT EXISTS (SELECT FROM generations WHERE NOT ended)")):
+        """Waits until nothing is under way: streams are written down after their last event, and jobs end after what
+        they were asked for is done.
+        """
+        while self.run(self._admin.fetchval(_UNDER_WAY)):
             self.pause()
 
     def pause(self) -> None:
@@ -53,7 +71,7 @@ class Side:
         self.run(asyncio.sleep(0.01))
 
     def rows(self) -> dict[tuple[str, str], str]:
-        """What each tenant has in each table, in short."""
+        """What each tenant, and nobody, has in each table, in short."""
         found = self.run(self._admin.fetch(self._digests))
         return {(row["tenant"], row["name"]): row["digest"] for row in found}
 
@@ -97,6 +115,18 @@ class Tenant:
     limits: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose they are, and the most calls in a minute."""
     generations: list[str] = field(default_factory=list)
+    documents: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The bases that they are in, and their titles."""
+    uploads: list[str] = field(default_factory=list)
+    executions: dict[str, str] = field(default_factory=dict)
+    """The workflows that were executed."""
+    entries: set[str] = field(default_factory=set)
+    """Those of its audit log that it has read."""
+
+    @property
+    def contents(self) -> dict[str, tuple[str, str]]:
+        """The documents of those bases that are there."""
+        return {document_id: told for document_id, told in self.documents.items() if told[0] in self.bases}
 
     def objects(self) -> dict[str, Collection[str]]:
         """The ids of all that it has, by the kinds of `tests.rpc.by_id`."""
@@ -109,10 +139,14 @@ class Tenant:
             "tenant_model": self.models,
             "route": self.routes,
             "call_log": self.calls,
+            "audit_log": self.entries,
             "limits": self.limits,
             "template": self.templates,
             "knowledge_base": {**self.bases, **self.gone},
+            "document": self.documents,
+            "upload": self.uploads,
             "workflow": {**self.workflows, **self.ended},
+            "execution": self.executions,
             "generation": self.generations,
             "tenant": [self.administrator.tenant_id],
         }
@@ -120,6 +154,6 @@ class Tenant:
 
 SHOWN = (
     *("users", "roles", "held", "calls", "config", "keys", "templates", "routes"),
-    *("sessions", "models", "credentials", "limits", "bases", "workflows"),
+    *("sessions", "models", "credentials", "limits", "bases", "contents", "workflows", "executions"),
 )
 """What is shown to the tenant itself, and must be what it made."""

@@ -15,23 +15,24 @@ from pydantic import SecretStr
 
 from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import role_pb2
-from atrium.knowledge.v1 import knowledge_base_pb2
+from atrium.knowledge.v1 import knowledge_base_pb2, search_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.tenant.v1 import tenant_config_pb2
-from atrium.workflow.v1 import workflow_pb2
+from atrium.workflow.v1 import execution_pb2, workflow_pb2
 from tests.databases import Cluster
 from tests.factories.models import make_model
 from tests.factories.world import World
 from tests.fakes.openai_stub import OpenAIStub
+from tests.isolation.contents import Contents
 from tests.isolation.machine import PICKS, SIDES, picked
 from tests.isolation.people import People
-from tests.isolation.sides import SHOWN, TABLES, Side
+from tests.isolation.sides import NOBODY, SHOWN, TABLES, Side
 from tests.isolation.work import SHARED_MODEL, Work
 from tests.rpc.by_id import BY_ID
 from tests.servers import serving
 
 
-class Tenants(People, Work):
+class Tenants(People, Work, Contents):
     """Two tenants of one server. After each step both find what they made, and no row of anybody else has changed."""
 
     @initialize()
@@ -45,7 +46,10 @@ class Tenants(People, Work):
             self.tenants.append(found)
         for side in range(2):
             self._make_one_of_each_kind(side)
+        self.server.written()
         self.before = self.server.rows()
+        shared = {table for whose, table in self.before if whose == NOBODY}
+        assert {"models", "model_prices", "permissions", "signing_keys"} <= shared
 
     def _make_one_of_each_kind(self, side: int) -> None:
         """There is something to reach over for from the first step on."""
@@ -62,7 +66,13 @@ class Tenants(People, Work):
         self.create_base(side=side, name="ann")
         self.create_workflow(side=side, name="ann")
         self.stream_from_a_shared_model(side=side, resumable=True)
-        assert all(self.tenants[side].objects().values())
+        self.ingest(side=side, pick=0, text="ann")
+        self.start_upload(side=side, pick=0)
+        self.execute_workflow(side=side, pick=0)
+        self.read_the_log(side=side)
+        objects = self.tenants[side].objects()
+        assert objects.keys() == BY_ID.keys()
+        assert all(objects.values())
 
     @rule(side=SIDES, temperature=st.sampled_from([0.0, 0.5, 1.5]), most=st.integers(1, 4096))
     def update_config(self, side: int, temperature: float, most: int) -> None:
@@ -78,7 +88,7 @@ class Tenants(People, Work):
             for path, make in BY_ID[kind].items() if ids else ():
                 request = make(picked(ids, pick))
                 assert self.refused(side, world.method(path), request).code is grpc.StatusCode.NOT_FOUND, path
-        refused = self.refused_calls(side)
+        refused = self.recorded(side, call_log_pb2.CallLog.STATUS_ERROR)
         assert len(refused) <= 2, "a call with another's prompt is on the caller's own record"
         own.calls += refused
 
@@ -104,6 +114,12 @@ class Tenants(People, Work):
         assert not self.call(side, self.server.world.knowledge.ListKnowledgeBases, bases).knowledge_bases
         workflows = workflow_pb2.ListWorkflowsRequest(owner_user_id=user_id)
         assert not self.call(side, self.server.world.workflows.ListWorkflows, workflows).workflows
+        executions = execution_pb2.ListExecutionsRequest(
+            workflow_id=picked(self.tenants[1 - side].executions.values(), pick)
+        )
+        assert not self.call(side, self.server.world.workflows.ListExecutions, executions).executions
+        asked = search_pb2.ListQueryLogsRequest(user_id=user_id)
+        assert not self.call(side, self.server.world.knowledge.ListQueryLogs, asked).query_logs
         changes = audit_log_pb2.ListAuditLogsRequest(filter={"user_id": user_id})
         assert not self.call(side, self.server.world.audit.ListAuditLogs, changes).audit_logs
 
@@ -123,6 +139,7 @@ class Tenants(People, Work):
 
     @invariant()
     def no_row_of_anybody_else_has_changed(self) -> None:
+        self.server.written()
         after = self.server.rows()
         changed = {key for key in self.before.keys() | after.keys() if self.before.get(key) != after.get(key)}
         assert {tenant_id for tenant_id, _ in changed} <= {self.actor}, changed
@@ -165,7 +182,7 @@ def test_tenants_never_meet(server: Side) -> None:
     # Other steps each time: what fails is printed as the steps that led to it, and with its seed.
     # Not shrunk: fifteen steps are few enough to read, and each run of them takes seconds.
     bounded = settings(
-        max_examples=10,
+        max_examples=8,
         stateful_step_count=15,
         deadline=None,
         database=None,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from math import inf
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -11,9 +14,17 @@ import pytest
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_config_pb2
+from server.embedded.chat import CONTEXT_TOKENS, PARALLEL
 from tests.factories.world import Person, World, refused
+from tests.gateways import NOT_FOR_EVER
+from tests.promptly import within
 
 pytestmark = pytest.mark.xdist_group("local-model")
+
+FREE_WITHIN = 5.0
+"""Generous: llama.cpp looks once a second for those who have left. As many answers of LONG tokens take minutes."""
+
+LONG = CONTEXT_TOKENS - 100
 
 SUCCESS = call_log_pb2.CallLog.STATUS_SUCCESS
 
@@ -120,6 +131,47 @@ async def test_a_whole_answer_is_the_streamed_one_in_one_piece(world: World) -> 
     (_, log) = await _logs(world, administrator)
     assert (answer.message.role, answer.message.content) == (chat_pb2.ChatMessage.ROLE_ASSISTANT, text)
     assert (answer.model, answer.call_log_id, answer.usage) == ("local-chat", log.id, log.usage)
+
+
+async def test_streams_that_are_cancelled_leave_the_model_to_others_and_are_on_record_with_what_they_used(
+    world: World,
+) -> None:
+    await within(FREE_WITHIN, lambda: _free_after_streams_are_cancelled(world))
+
+
+async def _free_after_streams_are_cancelled(world: World) -> float:
+    """How long after as many streams as the model writes at once were cancelled another call was answered."""
+    administrator = await world.tenant()
+    request = stream_pb2.StreamChatRequest(
+        model="local-chat", messages=[_say("Tell me a long story.")], max_tokens=LONG, temperature=0, seed=1
+    )
+    streams = [world.models.StreamChat(request, metadata=administrator.metadata) for _ in range(PARALLEL)]
+    if not all(await asyncio.gather(*map(_has_begun, streams))):
+        return inf
+
+    cancelled_at = monotonic()
+    for stream in streams:
+        stream.cancel()
+    other = chat_pb2.ChatRequest(model="local-chat", messages=[_say("Hello.")], max_tokens=1)
+    answer = await world.models.Chat(other, metadata=administrator.metadata)
+    took = monotonic() - cancelled_at
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while len(logs := await _logs(world, administrator)) <= PARALLEL:  # who has left is not waited for
+            pass
+    left = [log for log in logs if log.id != answer.call_log_id]
+    assert {log.status for log in left} == {call_log_pb2.CallLog.STATUS_CANCELLED}
+    assert all(log.usage.prompt_tokens > 0 and 0 < log.usage.completion_tokens < LONG for log in left)
+    assert all(log.HasField("time_to_first_token") for log in left)
+    return took
+
+
+async def _has_begun(stream: Any) -> bool:
+    """Whether it has begun to answer, and goes on."""
+    async for event in stream:
+        if event.HasField("delta"):
+            return not stream.done()
+    return False
 
 
 async def test_a_call_that_leaves_things_open_takes_the_tenants_settings(world: World) -> None:
