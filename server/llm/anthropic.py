@@ -28,6 +28,7 @@ from server.llm.port import (
     ModelRateLimited,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     Tool,
     ToolCallDelta,
     ToolChoice,
@@ -365,7 +366,7 @@ def _failure(kind: str, model: str) -> Exception:
     """An error that comes in the middle of an answer."""
     match kind:
         case "overloaded_error" | "timeout_error":
-            return ModelUnavailable()
+            return ModelUnavailable(outage=Outage.FAILING)
         case "rate_limit_error":
             return ModelRateLimited(model)
     return ModelAnswerBroken()

@@ -20,7 +20,7 @@ from server.llm.http import (
     not_public,
     refusal,
 )
-from server.llm.port import ModelAnswerBroken, ModelResponseInvalid, ModelUnavailable
+from server.llm.port import ModelAnswerBroken, ModelResponseInvalid, ModelUnavailable, Outage
 from server.net.addresses import AddressRefused, public_address
 
 _MOST_KEPT = 100
@@ -122,14 +122,19 @@ def _failures(model: str, complete: Callable[[], bool]) -> Iterator[None]:
     except APIConnectionError as error:
         if isinstance(error.__cause__, Refused):  # the SDK takes what its connections raise for a loss
             raise error.__cause__.told(model, "messages") from None
-        raise ModelUnavailable(silent=isinstance(error.__cause__, httpx2.ReadTimeout)) from error
+        raise _away(error.__cause__) from error
     except (httpx2.HTTPError, httpx2.StreamError, AnthropicError) as error:
         if complete():
             return
         if isinstance(error, httpx2.TimeoutException):
-            raise ModelUnavailable(silent=isinstance(error, httpx2.ReadTimeout)) from error
+            raise _away(error) from error
         broken = isinstance(error, httpx2.TransportError)
         raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error
+
+
+def _away(cause: BaseException | None) -> ModelUnavailable:
+    silent = isinstance(cause, httpx2.ReadTimeout)
+    return ModelUnavailable(outage=Outage.SILENT if silent else Outage.UNREACHABLE)
 
 
 def _connections(*, guarded: bool) -> httpx2.AsyncClient:

@@ -25,6 +25,7 @@ from server.llm.port import (
     ModelRequestRejected,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
 )
 
 CONNECT_SECONDS = 5.0
@@ -184,7 +185,7 @@ class Refused(Exception):
             case status if status < 400:  # it has moved, and its address is the operator's to change
                 return ModelNotConfigured(model)
             case status if status >= 500 or status in (408, 425):
-                return ModelUnavailable(self.retry_after)
+                return ModelUnavailable(self.retry_after, Outage.FAILING)
         if self.code == _WRONG_KEY:
             return ModelCredentialRefused(model)
         if self.code == _NO_CREDIT:

@@ -28,6 +28,7 @@ from server.llm.port import (
     ModelAnswerBroken,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     ResponseFormat,
     Tool,
     ToolCall,
@@ -261,6 +262,7 @@ def _failures(model: str, field: str, complete: Callable[[], bool] = lambda: Fal
         if complete():
             return
         if isinstance(error, aiohttp.ClientConnectionError | TimeoutError):
-            raise ModelUnavailable(silent=isinstance(error, aiohttp.SocketTimeoutError)) from error
+            silent = isinstance(error, aiohttp.SocketTimeoutError)
+            raise ModelUnavailable(outage=Outage.SILENT if silent else Outage.UNREACHABLE) from error
         broken = isinstance(error, aiohttp.ClientPayloadError)
         raise (ModelAnswerBroken if broken else ModelResponseInvalid) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,17 +30,25 @@ _RETRY_SECONDS = 1.0
 """What callers are told where the provider does not say when to come back."""
 
 
-class ModelUnavailable(Unavailable):
-    """The model's provider is out of reach, too slow or too busy.
+class Outage(StrEnum):
+    """In what way a provider is not there."""
 
-    `asked`: seconds that it asks to be left alone for; None: it does not say. `silent`: it has said nothing for as
-    long as it may.
+    UNREACHABLE = "is out of reach"
+    SILENT = "says nothing for as long as it may"
+    FAILING = "fails, or is too busy"
+    COOLING = "has failed, and is left alone for a moment"
+
+
+class ModelUnavailable(Unavailable):
+    """The model's provider {outage}.
+
+    `asked`: seconds that it asks to be left alone for; None: it does not say.
     """
 
-    def __init__(self, asked: float | None = None, *, silent: bool = False) -> None:
-        super().__init__(_RETRY_SECONDS if asked is None else asked)
+    def __init__(self, asked: float | None = None, outage: Outage = Outage.UNREACHABLE) -> None:
+        super().__init__(_RETRY_SECONDS if asked is None else asked, outage=outage.value)
         self.asked = asked
-        self.silent = silent
+        self.outage = outage
 
 
 class ModelResponseInvalid(Unavailable):

@@ -22,6 +22,7 @@ from server.llm.port import (
     ModelRateLimited,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     ToolCallDelta,
 )
 from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers
@@ -244,7 +245,7 @@ class Attempts:
         if isinstance(error, ModelNotConfigured | ModelCredentialRefused):
             return None
         # To wait as long once more would leave no time for anybody else.
-        if isinstance(error, ModelUnavailable) and error.silent:
+        if isinstance(error, ModelUnavailable) and error.outage is Outage.SILENT:
             return None
         if isinstance(error, ModelRateLimited) and error.retry_after is None:
             return None
@@ -309,7 +310,7 @@ class Attempts:
                 self.leave()
                 unset = unset or error
         if cooling:  # what cools down will be asked again, what is not set up stays so
-            raise ModelUnavailable(min(cooling))
+            raise ModelUnavailable(min(cooling), Outage.COOLING)
         raise unset or ModelUnavailable
 
     def _allows(self, model: Model) -> bool:

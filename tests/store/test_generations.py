@@ -207,6 +207,19 @@ async def test_a_stream_goes_on_whose_caller_is_lost_before_its_first_event(
     assert source.asked == 1
 
 
+async def test_a_stream_that_takes_too_long_in_all_ends_and_says_so(
+    database: Database, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.model.service.generations.MOST_SECONDS", 0.3)
+    source = Source()
+    _call(PLATFORM_TENANT_ID)
+
+    told = await _all(Generations(database, background, _failed).stream(uuid7(), 0, source.beginning()))
+
+    assert told == [b"begun", b"DEADLINE_EXCEEDED"]
+    assert source.closed.is_set()
+
+
 @pytest.mark.parametrize("servers", [1, 2])
 async def test_all_who_read_a_stream_are_told_what_it_failed_with_before_its_first_event(
     database: Database, background: Background, admin: Any, servers: int

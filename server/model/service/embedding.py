@@ -17,6 +17,7 @@ from server.llm.port import (
     ModelRateLimited,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     Usage,
     Vector,
 )
@@ -196,7 +197,7 @@ class _Fetching:
                 if used > MOST_TOKENS:  # each may be possible, and all of one call are not
                     raise ModelResponseInvalid
             except (Unavailable, ModelRateLimited) as error:
-                if isinstance(error, ModelUnavailable) and error.silent:
+                if isinstance(error, ModelUnavailable) and error.outage is Outage.SILENT:
                     # To wait as long once more, for these or for others, would take all the time that the call has.
                     self._gone = error
                     continue

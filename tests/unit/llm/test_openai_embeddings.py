@@ -16,6 +16,7 @@ from server.llm.port import (
     ModelRequestRejected,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     Usage,
 )
 from tests.fakes.openai_embeddings import vector
@@ -63,7 +64,7 @@ async def test_one_text_is_waited_for_by_a_time_of_its_own(stub: OpenAIStub) -> 
         with pytest.raises(ModelUnavailable) as refusal:
             await OpenAIEmbedding(endpoint, "stub-silent").embed(TEXTS[:1], {})
 
-    assert refusal.value.silent
+    assert refusal.value.outage is Outage.SILENT
 
 
 @pytest.mark.parametrize(

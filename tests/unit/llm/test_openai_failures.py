@@ -23,6 +23,7 @@ from server.llm.port import (
     ModelRequestRejected,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     Usage,
 )
 from tests.fakes.openai_behaviours import RETRY_AFTER
@@ -96,7 +97,8 @@ async def test_a_provider_that_does_not_answer_fails_in_our_words(
         await answer(impatient if model == "stub-silent" else endpoint, model)
 
     assert type(refusal.value) is kind
-    assert getattr(refusal.value, "silent", False) == (model == "stub-silent")
+    outage = {"stub-silent": Outage.SILENT, "stub-hang-up": Outage.UNREACHABLE}.get(model, Outage.FAILING)
+    assert getattr(refusal.value, "outage", outage) is outage
     assert holds_nothing_of_the_provider(refusal.value)
 
 
@@ -159,7 +161,7 @@ async def test_nobody_there_is_unavailable() -> None:
     async with OpenAIStub() as closed:
         base_url = closed.base_url
     async with connected(base_url, "") as endpoint:
-        with pytest.raises(ModelUnavailable):
+        with pytest.raises(ModelUnavailable, match="is out of reach"):
             await answer(endpoint, "stub-fast")
 
 

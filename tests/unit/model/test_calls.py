@@ -16,6 +16,7 @@ from server.llm.port import (
     ChatChunk,
     ModelResponseInvalid,
     ModelUnavailable,
+    Outage,
     ToolCallDelta,
     Usage,
 )
@@ -78,7 +79,7 @@ async def test_a_tools_call_loses_nothing_of_what_comes_before_its_name(
 async def test_a_model_that_has_kept_silent_is_not_waited_for_once_more(
     calls: CallService, caller: Call, script: Script
 ) -> None:
-    script.steps = [ModelUnavailable(silent=True)]
+    script.steps = [ModelUnavailable(outage=Outage.SILENT)]
 
     *_, ended = await events_of(calls, caller)
 
