@@ -13,29 +13,35 @@ from atrium.prompt.v1 import label_pb2, prompt_service_pb2_grpc, template_pb2, v
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from bench.figures import Figure
 from bench.stage import Stage, staged
+from server.launch import running
 
 _WATCHERS = 50
-"""Half of them watch what is changed, and half a template that includes it."""
+"""Half of them watch what is changed, and half a template that includes it; every second one at another server."""
 
 _ROUNDS = 200
 
 
 def run() -> list[Figure]:
     """Some seconds."""
-    with staged() as stage:
-        return asyncio.run(_measure(stage))
+    with staged() as stage, running(stage.settings) as other:
+        return asyncio.run(_measure(stage, other))
 
 
-async def _measure(stage: Stage) -> list[Figure]:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
-        stub: Any = prompt_service_pb2_grpc.PromptServiceStub(channel)
+async def _measure(stage: Stage, other: int) -> list[Figure]:
+    """`other`: the port of a second server on the same database."""
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{other}") as another,
+    ):
+        stubs: list[Any] = [prompt_service_pb2_grpc.PromptServiceStub(each) for each in (channel, another)]
+        stub = stubs[0]
         _, metadata = await stage.sign_in(channel)
         part = await _template(stub, metadata, "part", "one", "two")
         whole = await _template(stub, metadata, "whole", "{% include 'part:production' %}")
         watches = [
-            stub.WatchPrompts(prompt.WatchPromptsRequest(template_ids=[template_id]), metadata=metadata)
+            stubs[number % 2].WatchPrompts(prompt.WatchPromptsRequest(template_ids=[template_id]), metadata=metadata)
             for template_id in (part, whole)
-            for _ in range(_WATCHERS // 2)
+            for number in range(_WATCHERS // 2)
         ]
         streams = [aiter(watch) for watch in watches]
         await asyncio.gather(*(_until(stream, "synced") for stream in streams))

@@ -202,11 +202,21 @@ async def test_the_master_key_is_replaced_while_servers_run(gateway: World, scra
             "ATRIUM_MASTER_KEY": OTHER_MASTER_KEY.get_secret_value(),
             "ATRIUM_OTHER_MASTER_KEYS": f'["{old.get_secret_value()}"]',
         }
+        over = asyncio.Event()
+
+        async def call_again_and_again() -> None:
+            """Before, meanwhile and afterwards."""
+            last = False
+            while not last:
+                last = over.is_set()
+                for world in (knowing, new):
+                    assert await _used(world, ann, stub) == {OWN}
+                    await world.sign_in(ann.tenant, "admin")
+
+        calling = asyncio.create_task(call_again_and_again())
         async with atrium(settings, "master-key", "rewrap") as process:
             assert await process.end() == 0, process.errors
-
-        for world in (knowing, new):
-            assert await _used(world, ann, stub) == {OWN}
-            await world.sign_in(ann.tenant, "admin")
+        over.set()
+        await calling
     async with _gateway(scratch, stub, master_key=OTHER_MASTER_KEY) as alone:
         assert await _used(alone, ann, stub) == {OWN}
