@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -71,16 +72,23 @@ def serve(
     processes: Annotated[int | None, typer.Option(help="how many share the port, in place of ATRIUM_PROCESSES")] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and say how to reach it."""
+    with suppress(ValueError):  # but in a thread, which hears of no signal
+        signal.signal(signal.SIGTERM, _end)  # until what serves hears it, and stops in its own way
     with _explained(address=address, processes=processes) as settings, located(settings) as ready:
-        preparing = apart(founded, settings, ready)
-        # What serves takes two seconds to load, here and below: meanwhile.
-        from server.launch import serve as serve_until_stopped
+        with apart(founded, settings, ready) as prepared:
+            # What serves takes two seconds to load, here and below: meanwhile.
+            from server.launch import serve as serve_until_stopped
 
-        administrator = preparing()
+            administrator = prepared()
         if administrator is not None:  # said before anything else can go wrong: nobody can say it again
             _out.print("The platform's first administrator; the password is shown this once:")
             _say(f"  tenant platform, login {administrator[0]}, password {administrator[1]}")
         serve_until_stopped(ready, lambda port: _announce(ready, port, administrator))
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leaves nothing running that was begun."""
+    raise typer.Exit(128 + number)
 
 
 @app.command()

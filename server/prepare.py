@@ -65,9 +65,10 @@ def prepared(settings: Settings) -> Iterator[Settings]:
         yield ready
 
 
-def apart(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Callable[[], Result]:
-    """Has a process of its own do it from now on, with which the memory goes that it takes; what is returned waits for
-    that process, and returns or raises what the function does.
+@contextmanager
+def apart(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Iterator[Callable[[], Result]]:
+    """Has a process of its own do it, with which the memory goes that it takes. What is yielded waits for it, and
+    returns or raises what the function does; who does not wait for it ends it.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -80,14 +81,16 @@ def apart(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> C
             made, error = receiver.recv()
         except EOFError:
             raise CommandRefused("A process that prepares the database ended before it was done.") from None
-        finally:
-            process.join()
         if error is not None:
             raise error
         returned: Result = made
         return returned
 
-    return result
+    try:
+        yield result
+    finally:
+        process.terminate()
+        process.join()
 
 
 def _apart(sender: Connection, function: Callable[..., object], args: object, kwargs: object) -> None:
