@@ -87,7 +87,8 @@ def serve(
 
 
 def _end(number: int, _frame: object) -> None:
-    """Leaves nothing running that was begun."""
+    """Leaves nothing running that was begun, and hears the word once: another would cut that short."""
+    signal.signal(number, signal.SIG_IGN)
     raise typer.Exit(128 + number)
 
 

@@ -110,6 +110,20 @@ async def test_a_server_that_is_told_to_stop_again_and_again_stops_as_well(folde
     assert not _holds(folder, RUNNING)
 
 
+async def test_a_server_that_is_stopped_while_it_prepares_its_database_leaves_nothing_running(folder: Path) -> None:
+    async with atrium({"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0"}) as server:
+        async with asyncio.timeout(BOUND_SECONDS):
+            while not (preparing := server.servers()):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+
+        server.send(signal.SIGTERM)
+        server.send(signal.SIGTERM)
+
+        assert await server.end() in (128 + signal.SIGTERM, 0), "0: it served by then"
+    assert not psutil.wait_procs(preparing, timeout=BOUND_SECONDS)[1]
+    assert not _holds(folder, RUNNING)
+
+
 async def test_the_database_of_a_server_that_was_killed_is_stopped_by_the_next(folder: Path) -> None:
     variables = {"ATRIUM_DATA_DIR": str(folder), "ATRIUM_ADDRESS": "127.0.0.1:0", "ATRIUM_POOL_SIZE": "2"}
     async with atrium(variables) as killed:
