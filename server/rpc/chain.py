@@ -302,6 +302,7 @@ async def _open(context: Context) -> None:
         await asyncio.shield(sending)
     except asyncio.CancelledError:
         await asyncio.wait([sending])
+        sending.exception()  # looked at: a client that has gone is no failure of ours
         raise
 
 

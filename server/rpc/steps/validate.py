@@ -42,7 +42,8 @@ def reader(parse: Callable[[bytes], Message], broken: Callable[[Message], Proble
         if len(data) > _FEW_BYTES:
             _check_lengths(message)
         if b"\0" in data and (paths := list(_nul_paths(message))):
-            others = [(path, problem) for path, problem in broken(message) if path not in paths]
+            known = set(paths)
+            others = [(path, problem) for path, problem in broken(message) if path not in known]
             raise InvalidRequest([(path, "must not contain NUL") for path in paths] + others)
         return message
 
