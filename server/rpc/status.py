@@ -93,7 +93,7 @@ def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.Bad
         told = bad.FieldViolation(field=field[:_MOST_CHARACTERS], description=description[:_MOST_CHARACTERS])
         left -= told.ByteSize()
         if left < 0:
-            bad.field_violations.add(description=f"{len(violations) - number} more are malformed")
+            bad.field_violations.add(description=f"at least {len(violations) - number} more are malformed")
             break
         bad.field_violations.append(told)
     return bad

@@ -165,12 +165,33 @@ def _maps() -> Message:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("maps.Holder"))()
 
 
-def test_of_very_many_values_the_first_that_is_malformed_is_named() -> None:
-    few = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 500)
-    many = embedding_pb2.EmbedRequest(model="m", inputs=["a", "", *["b"] * 1_500, ""])
+def test_of_very_many_values_every_one_that_is_malformed_is_named_wherever_it_lies() -> None:
+    inputs = ["a", "", *["b"] * 1_500, ""]
+    request = embedding_pb2.EmbedRequest(model="m" * 101, inputs=inputs)
 
-    assert _violations(few) == [f"inputs[{number}]" for number in range(500)]
-    assert _violations(many) == ["inputs[1]"]
+    named = _violations(request)
+
+    assert set(named) == {"inputs[1]", "inputs[1502]", "model"}
+
+
+def test_of_very_many_nested_values_every_one_that_is_malformed_is_named() -> None:
+    call = chat_pb2.ToolCall(id="a", name="b", arguments="{}")
+    messages = [chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_ASSISTANT, tool_calls=[call] * 100)] * 40
+    request = chat_pb2.ChatRequest(model="m", messages=messages, stop=["", "a"])
+    request.messages[1].tool_call_id = "x" * 201
+    request.messages[39].tool_calls[99].id = ""
+
+    named = _violations(request)
+
+    assert set(named) == {"stop[0]", "messages[1].tool_call_id", "messages[39].tool_calls[99].id"}
+
+
+def test_of_very_many_malformed_values_as_many_are_named_as_an_answer_has_room_for() -> None:
+    few = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 90)
+    many = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 2_000)
+
+    assert _violations(few) == [f"inputs[{number}]" for number in range(90)]
+    assert _violations(many) == [f"inputs[{number}]" for number in range(100)]
 
 
 def test_a_list_that_is_far_too_long_is_refused_as_a_whole() -> None:
