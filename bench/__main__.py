@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench import (
     audit,
+    ends,
     gateway,
     jobs,
     ledger,
@@ -28,7 +29,23 @@ from bench import (
 )
 from bench.figures import Figure
 
-_ALL = (unary, streaming, gateway, ledger, usage, watch, soak, memory, jobs, logins, lists, audit, retrieval, workflows)
+_ALL = (
+    unary,
+    streaming,
+    gateway,
+    ledger,
+    usage,
+    watch,
+    soak,
+    memory,
+    ends,
+    jobs,
+    logins,
+    lists,
+    audit,
+    retrieval,
+    workflows,
+)
 BENCHES = {module.__name__.rpartition(".")[2]: module.run for module in _ALL}
 OUT = Path(__file__).parent / "out"
 

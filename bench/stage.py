@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -95,6 +97,51 @@ def staged(provider: str | None = None, **fields: Any) -> Iterator[Stage]:
             (child,) = multiprocessing.active_children()
             assert child.pid is not None
             yield Stage(port, child.pid, administrator, ready)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A running `atrium serve`. `login`, `password`: its first administrator's."""
+
+    pid: int
+    login: str
+    password: str
+    port: int
+
+    async def sign_in(self, channel: grpc.aio.Channel) -> tuple[tuple[str, str], ...]:
+        """The metadata that says who the administrator is."""
+        request = session_pb2.LoginRequest(tenant="platform", login=self.login, password=self.password)
+        reply = await identity_service_pb2_grpc.IdentityServiceStub(channel).Login(request)
+        return (("authorization", f"Bearer {reply.tokens.access_token}"),)
+
+
+_SAID = re.compile(r"tenant platform, login (\S+), password (\S+)|serves on 127\.0\.0\.1:(\d+)")
+
+
+@contextmanager
+def commanded(**variables: str) -> Iterator[Command]:
+    """The command itself, on a new embedded database. `variables`: of its environment."""
+    with tempfile.TemporaryDirectory(prefix="atrium-bench-") as directory:
+        told = {**os.environ, "ATRIUM_DATA_DIR": directory, "ATRIUM_ADDRESS": "127.0.0.1:0", **variables}
+        command = [sys.executable, "-m", "server", "serve"]
+        with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                login, password, port = _said(server)
+                yield Command(server.pid, login, password, int(port))
+            finally:
+                server.terminate()
+
+
+def _said(server: subprocess.Popen[str]) -> tuple[str, str, str]:
+    """The first administrator's login and password, and the port."""
+    assert server.stdout is not None
+    found: list[str] = []
+    for line in server.stdout:
+        if match := _SAID.search(line):
+            found += [part for part in match.groups() if part]
+        if len(found) == 3:
+            return found[0], found[1], found[2]
+    raise RuntimeError("the server ended before it served")
 
 
 @contextmanager

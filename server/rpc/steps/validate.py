@@ -79,16 +79,12 @@ def _lists(message: Message, prefix: str = "") -> Iterator[tuple[str, int, int]]
         yield path, length, most
         if field.message_type is None or length > most:
             continue
-        if not _is_map(field):
+        if not field.message_type.GetOptions().map_entry:
             for index, item in enumerate(value):
                 yield from _lists(item, f"{path}[{index}].")
         elif field.message_type.fields_by_name["value"].message_type is not None:
             for item in value.values():
                 yield from _lists(item, f"{path}[...].")
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 @cache
@@ -105,7 +101,7 @@ def _most_items(field: FieldDescriptor) -> int:
 def _nul_paths(message: Message, prefix: str = "") -> Iterator[str]:
     for field, value in message.ListFields():
         name = f"{prefix}{field.name}"
-        if _is_map(field):
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
             entries = value.items()
             nested = field.message_type.fields_by_name["value"].message_type is not None
             for key, item in entries:
@@ -154,7 +150,9 @@ class Validate:
         problems = [_problem(violation) for violation in self._collect(request, fail_fast=True)]
         rest = type(request)()
         rest.CopyFrom(request)
-        lists = [field.name for field, _ in request.ListFields() if field.is_repeated and not _is_map(field)]
+        lists = [
+            field.name for field, value in request.ListFields() if field.is_repeated and not hasattr(value, "keys")
+        ]
         for name in lists:
             rest.ClearField(name)
         problems += [
@@ -198,8 +196,9 @@ def _path(violation: protovalidate.Violation, start: int) -> str:
     path = ""
     for element in violation.proto.field.elements if violation.proto.field else ():
         path += ("." if path else "") + element.field_name
-        if element.subscript is not None:
-            path += f"[{element.subscript.value if '[' in path else element.subscript.value + start}]"
+        if (place := element.subscript) is not None:
+            path += f"[{place.value + start if isinstance(place.value, int) else place.value}]"
+            start = 0
     # The path of a rule over a whole message ends at the message; by convention its id is `<field>.<what>`.
     field = violation.proto.rule_id.partition(".")[0]
     if not path:

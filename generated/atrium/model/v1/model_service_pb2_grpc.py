@@ -309,7 +309,7 @@ class ModelServiceServicer:
         provider is the event `failed`, and the status is then `OK`. A model that fails before its first token is asked again,
         and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
         who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`: a provider's within 100 ms
-        of when the server learns of it, that of the model `local-chat` within about a second.
+        of when the server learns of it.
 
         It takes no idempotency key, since its answer is not one message that could be given again; what a key is for, not to
         pay twice for a call that is repeated, a `generation_id` of the caller's own making does, with `resumable`: the same
