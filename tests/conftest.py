@@ -9,6 +9,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from server.kernel.cores import cores
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.principal import Call, Principal, begin_call
 from server.kernel.tasks import Background
@@ -18,6 +19,12 @@ pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.
 # An example that a busy machine holds up for a moment is none that fails.
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a clock, or for a process that starts."""
+    return cores() + 1
 
 
 @pytest.fixture(autouse=True)
