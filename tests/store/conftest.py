@@ -16,7 +16,7 @@ from tests.store.line import Line
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """To fill a database takes longer than to look at it: one worker of pytest-xdist does, for each server."""
     for item in items:
-        if isinstance(item, pytest.Function) and "busy" in item.fixturenames:
+        if isinstance(item, pytest.Function) and {"busy", "each_postgres"} <= set(item.fixturenames):
             version = item.callspec.params["each_postgres"]
             item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{version}"))
 
