@@ -16,6 +16,8 @@ from server.kernel.tasks import Background
 
 pytest_plugins = ["tests.databases", "tests.servers", "tests.upstreams", "tests.gateways"]
 
+_LONG = 60
+
 # An example that a busy machine holds up for a moment is none that fails.
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -25,6 +27,11 @@ settings.load_profile("patient")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: many tests wait for a clock, or for a process that starts."""
     return cores() + 1
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Documents that are made here have the time in them, and workers must agree on what a test is called."""
+    return argname if isinstance(val, str | bytes) and len(val) > _LONG else None
 
 
 @pytest.fixture(autouse=True)
