@@ -19,7 +19,7 @@ _MOST_VALUES = 50_000
 # With each rule that is broken some 30 microseconds go by: so many values are looked at in one go.
 _FEW_VALUES = 1_000
 # More than an answer has room for; to name one takes as long again.
-_MOST_NAMED = 100
+_MOST_NAMED = 200
 
 
 Problems = list[tuple[str, str]]
