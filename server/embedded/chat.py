@@ -40,8 +40,8 @@ class LocalChat:
         self._turns = Turns(PARALLEL)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
-        """The answer. Closing the generator frees the model for others within a tenth of a second, in the middle of the
-        prompt as well.
+        """The answer. Closing the generator ends the model's work within about a tenth of a second, in the middle of a
+        prompt as well; where several are closed at once, within one for each.
         """
         model = self._model or await self._loaded()
         # llama.cpp serves whoever came first, and one tenant's many would keep everybody else's waiting.

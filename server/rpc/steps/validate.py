@@ -18,7 +18,7 @@ _FEW_BYTES = 16_384
 _MOST_VALUES = 50_000
 # With each rule that is broken some 30 microseconds go by: so many values are looked at in one go.
 _FEW_VALUES = 1_000
-# More than an answer has room for; to name one takes as long again.
+# Of more values, more than an answer has room for; to name one takes as long again.
 _MOST_NAMED = 200
 
 
@@ -142,11 +142,11 @@ class Validate:
             raise InvalidRequest(self.broken(request))
 
     def broken(self, request: Message) -> Problems:
-        """The rules that it breaks: of very many the first ones. Where it has very many values, it is looked at in
-        pieces, and of rules of a whole list or message only the first is told, or what comes before it.
+        """The rules that it breaks. Where it has very many values, it is looked at in pieces: of very many problems the
+        first ones are told, and of rules of a whole list or message only the first, or what comes before it.
         """
         if _values(request) <= _FEW_VALUES:
-            return [_problem(violation) for violation in self._collect(request)[:_MOST_NAMED]]
+            return [_problem(violation) for violation in self._collect(request)]
         problems = [_problem(violation) for violation in self._collect(request, fail_fast=True)]
         rest = type(request)()
         rest.CopyFrom(request)
