@@ -133,6 +133,24 @@ async def test_calls_that_are_broken_off_while_their_prompts_are_read_leave_the_
     assert perf_counter() - started < whole
 
 
+async def test_prompts_are_read_one_after_the_other_beside_the_answers_to_those_before(model: LocalChat) -> None:
+    """So that there is one alone whose reading is to be broken off when all are left."""
+    written: list[tuple[int, int]] = []
+
+    async def ask(number: int) -> None:
+        asked = _asking(f"{number}. Tell me a story.", max_tokens=64)
+        async with asyncio.timeout(PROMPTLY), aclosing(model.stream(asked)) as batches:
+            async for batch in batches:
+                written.extend((number, chunk.usage.completion_tokens) for chunk in batch if chunk.usage is not None)
+
+    await asyncio.gather(*(ask(number) for number in range(PARALLEL)))
+
+    begun = [next(place for place, (of, _) in enumerate(written) if of == number) for number in range(PARALLEL)]
+    answering = [written.index((number, 1)) for number in range(PARALLEL)]
+    assert all(earlier < later for earlier, later in zip(answering, begun[1:], strict=False))
+    assert all(later < written.index((number, 64)) for number, later in enumerate(begun[1:]))
+
+
 async def test_more_calls_than_the_model_takes_at_once_are_all_answered(model: LocalChat) -> None:
     calls = (_text(model, _asking(f"Say {number}.", max_tokens=4)) for number in range(PARALLEL + 2))
 
