@@ -180,7 +180,7 @@ class Chain:
     ) -> Handler:
         """The handler behind validation; what a generator yields is written as it comes."""
         validate, repeat = self._steps.validate, self._steps.repeat
-        read = reader(request_class.FromString, validate.broken)
+        read = reader(request_class.FromString)
 
         async def act(data: bytes, context: Context) -> Any:
             request = read(data)

@@ -7,8 +7,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, st
 from google.protobuf.message import Message
 
 from atrium.identity.v1 import session_pb2, user_pb2
-from atrium.model.v1 import chat_pb2, embedding_pb2
+from atrium.model.v1 import chat_pb2, embedding_pb2, route_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from atrium.workflow.v1 import definition_pb2, execution_pb2, workflow_pb2
 from server.kernel.errors import InvalidRequest
 from server.rpc.steps.validate import Validate, reader
 
@@ -22,7 +23,7 @@ def _violations(request: Message) -> list[str]:
 
 
 def _read(request: Message) -> Message:
-    return reader(type(request).FromString, VALIDATE.broken)(request.SerializeToString())
+    return reader(type(request).FromString)(request.SerializeToString())
 
 
 def _unreadable(request: Message) -> list[tuple[str, str]]:
@@ -86,7 +87,7 @@ def test_a_rule_over_the_whole_message_is_named_by_its_field() -> None:
 )
 def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_text(data: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        reader(session_pb2.LoginRequest.FromString, VALIDATE.broken)(data)
+        reader(session_pb2.LoginRequest.FromString)(data)
 
     assert refused.value.violations == (
         ("", "is not a well-formed message: check its encoding and that text is UTF-8"),
@@ -96,7 +97,7 @@ def test_bytes_that_are_no_message_are_a_malformed_request_without_the_parsers_t
 def test_fields_that_are_not_known_are_let_be() -> None:
     data = user_pb2.GetUserRequest(id="01890a5d-ac96-774b-bcce-b302099a8057").SerializeToString() + b"\xfa\x7f\x01\x00"
 
-    VALIDATE(reader(user_pb2.GetUserRequest.FromString, VALIDATE.broken)(data))
+    VALIDATE(reader(user_pb2.GetUserRequest.FromString)(data))
 
 
 def test_nul_is_found_in_a_field_and_every_one_is_named() -> None:
@@ -186,12 +187,71 @@ def test_of_very_many_nested_values_every_one_that_is_malformed_is_named() -> No
     assert set(named) == {"stop[0]", "messages[1].tool_call_id", "messages[39].tool_calls[99].id"}
 
 
+def test_of_very_many_values_every_rule_over_a_whole_list_or_message_is_told_beside_those_of_items() -> None:
+    targets = [*({"model": f"m{number}"} for number in range(1_100)), {"model": "m0"}, {"model": ""}]
+    request = route_pb2.UpdateRouteRequest(id="x", update_mask={"paths": ["alias", "name"]}, targets=targets)
+    request.fallbacks.outage.extend(["", *["m"] * 10])
+
+    assert sorted(_violations(request)) == [
+        "alias",
+        "fallbacks.outage",
+        "fallbacks.outage[0]",
+        "id",
+        "targets",  # too many
+        "targets",  # one twice
+        "targets[1101].model",
+        "update_mask",
+    ]
+
+
+def test_of_very_many_values_in_lists_of_nested_messages_and_of_single_items_every_malformed_one_is_named() -> None:
+    steps = [definition_pb2.Step(id=f"s{number}", transform={"value": "1"}) for number in range(3)]
+    steps[1].needs.extend([*(f"s{number}" for number in range(1_500)), "s0", "x" * 101])
+    steps[1].ClearField("kind")
+    steps[2].id = "?"
+    request = workflow_pb2.CreateWorkflowRequest(name="n", definition={"steps": steps})
+
+    assert sorted(_violations(request)) == [
+        "definition.steps[1].kind",
+        "definition.steps[1].needs",  # too many
+        "definition.steps[1].needs",  # one twice
+        "definition.steps[1].needs[1501]",
+        "definition.steps[2].id",
+    ]
+
+
+def test_a_rule_over_an_item_that_itself_has_very_many_values_is_named_by_the_items_field() -> None:
+    calls = [chat_pb2.ToolCall(id="a", name="b", arguments="{}")] * 1_100
+    turn = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, tool_calls=calls, tool_call_id="a")
+    turn.tool_calls[1_099].id = ""
+
+    with pytest.raises(InvalidRequest) as refused:
+        VALIDATE(chat_pb2.ChatRequest(model="m", messages=[turn]))
+
+    assert sorted(refused.value.violations) == [
+        ("messages[0].tool_call_id", "a tool's message names the call that it answers, and no other does"),
+        ("messages[0].tool_calls", "must contain no more than 128 item(s)"),
+        ("messages[0].tool_calls", "only the model has tools called"),
+        ("messages[0].tool_calls[1099].id", "must be at least 1 characters"),
+    ]
+
+
+def test_what_has_no_rules_is_let_be_where_it_has_very_many_values() -> None:
+    values = struct_pb2.Struct()
+    values.fields["a"].list_value.values.extend([struct_pb2.Value()] * 1_500)
+
+    assert _violations(execution_pb2.ExecuteWorkflowRequest(workflow_id="x", input=values)) == ["workflow_id"]
+
+
 def test_of_very_many_malformed_values_as_many_are_named_as_an_answer_has_room_for() -> None:
     few = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 500)
     many = embedding_pb2.EmbedRequest(model="m", inputs=[""] * 2_000)
 
     assert _violations(few) == [f"inputs[{number}]" for number in range(500)]
     assert _violations(many) == [f"inputs[{number}]" for number in range(200)]
+    many.model = "m" * 101
+    many.inputs.extend([""] * 50)
+    assert _violations(many) == ["model", "inputs", *(f"inputs[{number}]" for number in range(198))]
 
 
 def test_a_list_that_is_far_too_long_is_refused_as_a_whole() -> None:
