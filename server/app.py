@@ -113,6 +113,7 @@ from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
 from server.work import belongings, working
+from server.workflow.service.agents import AgentService
 from server.workflow.service.executions import ExecutionService
 from server.workflow.service.sight import Sight as WorkflowSight
 from server.workflow.service.watching import ExecutionWatching
@@ -313,6 +314,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             WorkflowService(database, workflow_sight, expressions, TenantQuotas(), audit, forget),
             ExecutionService(database, workflow_sight, labour.engine, audit),
             ExecutionWatching(database),
+            AgentService(database, audit, forget),
             pages,
         )
         services = [

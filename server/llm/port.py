@@ -129,6 +129,10 @@ class Tool:
     parameters: Mapping[str, Any]
 
 
+NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+"""Of a tool that takes none."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
     """What the answer must be: JSON that matches `schema`, or (None) any JSON object. `name`: what it is called."""

@@ -22,6 +22,8 @@ from server.kernel.deletion import Deleted
 from server.kernel.errors import DomainError, InvalidRequest, ResourceExhausted, Unavailable
 from server.kernel.masks import masked
 
+_MOST_WHOLE = 2**53
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """None stays None, and the field unset."""
@@ -128,6 +130,27 @@ def json_value(value: Struct | Value, field: str) -> Any:
         return json_format.MessageToDict(value)
     except ValueError:  # it has no NaN and no infinity
         raise InvalidRequest([(field, "must hold finite numbers only")]) from None
+
+
+def json_schema(value: Struct, field: str) -> dict[str, Any]:
+    """The same of a JSON schema, whose whole numbers are integers."""
+    made: dict[str, Any] = _whole(json_struct(value, field))
+    return made
+
+
+def _whole(value: Any) -> Any:
+    """A Struct has no integers, and a JSON schema's `maxItems` is none that ends in .0.
+
+    Where floats do not tell whole numbers apart any more, a number stays one: orjson writes integers of 64 bits only.
+    """
+    match value:
+        case dict():
+            return {name: _whole(one) for name, one in value.items()}
+        case list():
+            return [_whole(one) for one in value]
+        case float() if value.is_integer() and abs(value) <= _MOST_WHOLE:
+            return int(value)
+    return value
 
 
 def value_of(value: Any) -> Value:

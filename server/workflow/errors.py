@@ -68,6 +68,16 @@ class WorkflowVersionNotFound(NotFound):
     resource = "version"
 
 
+class AgentNotFound(NotFound):
+    """No {resource} with this id."""
+
+    resource = "agent"
+
+
+class AgentNameTaken(AlreadyExists):
+    """Another agent is called {name}."""
+
+
 class ExecutionNotFound(NotFound):
     """No {resource} with this id."""
 

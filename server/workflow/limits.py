@@ -1,4 +1,4 @@
-"""What JSON may be that an execution keeps."""
+"""What JSON may be that executions and agents keep."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ what a step comes to is inside what its execution comes to.
 """
 
 
-def problem(value: Any) -> str | None:
-    """What is wrong with the value; None: nothing."""
+def problem(value: Any, most_bytes: int = MOST_BYTES) -> str | None:
+    """What is wrong with the value; None: nothing. `most_bytes`: of it as JSON."""
     if depth(value) > MOST_DEPTH:
         return f"is nested deeper than {MOST_DEPTH}"
-    if len(orjson.dumps(value)) > MOST_BYTES:
-        return f"has more than {MOST_BYTES} bytes as JSON"
+    if len(orjson.dumps(value)) > most_bytes:
+        return f"has more than {most_bytes} bytes as JSON"
     return None
 
 

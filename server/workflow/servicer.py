@@ -6,27 +6,34 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.workflow.v1 import definition_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, definition_pb2, task_pb2, workflow_pb2
 from atrium.workflow.v1 import execution_pb2 as pb
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
 from server.rpc.wire import deletion
-from server.workflow.convert import definitions, executions
+from server.workflow.convert import agents, definitions, executions
 from server.workflow.convert import workflows as convert
+from server.workflow.service.agents import AgentService
 from server.workflow.service.executions import ExecutionService
 from server.workflow.service.watching import ExecutionWatching
 from server.workflow.service.workflows import WorkflowService
 
 
 class WorkflowServicer:
-    """Workflows and what executing them comes to."""
+    """Workflows and what executing them comes to, and agents."""
 
     def __init__(
-        self, workflows: WorkflowService, executions: ExecutionService, watching: ExecutionWatching, pages: Pages
+        self,
+        workflows: WorkflowService,
+        executions: ExecutionService,
+        watching: ExecutionWatching,
+        agents: AgentService,
+        pages: Pages,
     ) -> None:
         self._workflows = workflows
         self._executions = executions
         self._watching = watching
+        self._agents = agents
         self._pages = pages
 
     async def CreateWorkflow(
@@ -152,3 +159,42 @@ class WorkflowServicer:
             ancestors=[executions.listed(one) for one in above],
             descendants=[executions.listed(one) for one in below],
         )
+
+    async def CreateAgent(
+        self, request: agent_pb2.CreateAgentRequest, context: Context
+    ) -> agent_pb2.CreateAgentResponse:
+        agent = await self._agents.create(agents.new_agent(request))
+        return agent_pb2.CreateAgentResponse(agent=agents.agent(agent))
+
+    async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Context) -> agent_pb2.GetAgentResponse:
+        agent = await self._agents.get(UUID(request.id), deletion(request))
+        return agent_pb2.GetAgentResponse(agent=agents.agent(agent))
+
+    async def ListAgents(self, request: agent_pb2.ListAgentsRequest, context: Context) -> agent_pb2.ListAgentsResponse:
+        page = await self._agents.page(self._pages.read(request), agents.filters(request), deletion(request))
+        return agent_pb2.ListAgentsResponse(
+            agents=[agents.agent(agent) for agent in page.items],
+            next_page_token=self._pages.next(request, page),
+        )
+
+    async def UpdateAgent(
+        self, request: agent_pb2.UpdateAgentRequest, context: Context
+    ) -> agent_pb2.UpdateAgentResponse:
+        agent = await self._agents.update(UUID(request.id), agents.agent_changes(request), request.etag)
+        return agent_pb2.UpdateAgentResponse(agent=agents.agent(agent))
+
+    async def DeleteAgent(
+        self, request: agent_pb2.DeleteAgentRequest, context: Context
+    ) -> agent_pb2.DeleteAgentResponse:
+        await self._agents.delete(UUID(request.id), request.etag)
+        return agent_pb2.DeleteAgentResponse()
+
+    async def RestoreAgent(
+        self, request: agent_pb2.RestoreAgentRequest, context: Context
+    ) -> agent_pb2.RestoreAgentResponse:
+        agent = await self._agents.restore(UUID(request.id))
+        return agent_pb2.RestoreAgentResponse(agent=agents.agent(agent))
+
+    async def PurgeAgent(self, request: agent_pb2.PurgeAgentRequest, context: Context) -> agent_pb2.PurgeAgentResponse:
+        await self._agents.purge(UUID(request.id))
+        return agent_pb2.PurgeAgentResponse()

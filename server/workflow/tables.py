@@ -1,4 +1,6 @@
-"""The workflow slice's tables: what is executed. What comes of it is in `execution_tables`."""
+"""The workflow slice's tables: what is executed. What comes of it is in `execution_tables`, and agents
+are in `agent_tables`.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,17 @@ from server.db.base import (
     timestamps,
 )
 from server.kernel.ids import PLATFORM_TENANT_ID
+from server.workflow.agent_tables import agent_configs
 from server.workflow.execution_tables import execution_events, workflow_executions, workflow_tasks
 
-__all__ = ["execution_events", "workflow_executions", "workflow_tasks", "workflow_versions", "workflows"]
+__all__ = [
+    "agent_configs",
+    "execution_events",
+    "workflow_executions",
+    "workflow_tasks",
+    "workflow_versions",
+    "workflows",
+]
 
 _COUNTS = ("execution_count", "success_count", "failure_count")
 

@@ -20,6 +20,7 @@ ANSWERED = {
     "atrium.audit.v1.AuditLog",
     "atrium.knowledge.v1.Document",
     "atrium.knowledge.v1.SearchResult",
+    "atrium.workflow.v1.Agent",
     "atrium.workflow.v1.Execution",
     "atrium.workflow.v1.Task",
     "atrium.tenant.v1.TenantConfig",
@@ -183,7 +184,9 @@ def test_an_update_names_its_fields_in_the_mask_and_takes_an_etag(method: Method
     changeable = [
         name
         for name, field in fields.items()
-        if field.proto3_optional or field.type == FieldDescriptorProto.TYPE_MESSAGE
+        if field.proto3_optional
+        or field.type == FieldDescriptorProto.TYPE_MESSAGE
+        or field.label == FieldDescriptorProto.LABEL_REPEATED
     ]
 
     assert list(getattr(mask, "in")) == changeable

@@ -89,6 +89,34 @@ _DEFINED: Bad = [({"definition": it}, f"definition.{field}") for it, field in _B
 
 _DECIDED = {"execution_id": ID, "id": OTHER, "decision": 1}
 
+_TOOL: dict[str, Any] = {"name": "look_up", "description": "d", "parameters": {"type": "object"}}
+_AGENT: dict[str, Any] = {
+    "agent_type": "writer",
+    "model": "m" * 100,
+    "description": "d",
+    "prompt_template_id": ID,
+    "prompt_label": "production",
+    "temperature": 2,
+    "max_tokens": 1,
+    "knowledge_base_ids": [ID, OTHER],
+    "tools": [_TOOL, {"name": "t" * 64}],
+    "output_schema": {"type": "object"},
+    "max_turns": 32,
+}
+_BAD_AGENT: dict[str, list[Any]] = {
+    "description": ["", "d" * 2001],
+    "agent_type": [" ", "a\nb", "a" * 101],
+    "model": ["m" * 101],
+    "prompt_template_id": ["7"],
+    "prompt_label": ["l" * 51],
+    "temperature": [-0.1, 2.1, float("nan")],
+    "max_tokens": [0],
+    "knowledge_base_ids": [[ID, ID], [ID] * 11],
+    "tools": [[_TOOL, _TOOL], [{"name": "search_knowledge"}], [{"name": f"t{n}"} for n in range(65)]],
+    "output_schema": [{f"k{n}": n for n in range(101)}],
+    "max_turns": [-1, 33],
+}
+
 WORKFLOW_CASES: Cases = {
     "CreateWorkflowRequest": (
         [
@@ -192,4 +220,36 @@ WORKFLOW_CASES: Cases = {
             ({**_DECIDED, "value": Value(bool_value=True)}, "value"),
         ],
     ),
+    "CreateAgentRequest": (
+        [{"name": "n"}, {**_AGENT, "name": "Ann 安"}],
+        [
+            *odd({"name": "n"}, name=["", " ", "a ", "a\nb", "n" * 256], idempotency_key=["k" * 129]),
+            *odd({**_AGENT, "name": "n"}, **_BAD_AGENT),
+            ({"name": "n", "prompt_label": "production"}, "prompt_label"),
+            ({"name": "n", "knowledge_base_ids": ["7"]}, "knowledge_base_ids[0]"),
+            ({"name": "n", "tools": [{"name": "a b"}]}, "tools[0].name"),
+        ],
+    ),
+    "GetAgentRequest": ([{"id": ID}, {"id": ID, "deleted": 2}], [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")]),
+    "ListAgentsRequest": (
+        [{}, {"agent_type": "writer", "deleted": 1}],
+        [*PAGE, *odd({}, agent_type=["a" * 101], deleted=[9])],
+    ),
+    "UpdateAgentRequest": (
+        [
+            {"id": ID},
+            {**_AGENT, "id": ID, "name": "n"},
+            {"id": ID, "prompt_label": "production"},
+            {"id": ID, "update_mask": mask("knowledge_base_ids", "max_turns", "output_schema", "tools")},
+        ],
+        [
+            *ids("id"),
+            ({"id": ID, "update_mask": mask("name")}, "name"),
+            ({"id": ID, "update_mask": mask("delete_time")}, "update_mask"),
+            *odd({"id": ID}, etag=["e" * 65], name=["", "n" * 256], **_BAD_AGENT),
+            *odd({"id": ID}, agent_type=[""], model=[""], prompt_template_id=[""], prompt_label=[""], max_turns=[0]),
+        ],
+    ),
+    "DeleteAgentRequest": ([{"id": ID}], [*ids("id"), ({"id": ID, "etag": "e" * 65}, "etag")]),
+    **{f"{name}AgentRequest": ([{"id": ID}], ids("id")) for name in ("Restore", "Purge")},
 }

@@ -13,7 +13,7 @@ from atrium.knowledge.v1 import document_pb2, knowledge_base_pb2
 from atrium.model.v1 import call_log_pb2, credential_pb2, route_pb2, tenant_model_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
-from atrium.workflow.v1 import execution_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, execution_pb2, workflow_pb2
 from tests.factories.world import Person, Refusal, refused
 from tests.isolation.sides import Side, Tenant
 
@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
         (
             (users, roles, sessions, keys),
             (logs, routes, models, limits, credentials),
-            (config, own, templates, bases, workflows, executions),
+            (config, own, templates, bases, workflows, executions, agents),
         ) = [
             await asyncio.gather(*calls)
             for calls in (
@@ -69,6 +69,7 @@ class Machine(RuleBasedStateMachine):
                     world.knowledge.ListKnowledgeBases(knowledge_base_pb2.ListKnowledgeBasesRequest(), **who),
                     world.workflows.ListWorkflows(workflow_pb2.ListWorkflowsRequest(), **who),
                     world.workflows.ListExecutions(execution_pb2.ListExecutionsRequest(page_size=1000), **who),
+                    world.workflows.ListAgents(agent_pb2.ListAgentsRequest(), **who),
                 ),
             )
         ]
@@ -102,6 +103,7 @@ class Machine(RuleBasedStateMachine):
             },
             workflows={workflow.id: (workflow.name, workflow.version) for workflow in workflows.workflows},
             executions={execution.id: execution.workflow_id for execution in executions.executions},
+            agents={agent.id: (agent.name, agent.agent_type) for agent in agents.agents},
             routes={route.id: route.alias for route in routes.routes},
             sessions={session.id for session in sessions.sessions if not session.HasField("revoke_time")},
             models={model.id: (model.name, model.description) for model in models.models},

@@ -102,6 +102,10 @@ class Tenant:
     """Names and newest versions."""
     ended: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Those that are deleted."""
+    agents: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Names and kinds."""
+    dismissed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Those that are deleted."""
     routes: dict[str, str] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
     """The administrator's that are not over."""
@@ -147,6 +151,7 @@ class Tenant:
             "upload": self.uploads,
             "workflow": {**self.workflows, **self.ended},
             "execution": self.executions,
+            "agent": {**self.agents, **self.dismissed},
             "generation": self.generations,
             "tenant": [self.administrator.tenant_id],
         }
@@ -154,6 +159,6 @@ class Tenant:
 
 SHOWN = (
     *("users", "roles", "held", "calls", "config", "keys", "templates", "routes"),
-    *("sessions", "models", "credentials", "limits", "bases", "contents", "workflows", "executions"),
+    *("sessions", "models", "credentials", "limits", "bases", "contents", "workflows", "executions", "agents"),
 )
 """What is shown to the tenant itself, and must be what it made."""

@@ -65,6 +65,7 @@ class Tenants(People, Work, Contents):
         self.create_version(side=side, pick=0, text="ann")
         self.create_base(side=side, name="ann")
         self.create_workflow(side=side, name="ann")
+        self.create_agent(side=side, name="ann")
         self.stream_from_a_shared_model(side=side, resumable=True)
         self.ingest(side=side, pick=0, text="ann")
         self.start_upload(side=side, pick=0)

@@ -1,4 +1,4 @@
-"""What tenants do with models, prompts, knowledge and workflows."""
+"""What tenants do with models, prompts, knowledge, workflows and agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atrium.model.v1 import (
     usage_pb2,
 )
 from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
-from atrium.workflow.v1 import workflow_pb2
+from atrium.workflow.v1 import agent_pb2, workflow_pb2
 from tests.factories.workflows import TENANT, defined, transform
 from tests.isolation.machine import NAMES, PICKS, SIDES, Machine, picked
 
@@ -148,6 +148,39 @@ class Work(Machine):
             workflow_id = picked(own.workflows, pick)
             self.call(side, workflows.DeleteWorkflow, workflow_pb2.DeleteWorkflowRequest(id=workflow_id))
             own.ended[workflow_id] = own.workflows.pop(workflow_id)
+
+    @rule(side=SIDES, name=NAMES)
+    def create_agent(self, side: int, name: str) -> None:
+        own, workflows = self.tenants[side], self.server.world.workflows
+        request = agent_pb2.CreateAgentRequest(name=name)
+        if name in {known for known, _ in own.agents.values()}:
+            assert self.refused(side, workflows.CreateAgent, request).reason == "AGENT_NAME_TAKEN"
+        else:
+            own.agents[self.call(side, workflows.CreateAgent, request).agent.id] = (name, "")
+
+    @rule(side=SIDES, pick=PICKS, kind=NAMES)
+    def change_agent(self, side: int, pick: int, kind: str) -> None:
+        own, workflows = self.tenants[side], self.server.world.workflows
+        if own.agents:
+            request = agent_pb2.UpdateAgentRequest(id=picked(own.agents, pick), agent_type=kind)
+            changed = self.call(side, workflows.UpdateAgent, request).agent
+            own.agents[changed.id] = (changed.name, kind)
+
+    @rule(side=SIDES, pick=PICKS)
+    def delete_or_restore_agent(self, side: int, pick: int) -> None:
+        own, workflows = self.tenants[side], self.server.world.workflows
+        if own.dismissed:
+            agent_id = picked(own.dismissed, pick)
+            restore = agent_pb2.RestoreAgentRequest(id=agent_id)
+            if own.dismissed[agent_id][0] in {known for known, _ in own.agents.values()}:
+                assert self.refused(side, workflows.RestoreAgent, restore).reason == "AGENT_NAME_TAKEN"
+            else:
+                self.call(side, workflows.RestoreAgent, restore)
+                own.agents[agent_id] = own.dismissed.pop(agent_id)
+        elif own.agents:
+            agent_id = picked(own.agents, pick)
+            self.call(side, workflows.DeleteAgent, agent_pb2.DeleteAgentRequest(id=agent_id))
+            own.dismissed[agent_id] = own.agents.pop(agent_id)
 
     @rule(side=SIDES, alias=NAMES)
     def create_or_delete_route(self, side: int, alias: str) -> None:

@@ -67,6 +67,8 @@ INSERT INTO workflows (tenant_id, name, visibility, definition, version, deleted
     FROM (VALUES ('live', NULL), ('fresh', interval '29 days'), ('long ago', interval '31 days')) AS v (name, ago);
 INSERT INTO workflow_versions (tenant_id, workflow_id, version, definition)
     SELECT tenant_id, id, name, '{{}}' FROM workflows WHERE tenant_id = '{tenant}';
+INSERT INTO agent_configs (tenant_id, name, deleted_at)
+    SELECT tenant_id, name, deleted_at FROM workflows WHERE tenant_id = '{tenant}';
 INSERT INTO user_roles (tenant_id, user_id, role_id, granted_by)
     SELECT '{tenant}', u.id, r.id, g.id FROM users u, roles r, users g WHERE u.tenant_id = '{tenant}'
     AND r.tenant_id = '{tenant}' AND g.tenant_id = '{tenant}' AND u.username = 'live' AND g.username = 'long ago';

@@ -56,6 +56,7 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
                 ("document_blob_parts", "convert_from(bytes, 'UTF8')"),
                 ("workflows", "name"),
                 ("workflow_versions", "version"),
+                ("agent_configs", "name"),
             )
         }
         assert left == {
@@ -76,6 +77,7 @@ async def test_what_has_expired_goes_and_what_is_good_stays(upkeep: Upkeep, admi
             "document_blob_parts": ["fresh", "live", "under way"],
             "workflows": ["fresh", "live"],
             "workflow_versions": ["fresh", "live"],
+            "agent_configs": ["fresh", "live"],
         }, tenant
 
 
@@ -225,7 +227,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     async with scratch.connect() as other, asyncio.TaskGroup() as group:
         async with other.transaction():
             await other.execute("UPDATE user_roles SET granted_by = NULL WHERE tenant_id = $1", ADA)
-            for table in ("users", "roles", "prompt_templates", "knowledge_bases", "workflows"):
+            for table in ("users", "roles", "prompt_templates", "knowledge_bases", "workflows", "agent_configs"):
                 await other.execute(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND deleted_at < now() - interval '30 days'", ADA
                 )
@@ -238,6 +240,7 @@ async def test_what_another_purges_at_the_same_moment_is_left_to_them(
     assert await admin.fetchval("SELECT count(*) FROM prompt_templates WHERE tenant_id = $1", ADA) == 2
     assert await admin.fetchval("SELECT count(*) FROM knowledge_bases WHERE tenant_id = $1", ADA) == 3
     assert await admin.fetchval("SELECT count(*) FROM workflows WHERE tenant_id = $1", ADA) == 2
+    assert await admin.fetchval("SELECT count(*) FROM agent_configs WHERE tenant_id = $1", ADA) == 2
 
 
 async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep, admin: Any) -> None:
@@ -260,6 +263,7 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
             "workflows (name, visibility, version, definition",
             """'w' || n, 'tenant', 'v1.0', '{"steps": [], "output": ""}'""",
         ),
+        ("agent_configs (name", "'a' || n"),
     ):
         await admin.execute(
             f"INSERT INTO {columns}, tenant_id, deleted_at) "
@@ -276,6 +280,7 @@ async def test_no_transaction_purges_more_than_a_batch_of_objects(upkeep: Upkeep
     )
     each = [PURGED_AT_ONCE, PURGED_AT_ONCE, 121 - 2 * PURGED_AT_ONCE]
     assert [tuple(row) for row in batches] == [
+        *(("agents.purge", count) for count in each),
         *(("documents.purge", count) for count in each),
         *[("knowledge_bases.purge", 1)] * 121,
         *((f"{kind}.purge", count) for kind in ("roles", "templates", "users", "workflows") for count in each),

@@ -267,6 +267,17 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "execution_events": {**_OF_EXECUTION, "seq": 1, "event_type": "started", "payload": {}},
     },
     "0048": {},
+    "0049": {
+        "agent_configs": {
+            **_OF_TENANT,
+            "name": "Ann",
+            "prompt_template_id": _TEMPLATE,
+            "prompt_label": "production",
+            "knowledge_base_ids": [_BASE],
+            "tools": [{"name": "look_up", "description": "", "parameters": {}}],
+            "max_turns": 4,
+        },
+    },
 }
 
 

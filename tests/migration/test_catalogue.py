@@ -18,6 +18,7 @@ ORDERS = "revision"
 # Words that others add to: the resources that audit rows tell of, the types of media, the kinds of steps and of agents,
 # and what happens to executions.
 OPEN_WORDS = (
+    "agent_configs.agent_type",
     "audit_logs.resource_type",
     "execution_events.event_type",
     "knowledge_documents.file_mime_type",

@@ -22,7 +22,7 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from atrium.workflow.v1 import execution_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, execution_pb2, task_pb2, workflow_pb2
 from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT, WORKFLOW
 
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
@@ -165,6 +165,12 @@ BY_EXECUTION: dict[str, Callable[[str], Message]] = {
     WORKFLOW + "ListTasks": lambda it: task_pb2.ListTasksRequest(execution_id=it),
     WORKFLOW + "CompleteTask": lambda it: task_pb2.CompleteTaskRequest(execution_id=it, id=_NO_ID, decision=1),
 }
+BY_AGENT: dict[str, Callable[[str], Message]] = {
+    WORKFLOW + "GetAgent": lambda it: agent_pb2.GetAgentRequest(id=it),
+    WORKFLOW + "UpdateAgent": lambda it: agent_pb2.UpdateAgentRequest(id=it, name="Mine"),
+    WORKFLOW + "DeleteAgent": lambda it: agent_pb2.DeleteAgentRequest(id=it),
+    WORKFLOW + "RestoreAgent": lambda it: agent_pb2.RestoreAgentRequest(id=it),
+}
 BY_GENERATION: dict[str, Callable[[str], Message]] = {
     MODEL + "StreamChat": lambda it: stream_pb2.StreamChatRequest(generation_id=it),
     MODEL + "CancelGeneration": lambda it: stream_pb2.CancelGenerationRequest(generation_id=it),
@@ -197,6 +203,7 @@ BY_ID = {
     "upload": BY_UPLOAD,
     "workflow": BY_WORKFLOW,
     "execution": BY_EXECUTION,
+    "agent": BY_AGENT,
     "generation": BY_GENERATION,
     "tenant": BY_TENANT,
 }
@@ -258,6 +265,14 @@ NO_OBJECT = {
             ("search.knowledge_base_ids", "looked for when it is executed, as whoever executes it sees them"),
         )
     },
+    **dict.fromkeys(
+        (
+            (WORKFLOW + method, field)
+            for method in ("CreateAgent", "UpdateAgent")
+            for field in ("prompt_template_id", "knowledge_base_ids")
+        ),
+        "looked for when the agent is run, as whoever runs it sees them",
+    ),
     (WORKFLOW + "CompleteTask", "id"): "a task is looked for in its execution, which is not found first",
     (WORKFLOW + "ReplayExecution", "from_step_id"): "a name within the definition",
     (KNOWLEDGE + "UpdateChunk", "id"): "a chunk is looked for in its document, which is not found first",

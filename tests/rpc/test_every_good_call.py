@@ -13,6 +13,7 @@ from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.knowledge.v1 import search_pb2
 from atrium.model.v1 import model_pb2, stream_pb2, usage_pb2
+from tests.factories.agents import make_agent
 from tests.factories.executions import ended, execute, step_execution
 from tests.factories.knowledge import make_base, processed, send, start
 from tests.factories.prompts import make_template, make_version, set_label
@@ -88,6 +89,7 @@ async def _something_of_everything(world: World, owner: Person) -> Ids:
         "document": document_id,
         "upload": upload_id,
         "workflow": workflow_id,
+        "agent": (await make_agent(world, owner)).id,
         "execution": execution_id,
         "tenant": owner.tenant_id,
     }

@@ -19,6 +19,7 @@ from atrium.model.v1 import embedding_pb2, stream_pb2, usage_pb2
 from atrium.prompt.v1 import template_pb2
 from atrium.workflow.v1 import execution_pb2
 from server.kernel.permissions import Permission
+from tests.factories.agents import make_agent
 from tests.factories.world import Person, Refusal, World, read_refusal, refused
 from tests.rpc.by_id import BY_ID, NO_OBJECT
 from tests.rpc.changes.rows import Rows, rows_of
@@ -167,6 +168,10 @@ async def _execution(world: World, owner: Person) -> str:
     return str((await world.workflows.ExecuteWorkflow(request, metadata=owner.metadata)).execution.id)
 
 
+async def _agent(world: World, owner: Person) -> str:
+    return str((await make_agent(world, owner)).id)
+
+
 async def _user(world: World, owner: Person) -> str:
     return owner.id
 
@@ -199,6 +204,7 @@ _MAKERS = {
     "upload": _upload,
     "workflow": _workflow,
     "execution": _execution,
+    "agent": _agent,
     "generation": _generation,
     "tenant": _tenant,
 }
@@ -266,6 +272,7 @@ def _but_for_the_id(refusal: Refusal, object_id: str) -> tuple[Any, ...]:
         (KNOWLEDGE + "PurgeDocument", "document", KNOWLEDGE + "DeleteDocument"),
         (KNOWLEDGE + "PurgeKnowledgeBase", "knowledge_base", KNOWLEDGE + "DeleteKnowledgeBase"),
         (WORKFLOW + "PurgeWorkflow", "workflow", WORKFLOW + "DeleteWorkflow"),
+        (WORKFLOW + "PurgeAgent", "agent", WORKFLOW + "DeleteAgent"),
     ],
 )
 async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act_in(
@@ -285,8 +292,8 @@ async def test_nor_does_the_platform_reach_over_to_a_tenant_that_it_does_not_act
 
 
 def test_every_method_of_the_platform_that_names_what_is_a_tenants_is_one_of_those() -> None:
-    of_tenants = {"user", "role", "template", "knowledge_base", "document", "workflow"}
-    purge = re.compile("Purge(User|Role|Template|KnowledgeBase|Document|Workflow)")
+    of_tenants = {"user", "role", "template", "knowledge_base", "document", "workflow", "agent"}
+    purge = re.compile("Purge(User|Role|Template|KnowledgeBase|Document|Workflow|Agent)")
     purges = {path for path in PLATFORM if purge.fullmatch(path.rpartition("/")[2])}
     named = {path for path in PLATFORM if any(True for _ in _ids_of(METHODS[path].input_type))}
 

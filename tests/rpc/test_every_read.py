@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 
 from atrium.common.v1 import deleted_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2 as bases
+from tests.factories.agents import make_agent
 from tests.factories.knowledge import ingest, make_base
 from tests.factories.prompts import make_template
 from tests.factories.workflows import make_workflow
@@ -52,6 +53,10 @@ async def _workflow(world: World, by: Person) -> str:
     return await make_workflow(world, by, f"workflow-{await _user(world, by)}")
 
 
+async def _agent(world: World, by: Person) -> str:
+    return str((await make_agent(world, by, f"agent-{await _user(world, by)}")).id)
+
+
 async def _tenant(world: World, by: Person) -> str:
     return (await world.tenant()).tenant_id
 
@@ -70,6 +75,8 @@ READS: dict[str, tuple[Maker, str]] = {
     KNOWLEDGE + "ListDocuments": (_document, KNOWLEDGE + "DeleteDocument"),
     WORKFLOW + "GetWorkflow": (_workflow, WORKFLOW + "DeleteWorkflow"),
     WORKFLOW + "ListWorkflows": (_workflow, WORKFLOW + "DeleteWorkflow"),
+    WORKFLOW + "GetAgent": (_agent, WORKFLOW + "DeleteAgent"),
+    WORKFLOW + "ListAgents": (_agent, WORKFLOW + "DeleteAgent"),
     TENANT + "GetTenant": (_tenant, TENANT + "DeleteTenant"),
     TENANT + "ListTenants": (_tenant, TENANT + "DeleteTenant"),
 }

@@ -20,6 +20,7 @@ from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.identity.service.expiry import Expiry
 from server.work import belongings
+from tests.factories.agents import get_agent, make_agent, step_agent
 from tests.factories.api_keys import make_key, with_key
 from tests.factories.knowledge import MODEL, NOT_FOR_EVER, get_base, ingest, make_base, start, step
 from tests.factories.knowledge import PERSONAL as PERSONAL_BASE
@@ -112,6 +113,7 @@ async def _delete_things(world: World, person: Person) -> None:
         await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base), **who)
     for name, fields in (("deleted", {}), ("mine, deleted", {"visibility": PERSONAL_WORKFLOW})):
         await step_workflow(world, "Delete", await make_workflow(world, person, name, **fields), person.metadata)
+    await step_agent(world, "Delete", (await make_agent(world, person, "deleted")).id, person.metadata)
 
 
 async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
@@ -153,6 +155,7 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
         *("idempotency_keys", "sign_in_guesses", "generations", "prompt_template_versions"),
         *("users", "roles", "prompt_templates", "tenant_jobs", "knowledge_bases"),
         *("knowledge_documents", "document_blobs", "rag_query_logs", "workflows", "workflow_versions"),
+        "agent_configs",
     } <= await _naming(admin, person.id)
     await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=person.id), metadata=administrator.metadata)
 
@@ -201,13 +204,14 @@ async def test_nothing_names_a_person_of_the_platform_either_in_whatever_tenant_
     await step(gateway, "Delete", (await ingest(gateway, administrator, base, "Tides.")).id, inside)
     role, user = await gateway.role(administrator), await gateway.user(administrator)
     template = await make_template(gateway, administrator, "theirs", TENANT)
-    workflow = await make_workflow(gateway, administrator, "theirs")
+    workflow, agent = await make_workflow(gateway, administrator, "theirs"), await make_agent(gateway, administrator)
     await gateway.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role.id), metadata=inside)
     await gateway.identity.DeleteUser(user_pb2.DeleteUserRequest(id=user.id), metadata=inside)
     await gateway.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template), metadata=inside)
     delete = knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base)
     await gateway.knowledge.DeleteKnowledgeBase(delete, metadata=inside)
     await step_workflow(gateway, "Delete", workflow, inside)
+    await step_agent(gateway, "Delete", agent.id, inside)
     by = {"id": others.tenant_id}
     await gateway.tenants.DeleteTenant(tenant_pb2.DeleteTenantRequest(**by), metadata=person.metadata)
     assert await admin.fetchval("SELECT deleted_by FROM tenants WHERE id = $1", others.tenant_id) == person.id
@@ -220,7 +224,7 @@ async def test_nothing_names_a_person_of_the_platform_either_in_whatever_tenant_
     assert (row["status"], row["deleted_at"] is not None, row["deleted_by"]) == ("deleted", True, None)
 
 
-async def test_nothing_is_answered_of_a_purged_role_template_base_or_workflow(world: World) -> None:
+async def test_nothing_is_answered_of_a_purged_role_template_base_workflow_or_agent(world: World) -> None:
     administrator, platform = await world.tenant(), await world.platform()
     who = {"metadata": administrator.metadata}
     inside = {"metadata": (*platform.metadata, ("x-tenant-id", administrator.tenant_id))}
@@ -232,25 +236,31 @@ async def test_nothing_is_answered_of_a_purged_role_template_base_or_workflow(wo
     template_id = (await world.prompts.CreateTemplate(template, **who)).template.id
     base_id = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
     workflow_id = await make_workflow(world, administrator, **workflow)
+    agent_id = (await make_agent(world, administrator, **workflow)).id
     await world.identity.DeleteRole(role_pb2.DeleteRoleRequest(id=role_id), **who)
     await world.prompts.DeleteTemplate(template_pb2.DeleteTemplateRequest(id=template_id), **who)
     await world.knowledge.DeleteKnowledgeBase(knowledge_base_pb2.DeleteKnowledgeBaseRequest(id=base_id), **who)
     await step_workflow(world, "Delete", workflow_id, **who)
+    await step_agent(world, "Delete", agent_id, **who)
     await world.identity.PurgeRole(role_pb2.PurgeRoleRequest(id=role_id), **inside)
     await world.prompts.PurgeTemplate(template_pb2.PurgeTemplateRequest(id=template_id), **inside)
     await world.knowledge.PurgeKnowledgeBase(knowledge_base_pb2.PurgeKnowledgeBaseRequest(id=base_id), **inside)
     await step_workflow(world, "Purge", workflow_id, **inside)
+    await step_agent(world, "Purge", agent_id, **inside)
 
     role_again = (await world.identity.CreateRole(role, **who)).role.id
     template_again = (await world.prompts.CreateTemplate(template, **who)).template.id
     base_again = (await world.knowledge.CreateKnowledgeBase(base, **who)).knowledge_base.id
     workflow_again = await make_workflow(world, administrator, **workflow)
+    agent_again = (await make_agent(world, administrator, **workflow)).id
 
     assert role_again != role_id
     assert template_again != template_id
     assert base_again != base_id
     assert workflow_again != workflow_id
+    assert agent_again != agent_id
     await world.identity.GetRole(role_pb2.GetRoleRequest(id=role_again), **who)
     await world.prompts.GetTemplate(template_pb2.GetTemplateRequest(id=template_again), **who)
     await get_base(world, administrator, base_again)
     await get_workflow(world, administrator, workflow_again)
+    await get_agent(world, administrator, agent_again)

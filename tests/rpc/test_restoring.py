@@ -13,7 +13,8 @@ from atrium.identity.v1 import api_key_pb2, role_pb2, user_pb2
 from atrium.knowledge.v1 import knowledge_base_pb2
 from atrium.model.v1 import usage_pb2
 from atrium.tenant.v1 import tenant_pb2
-from atrium.workflow.v1 import workflow_pb2
+from atrium.workflow.v1 import agent_pb2, workflow_pb2
+from tests.factories.agents import make_agent
 from tests.factories.knowledge import make_base
 from tests.factories.workflows import make_workflow
 from tests.factories.world import Person, World, refused
@@ -22,7 +23,7 @@ Step = Callable[[Any], Any]
 
 
 class Life:
-    """What is done to one user, role, base, workflow or tenant, by its administrator or by the platform's inside it."""
+    """What is done to one of these, by its administrator or by the platform's inside it."""
 
     def __init__(self, world: World, kind: str, id: str, by: Any, platform: Any) -> None:
         self.id = id
@@ -33,6 +34,7 @@ class Life:
             "role": (role_pb2, world.identity),
             "knowledge base": (knowledge_base_pb2, world.knowledge),
             "workflow": (workflow_pb2, world.workflows),
+            "agent": (agent_pb2, world.workflows),
             "tenant": (tenant_pb2, world.tenants),
         }[kind]
         self._stub, self._service, self._name = stub, service, kind.title().replace(" ", "")
@@ -55,6 +57,8 @@ async def _life(world: World, kind: str, administrator: Person, *, inside: bool 
             made = await make_base(world, administrator)
         case "workflow":
             made = await make_workflow(world, administrator)
+        case "agent":
+            made = (await make_agent(world, administrator)).id
         case _:
             return Life(world, kind, administrator.tenant_id, platform.metadata, platform.metadata)
     return Life(world, kind, made, from_above if inside else administrator.metadata, from_above)
@@ -65,6 +69,7 @@ async def _life(world: World, kind: str, administrator: Person, *, inside: bool 
     [
         *[("user", False), ("user", True), ("role", False), ("role", True), ("tenant", True)],
         *[("knowledge base", False), ("knowledge base", True), ("workflow", False), ("workflow", True)],
+        *[("agent", False), ("agent", True)],
     ],
 )
 async def test_each_step_is_audited_with_what_was_before_and_after(
@@ -147,6 +152,10 @@ async def _take_workflows_name(world: World, by: Person, _: Life) -> None:
     await make_workflow(world, by)
 
 
+async def _take_agents_name(world: World, by: Person, _: Life) -> None:
+    await make_agent(world, by)
+
+
 async def _restore(_: World, __: Person, life: Life) -> None:
     await life.step("Restore")
 
@@ -158,10 +167,12 @@ async def _restore(_: World, __: Person, life: Life) -> None:
         ("role", _take_code, Code.ALREADY_EXISTS, "ROLE_CODE_TAKEN"),
         ("knowledge base", _take_bases_name, Code.ALREADY_EXISTS, "KNOWLEDGE_BASE_NAME_TAKEN"),
         ("workflow", _take_workflows_name, Code.ALREADY_EXISTS, "WORKFLOW_NAME_TAKEN"),
+        ("agent", _take_agents_name, Code.ALREADY_EXISTS, "AGENT_NAME_TAKEN"),
         ("user", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("role", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("knowledge base", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("workflow", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
+        ("agent", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
         ("tenant", _restore, Code.FAILED_PRECONDITION, "NOT_DELETED"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from atrium.workflow.v1 import definition_pb2, execution_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, definition_pb2, execution_pb2, task_pb2, workflow_pb2
 from tests.rpc.malformed import SOME_ID, Malformed
 from tests.rpc.methods import WORKFLOW
 
@@ -51,6 +51,22 @@ MALFORMED_OF_WORKFLOWS: dict[str, Malformed] = {
     WORKFLOW + "CompleteTask": Malformed(
         task_pb2.CompleteTaskRequest(execution_id="1", id="1"), ("execution_id", "id", "decision")
     ),
+    WORKFLOW + "CreateAgent": Malformed(
+        agent_pb2.CreateAgentRequest(name=" ", prompt_label="production", temperature=3, knowledge_base_ids=["1"]),
+        ("name", "prompt_label", "temperature", "knowledge_base_ids[0]"),
+    ),
+    WORKFLOW + "ListAgents": Malformed(
+        agent_pb2.ListAgentsRequest(page_size=-1, agent_type="x" * 101), ("page_size", "agent_type")
+    ),
+    WORKFLOW + "UpdateAgent": Malformed(
+        agent_pb2.UpdateAgentRequest(id="1", max_turns=33, tools=[{"name": "search_knowledge"}]),
+        ("id", "max_turns", "tools"),
+    ),
+    WORKFLOW + "DeleteAgent": Malformed(agent_pb2.DeleteAgentRequest(id="1", etag="x" * 65), ("id", "etag")),
+    **{
+        WORKFLOW + f"{verb}Agent": Malformed(getattr(agent_pb2, f"{verb}AgentRequest")(id="1"), ("id",))
+        for verb in ("Get", "Restore", "Purge")
+    },
 }
 GOOD_OF_WORKFLOWS: dict[str, Message] = {
     WORKFLOW + "CreateWorkflow": workflow_pb2.CreateWorkflowRequest(name="new", definition=ONE_STEP),
@@ -58,4 +74,7 @@ GOOD_OF_WORKFLOWS: dict[str, Message] = {
     WORKFLOW + "PurgeWorkflow": workflow_pb2.PurgeWorkflowRequest(id=SOME_ID),
     WORKFLOW + "ValidateWorkflow": definition_pb2.ValidateWorkflowRequest(definition=ONE_STEP),
     WORKFLOW + "ListExecutions": execution_pb2.ListExecutionsRequest(),
+    WORKFLOW + "CreateAgent": agent_pb2.CreateAgentRequest(name="new"),
+    WORKFLOW + "ListAgents": agent_pb2.ListAgentsRequest(),
+    WORKFLOW + "PurgeAgent": agent_pb2.PurgeAgentRequest(id=SOME_ID),
 }

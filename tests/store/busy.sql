@@ -137,6 +137,8 @@ INSERT INTO workflow_executions (tenant_id, workflow_id, workflow_version, defin
            CASE WHEN s.n % 53 = 0 THEN 'running' ELSE 'completed' END, CASE WHEN s.n % 53 <> 0 THEN now() END,
            CASE WHEN s.n % 9 = 0 THEN p.workflow_id END, 'trace-' || s.n
     FROM spread s JOIN plans p ON p.tenant_id = s.tenant_id AND p.n = s.n % 89 + 1;
+INSERT INTO agent_configs (tenant_id, name, agent_type, deleted_at)
+    SELECT tenant_id, 'a' || n, 'type ' || n % 50, CASE WHEN n % 4 <> 0 THEN now() - n * interval '1 hour' END FROM spread;
 INSERT INTO tenant_slots (tenant_id) SELECT DISTINCT tenant_id FROM people;
 INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status, not_before)
     SELECT tenant_id, 'mail/1', '{}', CASE WHEN n % 97 = 0 THEN 'admitted' ELSE 'ready' END,

@@ -24,7 +24,7 @@ from server.knowledge.store import bases, blobs, documents, queries
 from server.knowledge.store import generations as rebuilt
 from server.model.store import caches, contents, generations, ledger, logs
 from server.prompt.store import templates, versions
-from server.workflow.store import executions, workflows
+from server.workflow.store import agents, executions, workflows
 from tests.databases import Cluster, Scratch
 from tests.store.test_search_plans import SEARCHED
 
@@ -164,6 +164,10 @@ SERVING: dict[str, tuple[str, list[Any]]] = {
         workflows._list(("visibility",), "exclude", personal=False), visibility="public", member_id=TENANT, **_PAGE
     ),
     "ix_workflow_versions_list": _store(workflows._VERSIONS, workflow_id=TENANT, **_PAGE),
+    "uq_agent_configs_name": ("SELECT id FROM agent_configs WHERE deleted_at IS NULL AND name = 'a8'", []),
+    "ix_agent_configs_live": _store(agents._list((), "exclude"), **_PAGE),
+    "ix_agent_configs_deleted": _store(agents._LONG_DELETED, days=100),
+    "ix_agent_configs_agent_type": _store(agents._list(("agent_type",), "exclude"), agent_type="type 7", **_PAGE),
     "ix_workflow_executions_workflow_id": _store(
         executions._list(("workflow_id",), personal=True), workflow_id=TENANT, **_PAGE
     ),

@@ -82,12 +82,14 @@ def _other(column: Column[Any]) -> str:
             return f'NOT "{column.name}"'
         case "INTEGER" | "BIGINT":
             return "77"
-        case "NUMERIC":
+        case "NUMERIC" | "DOUBLE PRECISION":
             return "0.77"
         case "JSONB":
             return "'{\"other\": 1}'"
         case "UUID":
             return f"'{uuid7()}'"
+        case "UUID[]":
+            return f"ARRAY['{uuid7()}'::uuid]"
         case "BYTEA":
             return r"'\x77'"
         case _:
@@ -246,6 +248,12 @@ async def test_a_deleted_tenants_slug_stays_reserved(filled: Any) -> None:
         "UPDATE workflows SET execution_count = -1",
         "UPDATE workflows SET success_count = -1",
         "UPDATE workflows SET failure_count = -1",
+        "UPDATE agent_configs SET prompt_template_id = NULL",
+        "UPDATE agent_configs SET temperature = 2.1",
+        "UPDATE agent_configs SET temperature = 'NaN'",
+        "UPDATE agent_configs SET max_tokens = 0",
+        "UPDATE agent_configs SET max_turns = 0",
+        "UPDATE agent_configs SET max_turns = 33",
         "UPDATE workflow_executions SET status = 'asleep'",
         "UPDATE workflow_executions SET status = 'completed'",
         "UPDATE workflow_executions SET completed_at = now()",

@@ -9,11 +9,9 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from google.protobuf import struct_pb2
-
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
 from server.kernel.errors import DomainError, InvalidRequest
-from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolChoice, Vector
+from server.llm.port import NO_PARAMETERS, Message, ResponseFormat, Tool, ToolCall, ToolChoice, Vector
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, PromptNamed, Started, Switched
 from server.model.convert.models import deprecation
 from server.model.domain import CallLog
@@ -21,7 +19,7 @@ from server.model.service.embedding import Embeddings
 from server.rpc.wire import (
     EnumMap,
     duration_ms,
-    json_struct,
+    json_schema,
     moment,
     money,
     plain_struct,
@@ -54,8 +52,6 @@ _CHOICES: dict[int, ToolChoice] = {
     chat_pb2.ToolChoice.MODE_NONE: "none",
     chat_pb2.ToolChoice.MODE_REQUIRED: "required",
 }
-_MOST_WHOLE = 2**53
-_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _FINISH = {
     None: chat_pb2.FINISH_REASON_UNSPECIFIED,
     "stop": chat_pb2.FINISH_REASON_STOP,
@@ -82,7 +78,7 @@ def chat_message(value: Message) -> chat_pb2.ChatMessage:
 
 
 def _tool(value: chat_pb2.Tool) -> Tool:
-    parameters = _json(value.parameters, "tools") if value.HasField("parameters") else _NO_PARAMETERS
+    parameters = json_schema(value.parameters, "tools") if value.HasField("parameters") else NO_PARAMETERS
     return Tool(value.name, value.description, parameters)
 
 
@@ -97,29 +93,9 @@ def _tool_choice(value: chat_pb2.ToolChoice, tools: Sequence[Tool]) -> ToolChoic
 
 
 def _response_format(value: chat_pb2.ResponseFormat) -> ResponseFormat:
-    schema = _json(value.schema, "response_format.schema") if value.HasField("schema") else None
+    schema = json_schema(value.schema, "response_format.schema") if value.HasField("schema") else None
     strict = value.strict if value.HasField("strict") else True
     return ResponseFormat(value.name or "answer", schema, strict)
-
-
-def _json(value: struct_pb2.Struct, field: str) -> dict[str, Any]:
-    whole: dict[str, Any] = _whole(json_struct(value, field))
-    return whole
-
-
-def _whole(value: Any) -> Any:
-    """A Struct has no integers, and a JSON schema's `maxItems` is none that ends in .0.
-
-    Where floats do not tell whole numbers apart any more, a number stays one: orjson writes integers of 64 bits only.
-    """
-    match value:
-        case dict():
-            return {name: _whole(one) for name, one in value.items()}
-        case list():
-            return [_whole(one) for one in value]
-        case float() if value.is_integer() and abs(value) <= _MOST_WHOLE:
-            return int(value)
-    return value
 
 
 def chat_call(request: chat_pb2.ChatRequest | stream_pb2.StreamChatRequest) -> ChatCall:

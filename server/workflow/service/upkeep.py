@@ -1,4 +1,4 @@
-"""The end of workflows: those deleted long ago, and those of people who are removed for good."""
+"""The end of workflows and agents: those deleted long ago, and what of them is people's who are removed for good."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.db.removal import purge_all
 from server.workflow.ports import AuditLog, ForgetAnswers
+from server.workflow.service.agents import purge_agents
 from server.workflow.service.progress import cancelled, look_again
 from server.workflow.service.workflows import purge_workflows
-from server.workflow.store import executions, workflows
+from server.workflow.store import agents, executions, workflows
 
 
 class WorkflowUpkeep:
@@ -29,6 +30,13 @@ class WorkflowUpkeep:
             partial(workflows.deleted_before, days=retention_days),
             workflows.lock,
             partial(purge_workflows, audit=self._audit, forget=self._forget),
+        )
+        await purge_all(
+            self._database,
+            tenant_id,
+            partial(agents.deleted_before, days=retention_days),
+            agents.lock,
+            partial(purge_agents, audit=self._audit, forget=self._forget),
         )
 
 
@@ -49,6 +57,7 @@ class WorkflowBelongings:
                 await cancelled(tx, execution)
                 await look_again(tx, execution_id, 0.0)  # which gives its place to the next one
         await executions.forget_person(tx, user_id)
+        await agents.forget_deleter(tx, user_id)
         removed, shared = await workflows.disown(tx, user_id)
         await self._forget(tx, removed)
         found = {"workflows_removed": removed, "workflows_without_owner": shared}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from server.workflow.agents import Agent
 from server.workflow.domain import Workflow
 from server.workflow.executions import Execution
 
@@ -20,6 +22,27 @@ def workflow_values(workflow: Workflow | None) -> dict[str, Any] | None:
         "owner_user_id": workflow.owner_user_id and str(workflow.owner_user_id),
         "deleted_at": workflow.deleted_at and workflow.deleted_at.isoformat(),
         "deleted_by": workflow.deleted_by,
+    }
+
+
+def agent_values(agent: Agent | None) -> dict[str, Any] | None:
+    if agent is None:
+        return None
+    return {
+        "name": agent.name,
+        "description": agent.description,
+        "agent_type": agent.agent_type,
+        "model": agent.model,
+        "prompt_template_id": agent.prompt_template_id and str(agent.prompt_template_id),
+        "prompt_label": agent.prompt_label,
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "knowledge_base_ids": [str(base_id) for base_id in agent.knowledge_base_ids],
+        "tools": [asdict(tool) for tool in agent.tools],
+        "output_schema": agent.output_schema,
+        "max_turns": agent.max_turns,
+        "deleted_at": agent.deleted_at and agent.deleted_at.isoformat(),
+        "deleted_by": agent.deleted_by,
     }
 
 

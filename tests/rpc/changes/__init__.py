@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.rpc.changes import (
+    agents,
     api_keys,
     executions,
     knowledge,
@@ -20,6 +21,7 @@ from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, METHODS, MODEL, PROMPT
 __all__ = [
     "CHANGES",
     "NOTHING",
+    "agents",
     "api_keys",
     "executions",
     "knowledge",

@@ -108,6 +108,9 @@ class Stage:
         made = await self.call(WORKFLOW + "CreateWorkflow", by, name=name, definition=ONE_STEP, visibility=2)
         return str(made.workflow.id)
 
+    async def agent(self, by: Person | None = None) -> str:
+        return str((await self.call(WORKFLOW + "CreateAgent", by, name=f"agent {next(numbers)}")).agent.id)
+
     async def execution(self) -> str:
         """One that waits for somebody, and for nothing else."""
         steps = [{"id": "asked", "approval": {"message": "Well?"}}]
@@ -143,6 +146,6 @@ def by_id(stage: Stage, path: str, action: str, kind: str, object_id: str, **mor
     tables |= {"prompt_template": "prompt_templates", "credential": "provider_credentials"}
     tables |= {"knowledge_base": "knowledge_bases", "document": "knowledge_documents"}
     tables |= {"tenant_model": "tenant_models", "route": "model_routes", "workflow": "workflows"}
-    tables |= {"execution": "workflow_executions"}
+    tables |= {"execution": "workflow_executions", "agent": "agent_configs"}
     more = {"tables": (tables[kind],), **more}
     return stage.attempt(path, action, kind, {"id": object_id}, {"id": SOME_ID}, target=object_id, **more)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from atrium.workflow.v1 import agent_pb2 as atrium_dot_workflow_dot_v1_dot_agent__pb2
 from atrium.workflow.v1 import definition_pb2 as atrium_dot_workflow_dot_v1_dot_definition__pb2
 from atrium.workflow.v1 import execution_pb2 as atrium_dot_workflow_dot_v1_dot_execution__pb2
 from atrium.workflow.v1 import task_pb2 as atrium_dot_workflow_dot_v1_dot_task__pb2
@@ -29,7 +30,7 @@ if _version_not_supported:
 
 
 class WorkflowServiceStub:
-    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it.
+    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it. Keeps agents too.
 
     A workflow that the caller does not see is not there for them, whatever they do with its id.
     """
@@ -140,10 +141,45 @@ class WorkflowServiceStub:
                 request_serializer=atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageRequest.SerializeToString,
                 response_deserializer=atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageResponse.FromString,
                 _registered_method=True)
+        self.CreateAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/CreateAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentResponse.FromString,
+                _registered_method=True)
+        self.GetAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/GetAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentResponse.FromString,
+                _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/ListAgents',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/UpdateAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentResponse.FromString,
+                _registered_method=True)
+        self.DeleteAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/DeleteAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentResponse.FromString,
+                _registered_method=True)
+        self.RestoreAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/RestoreAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentResponse.FromString,
+                _registered_method=True)
+        self.PurgeAgent = channel.unary_unary(
+                '/atrium.workflow.v1.WorkflowService/PurgeAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
+                _registered_method=True)
 
 
 class WorkflowServiceServicer:
-    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it.
+    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it. Keeps agents too.
 
     A workflow that the caller does not see is not there for them, whatever they do with its id.
     """
@@ -462,6 +498,112 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateAgent(self, request, context):
+        """Creates an agent. What it names is not looked for: running it tells what is missing.
+
+        Permission: `workflows:create`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the tools or the schema are too large.
+        - `ALREADY_EXISTS`: the name is taken (`AGENT_NAME_TAKEN`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAgent(self, request, context):
+        """Returns an agent.
+
+        Permission: `workflows:read`; with `deleted` also `deleted:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """Lists the tenant's agents, the newest first.
+
+        Permission: `workflows:read`; with `deleted` also `deleted:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the page token is of another list (`PAGE_TOKEN_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAgent(self, request, context):
+        """Changes an agent. Runs that are under way go on as they began.
+
+        Permission: `workflows:update`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, the tools or the schema are too large, or the agent would have a label without
+        a prompt.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`).
+        - `ALREADY_EXISTS`: the name is taken (`AGENT_NAME_TAKEN`).
+        - `ABORTED`: the agent was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAgent(self, request, context):
+        """Hides an agent, which is run no more from then on. Runs that are under way go on.
+
+        Permission: `workflows:delete`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`).
+        - `ABORTED`: the agent was changed since the etag was read (`ETAG_MISMATCH`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreAgent(self, request, context):
+        """Brings a deleted agent back.
+
+        Permission: `workflows:delete`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`).
+        - `ALREADY_EXISTS`: its name was taken meanwhile (`AGENT_NAME_TAKEN`).
+        - `FAILED_PRECONDITION`: it is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeAgent(self, request, context):
+        """Removes a deleted agent for good.
+
+        Permission: `workflows:delete`, for the platform's super administrators only.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission, is not of the platform, or is none of its super administrators,
+        signed in (`SUPER_ADMIN_ONLY`).
+        - `INVALID_ARGUMENT`: a field is malformed.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: it is not deleted (`NOT_DELETED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkflowServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -565,6 +707,41 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     request_deserializer=atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageRequest.FromString,
                     response_serializer=atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageResponse.SerializeToString,
             ),
+            'CreateAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentResponse.SerializeToString,
+            ),
+            'GetAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsResponse.SerializeToString,
+            ),
+            'UpdateAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentResponse.SerializeToString,
+            ),
+            'DeleteAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentResponse.SerializeToString,
+            ),
+            'RestoreAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentResponse.SerializeToString,
+            ),
+            'PurgeAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'atrium.workflow.v1.WorkflowService', rpc_method_handlers)
@@ -574,7 +751,7 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkflowService:
-    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it.
+    """Keeps workflows, and executes them durably: what an execution has done is not lost with whoever did it. Keeps agents too.
 
     A workflow that the caller does not see is not there for them, whatever they do with its id.
     """
@@ -1109,6 +1286,195 @@ class WorkflowService:
             '/atrium.workflow.v1.WorkflowService/GetLineage',
             atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageRequest.SerializeToString,
             atrium_dot_workflow_dot_v1_dot_execution__pb2.GetLineageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/CreateAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.CreateAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/GetAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.GetAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/ListAgents',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/UpdateAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.UpdateAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/DeleteAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.DeleteAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/RestoreAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.RestoreAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/PurgeAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
             options,
             channel_credentials,
             insecure,
