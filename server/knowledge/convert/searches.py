@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from atrium.knowledge.v1 import search_pb2 as pb
-from atrium.model.v1 import chat_pb2
+from server import chats
 from server.knowledge.ports import Answered
 from server.knowledge.searches import QueryLog, Question, Role, Searched, SearchQuery, SearchResult
 from server.knowledge.service.asking import Cited
@@ -16,7 +16,6 @@ from server.rpc.wire import (
     duration_ms,
     json_struct,
     moment,
-    money,
     present,
     reason,
     struct,
@@ -26,12 +25,6 @@ from server.rpc.wire import (
 
 _MODE = EnumMap({"vector": pb.SEARCH_MODE_VECTOR, "text": pb.SEARCH_MODE_TEXT, "hybrid": pb.SEARCH_MODE_HYBRID})
 _ROLE = EnumMap({"user": pb.AskTurn.ROLE_USER, "assistant": pb.AskTurn.ROLE_ASSISTANT})
-_FINISH = {
-    None: chat_pb2.FINISH_REASON_UNSPECIFIED,
-    "stop": chat_pb2.FINISH_REASON_STOP,
-    "length": chat_pb2.FINISH_REASON_LENGTH,
-    "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
-}
 
 
 def query(value: pb.SearchQuery) -> SearchQuery:
@@ -101,15 +94,8 @@ def answer(seq: int, value: Searched | str | Cited | None) -> pb.AskResponse:
 def _ended(value: Answered, cited: Any) -> pb.AskResponse.Ended:
     error = value.error
     return pb.AskResponse.Ended(
-        finish_reason=_FINISH.get(value.finish_reason, chat_pb2.FINISH_REASON_OTHER),
-        usage=chat_pb2.Usage(
-            prompt_tokens=value.prompt_tokens,
-            completion_tokens=value.completion_tokens,
-            cached_tokens=value.cached_tokens,
-            reasoning_tokens=value.reasoning_tokens,
-            total_tokens=value.total_tokens,
-            cost_usd=money(value.cost),
-        ),
+        finish_reason=chats.finish_reason(value.finish_reason),
+        usage=chats.usage(value, value.cost),
         call_log_id=str(value.call_log_id or ""),
         cited=cited,
         error_reason=reason(None if error is None else error.reason),

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
+from server import chats
 from server.kernel.errors import DomainError, InvalidRequest
-from server.llm.port import NO_PARAMETERS, Message, ResponseFormat, Tool, ToolCall, ToolChoice, Vector
+from server.llm.port import Message, ResponseFormat, Tool, ToolChoice, Vector
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, PromptNamed, Started, Switched
 from server.model.convert.models import deprecation
 from server.model.domain import CallLog
@@ -39,47 +40,11 @@ STATUSES = EnumMap(
         "cancelled": call_log_pb2.CallLog.STATUS_CANCELLED,
     }
 )
-ROLES = EnumMap(
-    {
-        "system": chat_pb2.ChatMessage.ROLE_SYSTEM,
-        "user": chat_pb2.ChatMessage.ROLE_USER,
-        "assistant": chat_pb2.ChatMessage.ROLE_ASSISTANT,
-        "tool": chat_pb2.ChatMessage.ROLE_TOOL,
-    }
-)
 _CHOICES: dict[int, ToolChoice] = {
     chat_pb2.ToolChoice.MODE_UNSPECIFIED: "auto",
     chat_pb2.ToolChoice.MODE_NONE: "none",
     chat_pb2.ToolChoice.MODE_REQUIRED: "required",
 }
-_FINISH = {
-    None: chat_pb2.FINISH_REASON_UNSPECIFIED,
-    "stop": chat_pb2.FINISH_REASON_STOP,
-    "length": chat_pb2.FINISH_REASON_LENGTH,
-    "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
-    "tool_calls": chat_pb2.FINISH_REASON_TOOL_CALLS,
-}
-
-
-def message(value: chat_pb2.ChatMessage) -> Message:
-    calls = [ToolCall(call.id, call.name, call.arguments) for call in value.tool_calls]
-    return Message(ROLES.word[value.role], value.content, calls, value.tool_call_id)
-
-
-def chat_message(value: Message) -> chat_pb2.ChatMessage:
-    return chat_pb2.ChatMessage(
-        role=ROLES.number[value.role],
-        content=value.content,
-        tool_calls=[
-            chat_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in value.tool_calls
-        ],
-        tool_call_id=value.tool_call_id,
-    )
-
-
-def _tool(value: chat_pb2.Tool) -> Tool:
-    parameters = json_schema(value.parameters, "tools") if value.HasField("parameters") else NO_PARAMETERS
-    return Tool(value.name, value.description, parameters)
 
 
 def _tool_choice(value: chat_pb2.ToolChoice, tools: Sequence[Tool]) -> ToolChoice | Tool:
@@ -101,9 +66,9 @@ def _response_format(value: chat_pb2.ResponseFormat) -> ResponseFormat:
 def chat_call(request: chat_pb2.ChatRequest | stream_pb2.StreamChatRequest) -> ChatCall:
     return ChatCall(
         model=request.model,
-        messages=[message(one) for one in request.messages],
+        messages=[chats.message(one) for one in request.messages],
         stop=list(request.stop),
-        tools=(tools := [_tool(tool) for tool in request.tools]),
+        tools=(tools := [chats.tool(tool) for tool in request.tools]),
         tool_choice=_tool_choice(request.tool_choice, tools),
         response_format=_response_format(request.response_format) if request.HasField("response_format") else None,
         cache_ttl=whole_seconds(request, "cache_ttl"),
@@ -147,15 +112,11 @@ def usage(*logs: CallLog) -> chat_pb2.Usage:
     )
 
 
-def finish_reason(log: CallLog) -> Any:
-    return _FINISH.get(log.finish_reason, chat_pb2.FINISH_REASON_OTHER)
-
-
 def chat_answer(value: ChatAnswer) -> chat_pb2.ChatResponse:
     log = value.logs[-1]
     return chat_pb2.ChatResponse(
-        message=chat_message(Message("assistant", value.text, value.tool_calls)),
-        finish_reason=finish_reason(log),
+        message=chats.chat_message(Message("assistant", value.text, value.tool_calls)),
+        finish_reason=chats.finish_reason(log.finish_reason),
         usage=usage(*value.logs),
         model=value.started.model,
         latency=duration_ms(log.latency_ms),
@@ -208,7 +169,7 @@ def chat_events(event: ChatEvent, seq: int, generation_id: str = "") -> Sequence
             used = stream_pb2.StreamChatResponse(seq=seq, usage=usage(*logs))
             if error is None:
                 completed = stream_pb2.StreamChatResponse.Completed(
-                    finish_reason=finish_reason(log),
+                    finish_reason=chats.finish_reason(log.finish_reason),
                     latency=duration_ms(log.latency_ms),
                     time_to_first_token=duration_ms(log.time_to_first_token_ms),
                 )
@@ -256,9 +217,9 @@ def kept_call(
     made = call_log_pb2.GetCallLogResponse(call_log=call_log(log))
     if content is not None:
         asked, answer = content
-        made.messages.extend(chat_message(one) for one in asked)
+        made.messages.extend(chats.chat_message(one) for one in asked)
         if answer is not None:
-            made.answer.CopyFrom(chat_message(answer))
+            made.answer.CopyFrom(chats.chat_message(answer))
     return made
 
 
@@ -271,7 +232,7 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
         kind=KINDS.number[value.kind],
         status=STATUSES.number[value.status],
         error_reason=reason(value.error_code),
-        finish_reason=finish_reason(value),
+        finish_reason=chats.finish_reason(value.finish_reason),
         usage=usage(value),
         latency=duration_ms(value.latency_ms),
         time_to_first_token=duration_ms(value.time_to_first_token_ms),

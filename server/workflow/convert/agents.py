@@ -11,9 +11,10 @@ from google.protobuf.struct_pb2 import Struct
 
 from atrium.model.v1 import chat_pb2
 from atrium.workflow.v1 import agent_pb2 as pb
+from server import chats
 from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
-from server.llm.port import NO_PARAMETERS, Tool
+from server.llm.port import Tool
 from server.rpc.wire import json_schema, present, struct, timestamp, uuid_or_none
 from server.workflow.agents import MAX_TURNS, MOST_BYTES, Agent
 from server.workflow.limits import problem
@@ -72,7 +73,7 @@ def agent(value: Agent) -> pb.Agent:
         temperature=value.temperature,
         max_tokens=value.max_tokens,
         knowledge_base_ids=[str(base_id) for base_id in value.knowledge_base_ids],
-        tools=[_tool(tool) for tool in value.tools],
+        tools=[chats.chat_tool(tool) for tool in value.tools],
         output_schema=struct(value.output_schema),
         max_turns=value.max_turns,
         delete_time=timestamp(value.deleted_at),
@@ -80,21 +81,9 @@ def agent(value: Agent) -> pb.Agent:
 
 
 def _tools(given: Sequence[chat_pb2.Tool]) -> list[Tool]:
-    tools = [
-        Tool(
-            tool.name,
-            tool.description,
-            json_schema(tool.parameters, "tools") if tool.HasField("parameters") else NO_PARAMETERS,
-        )
-        for tool in given
-    ]
+    tools = [chats.tool(tool) for tool in given]
     _check("tools", [asdict(tool) for tool in tools])
     return tools
-
-
-def _tool(value: Tool) -> chat_pb2.Tool:
-    parameters = None if value.parameters == NO_PARAMETERS else struct(value.parameters)
-    return chat_pb2.Tool(name=value.name, description=value.description, parameters=parameters)
 
 
 def _schema(given: Struct) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import chat_pb2, embedding_pb2
+from server import chats
 from server.kernel.clock import now
 from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
@@ -86,7 +87,7 @@ def test_a_failure_gives_its_reason_as_a_number_of_the_enum_and_for_people() -> 
     ],
 )
 def test_why_an_answer_ended(word: str | None, number: Any) -> None:
-    assert convert.finish_reason(replace(LOG, finish_reason=word)) == number
+    assert chats.finish_reason(word) == number
 
 
 def test_a_record_of_a_call_without_a_price_or_a_token_leaves_them_out() -> None:

@@ -1,0 +1,84 @@
+"""What models are told and say, as the API has it, for every slice that has them asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Protocol
+
+from atrium.model.v1 import chat_pb2 as pb
+from server.llm.port import NO_PARAMETERS, Message, Tool, ToolCall
+from server.rpc.wire import EnumMap, json_schema, money, struct
+
+ROLES = EnumMap(
+    {
+        "system": pb.ChatMessage.ROLE_SYSTEM,
+        "user": pb.ChatMessage.ROLE_USER,
+        "assistant": pb.ChatMessage.ROLE_ASSISTANT,
+        "tool": pb.ChatMessage.ROLE_TOOL,
+    }
+)
+
+_FINISH = {
+    None: pb.FINISH_REASON_UNSPECIFIED,
+    "stop": pb.FINISH_REASON_STOP,
+    "length": pb.FINISH_REASON_LENGTH,
+    "content_filter": pb.FINISH_REASON_CONTENT_FILTER,
+    "tool_calls": pb.FINISH_REASON_TOOL_CALLS,
+}
+
+
+class Counted(Protocol):
+    """Something that used tokens."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+
+
+def finish_reason(word: str | None) -> Any:
+    """Why a model stopped; None: it did not finish."""
+    return _FINISH.get(word, pb.FINISH_REASON_OTHER)
+
+
+def usage(used: Counted, cost: Decimal | None) -> pb.Usage:
+    """`cost`: USD; None: no price is in force."""
+    return pb.Usage(
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        cached_tokens=used.cached_tokens,
+        total_tokens=used.total_tokens,
+        cost_usd=money(cost),
+        reasoning_tokens=used.reasoning_tokens,
+    )
+
+
+def message(value: pb.ChatMessage) -> Message:
+    calls = [ToolCall(call.id, call.name, call.arguments) for call in value.tool_calls]
+    return Message(ROLES.word[value.role], value.content, calls, value.tool_call_id)
+
+
+def chat_message(value: Message) -> pb.ChatMessage:
+    return pb.ChatMessage(
+        role=ROLES.number[value.role],
+        content=value.content,
+        tool_calls=[pb.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in value.tool_calls],
+        tool_call_id=value.tool_call_id,
+    )
+
+
+def tool(value: pb.Tool) -> Tool:
+    """Raises InvalidRequest for parameters that JSON has no form for."""
+    parameters = json_schema(value.parameters, "tools") if value.HasField("parameters") else NO_PARAMETERS
+    return Tool(value.name, value.description, parameters)
+
+
+def chat_tool(value: Tool) -> pb.Tool:
+    parameters = None if value.parameters == NO_PARAMETERS else struct(value.parameters)
+    return pb.Tool(name=value.name, description=value.description, parameters=parameters)
