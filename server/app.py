@@ -113,7 +113,6 @@ from server.tenant.service import TenantService
 from server.tenant.servicer import TenantServicer
 from server.tenant.standing import TenantStanding
 from server.work import belongings, working
-from server.workflow.service.agents import AgentService
 from server.workflow.service.executions import ExecutionService
 from server.workflow.service.sight import Sight as WorkflowSight
 from server.workflow.service.watching import ExecutionWatching
@@ -288,7 +287,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         knowledge_sight = KnowledgeSight(database)
         document_workers, questions = reading(half(settings.processes)), question_workers()
         hash_key = settings.master_keys.derived(b"atrium query hash")[0]
-        answers = Answers(calls)
         searches = SearchService(database, knowledge_sight, gateway.embed, questions, standing, hash_key)
         knowledge = KnowledgeServicer(
             BaseService(database, knowledge_sight, gateway.embed, TenantQuotas(), audit, forget),
@@ -305,16 +303,17 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             ChunkService(database, knowledge_sight, gateway.embed, document_workers, audit),
             IngestionWatching(knowledge_sight),
             searches,
-            AskService(searches, answers),
+            AskService(searches, Answers(calls)),
             pages,
         )
         expressions, workflow_sight = expression_workers(half(settings.processes)), WorkflowSight(database)
-        labour = Labour.of(settings, database, gateway, document_workers, expressions, answers, searches)
+        labour = Labour.of(settings, database, gateway, document_workers, expressions, calls, searches)
         workflow = WorkflowServicer(
             WorkflowService(database, workflow_sight, expressions, TenantQuotas(), audit, forget),
             ExecutionService(database, workflow_sight, labour.engine, audit),
             ExecutionWatching(database),
-            AgentService(database, audit, forget),
+            labour.agents,
+            labour.running,
             pages,
         )
         services = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -47,15 +48,17 @@ def finish_reason(word: str | None) -> Any:
     return _FINISH.get(word, pb.FINISH_REASON_OTHER)
 
 
-def usage(used: Counted, cost: Decimal | None) -> pb.Usage:
-    """`cost`: USD; None: no price is in force."""
+def usage(used: Iterable[tuple[Counted, Decimal | None]]) -> pb.Usage:
+    """Of these together, each with its cost in USD; None: no price is in force."""
+    each = list(used)
+    costs = [cost for _, cost in each if cost is not None]
     return pb.Usage(
-        prompt_tokens=used.prompt_tokens,
-        completion_tokens=used.completion_tokens,
-        cached_tokens=used.cached_tokens,
-        total_tokens=used.total_tokens,
-        cost_usd=money(cost),
-        reasoning_tokens=used.reasoning_tokens,
+        prompt_tokens=sum(one.prompt_tokens for one, _ in each),
+        completion_tokens=sum(one.completion_tokens for one, _ in each),
+        cached_tokens=sum(one.cached_tokens for one, _ in each),
+        total_tokens=sum(one.total_tokens for one, _ in each),
+        cost_usd=money(sum(costs, Decimal(0))) if costs else None,
+        reasoning_tokens=sum(one.reasoning_tokens for one, _ in each),
     )
 
 
@@ -68,9 +71,13 @@ def chat_message(value: Message) -> pb.ChatMessage:
     return pb.ChatMessage(
         role=ROLES.number[value.role],
         content=value.content,
-        tool_calls=[pb.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in value.tool_calls],
+        tool_calls=[tool_call(call) for call in value.tool_calls],
         tool_call_id=value.tool_call_id,
     )
+
+
+def tool_call(value: ToolCall) -> pb.ToolCall:
+    return pb.ToolCall(id=value.id, name=value.name, arguments=value.arguments)
 
 
 def tool(value: pb.Tool) -> Tool:

@@ -14,6 +14,7 @@ from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.gateway import Gateway
 from server.identity.standing import Acting
+from server.identity.store.idempotency import forget_about
 from server.jobs.backlog import Backlog
 from server.jobs.worker import Handler
 from server.kernel.cores import cores
@@ -29,13 +30,21 @@ from server.knowledge.service.sight import Sight
 from server.knowledge.work import document_workers, question_workers
 from server.model.service.answers import Answers
 from server.model.service.calls import CallService
+from server.model.service.conversations import Conversations
 from server.net.fetching import Fetcher
 from server.offload.workers import Workers
+from server.prompt.rendering import Renderer
+from server.prompt.service.counts import Counts
+from server.prompt.service.rendering import PromptRendering
+from server.prompt.service.sight import Sight as PromptSight
+from server.prompt.service.work import PromptWork, prompt_workers
 from server.settings import Settings
 from server.tenant.standing import TenantStanding
 from server.workflow.service.actions import Actions
+from server.workflow.service.agents import AgentService
 from server.workflow.service.engine import Engine
 from server.workflow.service.progress import STEP, TEND
+from server.workflow.service.running import AgentRunning
 from server.workflow.service.steps import MOST_STEPS, Steps
 from server.workflow.work import expression_workers
 
@@ -53,6 +62,8 @@ class Labour:
     rebuilding: Rebuilding
     steps: Steps
     engine: Engine
+    agents: AgentService
+    running: AgentRunning
 
     @classmethod
     def of(
@@ -62,19 +73,23 @@ class Labour:
         gateway: Gateway,
         readers: Workers,
         expressions: Workers,
-        answers: Answers,
+        calls: CallService,
         searches: SearchService,
     ) -> Labour:
         """`readers`, `expressions`: processes for documents, and for expressions."""
         audit, standing, backlog = AuditLog(database), TenantStanding(database), Backlog(settings.jobs_per_tenant)
         maker = ChunkMaker(database, gateway.embed, readers)
         fetcher = Fetcher(settings.max_document_bytes, guarded=not settings.private_model_addresses)
-        engine, actions = Engine(database, backlog, standing), Actions(answers, Passages(searches))
+        agents, passages = AgentService(database, audit, forget_about), Passages(searches)
+        running = AgentRunning(agents, Conversations(calls, gateway.planner), passages)
+        engine, actions = Engine(database, backlog, standing), Actions(Answers(calls), running, passages)
         return cls(
             Ingestion(database, maker, Fetching(database, fetcher), standing, audit),
             Rebuilding(database, maker, standing, backlog, audit),
             Steps(database, engine, expressions, actions, Acting(database), standing),
             engine,
+            agents,
+            running,
         )
 
     def handlers(self, database: Database, backlog: Backlog) -> dict[str, Handler]:
@@ -107,14 +122,16 @@ async def labouring(settings: Settings, database: Database) -> AsyncIterator[Lab
     readers, questions, expressions = document_workers(half()), question_workers(), expression_workers(half())
     hash_key = settings.master_keys.derived(b"atrium query hash")[0]
     searches = SearchService(database, Sight(database), gateway.embed, questions, standing, hash_key)
-    calls = CallService(gateway.planner, None, gateway.ledger, gateway.books, gateway.caches)
+    prompts, counts = prompt_workers(half()), Counts(database)
+    rendering = PromptRendering(PromptSight(database), PromptWork(Renderer(), prompts), counts)
+    calls = CallService(gateway.planner, rendering, gateway.ledger, gateway.books, gateway.caches)
     try:
-        async with gateway.ledger.keeping():
-            yield Labour.of(settings, database, gateway, readers, expressions, Answers(calls), searches)
+        async with gateway.ledger.keeping(), counts.writing():
+            yield Labour.of(settings, database, gateway, readers, expressions, calls, searches)
     finally:
         await background.close(settings.grace_seconds)
         await gateway.close()
-        for processes in (readers, questions, expressions):
+        for processes in (readers, questions, expressions, prompts):
             await processes.close()
 
 

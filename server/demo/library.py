@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -29,6 +30,14 @@ _QUESTION = "What do I do when my laptop is stolen?"
 _INSTRUCTIONS = "You answer questions with what the source says, in its words."
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A base, and the document in it."""
+
+    base_id: str
+    document_id: str
+
+
 class Library:
     """A tenant's documents."""
 
@@ -36,12 +45,13 @@ class Library:
         self._stage = stage
         self._out, self._knowledge = stage.out, stage.knowledge
 
-    async def chapter(self, session: Session) -> None:
+    async def chapter(self, session: Session) -> Shelf:
+        """Leaves the document deleted."""
         self._stage.chapter("A document is read, and questions are answered from it")
         who = {"metadata": session.metadata}
         made = await self._knowledge.CreateKnowledgeBase(
             knowledge_base_pb2.CreateKnowledgeBaseRequest(
-                name="handbooks", embedding_model="local-embedding", chunk_size=48, chunk_overlap=0
+                name="handbooks", embedding_model="local-embedding", chunk_size=48, chunk_overlap=0, search_top_k=1
             ),
             **who,
         )
@@ -74,6 +84,7 @@ class Library:
         gone = await self._knowledge.Search(search_pb2.SearchRequest(query=query), **who)
         hold(not gone.results, "nothing is found of what was deleted")
         self._out.print("  deleted, nothing is found of it")
+        return Shelf(base_id, document_id)
 
     async def _upload(self, session: Session, base_id: str) -> str:
         data, who = _HANDBOOK.encode(), {"metadata": session.metadata}

@@ -17,6 +17,7 @@ from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import api_key_pb2, permission_pb2, role_pb2, session_pb2, user_pb2
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, model_pb2, stream_pb2
 from atrium.tenant.v1 import tenant_pb2, usage_pb2
+from server.demo.agents import Agents
 from server.demo.gateway import Gateway
 from server.demo.library import Library
 from server.demo.seals import Seals
@@ -55,7 +56,8 @@ class Tour:
         await self.embeddings(ada)
         trace_id = await self.conversation(ada)
         await self.bill(ada, trace_id)
-        await Library(self._stage).chapter(ada)
+        shelf = await Library(self._stage).chapter(ada)
+        await Agents(self._stage).chapter(ada, shelf)
         await Workflows(self._stage).chapter(ada)
         gateway = Gateway(self._stage)
         await gateway.prompts(ada)

@@ -10,12 +10,18 @@ from uuid import UUID
 
 from server.llm.port import Tool
 
+SEARCH = "search_knowledge"
+"""The tool that agents with knowledge bases have of themselves."""
+
 MAX_TURNS = 8
 """How often an agent that does not say otherwise has a model asked in a run at most."""
 
 
-MOST_BYTES = 65_536
-"""Of an agent's tools, or of its answer's schema, as JSON."""
+MOST_BYTES = 32_768
+"""Of an agent's tools, or of its answer's schema, as JSON: the audit log tells both with every change."""
+
+MOST_VALUES = 2_000
+"""Likewise, of values: each takes a moment of the server's to read and to tell."""
 
 
 @dataclass(frozen=True, slots=True)

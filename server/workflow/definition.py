@@ -43,6 +43,15 @@ class Chat:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRun:
+    """An agent answers. `message`: a text with expressions; `variables`: an expression, empty: its prompt has none."""
+
+    agent_id: str
+    message: str
+    variables: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """Knowledge bases are searched. `query`: a text with expressions."""
 
@@ -77,10 +86,11 @@ class Wait:
     seconds: float
 
 
-Action: TypeAlias = Chat | Search | Transform | Approval | Wait
+Action: TypeAlias = Chat | AgentRun | Search | Transform | Approval | Wait
 
 ACTIONS: Mapping[str, type[Any]] = {
     "chat": Chat,
+    "agent": AgentRun,
     "search": Search,
     "transform": Transform,
     "approval": Approval,

@@ -138,7 +138,15 @@ class ExecutionBudgetSpent(ResourceExhausted):
 
 
 class AnswerNotJson(Unavailable):
-    """The model's answer is no JSON, which the step asks for."""
+    """The model's answer is not the JSON that is asked for, or is nested too deep."""
 
     def __init__(self) -> None:
         super().__init__(_AGAIN_SECONDS)
+
+
+class AgentTurnsSpent(FailedPrecondition):
+    """The agent {subject} has asked its model as often as it may, and has no answer."""
+
+
+class AgentToolsWanted(FailedPrecondition):
+    """The agent wants {subject} called, which an execution cannot."""

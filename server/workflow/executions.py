@@ -134,6 +134,7 @@ class Task:
     started_at: datetime | None
     completed_at: datetime | None
     created_at: datetime
+    agent_type: str | None
 
     @property
     def has_ended(self) -> bool:

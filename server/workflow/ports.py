@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from server.kernel.audit import Change
 from server.kernel.errors import DomainError
 from server.kernel.principal import Principal
 from server.kernel.quota import Limit
+from server.llm.port import Message, Tool
 
 Result = TypeVar("Result")
 
@@ -96,6 +98,77 @@ class Answers(Protocol):
         """
 
 
+class TurnAnswered(Answered, Protocol):
+    """The same of a turn of a conversation. `cost`: USD; None: no price is in force."""
+
+    @property
+    def call_log_id(self) -> UUID: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+    @property
+    def cost(self) -> Decimal | None: ...
+
+
+class Turned(Protocol):
+    """The end of a turn, and what the model said in it."""
+
+    @property
+    def answered(self) -> TurnAnswered: ...
+    @property
+    def message(self) -> Message: ...
+
+
+class Conversation(Protocol):
+    """One that has begun. `messages`: it so far, its prompt too. `calls_tools`: whether the model does."""
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+    @property
+    def calls_tools(self) -> bool: ...
+
+    def turn(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        tool_choice: Literal["auto", "none"],
+        *,
+        whole: bool,
+    ) -> AsyncGenerator[str | Turned | None, None]:
+        """The model's next message: what is written, None where nothing new comes for a while, and its end. `messages`:
+        all before it; `whole`: all at its end, where what breaks off before is made anew. Raises what is wrong before a
+        model is asked.
+        """
+
+
+class Conversations(Protocol):
+    """Has conversations begun for the caller."""
+
+    async def begin(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str,
+        temperature: float | None,
+        max_tokens: int | None,
+        schema: Mapping[str, Any] | None,
+        prompt: tuple[UUID, str] | None,
+        values: tuple[Mapping[str, Any], bytes],
+        user_key: str,
+    ) -> Conversation:
+        """What is empty or None is as the prompt says, or else the tenant. `prompt`: a template that it begins with,
+        and its label (empty: the newest version); `values`: its variables, and these as they came. Raises what is wrong
+        with the prompt, and what is wrong before any model is asked.
+        """
+
+
 class Passage(Protocol):
     """A part of a document that was found."""
 
@@ -118,5 +191,9 @@ class Passage(Protocol):
 class Passages(Protocol):
     """What the caller finds in knowledge bases."""
 
-    async def find(self, base_ids: Sequence[UUID], text: str, top_k: int | None) -> Sequence[Passage]:
-        """The best first. Raises what is wrong with the bases, or with the call of a model."""
+    async def find(
+        self, base_ids: Sequence[UUID], text: str, top_k: int | None, most_tokens: int | None = None
+    ) -> Sequence[Passage]:
+        """The best first, as many as have so many tokens together, and one in any case. Raises what is wrong with the
+        bases, or with the call of a model.
+        """

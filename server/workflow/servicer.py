@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
-from atrium.workflow.v1 import agent_pb2, definition_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, agent_run_pb2, definition_pb2, task_pb2, workflow_pb2
 from atrium.workflow.v1 import execution_pb2 as pb
 from server.rpc.chain import Context
 from server.rpc.pages import Pages
 from server.rpc.wire import deletion
-from server.workflow.convert import agents, definitions, executions
+from server.workflow.convert import agent_runs, agents, definitions, executions
 from server.workflow.convert import workflows as convert
 from server.workflow.service.agents import AgentService
 from server.workflow.service.executions import ExecutionService
+from server.workflow.service.running import AgentRunning
 from server.workflow.service.watching import ExecutionWatching
 from server.workflow.service.workflows import WorkflowService
 
@@ -28,12 +29,14 @@ class WorkflowServicer:
         executions: ExecutionService,
         watching: ExecutionWatching,
         agents: AgentService,
+        running: AgentRunning,
         pages: Pages,
     ) -> None:
         self._workflows = workflows
         self._executions = executions
         self._watching = watching
         self._agents = agents
+        self._running = running
         self._pages = pages
 
     async def CreateWorkflow(
@@ -163,7 +166,7 @@ class WorkflowServicer:
     async def CreateAgent(
         self, request: agent_pb2.CreateAgentRequest, context: Context
     ) -> agent_pb2.CreateAgentResponse:
-        agent = await self._agents.create(agents.new_agent(request))
+        agent = await self._agents.create(agents.agent_values(request))
         return agent_pb2.CreateAgentResponse(agent=agents.agent(agent))
 
     async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Context) -> agent_pb2.GetAgentResponse:
@@ -173,7 +176,7 @@ class WorkflowServicer:
     async def ListAgents(self, request: agent_pb2.ListAgentsRequest, context: Context) -> agent_pb2.ListAgentsResponse:
         page = await self._agents.page(self._pages.read(request), agents.filters(request), deletion(request))
         return agent_pb2.ListAgentsResponse(
-            agents=[agents.agent(agent) for agent in page.items],
+            agents=[agents.listed(agent) for agent in page.items],
             next_page_token=self._pages.next(request, page),
         )
 
@@ -198,3 +201,12 @@ class WorkflowServicer:
     async def PurgeAgent(self, request: agent_pb2.PurgeAgentRequest, context: Context) -> agent_pb2.PurgeAgentResponse:
         await self._agents.purge(UUID(request.id))
         return agent_pb2.PurgeAgentResponse()
+
+    async def RunAgent(
+        self, request: agent_run_pb2.RunAgentRequest, context: Context
+    ) -> AsyncIterator[agent_run_pb2.RunAgentResponse]:
+        seq = 0
+        async with aclosing(self._running.run(agent_runs.asked(request))) as events:
+            async for event in events:
+                seq += 1
+                yield agent_runs.event(seq, event)

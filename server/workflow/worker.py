@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from server.workflow.definition import Approval, Chat, Definition, Problem, Search, Step, Transform
+from server.workflow.definition import AgentRun, Approval, Chat, Definition, Problem, Search, Step, Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ def asked(step: Step) -> list[Source]:
             return [
                 Source(f"chat.messages[{place}].content", one.content, text=True) for place, one in enumerate(messages)
             ]
+        case AgentRun(message=message, variables=variables):
+            given = [Source("agent.message", message, text=True)]
+            return [*given, Source("agent.variables", variables)] if variables else given
         case Search(query=query):
             return [Source("search.query", query, text=True)]
         case Transform(value=value):

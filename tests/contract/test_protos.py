@@ -22,6 +22,7 @@ ANSWERED = {
     "atrium.knowledge.v1.SearchResult",
     "atrium.workflow.v1.Agent",
     "atrium.workflow.v1.Execution",
+    "atrium.workflow.v1.RunAgentResponse.Ended",
     "atrium.workflow.v1.Task",
     "atrium.tenant.v1.TenantConfig",
 }

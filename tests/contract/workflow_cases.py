@@ -45,6 +45,10 @@ _BAD_STEPS: Bad = [
         *odd(_SEARCH, knowledge_base_ids=[[], [ID, ID], [ID] * 11], query=["", "q" * 8193], top_k=[0, 101]),
         ({**_SEARCH, "knowledge_base_ids": ["7"]}, "knowledge_base_ids[0]"),
     ),
+    *_of_kind(
+        "agent",
+        *odd({"agent_id": ID, "message": "m"}, agent_id=["", "7"], message=["", "m" * 32_769], variables=["v" * 4097]),
+    ),
     *_of_kind("transform", ({}, "value"), ({"value": "v" * 4097}, "value")),
     *_of_kind(
         "approval",
@@ -73,6 +77,7 @@ _GOOD_DEFINITIONS: list[dict[str, Any]] = [
                 "chat": {**_CHAT, "model": "m", "temperature": 0, "max_tokens": 1, "json": True},
             },
             {"id": "search", "search": {**_SEARCH, "knowledge_base_ids": [ID, OTHER], "top_k": 100}},
+            {"id": "agent", "agent": {"agent_id": ID, "message": "m", "variables": "input"}},
             {"id": "approval", "approval": {"message": "Well?", "value": "1"}},
             {"id": "wait", "wait": {"duration": Duration()}},
         ]
@@ -228,6 +233,28 @@ WORKFLOW_CASES: Cases = {
             ({"name": "n", "prompt_label": "production"}, "prompt_label"),
             ({"name": "n", "knowledge_base_ids": ["7"]}, "knowledge_base_ids[0]"),
             ({"name": "n", "tools": [{"name": "a b"}]}, "tools[0].name"),
+        ],
+    ),
+    "RunAgentRequest": (
+        [
+            {"agent_id": ID},
+            {
+                "agent_id": ID,
+                "messages": [
+                    _MESSAGE,
+                    {"role": 3, "tool_calls": [{"id": "1", "name": "t", "arguments": "{}"}]},
+                    {"role": 4, "content": "c", "tool_call_id": "1"},
+                ],
+                "variables": {"name": "Ada"},
+                "user_key": "k" * 255,
+            },
+        ],
+        [
+            *ids("agent_id"),
+            ({"agent_id": ID, "messages": [{"role": 2}]}, "messages[0].content"),
+            ({"agent_id": ID, "messages": [{"content": "c"}]}, "messages[0].role"),
+            ({"agent_id": ID, "messages": [_MESSAGE] * 1001}, "messages"),
+            ({"agent_id": ID, "user_key": "k" * 256}, "user_key"),
         ],
     ),
     "GetAgentRequest": ([{"id": ID}, {"id": ID, "deleted": 2}], [*ids("id"), ({"id": ID, "deleted": 9}, "deleted")]),

@@ -18,7 +18,12 @@ from time import perf_counter
 from types import TracebackType
 from typing import cast
 
-from tests.fakes import anthropic_behaviours, openai_dialects, openai_embeddings  # noqa: F401 - they file what they hold
+from tests.fakes import (  # they file what they hold
+    anthropic_behaviours,
+    openai_dialects,  # noqa: F401
+    openai_embeddings,  # noqa: F401
+    openai_scripts,  # noqa: F401
+)
 from tests.fakes.openai_behaviours import BEHAVIOURS
 from tests.fakes.openai_exchange import Exchange
 

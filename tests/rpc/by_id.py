@@ -22,9 +22,10 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from atrium.workflow.v1 import agent_pb2, execution_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, agent_run_pb2, execution_pb2, task_pb2, workflow_pb2
 from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT, WORKFLOW
 
+_HELLO = {"role": 2, "content": "Hello"}
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
 
 
@@ -166,6 +167,7 @@ BY_EXECUTION: dict[str, Callable[[str], Message]] = {
     WORKFLOW + "CompleteTask": lambda it: task_pb2.CompleteTaskRequest(execution_id=it, id=_NO_ID, decision=1),
 }
 BY_AGENT: dict[str, Callable[[str], Message]] = {
+    WORKFLOW + "RunAgent": lambda it: agent_run_pb2.RunAgentRequest(agent_id=it, messages=[_HELLO]),
     WORKFLOW + "GetAgent": lambda it: agent_pb2.GetAgentRequest(id=it),
     WORKFLOW + "UpdateAgent": lambda it: agent_pb2.UpdateAgentRequest(id=it, name="Mine"),
     WORKFLOW + "DeleteAgent": lambda it: agent_pb2.DeleteAgentRequest(id=it),
@@ -254,6 +256,8 @@ NO_OBJECT = {
             (MODEL + "Chat", "messages.tool_calls.id"),
             (MODEL + "StreamChat", "messages.tool_call_id"),
             (MODEL + "StreamChat", "messages.tool_calls.id"),
+            (WORKFLOW + "RunAgent", "messages.tool_call_id"),
+            (WORKFLOW + "RunAgent", "messages.tool_calls.id"),
         ),
         "the model's own, within a conversation",
     ),
@@ -263,6 +267,7 @@ NO_OBJECT = {
         for field, why in (
             ("id", "a name within the definition"),
             ("search.knowledge_base_ids", "looked for when it is executed, as whoever executes it sees them"),
+            ("agent.agent_id", "likewise"),
         )
     },
     **dict.fromkeys(

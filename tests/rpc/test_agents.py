@@ -168,13 +168,13 @@ async def test_what_is_more_than_an_agent_holds_is_refused(world: World, fields:
         assert (refusal.code, refusal.reason, refusal.fields) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST", [field])
 
 
-async def test_what_is_as_deep_as_it_may_be_is_listed(world: World) -> None:
+async def test_what_is_as_deep_as_it_may_be_is_read(world: World) -> None:
     owner = await world.tenant()
     made = await make_agent(world, owner, output_schema=_nested(MOST_DEPTH))
 
-    found = await world.workflows.ListAgents(pb.ListAgentsRequest(), metadata=owner.metadata)
+    found = await get_agent(world, owner, made.id)
 
-    assert list(found.agents) == [made]
+    assert found == made
 
 
 async def test_an_agent_is_there_for_everyone_in_its_tenant_who_reads_workflows_and_for_nobody_else(

@@ -13,6 +13,7 @@ from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import session_pb2
 from atrium.knowledge.v1 import search_pb2
 from atrium.model.v1 import model_pb2, stream_pb2, usage_pb2
+from atrium.workflow.v1 import agent_run_pb2
 from tests.factories.agents import make_agent
 from tests.factories.executions import ended, execute, step_execution
 from tests.factories.knowledge import make_base, processed, send, start
@@ -23,7 +24,7 @@ from tests.factories.world import Person, World
 from tests.gateways import NOT_FOR_EVER, chat_with, embed_with, stream_from
 from tests.rpc.by_id import BY_ID
 from tests.rpc.changes import NOTHING
-from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, RULES, request_of
+from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, RULES, WORKFLOW, request_of
 from tests.rpc.requests import GOOD, HELLO
 from tests.rpc.routing import route_to
 
@@ -38,6 +39,7 @@ _OTHERS: dict[str, Callable[[Ids], Message]] = {
     MODEL + "Chat": lambda its: request_of(MODEL + "Chat", model=CHAT, prompt={"template_id": its["template"]}),
     MODEL + "Embed": lambda _: request_of(MODEL + "Embed", model=EMBEDDING, inputs=["a"]),
     MODEL + "GetModel": lambda its: model_pb2.GetModelRequest(id=its["model"]),
+    WORKFLOW + "RunAgent": lambda its: agent_run_pb2.RunAgentRequest(agent_id=its["agent"], messages=[HELLO]),
     MODEL + "StreamChat": lambda _: stream_pb2.StreamChatRequest(model=CHAT, messages=[HELLO]),
 }
 """Requests of methods of which those that others are tried with are refused, or ask a model that is slow."""
@@ -89,7 +91,7 @@ async def _something_of_everything(world: World, owner: Person) -> Ids:
         "document": document_id,
         "upload": upload_id,
         "workflow": workflow_id,
-        "agent": (await make_agent(world, owner)).id,
+        "agent": (await make_agent(world, owner, model=CHAT)).id,
         "execution": execution_id,
         "tenant": owner.tenant_id,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from atrium.workflow.v1 import agent_pb2, definition_pb2, execution_pb2, task_pb2, workflow_pb2
+from atrium.workflow.v1 import agent_pb2, agent_run_pb2, definition_pb2, execution_pb2, task_pb2, workflow_pb2
 from tests.rpc.malformed import SOME_ID, Malformed
 from tests.rpc.methods import WORKFLOW
 
@@ -61,6 +61,10 @@ MALFORMED_OF_WORKFLOWS: dict[str, Malformed] = {
     WORKFLOW + "UpdateAgent": Malformed(
         agent_pb2.UpdateAgentRequest(id="1", max_turns=33, tools=[{"name": "search_knowledge"}]),
         ("id", "max_turns", "tools"),
+    ),
+    WORKFLOW + "RunAgent": Malformed(
+        agent_run_pb2.RunAgentRequest(agent_id="1", messages=[{"role": 2}], user_key="k" * 256),
+        ("agent_id", "messages[0].content", "user_key"),
     ),
     WORKFLOW + "DeleteAgent": Malformed(agent_pb2.DeleteAgentRequest(id="1", etag="x" * 65), ("id", "etag")),
     **{

@@ -95,7 +95,7 @@ def _ended(value: Answered, cited: Any) -> pb.AskResponse.Ended:
     error = value.error
     return pb.AskResponse.Ended(
         finish_reason=chats.finish_reason(value.finish_reason),
-        usage=chats.usage(value, value.cost),
+        usage=chats.usage([(value, value.cost)]),
         call_log_id=str(value.call_log_id or ""),
         cited=cited,
         error_reason=reason(None if error is None else error.reason),

@@ -46,7 +46,7 @@ class AskService:
         """
         _check_executes()
         found = await self._searches.search(question.query)
-        sources = _fitting(found.results, question.max_source_tokens)
+        sources = fitting(found.results, question.max_source_tokens)
         written: list[str] = []
         turns = _turns(question, sources)
         stream = self._answers.stream(question.model, turns, question.max_tokens, question.temperature)
@@ -82,7 +82,7 @@ def cited(answer: str, sources: int) -> list[int]:
     return list(dict.fromkeys(number for number in numbers if 1 <= number <= sources))
 
 
-def _fitting(results: Sequence[SearchResult], most: int) -> list[SearchResult]:
+def fitting(results: Sequence[SearchResult], most: int) -> list[SearchResult]:
     """As many as fit, from the best on; and the best one in any case."""
     fitting: list[SearchResult] = []
     for result in results:

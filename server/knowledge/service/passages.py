@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from server.knowledge.searches import SearchQuery, SearchResult
+from server.knowledge.service.asking import fitting
 from server.knowledge.service.searching import SearchService
 
 
@@ -15,6 +16,11 @@ class Passages:
     def __init__(self, searches: SearchService) -> None:
         self._searches = searches
 
-    async def find(self, base_ids: Sequence[UUID], text: str, top_k: int | None) -> Sequence[SearchResult]:
-        """The best first. Raises what `SearchService.search` does."""
-        return (await self._searches.search(SearchQuery(base_ids, text, top_k=top_k))).results
+    async def find(
+        self, base_ids: Sequence[UUID], text: str, top_k: int | None, most_tokens: int | None = None
+    ) -> Sequence[SearchResult]:
+        """The best first, as many as have so many tokens together, and one in any case. Raises what
+        `SearchService.search` does.
+        """
+        found = (await self._searches.search(SearchQuery(base_ids, text, top_k=top_k))).results
+        return found if most_tokens is None else fitting(found, most_tokens)

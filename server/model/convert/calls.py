@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -22,7 +21,6 @@ from server.rpc.wire import (
     duration_ms,
     json_schema,
     moment,
-    money,
     plain_struct,
     present,
     reason,
@@ -101,15 +99,7 @@ def _prompt(value: chat_pb2.Prompt) -> PromptNamed:
 
 def usage(*logs: CallLog) -> chat_pb2.Usage:
     """What these used together."""
-    costs = [log.total_cost for log in logs if log.total_cost is not None]
-    return chat_pb2.Usage(
-        prompt_tokens=sum(log.prompt_tokens for log in logs),
-        completion_tokens=sum(log.completion_tokens for log in logs),
-        cached_tokens=sum(log.cached_tokens for log in logs),
-        reasoning_tokens=sum(log.reasoning_tokens for log in logs),
-        total_tokens=sum(log.total_tokens for log in logs),
-        cost_usd=money(sum(costs, Decimal(0))) if costs else None,
-    )
+    return chats.usage((log, log.total_cost) for log in logs)
 
 
 def chat_answer(value: ChatAnswer) -> chat_pb2.ChatResponse:

@@ -64,12 +64,12 @@ class Answers:
                         case Heartbeat():
                             yield None
                         case Ended(logs, error):
-                            yield _answered(logs, error)
+                            yield answered(logs, error)
                         case _:
                             yield ""
 
 
-def _answered(logs: Sequence[CallLog], error: DomainError | None) -> Answered:
+def answered(logs: Sequence[CallLog], error: DomainError | None) -> Answered:
     """Of all models that were asked, and the last one's record."""
     costs = [log.total_cost for log in logs if log.total_cost is not None]
     return Answered(

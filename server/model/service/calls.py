@@ -44,15 +44,13 @@ class CallService:
     def __init__(
         self,
         planner: Planner,
-        prompts: Prompts | None,
+        prompts: Prompts,
         ledger: Ledger,
         books: Books,
         caches: Caches,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """`prompts`: None: no call names one. `heartbeat`: seconds of a model's silence after which a stream says that
-        it is alive.
-        """
+        """`heartbeat`: seconds of a model's silence after which a stream says that it is alive."""
         self._planner = planner
         self._prompts = prompts
         self._ledger = ledger
@@ -71,12 +69,8 @@ class CallService:
         Raises what is wrong before a model is asked; what goes wrong afterwards is told by Ended. Closed or cancelled
         before its end, it stops the model's work and has the records written with what was used until then.
         """
+        asked = await self.prompted(asked)
         try:
-            if (prompt := asked.prompt) is not None:
-                assert self._prompts is not None, "a call names a prompt where none can be found"
-                found = await self._prompts.find(prompt.template_id, prompt.version, prompt.label, prompt.user_key)
-                asked = asked.found(found.version)
-                asked = asked.prompted(await found.render(prompt.values, prompt.said))
             prepared = await self._planner.chat(asked)
             kept = await self._kept(prepared)
             if kept is None:  # and only then: what is given again asks nobody, however the models are doing
@@ -94,6 +88,18 @@ class CallService:
                     yield batch
         finally:
             prepared.attempts.leave()
+
+    async def prompted(self, asked: ChatCall) -> ChatCall:
+        """The same, beginning with the prompt that it names. Raises what is wrong with that."""
+        if (prompt := asked.prompt) is None:
+            return asked
+        try:
+            found = await self._prompts.find(prompt.template_id, prompt.version, prompt.label, prompt.user_key)
+            asked = asked.found(found.version)
+            return asked.prompted(await found.render(prompt.values, prompt.said))
+        except DomainError as error:
+            await self._note_unmade(asked, error)
+            raise
 
     async def _kept(self, prepared: Prepared) -> CachedAnswer | None:
         """The answer that was given before."""

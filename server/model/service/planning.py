@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import orjson
 
 from server.kernel.clock import now
 from server.kernel.principal import Call, current_call
-from server.llm.port import ChatModel, ChatRequest, Usage
+from server.llm.port import NO_PARAMETERS, ChatModel, ChatRequest, Tool, Usage
 from server.model.attempts import RANDOM, Attempts, Plan
 from server.model.breakers import Breakers
 from server.model.catalogue import NOT_CALLABLE, Catalogue, Catalogues
@@ -32,6 +32,8 @@ from server.model.service.reach import Reach
 RETRY = Retry()
 """How a model by itself is tried again."""
 
+
+_SOME_TOOL = Tool("some", "", NO_PARAMETERS)
 
 _LEAST_ROOM = 8
 """A call that names no limit may write an eighth of the most at least, whatever it reads. How much that is, is known
@@ -80,6 +82,16 @@ class Planner:
         alias = None if route is None else route.alias
         return None if model is None else Meter(current_call(), model, "chat", alias, asked.prompt_version_id)
 
+    async def calls_tools(self, asked: ChatCall) -> bool:
+        """Whether tools can go with it. Raises what else is wrong before any model is asked."""
+        catalogue = await self.catalogue()
+        name = named(catalogue, asked.model or catalogue.settings.default_model)
+        try:
+            _plan(catalogue, name, replace(asked, tools=[_SOME_TOOL]))
+        except ModelWithoutTools:
+            return False
+        return True
+
     async def chat(self, asked: ChatCall) -> Prepared:
         """Raises what is wrong before any model is asked."""
         call = current_call()
@@ -87,7 +99,7 @@ class Planner:
         settings = catalogue.settings
         name = named(catalogue, asked.model or settings.default_model)
         route = catalogue.route(name)
-        plan = _planned(catalogue, name, asked) if route is None else _routed(catalogue, route, asked)
+        plan = _plan(catalogue, name, asked)
         alias = None if route is None else route.alias
 
         read = about_tokens([message.text for message in asked.messages])
@@ -197,6 +209,12 @@ def _most_read(request: ChatCall | ChatRequest) -> int:
     texts = [message.text for message in request.messages]
     texts += [orjson.dumps(part).decode() for part in (request.tools, request.response_format) if part]
     return most_tokens(texts)
+
+
+def _plan(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:
+    """Raises what is wrong with what it would go to."""
+    route = catalogue.route(name)
+    return _planned(catalogue, name, asked) if route is None else _routed(catalogue, route, asked)
 
 
 def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:

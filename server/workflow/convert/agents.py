@@ -16,7 +16,7 @@ from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
 from server.llm.port import Tool
 from server.rpc.wire import json_schema, present, struct, timestamp, uuid_or_none
-from server.workflow.agents import MAX_TURNS, MOST_BYTES, Agent
+from server.workflow.agents import MAX_TURNS, MOST_BYTES, MOST_VALUES, Agent
 from server.workflow.limits import problem
 
 _ONE = (
@@ -26,20 +26,15 @@ _ONE = (
 _MANY = ("knowledge_base_ids", "tools")
 
 
-def new_agent(request: pb.CreateAgentRequest) -> dict[str, Any]:
-    """Raises InvalidRequest."""
-    return _said(request)
-
-
 def agent_changes(request: pb.UpdateAgentRequest) -> dict[str, Any]:
     """The fields to change; one that the mask names and that is unset becomes what is usual. Raises InvalidRequest."""
     given = {**present(request, *_ONE), **{name: getattr(request, name) or None for name in _MANY}}
-    values = _said(request)
+    values = agent_values(request)
     return {name: values[name] for name in masked(given, request.update_mask.paths)}
 
 
-def _said(request: pb.CreateAgentRequest | pb.UpdateAgentRequest) -> dict[str, Any]:
-    """Every field, as usual where nothing is said of it."""
+def agent_values(request: pb.CreateAgentRequest | pb.UpdateAgentRequest) -> dict[str, Any]:
+    """Every field, as usual where nothing is said of it. Raises InvalidRequest."""
     return {
         "name": request.name,
         "agent_type": request.agent_type or None,
@@ -59,6 +54,15 @@ def filters(request: pb.ListAgentsRequest) -> dict[str, Any]:
 
 
 def agent(value: Agent) -> pb.Agent:
+    made = listed(value)
+    made.tools.extend(chats.chat_tool(tool) for tool in value.tools)
+    if (schema := struct(value.output_schema)) is not None:
+        made.output_schema.CopyFrom(schema)
+    return made
+
+
+def listed(value: Agent) -> pb.Agent:
+    """Without what may be much."""
     return pb.Agent(
         id=str(value.id),
         etag=etag_of(value.revision),
@@ -73,8 +77,6 @@ def agent(value: Agent) -> pb.Agent:
         temperature=value.temperature,
         max_tokens=value.max_tokens,
         knowledge_base_ids=[str(base_id) for base_id in value.knowledge_base_ids],
-        tools=[chats.chat_tool(tool) for tool in value.tools],
-        output_schema=struct(value.output_schema),
         max_turns=value.max_turns,
         delete_time=timestamp(value.deleted_at),
     )
@@ -93,5 +95,5 @@ def _schema(given: Struct) -> dict[str, Any]:
 
 
 def _check(field: str, value: Any) -> None:
-    if wrong := problem(value, MOST_BYTES):
+    if wrong := problem(value, MOST_BYTES, MOST_VALUES):
         raise InvalidRequest([(field, wrong)])

@@ -11,6 +11,7 @@ from atrium.workflow.v1 import definition_pb2 as pb
 from server.rpc.wire import EnumMap, present
 from server.workflow.definition import (
     Action,
+    AgentRun,
     Approval,
     Chat,
     ChatMessage,
@@ -61,6 +62,8 @@ def _new_action(value: pb.Step) -> Action:
             return Chat(
                 messages, value.chat.model, json=value.chat.json, **present(value.chat, "temperature", "max_tokens")
             )
+        case "agent":
+            return AgentRun(value.agent.agent_id, value.agent.message, value.agent.variables)
         case "search":
             return Search(list(value.search.knowledge_base_ids), value.search.query, **present(value.search, "top_k"))
         case "transform":
@@ -101,6 +104,8 @@ def _action(value: Action) -> Any:
                 max_tokens=value.max_tokens,
                 json=value.json,
             )
+        case AgentRun():
+            return pb.AgentStep(agent_id=value.agent_id, message=value.message, variables=value.variables)
         case Search():
             return pb.SearchStep(knowledge_base_ids=value.knowledge_base_ids, query=value.query, top_k=value.top_k)
         case Transform():

@@ -142,6 +142,7 @@ def task(value: Task) -> task_pb2.Task:
         start_time=timestamp(value.started_at),
         due_time=timestamp(value.not_before),
         complete_time=timestamp(value.completed_at),
+        agent_type=value.agent_type,
     )
     if value.status == "completed" or value.output is not None:
         made.output.CopyFrom(value_of(value.output))

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 import orjson
 
-from server.kernel.errors import PermissionMissing
 from server.kernel.permissions import Permission
-from server.kernel.principal import current_call
-from server.workflow.definition import Chat, Search
-from server.workflow.errors import AnswerNotJson, ExpressionFailed
+from server.llm.port import Message
+from server.workflow.definition import AgentRun, Chat, Search
+from server.workflow.errors import AgentToolsWanted, ExpressionFailed
 from server.workflow.limits import problem
 from server.workflow.ports import Answers, Passage, Passages
+from server.workflow.runs import Ended, Run, Searched
+from server.workflow.service.checks import check_permission, read_json, whole
+from server.workflow.service.running import AgentRunning
 
 
 class Actions:
     """Does what takes others, for the running call's caller."""
 
-    def __init__(self, answers: Answers, passages: Passages) -> None:
+    def __init__(self, answers: Answers, agents: AgentRunning, passages: Passages) -> None:
         self._answers = answers
+        self._agents = agents
         self._passages = passages
 
     async def chat(self, action: Chat, contents: Sequence[str]) -> dict[str, Any]:
         """The answer. Raises PermissionMissing, AnswerNotJson, and what is wrong with the call or fails the model."""
-        _check(Permission.MODELS_EXECUTE)
+        check_permission(Permission.MODELS_EXECUTE)
         turns = [(message.role, content) for message, content in zip(action.messages, contents, strict=True)]
         written: list[str] = []
         stream = self._answers.stream(action.model, turns, action.max_tokens, action.temperature, whole=True)
@@ -38,37 +42,44 @@ class Actions:
                     answered = event
         if answered.error is not None:
             raise answered.error
-        text = _whole("".join(written))
+        text = whole("".join(written))
         output: dict[str, Any] = {"text": text, "finish_reason": answered.finish_reason}
-        return _kept("chat", {**output, "value": _json(text)} if action.json else output)
+        return _kept("chat", {**output, "value": read_json(text)} if action.json else output)
+
+    async def agent(
+        self, action: AgentRun, given: Sequence[Any], going_on: Callable[[], None]
+    ) -> tuple[dict[str, Any], str | None]:
+        """The agent's answer, and which kind of agent it is. `going_on`: called between turns; raises where there are
+        to be no more of them.
+
+        Raises PermissionMissing, AgentNotFound, AgentToolsWanted, AnswerNotJson, and what is wrong with the run or
+        fails it.
+        """
+        check_permission(Permission.AGENTS_EXECUTE)
+        message, values = given if action.variables else (given[0], {})
+        if not isinstance(values, dict):
+            raise ExpressionFailed("agent.variables", "it is no object")
+        said = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+        asked = Run(UUID(action.agent_id), [Message("user", message)], values, said, whole=True)
+        async with aclosing(self._agents.run(asked)) as events:
+            async for event in events:
+                if isinstance(event, Searched):
+                    going_on()
+                elif isinstance(event, Ended):
+                    ended = event
+        if ended.error is not None:
+            raise ended.error
+        if ended.tool_calls:
+            raise AgentToolsWanted(", ".join(sorted({call.name for call in ended.tool_calls})))
+        text = next((said.content for said in reversed(ended.messages) if said.role == "assistant"), "")
+        output: dict[str, Any] = {"text": text, "finish_reason": ended.finish_reason}
+        return _kept("agent", {**output, "value": ended.output} if ended.is_json else output), ended.agent_type
 
     async def search(self, action: Search, query: str) -> dict[str, Any]:
         """What is found. Raises PermissionMissing, and what is wrong with the bases or fails the model."""
-        _check(Permission.KNOWLEDGE_BASES_READ)
+        check_permission(Permission.KNOWLEDGE_BASES_READ)
         found = await self._passages.find(action.base_ids, query, action.top_k)
         return _kept("search", {"results": [_result(one) for one in found]})
-
-
-def _check(permission: Permission) -> None:
-    """Raises PermissionMissing where who started the execution lost it."""
-    if permission not in current_call().caller.permissions:
-        raise PermissionMissing(permission=permission)
-
-
-def _whole(text: str) -> str:
-    """Providers may send half a character; where the other half does not follow, it is the sign for what is none."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _json(text: str) -> Any:
-    """Models like to put it between fences. Raises AnswerNotJson."""
-    bare = text.strip()
-    if bare.startswith("```") and bare.endswith("```"):
-        bare = bare[3:-3].removeprefix("json").strip()
-    try:
-        return orjson.loads(bare)
-    except orjson.JSONDecodeError:
-        raise AnswerNotJson from None
 
 
 def _kept(name: str, output: dict[str, Any]) -> dict[str, Any]:

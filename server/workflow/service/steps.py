@@ -27,7 +27,7 @@ from server.kernel.errors import (
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
 from server.workflow import worker
-from server.workflow.definition import MOST_ITEMS, Approval, Chat, Search, Step, Transform, Wait
+from server.workflow.definition import MOST_ITEMS, AgentRun, Approval, Chat, Search, Step, Transform, Wait
 from server.workflow.errors import ExpressionFailed, TaskLost, TaskTimedOut
 from server.workflow.executions import Execution, Task, TaskStatus, Used
 from server.workflow.graph import items
@@ -48,7 +48,15 @@ _LOOK_SECONDS = 1.0
 _SUSPENDED_SECONDS = 30.0
 _MOST_DELAY = 3_600.0
 _NOBODY = UUID(int=0)
-_FOR_NOBODY = frozenset({Permission.WORKFLOWS_EXECUTE, Permission.MODELS_EXECUTE, Permission.KNOWLEDGE_BASES_READ})
+_FOR_NOBODY = frozenset(
+    {
+        Permission.WORKFLOWS_EXECUTE,
+        Permission.AGENTS_EXECUTE,
+        Permission.MODELS_EXECUTE,
+        Permission.KNOWLEDGE_BASES_READ,
+        Permission.TEMPLATES_READ,
+    }
+)
 """What may be done for an execution that somebody of the platform started."""
 
 _UNFORESEEN: Mapping[str, Any] = {"error_reason": "INTERNAL", "error_message": "Something went wrong on the server."}
@@ -70,7 +78,7 @@ class _Begun:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What a try came to. `given`: what somebody decides about. `items`: what the step is to be run for. `seconds`:
-    until what waits is due; None: it is not by itself.
+    until what waits is due; None: it is not by itself. `agent_type`: which kind of agent did it.
     """
 
     status: TaskStatus = "completed"
@@ -78,6 +86,7 @@ class _Outcome:
     given: Mapping[str, Any] | None = None
     items: Sequence[Any] = ()
     seconds: float | None = None
+    agent_type: str | None = None
 
 
 @dataclass(slots=True)
@@ -194,7 +203,7 @@ class Steps:
         try:
             with within(_call(begun, caller, spending)):
                 async with asyncio.timeout(begun.step.timeout):
-                    return await self._watched(tenant_id, begun, self._done(tenant_id, begun))
+                    return await self._watched(tenant_id, begun, self._done(tenant_id, begun, spending))
         except TimeoutError:
             raise TaskTimedOut from None
 
@@ -220,7 +229,7 @@ class Steps:
             if not task.cancelled():
                 task.exception()  # looked at: who is gone has no use for it
 
-    async def _done(self, tenant_id: UUID, begun: _Begun) -> _Outcome:
+    async def _done(self, tenant_id: UUID, begun: _Begun, spending: Spending) -> _Outcome:
         """What the task comes to. Raises what is wrong."""
         step = begun.step
         if not begun.task.iteration:
@@ -241,6 +250,13 @@ class Steps:
                 return _Outcome(output=given[0])
             case Chat() as chat:
                 return _Outcome(output=await self._actions.chat(chat, given))
+            case AgentRun() as run:
+
+                def within_budget() -> None:
+                    (begun.execution.usage + spending.used).check(begun.execution.budget)
+
+                output, agent_type = await self._actions.agent(run, given, within_budget)
+                return _Outcome(output=output, agent_type=agent_type)
             case Search() as search:
                 return _Outcome(output=await self._actions.search(search, given[0]))
             case Approval():
@@ -264,6 +280,8 @@ class Steps:
     async def _succeeded(self, run: TenantRun, begun: _Begun, outcome: _Outcome, spending: Spending) -> None:
         task = begun.task
         said: dict[str, Any] = {"usage": task.usage + spending.used}
+        if outcome.agent_type is not None:
+            said["agent_type"] = outcome.agent_type
         async with self._engine.holding(run.tenant_id, task.execution_id, run) as (tx, progress):
             if progress is None:
                 return

@@ -57,6 +57,7 @@ NOTHING: dict[str, str] = {
     ),
     **dict.fromkeys((KNOWLEDGE + method for method in ("DownloadDocument", "WatchIngestion", "Search")), _READS),
     KNOWLEDGE + "Ask": _CALLS,
+    WORKFLOW + "RunAgent": _CALLS,
     KNOWLEDGE + "UploadDocument": "a test of its own makes it, of several requests",
     AUDIT + "VerifyAuditLogs": "it reads, and tells of what is not as it was",
     **dict.fromkeys((MODEL + "Chat", MODEL + "StreamChat", MODEL + "CancelGeneration", MODEL + "Embed"), _CALLS),

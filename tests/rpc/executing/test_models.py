@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from atrium.identity.v1 import user_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.workflow.v1 import definition_pb2
+from tests.factories.agents import make_agent
 from tests.factories.executions import (
     NOT_FOR_EVER,
     Kind,
@@ -29,9 +32,11 @@ from tests.factories.executions import (
     watched,
     workflow_of,
 )
-from tests.factories.knowledge import ingest, make_base, processed
+from tests.factories.knowledge import ingest, make_base, platform_inside, processed
+from tests.factories.prompts import NAME, make_template, make_version
 from tests.factories.world import World
 from tests.fakes.openai_stub import OpenAIStub
+from tests.rpc.malformed import SOME_ID
 
 
 async def test_a_model_is_asked_for_who_started_it_and_its_answer_counted(router: World) -> None:
@@ -163,3 +168,55 @@ async def test_bases_are_searched_for_who_started_it(world: World) -> None:
     assert (found["content"], found["document_title"]) == ("Horns are made of keratin.", "Horns")
     assert 0 < found["score"] <= 1
     assert execution.usage.calls == 1, "the question was embedded"
+
+
+async def test_an_agent_answers_for_who_started_it(router: World) -> None:
+    owner = await router.tenant()
+    person = await router.user(owner, "workflows:execute", "agents:execute", "models:execute")
+    template_id = await make_template(router, owner)
+    await make_version(router, owner, template_id, "Speak with {{ name }}.", variables=[NAME])
+    agent = await make_agent(router, owner, model="stub-fast-2", agent_type="greeter", prompt_template_id=template_id)
+    step = definition_pb2.Step(
+        id="told", agent={"agent_id": agent.id, "message": "Greet ${input.who}", "variables": "{'name': input.who}"}
+    )
+    workflow_id = await workflow_of(router, owner, step)
+
+    execution_id = (await execute(router, person, workflow_id, input={"who": "Ada"})).id
+    _, execution = await watched(router, person, execution_id)
+
+    assert plain(execution.output) == {"told": {"text": "t0 t1 ", "finish_reason": "stop"}}
+    task = (await tasks_of(router, owner, execution_id))["told", 0]
+    assert (task.step_type, task.agent_type) == ("agent", "greeter")
+    asked = call_log_pb2.ListCallLogsRequest(workflow_execution_id=execution_id)
+    (log,) = (await router.models.ListCallLogs(asked, metadata=owner.metadata)).call_logs
+    assert (log.user_id, log.task_id, execution.usage.calls) == (person.id, task.id, 1)
+
+
+async def test_an_agent_that_cannot_be_run_in_an_execution_fails_its_step(router: World) -> None:
+    owner = await router.tenant()
+    person = await router.user(owner, "workflows:create", "workflows:execute")
+    agent = await make_agent(router, owner, model="stub-fast-2")
+    steps = {
+        name: definition_pb2.Step(id="told", agent={"agent_id": one, "message": "Hello", "variables": variables})
+        for name, one, variables in (("gone", SOME_ID, ""), ("odd", agent.id, "[1]"), ("may not", agent.id, ""))
+    }
+
+    gone = await run(router, owner, steps["gone"])
+    odd = await run(router, owner, steps["odd"])
+    may_not = await run(router, person, steps["may not"])
+
+    reasons = [execution.error_reason for execution in (gone, odd, may_not)]
+    assert reasons == ["AGENT_NOT_FOUND", "EXPRESSION_FAILED", "PERMISSION_MISSING"]
+
+
+async def test_an_agent_with_a_prompt_answers_for_the_platform_inside_a_tenant(router: World) -> None:
+    owner = await router.tenant()
+    inside: Any = SimpleNamespace(metadata=await platform_inside(router, owner))
+    template_id = await make_template(router, owner)
+    await make_version(router, owner, template_id, "Be brief.")
+    agent = await make_agent(router, owner, model="stub-fast-2", prompt_template_id=template_id)
+    step = definition_pb2.Step(id="told", agent={"agent_id": agent.id, "message": "Hello"})
+
+    execution = await run(router, inside, step)
+
+    assert execution.state == State.STATE_COMPLETED, execution.error_message

@@ -13,12 +13,15 @@ import pytest
 from server.kernel.errors import DomainError, PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
-from server.llm.port import ModelUnavailable
-from server.workflow.definition import MOST_BYTES, Chat, ChatMessage
-from server.workflow.errors import AnswerNotJson, ExpressionFailed
+from server.llm.port import Message, ModelUnavailable, ToolCall
+from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage
+from server.workflow.errors import AgentToolsWanted, AnswerNotJson, ExpressionFailed
 from server.workflow.limits import MOST_DEPTH
 from server.workflow.ports import Passage
+from server.workflow.runs import Ended, Run, Searched
 from server.workflow.service.actions import Actions
+
+AGENT_ID = UUID(int=7)
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,42 @@ class _Writes:
         yield _Answered(error=self._error)
 
 
+class _Runs:
+    """An agent whose runs end so."""
+
+    def __init__(self, ended: Ended) -> None:
+        self._ended = ended
+        self.asked: list[Run] = []
+
+    async def run(self, asked: Run) -> AsyncGenerator[str | Ended, None]:
+        self.asked.append(asked)
+        yield "He"
+        yield self._ended
+
+
 class _NoPassages:
     async def find(self, base_ids: Sequence[UUID], text: str, top_k: int | None) -> Sequence[Passage]:
         raise NotImplementedError
 
 
+def _actions(**given: Any) -> Actions:
+    return Actions(given.get("model"), given.get("agents"), _NoPassages())  # type: ignore[arg-type]
+
+
+async def _agent(agents: _Runs, *given: Any, variables: str = "", may: bool = True) -> Any:
+    caller = Principal(UUID(int=1), UUID(int=2), None, frozenset({Permission.AGENTS_EXECUTE} if may else ()))
+    with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)):
+        return await _actions(agents=agents).agent(AgentRun(str(AGENT_ID), "m", variables), given, lambda: None)
+
+
+def _said(*messages: Message, **fields: Any) -> Ended:
+    return Ended([], messages, "stop", **fields)
+
+
 async def _chat(model: _Writes, *permissions: Permission, json: bool = False) -> dict[str, Any]:
     caller = Principal(UUID(int=1), UUID(int=2), None, frozenset(permissions or {Permission.MODELS_EXECUTE}))
     with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)):
-        return await Actions(model, _NoPassages()).chat(Chat([ChatMessage("user", "Say")], json=json), ["Say"])
+        return await _actions(model=model).chat(Chat([ChatMessage("user", "Say")], json=json), ["Say"])
 
 
 @pytest.mark.parametrize(
@@ -104,3 +134,66 @@ async def test_a_model_that_fails_fails_the_chat() -> None:
 async def test_no_model_is_asked_for_who_may_not() -> None:
     with pytest.raises(PermissionMissing):
         await _chat(_Writes("Hello"), Permission.WORKFLOWS_EXECUTE)
+
+
+async def test_an_agent_is_run_with_one_message_and_its_last_word_is_the_output() -> None:
+    told = [Message("assistant", "Look:", [ToolCall("1", "search_knowledge", "{}")]), Message("tool", "Found")]
+    agents = _Runs(_said(*told, Message("assistant", "Salt."), agent_type="reader"))
+
+    output, agent_type = await _agent(agents, "Which?", {"b": 1.0, "a": "x"}, variables="input")
+
+    assert (output, agent_type) == ({"text": "Salt.", "finish_reason": "stop"}, "reader")
+    (asked,) = agents.asked
+    assert (asked.agent_id, asked.messages, asked.whole) == (AGENT_ID, [Message("user", "Which?")], True)
+    assert (asked.values, asked.said) == ({"b": 1.0, "a": "x"}, b'{"a":"x","b":1.0}')
+
+
+async def test_an_agents_answer_that_has_a_schema_is_a_value_too() -> None:
+    ended = _said(Message("assistant", '{"a": 1}'), is_json=True, output={"a": 1})
+
+    output, agent_type = await _agent(_Runs(ended), "Which?")
+
+    assert output == {"text": '{"a": 1}', "finish_reason": "stop", "value": {"a": 1}}
+    assert agent_type is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "wrong"),
+    [
+        (_said(error=ModelUnavailable()), ModelUnavailable),
+        (_said(tool_calls=[ToolCall("1", "weather", "{}")]), AgentToolsWanted),
+        (_said(Message("assistant", "x" * MOST_BYTES)), ExpressionFailed),
+    ],
+    ids=["the run fails", "the caller's tools are wanted", "it says too much"],
+)
+async def test_a_run_that_comes_to_nothing_fails_the_step(ended: Ended, wrong: type[Exception]) -> None:
+    with pytest.raises(wrong):
+        await _agent(_Runs(ended), "Which?")
+
+
+async def test_an_agent_is_not_run_for_whoever_may_not_or_with_no_object_of_variables() -> None:
+    agents = _Runs(_said())
+
+    with pytest.raises(PermissionMissing):
+        await _agent(agents, "Which?", may=False)
+    with pytest.raises(ExpressionFailed):
+        await _agent(agents, "Which?", [1.0], variables="[1]")
+
+    assert agents.asked == []
+
+
+async def test_between_its_turns_an_agent_is_asked_whether_it_goes_on() -> None:
+    class Spent(Exception):
+        pass
+
+    class Searches(_Runs):
+        async def run(self, asked: Run) -> AsyncGenerator[Any, None]:
+            yield Searched("Which?", [])
+            yield self._ended
+
+    def spent() -> None:
+        raise Spent
+
+    caller = Principal(UUID(int=1), UUID(int=2), None, frozenset({Permission.AGENTS_EXECUTE}))
+    with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)), pytest.raises(Spent):
+        await _actions(agents=Searches(_said())).agent(AgentRun(str(AGENT_ID), "m"), ["Which?"], spent)

@@ -20,7 +20,7 @@ class WorkflowDefinition(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., output: _Optional[str] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "needs", "when", "for_each", "retry", "timeout", "on_failure", "chat", "search", "transform", "approval", "wait")
+    __slots__ = ("id", "needs", "when", "for_each", "retry", "timeout", "on_failure", "chat", "search", "transform", "approval", "wait", "agent")
     class OnFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ON_FAILURE_UNSPECIFIED: _ClassVar[Step.OnFailure]
@@ -41,6 +41,7 @@ class Step(_message.Message):
     TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     needs: _containers.RepeatedScalarFieldContainer[str]
     when: str
@@ -53,7 +54,8 @@ class Step(_message.Message):
     transform: TransformStep
     approval: ApprovalStep
     wait: WaitStep
-    def __init__(self, id: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., when: _Optional[str] = ..., for_each: _Optional[str] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., on_failure: _Optional[_Union[Step.OnFailure, str]] = ..., chat: _Optional[_Union[ChatStep, _Mapping]] = ..., search: _Optional[_Union[SearchStep, _Mapping]] = ..., transform: _Optional[_Union[TransformStep, _Mapping]] = ..., approval: _Optional[_Union[ApprovalStep, _Mapping]] = ..., wait: _Optional[_Union[WaitStep, _Mapping]] = ...) -> None: ...
+    agent: AgentStep
+    def __init__(self, id: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., when: _Optional[str] = ..., for_each: _Optional[str] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., on_failure: _Optional[_Union[Step.OnFailure, str]] = ..., chat: _Optional[_Union[ChatStep, _Mapping]] = ..., search: _Optional[_Union[SearchStep, _Mapping]] = ..., transform: _Optional[_Union[TransformStep, _Mapping]] = ..., approval: _Optional[_Union[ApprovalStep, _Mapping]] = ..., wait: _Optional[_Union[WaitStep, _Mapping]] = ..., agent: _Optional[_Union[AgentStep, _Mapping]] = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("max_attempts", "delay")
@@ -94,6 +96,16 @@ class ChatStep(_message.Message):
     max_tokens: int
     json: bool
     def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatStepMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., json: _Optional[bool] = ...) -> None: ...
+
+class AgentStep(_message.Message):
+    __slots__ = ("agent_id", "message", "variables")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    message: str
+    variables: str
+    def __init__(self, agent_id: _Optional[str] = ..., message: _Optional[str] = ..., variables: _Optional[str] = ...) -> None: ...
 
 class SearchStep(_message.Message):
     __slots__ = ("knowledge_base_ids", "query", "top_k")

@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Task(_message.Message):
-    __slots__ = ("id", "execution_id", "step_id", "step_type", "iteration", "state", "input", "output", "error_reason", "error_message", "attempts", "failures", "usage", "create_time", "start_time", "due_time", "complete_time")
+    __slots__ = ("id", "execution_id", "step_id", "step_type", "iteration", "state", "input", "output", "error_reason", "error_message", "attempts", "failures", "usage", "create_time", "start_time", "due_time", "complete_time", "agent_type")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Task.State]
@@ -52,6 +52,7 @@ class Task(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     DUE_TIME_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     id: str
     execution_id: str
     step_id: str
@@ -69,7 +70,8 @@ class Task(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     due_time: _timestamp_pb2.Timestamp
     complete_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., execution_id: _Optional[str] = ..., step_id: _Optional[str] = ..., step_type: _Optional[str] = ..., iteration: _Optional[int] = ..., state: _Optional[_Union[Task.State, str]] = ..., input: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error_reason: _Optional[str] = ..., error_message: _Optional[str] = ..., attempts: _Optional[int] = ..., failures: _Optional[int] = ..., usage: _Optional[_Union[_execution_pb2.ExecutionUsage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    agent_type: str
+    def __init__(self, id: _Optional[str] = ..., execution_id: _Optional[str] = ..., step_id: _Optional[str] = ..., step_type: _Optional[str] = ..., iteration: _Optional[int] = ..., state: _Optional[_Union[Task.State, str]] = ..., input: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error_reason: _Optional[str] = ..., error_message: _Optional[str] = ..., attempts: _Optional[int] = ..., failures: _Optional[int] = ..., usage: _Optional[_Union[_execution_pb2.ExecutionUsage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_type: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "execution_id", "state")

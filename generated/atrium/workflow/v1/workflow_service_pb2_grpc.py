@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from atrium.workflow.v1 import agent_pb2 as atrium_dot_workflow_dot_v1_dot_agent__pb2
+from atrium.workflow.v1 import agent_run_pb2 as atrium_dot_workflow_dot_v1_dot_agent__run__pb2
 from atrium.workflow.v1 import definition_pb2 as atrium_dot_workflow_dot_v1_dot_definition__pb2
 from atrium.workflow.v1 import execution_pb2 as atrium_dot_workflow_dot_v1_dot_execution__pb2
 from atrium.workflow.v1 import task_pb2 as atrium_dot_workflow_dot_v1_dot_task__pb2
@@ -175,6 +176,11 @@ class WorkflowServiceStub:
                 '/atrium.workflow.v1.WorkflowService/PurgeAgent',
                 request_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
                 response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
+                _registered_method=True)
+        self.RunAgent = channel.unary_stream(
+                '/atrium.workflow.v1.WorkflowService/RunAgent',
+                request_serializer=atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentRequest.SerializeToString,
+                response_deserializer=atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentResponse.FromString,
                 _registered_method=True)
 
 
@@ -604,6 +610,31 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunAgent(self, request, context):
+        """Has an agent answer: a model is asked with the agent's prompt, the conversation and its tools; what it has looked up in
+        the agent's knowledge bases is found and told it, and it is asked again, `max_turns` times at most; in the last turn nothing
+        is looked up. A model that calls no tools, or an agent that has one turn, is told what is found for the last message, where
+        that is the user's. Calls of the caller's tools end the run: it
+        goes on with their results in another. An agent may do what its caller may, and each turn is a call like any other, on
+        record and within the limits. What is wrong before the first event is a status and no event, also where it is the model
+        that fails; behind it, the end says what the run failed with.
+
+        Permission: `agents:execute`, and `models:execute`; where it has knowledge bases, `knowledge_bases:read`, and where it has
+        a prompt, `templates:read`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed; there is neither a message nor a prompt; or the prompt's variables are, as in
+        RenderPrompt.
+        - `NOT_FOUND`: the tenant has no such agent (`AGENT_NOT_FOUND`), or the caller sees no such template, label, base or model
+        as it names.
+        - `FAILED_PRECONDITION`, `RESOURCE_EXHAUSTED`, `UNAVAILABLE`: as RenderPrompt, Search and Chat.
+        - `DEADLINE_EXCEEDED`: the run took longer than the caller's deadline, or than 600 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkflowServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -741,6 +772,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.PurgeAgent,
                     request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.FromString,
                     response_serializer=atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.SerializeToString,
+            ),
+            'RunAgent': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunAgent,
+                    request_deserializer=atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentRequest.FromString,
+                    response_serializer=atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1475,6 +1511,33 @@ class WorkflowService:
             '/atrium.workflow.v1.WorkflowService/PurgeAgent',
             atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
             atrium_dot_workflow_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/atrium.workflow.v1.WorkflowService/RunAgent',
+            atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentRequest.SerializeToString,
+            atrium_dot_workflow_dot_v1_dot_agent__run__pb2.RunAgentResponse.FromString,
             options,
             channel_credentials,
             insecure,
