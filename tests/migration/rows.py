@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from server.kernel.ids import uuid7
 from tests.databases import Scratch
+
+OWN = "01890a5d-ac96-774b-bcce-b302099a"
+"""What the ids begin with that are given here."""
 
 TENANT = "01890a5d-ac96-774b-bcce-b302099a8057"
 _USER = "01890a5d-ac96-774b-bcce-b302099a8058"
@@ -295,6 +299,23 @@ async def fill_over(connection: Any, revision: str) -> None:
     """The same over a connection that may."""
     for table, row in rows_up_to(revision).items():
         await _insert(connection, table, row)
+
+
+_ID = re.compile(r"\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8})[0-9a-f]{2}([0-9a-f]{2})\b")
+_NAMES = ("name", "slug", "action", "kid")
+"""Of these there is one in the whole database, in some table."""
+
+
+async def fill_beside(scratch: Scratch, revision: str) -> None:
+    """Puts a row into every table that there is at the revision, beside those that others did: people of another
+    tenant, with other ids. What the revision makes has the names that seeds have too.
+    """
+    async with scratch.connect(scratch.owner_url) as owner:
+        for table, row in rows_up_to(revision).items():
+            own = json.loads(_ID.sub(rf"\g<1>{revision[2:]}\2", json.dumps(row)))
+            if table not in ROWS[revision]:
+                own |= {name: f"{own[name]}-{revision}" for name in _NAMES if name in own}
+            await _insert(owner, table, own)
 
 
 async def _insert(connection: Any, table: str, row: dict[str, Any]) -> None:

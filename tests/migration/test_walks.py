@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,29 +19,9 @@ from server.db.revision import SCHEMA_REVISION
 from tests.databases import VERSIONS, Cluster, Scratch
 from tests.migration.catalog import describe
 from tests.migration.rows import ROWS, fill, rows_up_to
+from tests.migration.walk import Trace, walk
 
 REVISIONS = sorted(path.stem[1:5] for path in Path(migrations.versions.__path__[0]).glob("m*.py"))
-
-
-Rows = dict[str, list[dict[str, Any]]]
-
-
-async def _rows(scratch: Scratch, revision: str) -> Rows:
-    async with scratch.connect() as admin:
-        return {
-            table: [json.loads(row[0]) for row in await admin.fetch(f"SELECT to_jsonb(t)::text FROM {table} t")]
-            for table in rows_up_to(revision)
-        }
-
-
-def _lost(before: Rows, after: Rows) -> list[tuple[str, dict[str, Any]]]:
-    """The rows that are not there afterwards, whatever columns they have gained."""
-    return [
-        (table, row)
-        for table, rows in before.items()
-        for row in rows
-        if row not in [{name: found.get(name) for name in row} for found in after[table]]
-    ]
 
 
 async def _description(scratch: Scratch) -> Any:
@@ -71,38 +50,24 @@ async def test_down_and_up_again_makes_the_same(each_postgres: Cluster) -> None:
         assert await _description(scratch) == before
 
 
-@pytest.fixture
-def cluster(request: pytest.FixtureRequest, clusters: Callable[[int], Cluster]) -> Cluster:
-    """A server of that version."""
-    return clusters(request.param)
-
-
-@pytest.mark.parametrize(
-    ("cluster", "revision"),
-    [
-        *((VERSIONS[0], revision) for revision in REVISIONS[:-1]),
-        # What a migration does to rows is the same SQL on the other: of the old ones, every fourth.
-        *((VERSIONS[1], revision) for revision in [*REVISIONS[:-9:4], *REVISIONS[-9:-1]]),
-    ],
-    indirect=["cluster"],
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(version, marks=pytest.mark.xdist_group(f"walk-{version}")) for version in VERSIONS],
 )
-async def test_what_was_in_the_database_at_a_revision_is_there_at_the_last_and_on_the_way_back(
-    cluster: Cluster, revision: str
+def traces(request: pytest.FixtureRequest, clusters: Callable[[int], Cluster]) -> dict[str, Trace]:
+    """What became of the rows of each revision but the last, on a server of each version."""
+    return asyncio.run(walk(clusters(request.param), REVISIONS[:-1]))
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_what_was_in_the_database_at_a_revision_is_there_at_the_last_and_on_the_way_back(
+    traces: dict[str, Trace], revision: str
 ) -> None:
-    async with cluster.empty() as scratch:
-        await bootstrap(scratch.admin_url)
-        await migrate.up(scratch.admin_url, revision)
-        await _fill_beside_the_seeds(scratch, revision)
-        filled = await _rows(scratch, revision)
+    trace = traces[revision]
 
-        await migrate.up(scratch.admin_url)
-        above = await _rows(scratch, revision)
-        await migrate.down(scratch.admin_url, revision)
-        back = await _rows(scratch, revision)
-
-    assert [table for table, rows in filled.items() if not rows] == []
-    assert _lost(filled, above) == []
-    assert _lost(filled, back) == []
+    assert trace.empty == []
+    assert trace.lost_above == []
+    assert trace.lost_back == []
 
 
 async def test_models_that_were_made_before_somebody_looked_go_on_streaming(postgres: Cluster) -> None:
@@ -120,7 +85,9 @@ async def test_models_that_were_made_before_somebody_looked_go_on_streaming(post
 
 async def test_what_is_gone_down_can_be_gone_up_again_with_rows_in_every_table(postgres: Cluster) -> None:
     async with postgres.clone() as scratch:
-        await _fill_beside_the_seeds(scratch, SCHEMA_REVISION)
+        async with scratch.connect(scratch.owner_url) as owner:  # of some seeds there are rows of the same names
+            await owner.execute("DELETE FROM model_prices; DELETE FROM models; DELETE FROM permissions")
+        await fill(scratch, SCHEMA_REVISION)
         wanted = await _description(scratch)
 
         # Each of the last steps by itself, and of the old ones, which no later one can change, every eighth.
@@ -129,14 +96,6 @@ async def test_what_is_gone_down_can_be_gone_up_again_with_rows_in_every_table(p
             await migrate.up(scratch.admin_url)
 
             assert await _description(scratch) == wanted, below
-
-
-async def _fill_beside_the_seeds(scratch: Scratch, revision: str) -> None:
-    """Among the seeds there are rows of the same names."""
-    if revision >= "0008":
-        async with scratch.connect(scratch.owner_url) as owner:
-            await owner.execute("DELETE FROM model_prices; DELETE FROM models; DELETE FROM permissions")
-    await fill(scratch, revision)
 
 
 async def test_of_two_migrations_at_once_one_waits_for_the_other(postgres: Cluster) -> None:
