@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
 from uuid import uuid4
 
 import pytest
@@ -27,6 +28,20 @@ settings.load_profile("patient")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: many tests wait for a clock, or for a process that starts."""
     return cores() + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the run ends: nobody need look through it for what is left over, again and again,
+    which took a third of the time to collect, and a twentieth of that of a test with a server.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

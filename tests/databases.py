@@ -45,6 +45,11 @@ SELECT count(*) FROM pg_locks AS wanted WHERE NOT granted AND EXISTS (
 """
 """How many wait for a lock in the database that it is asked in: the server is other tests' too."""
 
+_CATALOGUES = """
+SELECT oid::regclass::text FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace AND NOT relisshared
+"""
+
 _MOST_BYTES = 4 << 30
 """Several times what the servers of a run have at once."""
 
@@ -81,6 +86,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)  # a server that is ending removes files as well
 
 
+@cache
+def _settings() -> Settings:
+    """Made once: to look for each in the environment takes as long as to open a database."""
+    return Settings(master_key=MASTER_KEY, pool_size=4)
+
+
 @dataclass(frozen=True)
 class Scratch:
     """One database of a test. As the serving role, the owner, the superuser."""
@@ -96,9 +107,8 @@ class Scratch:
         return as_role(self.admin_url, OWNER_ROLE)
 
     def settings(self, **changes: Any) -> Settings:
-        return Settings(
-            database_url=self.url, admin_database_url=self.admin_url, master_key=MASTER_KEY, pool_size=4
-        ).model_copy(update=changes)
+        own = {"database_url": self.url, "admin_database_url": self.admin_url}
+        return _settings().model_copy(update=own | changes)
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Any]:
@@ -166,6 +176,17 @@ async def _make_template(url: str) -> None:
         await connection.close()
     await bootstrap(url)
     await up(url)
+    await _compact(url)
+
+
+async def _compact(url: str) -> None:
+    """Each clone copies what migrations have left behind in the catalogues."""
+    template = Scratch(url)
+    async with template.connect() as admin:
+        for (table,) in await admin.fetch(_CATALOGUES):
+            await admin.execute(f"VACUUM (FULL, FREEZE) {table}")
+    async with template.connect():
+        pass  # the first connection writes down what it has found there, for others to begin with, in clones too
 
 
 @pytest.fixture(scope="session")
