@@ -57,9 +57,17 @@ class Permission(StrEnum):
     @property
     def implied(self) -> frozenset[Permission]:
         """The permission itself, and for `manage` every other on its resource."""
-        if self.action != "manage":
-            return frozenset({self})
-        return frozenset(other for other in Permission if other.resource == self.resource)
+        return _IMPLIED[self]
+
+
+_IMPLIED = {
+    permission: frozenset(
+        other
+        for other in Permission
+        if other is permission or (permission.action == "manage" and other.resource == permission.resource)
+    )
+    for permission in Permission
+}
 
 
 @dataclass(frozen=True, slots=True)

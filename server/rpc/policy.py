@@ -15,6 +15,8 @@ from server.kernel.refusal import CommandRefused
 
 Access = Literal["public", "authenticated"] | Permission
 
+_PERMISSIONS, _FEATURES = frozenset(Permission), frozenset(Feature)
+
 # A client that has learned what it wants to know leaves the stream open while it makes its call.
 _REFLECTION_SECONDS = 60.0
 
@@ -83,12 +85,12 @@ def _read(method: MethodDescriptor) -> Rule:
         raise PolicyError("opens to unverified callers what is for everyone, or for roles that they do not have")
     if rule.detached and not rule.permission:
         raise PolicyError("is detached, which only what asks for a permission may be")
-    if rule.feature and rule.feature not in set(Feature):
+    if rule.feature and rule.feature not in _FEATURES:
         raise PolicyError(f"asks for {rule.feature!r}, which is not a feature")
     feature = Feature(rule.feature) if rule.feature else None
     match rule.WhichOneof("access"):
         case "permission":
-            if rule.permission not in set(Permission):
+            if rule.permission not in _PERMISSIONS:
                 raise PolicyError(f"asks for {rule.permission!r}, which is not a permission")
             return Rule(
                 Permission(rule.permission),
