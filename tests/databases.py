@@ -59,10 +59,10 @@ _numbers = count(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     shared = getattr(config, "workerinput", {}).get("atrium_postgres")
-    config.stash[_FOLDER] = Path(shared or tempfile.mkdtemp(prefix="atrium-tests-", dir=_in_memory()))
+    config.stash[_FOLDER] = Path(shared or tempfile.mkdtemp(prefix="atrium-tests-", dir=in_memory()))
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     """A place in memory for what is thrown away, where there is one with room: each database that is cloned has
     hundreds of files, and a file system on a disk takes a good part of a test's time to make and remove them.
     """

@@ -19,6 +19,7 @@ import pytest
 
 from atrium.identity.v1 import identity_service_pb2_grpc, session_pb2
 from server.embedded.postgres import PostgresServer, embedded_postgres
+from tests.databases import in_memory
 from tests.processes import BOUND_SECONDS, atrium, command, sentence_of
 
 RUNNING = "postgres/postmaster.pid"
@@ -27,7 +28,7 @@ RUNNING = "postgres/postmaster.pid"
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A short path: the socket of the database lies in it."""
-    with tempfile.TemporaryDirectory(prefix="atrium-own-") as name:
+    with tempfile.TemporaryDirectory(prefix="atrium-own-", dir=in_memory()) as name:
         yield Path(name)
 
 

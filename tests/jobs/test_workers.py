@@ -24,7 +24,7 @@ from server.jobs.queue import waking
 from server.jobs.runs import Run
 from server.jobs.worker import MOST_LOST, Worker
 from server.kernel.errors import DatabaseUnavailable
-from tests.databases import Scratch
+from tests.databases import Scratch, in_memory
 from tests.jobs.working import NOT_FOR_EVER, STATUS, TAKEN_OVER_SECONDS, Done, ask, crew, until, working
 from tests.pauses import noted_pauses
 
@@ -197,7 +197,10 @@ async def test_a_worker_listens_over_the_address_for_listening(scratch: Scratch,
 @pytest.fixture
 def own() -> Iterator[Scratch]:
     """A database on a server of the test's own."""
-    with tempfile.TemporaryDirectory(prefix="atrium-crash-") as folder, embedded_postgres(Path(folder) / "pg") as dsn:
+    with (
+        tempfile.TemporaryDirectory(prefix="atrium-crash-", dir=in_memory()) as folder,
+        embedded_postgres(Path(folder) / "pg") as dsn,
+    ):
         asyncio.run(_prepare(dsn))
         yield Scratch(dsn)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from tempfile import gettempdir
 
 import pytest
 
+from tests.databases import in_memory
 from tests.processes import ROOT, atrium
 
 pytestmark = pytest.mark.xdist_group("local-model")
 
 
 async def test_the_tour_is_taken_to_its_end_and_everything_holds() -> None:
-    async with atrium({}, "demo") as process:
+    async with atrium({"TMPDIR": in_memory() or gettempdir()}, "demo") as process:
         code = await process.end()
 
     chapters = _chapters("\n".join(process.lines))
