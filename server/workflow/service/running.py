@@ -36,16 +36,25 @@ _MOST_SEARCHES = 8
 """In one turn; models may want any number."""
 _MOST_SOURCE_TOKENS = 2000
 """Of one search."""
-_HEARTBEAT_SECONDS = 10.0
+
+HEARTBEAT_SECONDS = 10.0
 
 
 class AgentRunning:
     """Runs agents for callers, with what these may do."""
 
-    def __init__(self, agents: AgentService, conversations: Conversations, passages: Passages) -> None:
+    def __init__(
+        self,
+        agents: AgentService,
+        conversations: Conversations,
+        passages: Passages,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        """`heartbeat`: seconds of a search after which a run says that it is alive."""
         self._agents = agents
         self._conversations = conversations
         self._passages = passages
+        self._heartbeat = heartbeat
 
     async def run(self, asked: Run) -> AsyncGenerator[RunEvent, None]:
         """What happens, and Ended.
@@ -58,7 +67,7 @@ class AgentRunning:
         if agent.knowledge_base_ids:
             check_permission(Permission.KNOWLEDGE_BASES_READ)
         conversation = await self._begin(agent, asked)
-        going = _Going(agent, conversation, self._passages, whole=asked.whole)
+        going = _Going(agent, conversation, self._passages, self._heartbeat, whole=asked.whole)
         told = False
         try:
             async with aclosing(going.events()) as events:
@@ -99,13 +108,16 @@ class _Going:
     before is made anew.
     """
 
-    def __init__(self, agent: Agent, conversation: Conversation, passages: Passages, *, whole: bool) -> None:
+    def __init__(
+        self, agent: Agent, conversation: Conversation, passages: Passages, heartbeat: float, *, whole: bool
+    ) -> None:
         self.failure: DomainError | None = None
         self._turns: list[TurnAnswered] = []
         self._said: list[Message] = []
         self._agent = agent
         self._conversation = conversation
         self._passages = passages
+        self._heartbeat = heartbeat
         self._whole = whole
         # With a single turn nobody would read what is looked up in it.
         self._searches = bool(agent.knowledge_base_ids) and conversation.calls_tools and agent.max_turns > 1
@@ -184,12 +196,14 @@ class _Going:
         finding = self._passages.find(self._agent.knowledge_base_ids, query, None, _MOST_SOURCE_TOKENS)
         task = asyncio.ensure_future(finding)
         try:
-            while not (await asyncio.wait([task], timeout=_HEARTBEAT_SECONDS))[0]:
+            while not (await asyncio.wait([task], timeout=self._heartbeat))[0]:
                 yield None
             yield Searched(query, task.result())
         finally:
             task.cancel()
             await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at: who is gone has no use for it
 
     def _ended(self, message: Message) -> Ended:
         wanted = [call for call in message.tool_calls if call.name != SEARCH]
