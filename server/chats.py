@@ -10,7 +10,7 @@ from atrium.model.v1 import chat_pb2 as pb
 from server.llm.port import NO_PARAMETERS, Message, Tool, ToolCall
 from server.rpc.wire import EnumMap, json_schema, money, struct
 
-ROLES = EnumMap(
+_ROLES = EnumMap(
     {
         "system": pb.ChatMessage.ROLE_SYSTEM,
         "user": pb.ChatMessage.ROLE_USER,
@@ -64,12 +64,12 @@ def usage(used: Iterable[tuple[Counted, Decimal | None]]) -> pb.Usage:
 
 def message(value: pb.ChatMessage) -> Message:
     calls = [ToolCall(call.id, call.name, call.arguments) for call in value.tool_calls]
-    return Message(ROLES.word[value.role], value.content, calls, value.tool_call_id)
+    return Message(_ROLES.word[value.role], value.content, calls, value.tool_call_id)
 
 
 def chat_message(value: Message) -> pb.ChatMessage:
     return pb.ChatMessage(
-        role=ROLES.number[value.role],
+        role=_ROLES.number[value.role],
         content=value.content,
         tool_calls=[tool_call(call) for call in value.tool_calls],
         tool_call_id=value.tool_call_id,

@@ -115,7 +115,7 @@ def _start(key: str) -> Any:
     params.n_parallel = PARALLEL
     # A call that is broken off goes on to the end of what is being read in one go. With llama.cpp's own 2,048 and 512
     # that is three seconds of a core or more, with 64 half of one, with 5 less than a tenth. For it a prompt of 400
-    # tokens takes 3.6 to 4.5 seconds, in place of 3.2 to 4.3 with 16.
+    # tokens takes 3.6 to 5.0 seconds, in place of 3.2 to 4.3 with 16.
     params.n_batch = params.n_ubatch = BATCH_TOKENS
     # One core is left to the server: its threads wait for each other in a busy loop, so on cores that are all taken a
     # second one makes an answer not twice as fast but ten times slower.

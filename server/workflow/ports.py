@@ -197,3 +197,6 @@ class Passages(Protocol):
         """The best first, as many as have so many tokens together, and one in any case. Raises what is wrong with the
         bases, or with the call of a model.
         """
+
+    def told(self, found: Sequence[Any]) -> str:
+        """As a model is told of what was found, by numbers from 1."""

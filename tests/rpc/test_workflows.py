@@ -59,6 +59,12 @@ EVERYTHING = defined(
         "on_failure": 1,
         "approval": {"message": "Well?", "value": "steps.look"},
     },
+    {
+        "id": "agree",
+        "needs": ["decide"],
+        "on_failure": 1,
+        "agent": {"agent_id": SOME_ID, "message": "Is ${input.it} so?", "variables": "{'it': input.it}"},
+    },
     {"id": "rest", "on_failure": 1, "wait": {"duration": Duration(seconds=1, nanos=500_000_000)}},
     {"id": "sum", "needs": ["decide"], "on_failure": 1, "transform": {"value": "steps.decide.output.value"}},
     output="steps.sum.output",

@@ -95,9 +95,13 @@ def fitting(results: Sequence[SearchResult], most: int) -> list[SearchResult]:
 
 def _turns(question: Question, sources: Sequence[SearchResult]) -> list[Turn]:
     """What the sources say comes as the user's, and not as what the model is told to be."""
-    listed = "\n\n".join(_source(number, source) for number, source in enumerate(sources, start=1))
-    asked = f"Sources:\n\n{listed or 'There are none.'}\n\nQuestion: {question.query.text}"
+    asked = f"Sources:\n\n{listed(sources)}\n\nQuestion: {question.query.text}"
     return [("system", question.instructions or _INSTRUCTIONS), *question.history, ("user", asked)]
+
+
+def listed(sources: Sequence[SearchResult]) -> str:
+    """As a model is told of them, by their numbers from 1."""
+    return "\n\n".join(map(_source, range(1, len(sources) + 1), sources)) or "There are none."
 
 
 def _source(number: int, source: SearchResult) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from server.knowledge.searches import SearchQuery, SearchResult
-from server.knowledge.service.asking import fitting
+from server.knowledge.service.asking import fitting, listed
 from server.knowledge.service.searching import SearchService
 
 
@@ -24,3 +24,7 @@ class Passages:
         """
         found = (await self._searches.search(SearchQuery(base_ids, text, top_k=top_k))).results
         return found if most_tokens is None else fitting(found, most_tokens)
+
+    def told(self, found: Sequence[SearchResult]) -> str:
+        """As a model is told of them, by their numbers from 1."""
+        return listed(found)

@@ -16,7 +16,7 @@ from server.llm.port import Message, Tool, ToolCall
 from server.workflow.agents import SEARCH, Agent
 from server.workflow.errors import AgentTurnsSpent, AnswerNotJson
 from server.workflow.limits import problem
-from server.workflow.ports import Conversation, Conversations, Passage, Passages, TurnAnswered
+from server.workflow.ports import Conversation, Conversations, Passages, TurnAnswered
 from server.workflow.runs import Ended, Run, RunEvent, Searched
 from server.workflow.service.agents import AgentService
 from server.workflow.service.checks import check_permission, read_json
@@ -130,7 +130,7 @@ class _Going:
                 async for found in searching:
                     yield found
             assert found is not None
-            before = [*before[:-1], _with_sources(before[-1], found)]
+            before = [*before[:-1], _with_sources(before[-1], self._passages.told(found.passages))]
         for number in range(1, self._agent.max_turns + 1):
             turn = self._conversation.turn([*before, *self._said], *self._tools(number), whole=self._whole)
             async with aclosing(turn) as events:
@@ -187,7 +187,7 @@ class _Going:
                     async for found in searching:
                         yield found
                 assert found is not None
-                told = _listed(found.passages)
+                told = self._passages.told(found.passages)
             self._said.append(Message("tool", told, tool_call_id=call.id))
 
     async def _search(self, query: str) -> AsyncGenerator[Searched | None, None]:
@@ -250,15 +250,6 @@ def _cut(text: str) -> str:
     return text.encode()[:_MOST_QUERY_BYTES].decode(errors="ignore")
 
 
-def _with_sources(message: Message, searched: Searched) -> Message:
+def _with_sources(message: Message, told: str) -> Message:
     """What the user said, with what was found for a model that does not search by itself."""
-    return replace(message, content=f"Sources:\n\n{_listed(searched.passages)}\n\nQuestion: {message.content}")
-
-
-def _listed(passages: Sequence[Passage]) -> str:
-    return "\n\n".join(map(_source, range(1, len(passages) + 1), passages)) or "There are none."
-
-
-def _source(number: int, passage: Passage) -> str:
-    place = [passage.document_title, passage.heading or "", f"page {passage.page}" if passage.page else ""]
-    return f"[{number}] {', '.join(part for part in place if part)}\n{passage.content}"
+    return replace(message, content=f"Sources:\n\n{told}\n\nQuestion: {message.content}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import grpc
@@ -306,20 +307,29 @@ async def test_lists_have_agents_without_what_may_be_much(library: World, owner:
 
 
 async def test_each_turn_counts_within_the_limits(library: World, owner: Person) -> None:
-    agent_id = await _agent(library, owner, knowledge_base_ids=[await _base(library, owner)])
-    limits = tenant_config_pb2.UpdateTenantConfigRequest(
-        tenant_id=owner.tenant_id, monthly_token_quota=1_000_000, max_parallel_calls=1
-    )
-    await library.tenants.UpdateTenantConfig(limits, metadata=(await library.platform()).metadata)
-    looks = {"calls": [[SEARCH, SALT]]}
+    agent_id = await _agent(library, owner, knowledge_base_ids=[await _base(library, owner)], max_tokens=16)
+    looks = _says({"calls": [[SEARCH, SALT]]}, {"text": "Well."})
+    await _limit(library, owner, 1)
+    refusal = await refused(_running(library, owner, agent_id, looks))
+    (used, needed) = (int(re.findall(told, refusal.message)[0]) for told in (r"(\d+) are used", r"may need (\d+)"))
 
-    ended = (await _run(library, owner, agent_id, _says(looks, looks, {"text": "Well."})))[-1].ended
-    quota = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=owner.tenant_id, monthly_token_quota=1)
-    await library.tenants.UpdateTenantConfig(quota, metadata=(await library.platform()).metadata)
-    refusal = await refused(_running(library, owner, agent_id, _says({"text": "Well."})))
+    # Room for the first turn alone: the second one has what was found to read too.
+    await _limit(library, owner, used + needed)
+    short = await _run(library, owner, agent_id, looks)
+    await _limit(library, owner, used + 100 * needed)
+    enough = await _run(library, owner, agent_id, looks)
 
-    assert (ended.error_reason, ended.finish_reason) == (0, chat_pb2.FINISH_REASON_STOP)
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED")
+    assert _kinds(short) == ["turn", "searched", "ended"]
+    assert short[-1].ended.error_reason == error_reason_pb2.ERROR_REASON_LIMIT_REACHED
+    assert [message.role for message in short[-1].ended.messages] == [ASSISTANT, TOOL]
+    assert enough[-1].ended.error_reason == 0
+
+
+async def _limit(world: World, owner: Person, tokens: int) -> None:
+    """So many tokens a month, for the tenant."""
+    limits = tenant_config_pb2.UpdateTenantConfigRequest(tenant_id=owner.tenant_id, monthly_token_quota=tokens)
+    await world.tenants.UpdateTenantConfig(limits, metadata=(await world.platform()).metadata)
 
 
 async def test_whoever_lacks_what_a_run_takes_is_refused_before_a_model_is_asked(

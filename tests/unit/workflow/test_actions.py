@@ -61,6 +61,9 @@ class _NoPassages:
     async def find(self, base_ids: Sequence[UUID], text: str, top_k: int | None) -> Sequence[Passage]:
         raise NotImplementedError
 
+    def told(self, found: Sequence[Passage]) -> str:
+        raise NotImplementedError
+
 
 def _actions(**given: Any) -> Actions:
     return Actions(given.get("model"), given.get("agents"), _NoPassages())  # type: ignore[arg-type]

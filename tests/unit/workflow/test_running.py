@@ -20,7 +20,7 @@ from server.workflow.runs import Ended, Run
 from server.workflow.service.running import AgentRunning
 
 BASE_ID = UUID(int=5)
-FOUND = "[1] Handbook\nTwenty-eight days."
+FOUND = "Twenty-eight days."
 AGENT = Agent(
     id=UUID(int=1),
     tenant_id=UUID(int=2),
@@ -58,10 +58,7 @@ class _Turned:
 
 @dataclass(frozen=True)
 class _Passage:
-    content: str = "Twenty-eight days."
-    document_title: str = "Handbook"
-    heading: str | None = None
-    page: int | None = None
+    content: str = FOUND
 
 
 class _Agents:
@@ -100,6 +97,9 @@ class _Passages:
         if (wrong := self._found.pop(0)) is not None:
             raise wrong
         return [_Passage()]
+
+    def told(self, found: Sequence[_Passage]) -> str:
+        return "; ".join(passage.content for passage in found)
 
 
 def _looks(*ids: str) -> _Turned:
