@@ -116,6 +116,20 @@ async def _delete_things(world: World, person: Person) -> None:
     await step_agent(world, "Delete", (await make_agent(world, person, "deleted")).id, person.metadata)
 
 
+async def _fail_mails(admin: Any, person: Person) -> None:
+    """Two mails to them could not be delivered: one is tried again in an hour, and one was put aside."""
+    await admin.execute(
+        "WITH again AS (INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, failed_runs, not_before) "
+        "VALUES ($1, 'mail/1', $2, 7, now() + interval '1 hour')), "
+        "aside AS (INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, failed_runs, status) "
+        "VALUES ($1, 'mail/1', $2, 8, 'aside') RETURNING tenant_id, id) "
+        "INSERT INTO jobs.pgqueuer (priority, status, entrypoint, dedupe_key) "
+        "SELECT 0, 'failed', 'mail/1', tenant_id || '/' || id FROM aside",
+        person.tenant_id,
+        orjson.dumps({"user_id": person.id}).decode(),
+    )
+
+
 async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin: Any, purge: Purge) -> None:
     administrator = await gateway.tenant()
     settings = tenant_config_pb2.UpdateTenantConfigRequest(store_prompts=True)
@@ -141,10 +155,8 @@ async def test_nothing_is_left_of_who_was_removed_for_good(gateway: World, admin
     before = (await gateway.prompts.ListLabels(labels, metadata=administrator.metadata)).labels[0]
     assert before.moved_by == person.id
     assert await admin.fetchval("SELECT count(*) FROM call_contents") == 3
-    jobs = "INSERT INTO tenant_jobs (tenant_id, entrypoint, payload, status) VALUES ($1, 'mail/1', $2, $3)"
-    for status in ("ready", "aside"):  # of mails that could not be delivered
-        for whose in (person, other):
-            await admin.execute(jobs, administrator.tenant_id, orjson.dumps({"user_id": whose.id}).decode(), status)
+    for whose in (person, other):
+        await _fail_mails(admin, whose)
     asked = (
         "INSERT INTO rag_query_logs (tenant_id, user_id, knowledge_base_ids, query_text, mode, top_k, retrieved_count, "
         "latency_ms) VALUES ($1, $2, '{}', 'tides', 'text', 1, 0, 1)"
