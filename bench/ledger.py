@@ -22,7 +22,8 @@ from server.db.together import Together
 from server.kernel.clock import now
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
-from server.model.ledger import Ledger, Settlement
+from server.model.holds import Settlement
+from server.model.ledger import Ledger
 from server.model.limits import LimitReached, Limits, claims
 from server.settings import Settings
 

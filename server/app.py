@@ -232,6 +232,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             watching=watching,
             generations=generations,
             usage=usage,
+            ledger=gateway.ledger,
             rings=rings,
         )
         hearing.here(database)
@@ -340,7 +341,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             hearing.everywhere(settings),
             months_kept(settings) if process == 0 else nullcontext(),
             waking(settings, database),
-            gateway.ledger.keeping(),
+            gateway.ledger.keeping(ahead=True),
             counts.writing(),
             forgeries.telling(),
             working(settings, database, grace, registry, mailer(settings, console=True), labour)

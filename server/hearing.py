@@ -15,9 +15,11 @@ from server.identity.signing_keys import KeyRing
 from server.identity.store import keys, sessions
 from server.kernel.tasks import Background
 from server.model.catalogue import Catalogues
+from server.model.ledger import Ledger
 from server.model.service.generations import Generations
 from server.model.service.usage import UsageService
 from server.model.store import generations as generation_store
+from server.model.store import ledger as ledger_store
 from server.model.store import models as model_store
 from server.prompt.service.rendering import PromptRendering
 from server.prompt.service.watching import PromptWatching
@@ -38,6 +40,7 @@ class Hearing:
     watching: PromptWatching
     generations: Generations
     usage: UsageService
+    ledger: Ledger
     rings: Memory[KeyRing]
 
     def here(self, database: Database) -> None:
@@ -57,6 +60,7 @@ class Hearing:
             model_store.CHANGED: self.catalogues.changed,
             template_store.CHANGED: self._prompt_change_heard,
             generation_store.CANCELLED: self.generations.cancelled,
+            ledger_store.RECALLED: self.ledger.recalled,
         }
         return listening(settings, heard, self._listening_changed, self._heard_until)
 
@@ -90,6 +94,7 @@ class Hearing:
     def _listening_changed(self, connected: bool) -> None:
         for memory in (self.accesses, self.standings, self.rings, self.catalogues, self.rendering):
             memory.listening(connected)
+        self.ledger.listening(connected)
         if connected:
             self.watching.afresh()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from math import inf
 from time import monotonic
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -17,85 +18,27 @@ import structlog
 
 from server.db.database import Database, Tx
 from server.db.together import Together
-from server.kernel.audit import Change
 from server.kernel.clock import now
-from server.kernel.ids import uuid7
+from server.kernel.errors import DatabaseUnavailable
 from server.kernel.tasks import Background, going_on, persistently
-from server.model.domain import CallLog
-from server.model.limits import (
-    WARNINGS,
-    Claim,
-    LimitReached,
-    Limits,
-    Window,
-    due,
-    longest,
-    mark,
-    months,
-    windows,
-)
+from server.model.admission import decide
+from server.model.holds import NO_HOLD, Hold, Part, Settlement, Wanted, claimed, held_by, used_by
+from server.model.limits import WARNINGS, Claim, LimitReached, Limits, Window, windows
 from server.model.ports import AuditLog
+from server.model.spares import IDLE_SECONDS, SHARE, Spares
 from server.model.store import ledger as store
-from server.model.store.ledger import Balance, Wanted
+from server.model.warnings import Warnings
 
 _log = structlog.get_logger("atrium.ledger")
 
 _ZERO = Decimal(0)
-_FULL = Decimal(1)
 
 PATIENCE_SECONDS = 3600.0
 """For how long it is tried to write down what is over, where the database does not answer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """What one call has reserved, in parts that were reserved together; empty where nothing limits it."""
-
-    parts: Sequence[tuple[UUID, Sequence[Claim]]] = ()
-
-    def with_more(self, more: Hold) -> Hold:
-        """This and what the call has reserved beside it."""
-        return Hold([*self.parts, *more.parts]) if more.parts else self
-
-    @property
-    def claims(self) -> list[Claim]:
-        """All that it was made of."""
-        return [claim for _, claims in self.parts for claim in claims]
-
-    @property
-    def held(self) -> Mapping[UUID, Mapping[Window, Decimal]]:
-        """What each part has of limits, where it has anything: a request counts as used from its beginning."""
-        parts = ((part, {claim.window: claim.reserved for claim in claims}) for part, claims in self.parts)
-        return {part: amounts for part, amounts in parts if any(amounts.values())}
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What a call used of what it had reserved. `calls`: the records of it, one for each model that was asked."""
-
-    hold: Hold
-    tokens: int
-    cost: Decimal
-    calls: Sequence[CallLog] = ()
-
-    @property
-    def uses(self) -> Iterator[tuple[Window, Decimal | None, Decimal]]:
-        """What it used of each limit, and the limit; None: of a month that it claimed nothing of, which counts it all
-        the same where somebody's limit was set while it ran, or was there before.
-        """
-        used = {"tokens": Decimal(self.tokens), "cost": self.cost}
-        # Each once, however often more of it was reserved.
-        limits = {claim.window: claim.limit for claim in self.hold.claims}
-        for window, limit in limits.items():
-            yield window, limit, used.get(window.measure, _ZERO)
-        claimed = {(window.subject, window.measure) for window in limits if window.kind == "month"}
-        for call in self.calls:
-            for window, amount in months(call):
-                if amount and (window.subject, window.measure) not in claimed:
-                    yield window, None, amount
-
-
-NO_HOLD = Hold()
+_RECALL_SECONDS = 0.25
+_UNHEARD_SECONDS = 5.0
+_TO_LOOK = "look"
 
 
 class Ledger:
@@ -112,11 +55,14 @@ class Ledger:
         clock: Callable[[], datetime] = now,
         *,
         lease: float = store.LEASE_SECONDS,
+        spares: Spares | None = None,
     ) -> None:
-        """`lease`: seconds for which a reservation holds that nobody keeps."""
+        """`lease`: seconds for which a reservation holds that nobody keeps. `spares`: None: good for a sixth of it."""
         self._lease = lease
+        self._spares = Spares(lease / 6) if spares is None else spares
+        self._unheard: dict[UUID, float] = {}
         self._database = database
-        self._audit = audit
+        self._warnings = Warnings(audit)
         self._background = background
         self._clock = clock
         self._desks: WeakValueDictionary[UUID, Together[Sequence[Claim], Hold | LimitReached]] = WeakValueDictionary()
@@ -128,6 +74,8 @@ class Ledger:
         """Holds all of it or nothing. Raises LimitReached. `meanwhile`: may be called while the database is at it."""
         if not claims:
             return NO_HOLD
+        if (spare := self._spares.take(tenant_id, claims)) is not None:
+            return Hold([spare])
         desk = self._desks.get(tenant_id)
         if desk is None:
             desk = Together(partial(self._admit, tenant_id), unclaimed=partial(self._give_back, tenant_id))
@@ -149,41 +97,83 @@ class Ledger:
         and count once: of a commit whose answer is lost nobody knows whether it was one. `beside`: what else is a part
         of it, and may be done again too.
         """
-        used: dict[Window, Wanted] = {}
-        for settlement in settlements:
-            for window, limit, amount in settlement.uses:
-                if (before := used.get(window)) is None:
-                    used[window] = Wanted(limit, _ZERO, amount)
-                else:
-                    used[window] = Wanted(before.limit if limit is None else limit, _ZERO, before.used + amount)
-        held = _held(settlement.hold for settlement in settlements)
+        parts = [part for settlement in settlements for part in settlement.hold.parts]
+        again: Sequence[Part] = ()
+        begun: Sequence[Part] = ()
+        if beside is None:
+            again, begun = self._spares.kept(tenant_id, [settlement.hold for settlement in settlements])
+        began = monotonic()
+        outcome = (
+            "differs" if beside else await self._enter(tenant_id, settlements, _without(parts, again), again, begun)
+        )
+        if outcome == "differs":
+            self._spares.far(tenant_id, (*again, *begun))
+            outcome, again, begun = await self._enter_slowly(tenant_id, settlements, parts, beside), (), ()
+        if outcome == "repeated":  # what the first time held for others ends by itself
+            again, begun = (), ()
+        self._forget(tenant_id, (part.id for part in _without(parts, again)))
+        if again or begun:
+            self._kept[tenant_id].update((part.id, began) for part in begun)
+            if unwanted := self._spares.put(tenant_id, again, begun, began):
+                self._start_to_return(tenant_id, unwanted)
+
+    async def _enter(
+        self,
+        tenant_id: UUID,
+        settlements: Sequence[Settlement],
+        over: Iterable[Part],
+        again: Sequence[Part],
+        begun: Sequence[Part],
+    ) -> store.Outcome:
+        """In one round trip, where nothing is unusual. `over`: what is given back; `again`: what goes on being held for
+        calls to come, and `begun`: what begins to be.
+        """
+        return await store.enter(
+            self._database.at_once,
+            tenant_id,
+            used_by(settlements, begun),
+            held_by(over),
+            [call for settlement in settlements for call in settlement.calls],
+            warnings=WARNINGS,
+            share=SHARE if again or begun else None,
+            spares=held_by(begun),
+            lease=self._lease,
+        )
+
+    async def _enter_slowly(
+        self,
+        tenant_id: UUID,
+        settlements: Sequence[Settlement],
+        parts: Iterable[Part],
+        beside: Callable[[Tx], Awaitable[None]] | None,
+    ) -> store.Outcome:
+        """Step by step, with the warnings that are due."""
+        used = used_by(settlements, ())
         records = [call for settlement in settlements for call in settlement.calls]
-        enter = partial(store.enter, tenant_id=tenant_id, used=used, held=held, records=records)
-        if beside is not None or await enter(self._database.at_once, warnings=WARNINGS) == "warns":
-            async with self._database.tenant_tx(tenant_id) as tx:
-                if beside is not None:
-                    await beside(tx)
-                await store.share_months(tx)
-                balances = await store.lock(tx, used)
-                if await enter(tx.fetchval, warnings=()) == "entered":
-                    for window, balance in balances.items():
-                        wanted = used[window]
-                        if wanted.limit is not None:
-                            await self._warn(tx, window, wanted.limit, balance, balance.used + wanted.used)
-        self._forget(tenant_id, held)
+        async with self._database.tenant_tx(tenant_id) as tx:
+            if beside is not None:
+                await beside(tx)
+            await store.share_months(tx)
+            balances = await store.lock(tx, used)
+            outcome = await store.enter(tx.fetchval, tenant_id, used, held_by(parts), records)
+            if outcome == "entered":
+                for window, balance in balances.items():
+                    wanted = used[window]
+                    if wanted.limit is not None:
+                        await self._warnings.warn(tx, window, wanted.limit, balance, balance.used + wanted.used)
+        return outcome
 
     def let_go(self, tenant_id: UUID, holds: Iterable[Hold]) -> None:
         """Keeps these no longer: they end by themselves."""
-        self._forget(tenant_id, _held(holds))
+        self._forget(tenant_id, (part.id for hold in holds for part in hold.parts))
 
     def _forget(self, tenant_id: UUID, ids: Iterable[UUID]) -> None:
-        kept = self._kept.get(tenant_id)
-        if kept is None:
-            return
-        for part in ids:
-            kept.pop(part, None)
+        kept = self._kept.get(tenant_id, {})
+        for part_id in ids:
+            kept.pop(part_id, None)
+            self._spares.forget(tenant_id, part_id)
         if not kept:
-            del self._kept[tenant_id]
+            self._kept.pop(tenant_id, None)
 
     async def look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
         """Warns of what is passed already of limits that were set or changed."""
@@ -194,11 +184,92 @@ class Ledger:
             await store.open_rows(tx, counted)
         async with self._database.tenant_tx(tenant_id) as tx:
             for window, balance in (await store.lock(tx, counted)).items():
-                await self._warn(tx, window, counted[window], balance, balance.used)
+                await self._warnings.warn(tx, window, counted[window], balance, balance.used)
 
-    def keeping(self) -> AbstractAsyncContextManager[None]:
-        """Keeps the reservations of calls under way, as long as the context is open."""
-        return going_on(self._keep, "keeping reservations", every=self._lease / 6)
+    @asynccontextmanager
+    async def keeping(self, *, ahead: bool = False) -> AsyncIterator[None]:
+        """Keeps the reservations of calls under way, as long as the context is open.
+
+        `ahead`: and holds some for calls to come, while the process hears of RECALLED.
+        """
+        async with (
+            going_on(self._keep, "keeping reservations", every=self._lease / 6),
+            going_on(self._return_idle, "giving spare reservations back", every=IDLE_SECONDS / 2),
+        ):
+            self._spares.open = ahead
+            try:
+                yield
+            finally:
+                self._spares.open = False
+                self._recall_all()
+
+    def listening(self, connected: bool) -> None:
+        """Whether this process hears of RECALLED just now: it holds nothing for calls to come where it does not."""
+        self._spares.heard = connected
+        if not connected:
+            self._recall_all()
+
+    def recalled(self, payload: str) -> None:
+        """Somebody needs what this process holds for calls to come, or to know what calls under way have."""
+        tenant_id, _, what_for = payload.partition("/")
+        self._recall(UUID(tenant_id), pause=what_for != _TO_LOOK)
+
+    async def recall(self, tenant_id: UUID, windows: Iterable[Window], *, to_look: bool = False) -> None:
+        """Where anything is held of these limits for calls to come, every process gives back what it holds of the
+        tenant's, and waits a while before it holds any again, but where it was `to_look` at them. Waits until that is
+        done; a little at most, for one that does not answer.
+        """
+        async with self._database.tenant_tx(tenant_id) as tx:
+            held = await store.spares(tx, windows)
+            if not held:
+                return
+            await tx.notify(store.RECALLED, f"{tenant_id}/{_TO_LOOK}" if to_look else str(tenant_id))
+        self._recall(tenant_id, pause=not to_look)
+        if self._unheard.get(tenant_id, -inf) > monotonic():
+            return
+        until = monotonic() + _RECALL_SECONDS
+        while monotonic() < until:
+            async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
+                left = await store.spares(tx, windows)
+            if not left or (to_look and held.isdisjoint(left)):
+                return
+            await asyncio.sleep(_RECALL_SECONDS / 50)
+        self._unheard[tenant_id] = monotonic() + _UNHEARD_SECONDS
+
+    def _recall_all(self) -> None:
+        for tenant_id in self._spares.tenants:
+            self._recall(tenant_id)
+
+    def _recall(self, tenant_id: UUID, *, pause: bool = True) -> None:
+        idle, lent = self._spares.recall(tenant_id, pause=pause)
+        if idle:
+            self._start_to_return(tenant_id, idle)
+        if lent:
+            self._background.start(self._lend(tenant_id, lent), "spare reservations lent")
+
+    async def _return_idle(self) -> None:
+        moment = monotonic()
+        self._unheard = {tenant_id: until for tenant_id, until in self._unheard.items() if until > moment}
+        for tenant_id, parts in self._spares.too_idle().items():
+            self._start_to_return(tenant_id, parts)
+
+    def _start_to_return(self, tenant_id: UUID, parts: Sequence[Part]) -> None:
+        """By itself: one tenant's locks hold up nobody else, and what ends waits for it."""
+        self._background.start(self._return(tenant_id, parts), "spare reservations given back")
+
+    async def _return(self, tenant_id: UUID, parts: Sequence[Part]) -> None:
+        """Gives back what was held for calls that did not come. Where it cannot be, it ends by itself."""
+        unused = {claim.window: Wanted(claim.limit, _ZERO, _ZERO) for part in parts for claim in part.claims}
+        try:
+            with suppress(DatabaseUnavailable):
+                await store.enter(self._database.at_once, tenant_id, unused, held_by(parts))
+        finally:
+            self._forget(tenant_id, (part.id for part in parts))
+
+    async def _lend(self, tenant_id: UUID, ids: Sequence[UUID]) -> None:
+        with suppress(DatabaseUnavailable):  # whoever needs them tells of it again
+            async with self._database.tenant_tx(tenant_id) as tx:
+                await store.lend(tx, ids)
 
     async def sweep(self, tenant_id: UUID) -> None:
         """Gives up what dead processes held of a tenant's limits, and forgets minutes that are long over."""
@@ -207,7 +278,7 @@ class Ledger:
             await store.prune(tx)
 
     async def _admit(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> Sequence[Hold | LimitReached]:
-        holds = [_hold(claims) for claims in asked]
+        holds = [Hold.of(claims) for claims in asked]
         held = _held(holds)
         outcomes: Sequence[Hold | LimitReached] = holds
         if not await self._reserve(self._database.at_once, tenant_id, holds, held, min):
@@ -220,17 +291,17 @@ class Ledger:
     async def _admit_some(self, tenant_id: UUID, asked: Sequence[Sequence[Claim]]) -> list[Hold | LimitReached]:
         """Where not all fit, or a limit has no row yet: those who do fit, first come first."""
         windows = {claim.window for claims in asked for claim in claims}
-        given_up = False
+        freed = False
         while True:
             async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                 balances = await store.lock(tx, windows)
                 missing = windows - balances.keys()
                 if not missing:
-                    outcomes, full = self._decide(asked, balances)
-                    refused = any(isinstance(outcome, LimitReached) for outcome in outcomes)
-                    if not refused or given_up or not await self._stale(tx, windows):
+                    outcomes, full, tight = decide(asked, balances, self._clock())
+                    if not tight or freed or not await self._can_be_freed(tx, tight):
                         for window, limit in full.items():
-                            await self._warn(tx, window, limit, balances[window], balances[window].used, full=True)
+                            balance = balances[window]
+                            await self._warnings.warn(tx, window, limit, balance, balance.used, full=True)
                         holds = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
                         if holds:
                             await self._reserve(tx.fetchval, tenant_id, holds, _held(holds), max)
@@ -241,12 +312,13 @@ class Ledger:
                     await store.open_rows(tx, missing)
             else:
                 await self._give_up(tenant_id)
-                given_up = True  # what is left then is just being settled
+                await self.recall(tenant_id, tight)
+                freed = True  # what is left then is just being settled
 
-    async def _stale(self, tx: Tx, windows: Set[Window]) -> bool:
-        """Whether dead processes have left anything on these limits."""
+    async def _can_be_freed(self, tx: Tx, windows: Set[Window]) -> bool:
+        """Whether dead processes have left anything on these limits, or anything is held of them for calls to come."""
         _, left = await store.expired(tx)
-        return not left.isdisjoint(windows)
+        return not left.isdisjoint(windows) or bool(await store.spares(tx, windows))
 
     async def _give_up(self, tenant_id: UUID) -> None:
         """Gives back what dead processes held."""
@@ -256,30 +328,6 @@ class Ledger:
                 await store.lock(tx, windows)
                 if freed := await store.expire(tx, ids):
                     await store.give_back(tx, freed)
-
-    def _decide(
-        self, asked: Sequence[Sequence[Claim]], before: Mapping[Window, Balance]
-    ) -> tuple[list[Hold | LimitReached], dict[Window, Decimal]]:
-        """What becomes of each; and the months that are used up for a call which would fit into an empty one."""
-        moment, standing = self._clock(), dict(before)
-        outcomes: list[Hold | LimitReached] = []
-        full: dict[Window, Decimal] = {}
-        for claims in asked:
-            refusals = []
-            for claim in claims:
-                balance = standing[claim.window]
-                if (refusal := claim.refusal(balance.reserved, balance.used, moment)) is not None:
-                    refusals.append(refusal)
-                    if claim.window.kind == "month" and claim.amount <= claim.limit and claim.outgrows(balance.used):
-                        full[claim.window] = claim.limit
-            if refusals:
-                outcomes.append(longest(refusals))
-                continue
-            for claim in claims:
-                balance = standing[claim.window]
-                standing[claim.window] = Balance(balance.reserved + claim.reserved, balance.used + claim.used)
-            outcomes.append(_hold(claims))
-        return outcomes, full
 
     def _give_back(self, tenant_id: UUID, outcome: Hold | LimitReached) -> None:
         """Whoever asked has gone before the answer."""
@@ -292,28 +340,6 @@ class Ledger:
             await persistently(lambda: self.enter(tenant_id, given_back), PATIENCE_SECONDS)
         finally:
             self.let_go(tenant_id, [hold])
-
-    async def _warn(
-        self, tx: Tx, window: Window, limit: Decimal, balance: Balance, used: Decimal, *, full: bool = False
-    ) -> None:
-        """Writes the warnings that are due where so much is used of a limit that is held. `full`: a call is refused."""
-        if window.kind != "month":
-            return
-        parts = due(limit, used, balance.warned)
-        if full and _FULL not in parts and mark(limit, _FULL) not in balance.warned:
-            parts.append(_FULL)
-        for part in parts:
-            details = {
-                "subject": window.subject,
-                "kind": window.measure,
-                "month": f"{window.start:%Y-%m}",
-                "limit": str(limit),
-                "used": str(used),
-                "percent": int(part * 100),
-            }
-            await self._audit.record(tx, Change("limits.warning", "model_limits", window.subject, details=details))
-        if parts:
-            await store.note_warned(tx, window, [mark(limit, part) for part in parts])
 
     async def _keep(self) -> None:
         oldest = monotonic() - self._lease / 3
@@ -341,19 +367,13 @@ class Ledger:
         limit: Callable[[Decimal, Decimal], Decimal],
     ) -> bool:
         """`limit`: which one counts where calls know a limit before and after its change."""
-        wanted: dict[Window, Wanted] = {}
-        for claim in (claim for hold in holds for claim in hold.claims):
-            asked = Wanted(claim.limit, claim.reserved, claim.used)
-            if (before := wanted.get(claim.window)) is not None:
-                most = limit(before.limit or _ZERO, claim.limit)
-                asked = Wanted(most, before.reserved + asked.reserved, before.used + asked.used)
-            wanted[claim.window] = asked
-        return await store.reserve(run, tenant_id, wanted, held, self._lease)
-
-
-def _hold(claims: Sequence[Claim]) -> Hold:
-    return Hold([(uuid7(), claims)])
+        return await store.reserve(run, tenant_id, claimed(holds, limit), held, self._lease)
 
 
 def _held(holds: Iterable[Hold]) -> store.Held:
-    return {part: amounts for hold in holds for part, amounts in hold.held.items()}
+    return held_by(part for hold in holds for part in hold.parts)
+
+
+def _without(parts: Iterable[Part], others: Iterable[Part]) -> list[Part]:
+    ids = {part.id for part in others}
+    return [part for part in parts if part.id not in ids]

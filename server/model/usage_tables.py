@@ -224,6 +224,13 @@ quota_holds = tenant_table(
     Column("amounts", ARRAY(Numeric), nullable=False, comment="Of each limit: how much is held; 0: nothing."),
     Column("expires_at", MOMENT, nullable=False, comment="When it is given up, unless its process keeps it."),
     created_at(),
+    Column(
+        "spare",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether its process may hold it for a call that is yet to come.",
+    ),
     tenant_key(),
     belongs_to_tenant(),
     # As above.

@@ -38,9 +38,16 @@ WITH counted AS (
     SELECT generation, word, chunk_count FROM knowledge_words
     WHERE knowledge_base_id = $1 AND chunk_count > 0
 )
-SELECT * FROM counted FULL JOIN kept USING (generation, word) WHERE counted.there IS DISTINCT FROM kept.chunk_count
+SELECT * FROM counted FULL JOIN kept USING (generation, word)
+WHERE counted.there IS DISTINCT FROM kept.chunk_count AND NOT EXISTS (
+    SELECT FROM knowledge_generations AS made
+    WHERE made.knowledge_base_id = $1 AND made.generation = coalesce(counted.generation, kept.generation)
+        AND made.status = 'discarded'
+)
 """
-"""Words of a base of whose rarity, in a generation, something else is kept than its chunks come to."""
+"""Words of a base of whose rarity, in a generation, something else is kept than its chunks come to; not in one that is
+discarded, which a job removes part by part.
+"""
 
 
 async def make_base(world: World, person: Person, name: str = "papers", **fields: Any) -> str:

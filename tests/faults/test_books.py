@@ -25,7 +25,8 @@ from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.tasks import Background
 from server.llm.port import Message
 from server.model.domain import MOST_COST, CallLog
-from server.model.ledger import NO_HOLD, Ledger, Settlement
+from server.model.holds import NO_HOLD, Settlement
+from server.model.ledger import Ledger
 from server.model.limits import Claim, Window
 from server.model.service.books import Books, Content, Entry
 from tests.databases import Scratch

@@ -30,6 +30,7 @@ _UNDER_WAY = """
 SELECT EXISTS (SELECT FROM generations WHERE NOT ended)
     OR EXISTS (SELECT FROM workflow_executions WHERE status IN ('pending', 'running'))
     OR EXISTS (SELECT FROM tenant_jobs WHERE status <> 'aside')
+    OR EXISTS (SELECT FROM quota_holds)
 """
 
 
@@ -60,8 +61,8 @@ class Side:
         return self._runner.run(awaited())
 
     def written(self) -> None:
-        """Waits until nothing is under way: streams are written down after their last event, and jobs end after what
-        they were asked for is done.
+        """Waits until nothing is under way: streams are written down after their last event, jobs end after what they
+        were asked for is done, and what is held for calls to come is given back.
         """
         while self.run(self._admin.fetchval(_UNDER_WAY)):
             self.pause()

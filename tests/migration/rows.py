@@ -282,6 +282,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
             "max_turns": 4,
         },
     },
+    "0050": {},
 }
 
 

@@ -15,7 +15,8 @@ from server.audit.service.log import AuditLog
 from server.db.database import Database, Tx
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
-from server.model.ledger import Hold, Ledger, Settlement
+from server.model.holds import Hold, Settlement, Wanted, held_by
+from server.model.ledger import Ledger
 from server.model.limits import Claim, LimitReached, Limits, Window, claims, due
 from server.model.store import ledger as store
 from tests.databases import Cluster, Scratch, somebody_waits
@@ -161,8 +162,8 @@ async def test_to_give_back_reads_no_reservation_of_others(ledger: Ledger, datab
     read: list[int] = []
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
         for hold in holds[:8]:  # the first five of them are planned each by itself
-            use = {MONTH: store.Wanted(None, Decimal(0), Decimal(0))}
-            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, use, (), hold.held, ())
+            use = {MONTH: Wanted(None, Decimal(0), Decimal(0))}
+            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, use, held_by(hold.parts))
             rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
             read.append((await tx.run(rows, "quota_holds"))[0][0])
 
@@ -187,12 +188,12 @@ async def test_a_limit_is_found_by_its_key_however_few_a_tenant_has_on_average(
             PLATFORM_TENANT_ID,
         )
     await admin.execute("VACUUM ANALYZE quota_ledger")
-    wanted = {MONTH: store.Wanted(Decimal(10_000), Decimal(0), Decimal(0))}
+    wanted = {MONTH: Wanted(Decimal(10_000), Decimal(0), Decimal(0))}
     read: list[int] = []
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
         for _ in range(3):
             await store.reserve(tx.fetchval, PLATFORM_TENANT_ID, wanted, {}, store.LEASE_SECONDS)
-            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, wanted, (), {}, ())
+            await store.enter(tx.fetchval, PLATFORM_TENANT_ID, wanted, {})
             rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1"
             read.append((await tx.run(rows, "quota_ledger"))[0][0])
 
@@ -201,7 +202,7 @@ async def test_a_limit_is_found_by_its_key_however_few_a_tenant_has_on_average(
 
 async def test_a_refusal_does_not_wait_for_the_disk(ledger: Ledger, database: Database) -> None:
     await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 60)])
-    wanted = {MONTH: store.Wanted(Decimal(100), Decimal(50), Decimal(0))}
+    wanted = {MONTH: Wanted(Decimal(100), Decimal(50), Decimal(0))}
 
     async with database.tenant_tx(PLATFORM_TENANT_ID) as tx:
         await tx.run("SET LOCAL synchronous_commit = on")

@@ -19,7 +19,8 @@ from server.kernel.tasks import Background, persistently
 from server.llm.port import Message, ToolCall
 from server.model.chat import ChatCall
 from server.model.domain import CallLog
-from server.model.ledger import PATIENCE_SECONDS, Hold, Ledger, Settlement
+from server.model.holds import Hold, Settlement
+from server.model.ledger import PATIENCE_SECONDS, Ledger
 from server.model.store import contents
 
 _log = structlog.get_logger("atrium.books")

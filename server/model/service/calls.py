@@ -14,7 +14,8 @@ from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured, ModelUna
 from server.model.attempts import Attempts, Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
 from server.model.domain import CallLog, CallStatus, Model
-from server.model.ledger import NO_HOLD, Hold, Ledger
+from server.model.holds import NO_HOLD, Hold
+from server.model.ledger import Ledger
 from server.model.limits import unpriced
 from server.model.meter import Meter
 from server.model.ports import Prompts

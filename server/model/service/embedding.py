@@ -24,7 +24,8 @@ from server.llm.port import (
 from server.model.attempts import RANDOM
 from server.model.catalogue import Catalogue
 from server.model.domain import CallLog, Deprecated, Model
-from server.model.ledger import NO_HOLD, Ledger
+from server.model.holds import NO_HOLD
+from server.model.ledger import Ledger
 from server.model.limits import LimitReached
 from server.model.meter import Meter
 from server.model.routes import PASSING, failure_of

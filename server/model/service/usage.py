@@ -129,6 +129,7 @@ class UsageService:
 
     async def _in_use(self, tenant_id: UUID, subject: str, limits: Limits) -> list[LimitUse]:
         counted = dict(windows(subject, limits, now()))
+        await self._ledger.recall(tenant_id, counted, to_look=True)
         async with self._database.tenant_tx(tenant_id) as tx:
             balances = await ledger.read(tx, counted)
         # A month whose limit was just set has no row until somebody looks at it; what was used in it counts already.

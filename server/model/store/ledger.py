@@ -11,10 +11,14 @@ from uuid import UUID
 from server.db.database import Tx
 from server.db.queries import load
 from server.model.domain import CallLog
+from server.model.holds import Wanted
 from server.model.limits import Window
 from server.model.store import logs, rollups
 
 _QUERIES = load("server.model.store", "ledger.sql")
+
+RECALLED = "atrium_spares_recalled"
+"""Told with the tenant of whose limits something is held for calls to come: that is to be given back."""
 
 LEASE_SECONDS = 60.0
 """How long a hold stands that nobody keeps: what a dead process held is given up after it."""
@@ -74,16 +78,10 @@ async def give_back(tx: Tx, freed: Mapping[Window, Decimal]) -> None:
     await tx.execute(_QUERIES["give_back"], amounts=_array(freed.values()), **_keys(freed))
 
 
-class Wanted(NamedTuple):
-    """What calls ask of one limit together. `limit`: None where they go by none, and yet count."""
-
-    limit: Decimal | None
-    reserved: Decimal
-    used: Decimal
-
-
-Outcome = Literal["entered", "repeated", "warns"]
-"""How entering calls went. `repeated`: they had been entered; `warns`: a warning is due. In both nothing is done."""
+Outcome = Literal["entered", "repeated", "differs"]
+"""How entering calls went. `repeated`: they had been entered; `differs`: a warning is due, or something is too near its
+limit for anything to be held for calls to come. In both nothing is done.
+"""
 
 Held = Mapping[UUID, Mapping[Window, Decimal]]
 """What each hold has of limits."""
@@ -104,7 +102,8 @@ async def reserve(run: Run, tenant_id: UUID, wanted: Mapping[Window, Wanted], he
         limits=_array(asked.limit for asked in wanted.values()),
         to_reserve=_array(asked.reserved for asked in wanted.values()),
         to_use=_array(asked.used for asked in wanted.values()),
-        **_held(held, wanted),
+        ids=list(held),
+        held=_amounts(held, wanted),
         seconds=lease,
     )
     return done
@@ -114,25 +113,47 @@ async def enter(
     run: Run,
     tenant_id: UUID,
     used: Mapping[Window, Wanted],
-    warnings: Sequence[Decimal],
     held: Held,
-    records: Sequence[CallLog],
+    records: Sequence[CallLog] = (),
+    *,
+    warnings: Sequence[Decimal] = (),
+    share: Decimal | None = None,
+    spares: Held | None = None,
+    lease: float = LEASE_SECONDS,
 ) -> Outcome:
     """Writes calls down, removes their holds, gives back what those had that had not expired, and counts what was used,
-    once however often it is done. `warnings`: the parts of a month's limit that are warned of.
+    once however often it is done. `warnings`: the parts of a month's limit that are warned of. `share`: how much of a
+    limit may be in use where something is held for calls to come; `spares`: what begins to be, for `lease` seconds.
     """
+    spares = spares or {}
     outcome: Outcome = await run(
         _QUERIES["enter"],
         tenant_id=tenant_id,
         **_keys(used),
         limits=_array(_UNLIMITED if use.limit is None else use.limit for use in used.values()),
+        to_reserve=_array(use.reserved for use in used.values()),
         to_use=_array(use.used for use in used.values()),
         warnings=_array(warnings),
-        **_held(held, used),
+        share=None if share is None else str(share),
+        ids=list(held),
+        held=_amounts(held, used),
+        spares=list(spares),
+        spared=_amounts(spares, used),
+        seconds=lease,
         records=logs.rows(records),
         sums=rollups.sums(records),
     )
     return outcome
+
+
+async def spares(tx: Tx, windows: Iterable[Window]) -> set[UUID]:
+    """What processes that live hold of these limits for calls that are yet to come."""
+    return {row["id"] for row in await tx.fetch(_QUERIES["spares"], **_keys(windows))}
+
+
+async def lend(tx: Tx, ids: Sequence[UUID]) -> None:
+    """What is held is of calls under way."""
+    await tx.execute(_QUERIES["lend"], ids=ids)
 
 
 async def note_warned(tx: Tx, window: Window, warned: Sequence[str]) -> None:
@@ -170,10 +191,9 @@ def _columns(windows: tuple[Window, ...]) -> Mapping[str, str]:
     return dict(zip(("window_kinds", "window_starts", "subjects", "kinds"), columns, strict=True))
 
 
-def _held(held: Held, windows: Iterable[Window]) -> dict[str, Any]:
-    """Whose holds they are, and what each has of each of the limits."""
-    amounts = [amounts.get(window, _ZERO) for amounts in held.values() for window in windows]
-    return {"ids": list(held), "held": _array(amounts)}
+def _amounts(held: Held, windows: Iterable[Window]) -> str:
+    """What each has of each of the limits, one after the other."""
+    return _array(amounts.get(window, _ZERO) for amounts in held.values() for window in windows)
 
 
 def _array(values: Iterable[object]) -> str:

@@ -1,7 +1,7 @@
 -- The ledger of limits: one row a limit and window, which says what is used of it and what calls under way may yet use.
 --
 -- Whoever changes rows locks them first, always in the order of their key, so that two who need the same rows wait for
--- each other and never in a circle. `reserved` is the sum of what the holds of calls under way have of the row.
+-- each other and never in a circle. `reserved` is the sum of what holds have of the row, of calls under way and to come.
 --
 -- What has expired is looked for by an index over all with an end, by the moment of the statement: it serves no volatile one.
 --
@@ -96,14 +96,34 @@ SELECT atrium_reserve_calls(
 
 -- name: enter
 -- The way out, likewise: writes calls down, removes their holds, gives back what those of them held that had not expired, adds
--- what the calls used to what counts it and to the day's sums. It does nothing where the calls are written down already, and
--- where a month passes one of the parts of its limit that are to be warned of.
-SELECT atrium_settle_calls(
+-- what the calls used to what counts it and to the day's sums, and holds something for calls to come. It does nothing where the
+-- calls are written down already, where a month passes one of the parts of its limit that are to be warned of, and where
+-- something is held for calls to come and more than that share of a limit is used and reserved.
+SELECT atrium_enter_calls(
     :tenant_id::uuid,
     :window_kinds::text::text[], :window_starts::text::timestamptz[], :subjects::text::text[], :kinds::text::text[],
-    :limits::text::numeric[], :to_use::text::numeric[], :warnings::text::numeric[],
-    :ids::uuid[], :held::text::numeric[], :records::jsonb, :sums::jsonb
+    :limits::text::numeric[], :to_reserve::text::numeric[], :to_use::text::numeric[], :warnings::text::numeric[], :share::text::numeric,
+    :ids::uuid[], :held::text::numeric[], :spares::uuid[], :spared::text::numeric[], make_interval(secs => :seconds::float8),
+    :records::jsonb, :sums::jsonb
 )
+
+-- name: spares
+-- What processes that live have of these limits for calls that are yet to come.
+SELECT h.id FROM quota_holds h
+WHERE h.spare AND h.expires_at >= statement_timestamp() AND EXISTS (
+    SELECT FROM unnest(h.window_kinds, h.window_starts, h.subjects, h.kinds, h.amounts)
+        AS w (window_kind, window_start, subject, kind, amount)
+    WHERE w.amount > 0 AND (w.window_kind, w.window_start, w.subject, w.kind) IN (
+        SELECT * FROM unnest(
+            :window_kinds::text::text[], :window_starts::text::timestamptz[], :subjects::text::text[], :kinds::text::text[]
+        )
+    )
+)
+
+-- name: lend
+-- These are of calls under way.
+UPDATE quota_holds SET spare = false
+WHERE id IN (SELECT id FROM quota_holds WHERE id = ANY (:ids::uuid[]) FOR UPDATE SKIP LOCKED)
 
 -- name: warned
 -- Notes what was warned of, on a row that the transaction holds.
