@@ -140,7 +140,8 @@ class Claim(NamedTuple):
             return None
         return LimitReached(
             self.window.subject,
-            self._retry_after(used, moment),
+            # A request that is held is one of a call under way, which does not give it back.
+            self._retry_after(used + reserved if self.window.measure == "requests" else used, moment),
             kind=self.window.measure,
             window={"minute": "a minute", "month": "a month", "none": "at once"}[self.window.kind],
             limit=decimal_text(self.limit),

@@ -313,6 +313,14 @@ def test_who_is_refused_comes_back_when_calls_under_way_have_ended_or_when_the_w
     assert refusal.retry_after == seconds
 
 
+def test_who_is_refused_for_requests_of_calls_under_way_comes_back_when_the_minute_is_over() -> None:
+    claim = _claim(10, 1, MONTH._replace(kind="minute", measure="requests"))
+
+    refusals = [claim.refusal(Decimal(reserved), Decimal(10 - reserved), MOMENT) for reserved in (0, 4)]
+
+    assert [refusal and refusal.retry_after for refusal in refusals] == [30.0, 30.0]
+
+
 async def test_who_is_refused_by_several_limits_is_told_of_the_one_that_stands_longest(
     database: Database, background: Background
 ) -> None:
