@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from atrium.model.v1 import chat_pb2 as pb
-from server.llm.port import NO_PARAMETERS, Message, Tool, ToolCall
+from server.llm.port import NO_PARAMETERS, Counted, Message, Tool, ToolCall
 from server.rpc.wire import EnumMap, json_schema, money, struct
 
 _ROLES = EnumMap(
@@ -26,21 +26,6 @@ _FINISH = {
     "content_filter": pb.FINISH_REASON_CONTENT_FILTER,
     "tool_calls": pb.FINISH_REASON_TOOL_CALLS,
 }
-
-
-class Counted(Protocol):
-    """Something that used tokens."""
-
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def cached_tokens(self) -> int: ...
-    @property
-    def reasoning_tokens(self) -> int: ...
-    @property
-    def total_tokens(self) -> int: ...
 
 
 def finish_reason(word: str | None) -> Any:

@@ -11,6 +11,7 @@ from server.db.database import Tx
 from server.kernel.audit import Change
 from server.kernel.errors import DomainError
 from server.kernel.quota import Limit
+from server.llm.port import Counted
 from server.net.fetching import Fetched, Wanted
 
 Result = TypeVar("Result")
@@ -71,21 +72,11 @@ class Embeddings(Protocol):
         """
 
 
-class Answered(Protocol):
+class Answered(Counted, Protocol):
     """The end of an answer. `cost`: USD; None: no price is in force. `error`: what the model failed with."""
 
     @property
     def call_log_id(self) -> UUID: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def cached_tokens(self) -> int: ...
-    @property
-    def reasoning_tokens(self) -> int: ...
-    @property
-    def total_tokens(self) -> int: ...
     @property
     def cost(self) -> Decimal | None: ...
     @property

@@ -157,6 +157,21 @@ class Message:
         return self.content + "".join(call.name + call.arguments for call in self.tool_calls)
 
 
+class Counted(Protocol):
+    """Something that used tokens."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a call used, in tokens. `estimated`: the provider did not say.

@@ -12,7 +12,7 @@ from server.kernel.audit import Change
 from server.kernel.errors import DomainError
 from server.kernel.principal import Principal
 from server.kernel.quota import Limit
-from server.llm.port import Message, Tool
+from server.llm.port import Counted, Message, Tool
 
 Result = TypeVar("Result")
 
@@ -98,21 +98,11 @@ class Answers(Protocol):
         """
 
 
-class TurnAnswered(Answered, Protocol):
+class TurnAnswered(Answered, Counted, Protocol):
     """The same of a turn of a conversation. `cost`: USD; None: no price is in force."""
 
     @property
     def call_log_id(self) -> UUID: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def cached_tokens(self) -> int: ...
-    @property
-    def reasoning_tokens(self) -> int: ...
-    @property
-    def total_tokens(self) -> int: ...
     @property
     def cost(self) -> Decimal | None: ...
 
