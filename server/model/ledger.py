@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
@@ -107,7 +107,7 @@ class Ledger:
             "differs" if beside else await self._enter(tenant_id, settlements, _without(parts, again), again, begun)
         )
         if outcome == "differs":
-            self._spares.far(tenant_id, (*again, *begun))
+            self._spares.hold_off(tenant_id, (*again, *begun))
             outcome, again, begun = await self._enter_slowly(tenant_id, settlements, parts, beside), (), ()
         if outcome == "repeated":  # what the first time held for others ends by itself
             again, begun = (), ()
@@ -298,7 +298,7 @@ class Ledger:
                 missing = windows - balances.keys()
                 if not missing:
                     outcomes, full, tight = decide(asked, balances, self._clock())
-                    if not tight or freed or not await self._can_be_freed(tx, tight):
+                    if not tight or freed or not await store.can_be_freed(tx, tight):
                         for window, limit in full.items():
                             balance = balances[window]
                             await self._warnings.warn(tx, window, limit, balance, balance.used, full=True)
@@ -314,11 +314,6 @@ class Ledger:
                 await self._give_up(tenant_id)
                 await self.recall(tenant_id, tight)
                 freed = True  # what is left then is just being settled
-
-    async def _can_be_freed(self, tx: Tx, windows: Set[Window]) -> bool:
-        """Whether dead processes have left anything on these limits, or anything is held of them for calls to come."""
-        _, left = await store.expired(tx)
-        return not left.isdisjoint(windows) or bool(await store.spares(tx, windows))
 
     async def _give_up(self, tenant_id: UUID) -> None:
         """Gives back what dead processes held."""

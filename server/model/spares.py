@@ -117,7 +117,7 @@ class Spares:
         if (lent := self._lent.get(tenant_id)) is not None:
             lent.pop(part_id, None)
 
-    def far(self, tenant_id: UUID, parts: Iterable[Part]) -> None:
+    def hold_off(self, tenant_id: UUID, parts: Iterable[Part]) -> None:
         """Nothing is kept of what these are of for some time: too much of it, or of some of it, is in use."""
         moment = self._clock()
         for part in parts:

@@ -67,6 +67,11 @@ async def expired(tx: Tx) -> tuple[set[UUID], set[Window]]:
     return {row["id"] for row in rows}, {Window(*row[1:]) for row in rows}
 
 
+async def can_be_freed(tx: Tx, windows: Iterable[Window]) -> bool:
+    """Whether dead processes have left anything on these limits, or anything is held of them for calls to come."""
+    return bool(await tx.fetchval(_QUERIES["can_be_freed"], **_keys(windows)))
+
+
 async def expire(tx: Tx, ids: Iterable[UUID]) -> dict[Window, Decimal]:
     """Removes those of these that have expired; how much they held of limits, which are held now."""
     rows = await tx.fetch(_QUERIES["expire"], ids=list(ids))

@@ -52,6 +52,24 @@ UNION ALL
 SELECT id, window_kind, window_start, subject, kind FROM quota_reservations
 WHERE expires_at < statement_timestamp() AND amount >= 0
 
+-- name: can_be_freed
+-- Whether any of these limits is held by what dead processes have left, or for calls that are yet to come.
+WITH looked_at AS (
+    SELECT * FROM unnest(
+        :window_kinds::text::text[], :window_starts::text::timestamptz[], :subjects::text::text[], :kinds::text::text[]
+    ) AS l (window_kind, window_start, subject, kind)
+)
+SELECT EXISTS (
+    SELECT FROM quota_holds h, unnest(h.window_kinds, h.window_starts, h.subjects, h.kinds, h.amounts)
+        AS w (window_kind, window_start, subject, kind, amount)
+    WHERE (h.spare OR h.expires_at < statement_timestamp()) AND w.amount > 0
+        AND (w.window_kind, w.window_start, w.subject, w.kind) IN (SELECT * FROM looked_at)
+) OR EXISTS (
+    SELECT FROM quota_reservations r
+    WHERE r.expires_at < statement_timestamp() AND r.amount >= 0
+        AND (r.window_kind, r.window_start, r.subject, r.kind) IN (SELECT * FROM looked_at)
+)
+
 -- name: expire
 -- Removes those of these that have expired, and gives what they held of limits whose rows the transaction holds. One that is
 -- just being settled is passed over: who settles it waits for those rows.

@@ -76,7 +76,7 @@ def test_nothing_is_held_for_a_while_of_what_too_much_is_in_use_of() -> None:
     spares = _open(clock)
     (part,) = _begun(spares)
 
-    spares.far(PLATFORM_TENANT_ID, [part])
+    spares.hold_off(PLATFORM_TENANT_ID, [part])
 
     asked = 0
     while not spares.kept(PLATFORM_TENANT_ID, [Hold.of(_claims())])[1]:
