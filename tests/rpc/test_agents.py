@@ -60,6 +60,19 @@ async def test_an_agent_is_read_as_it_was_made(world: World) -> None:
     assert _said(made) == pb.Agent(name="Ann 安", **EVERYTHING)
 
 
+async def test_lists_have_agents_without_what_may_be_much(world: World) -> None:
+    owner = await world.tenant()
+    made = await make_agent(world, owner, "ann", tools=[LOOK_UP], output_schema={"type": "object"})
+    many = {"enum": [1] * 2_001}
+
+    listed = await world.workflows.ListAgents(pb.ListAgentsRequest(), metadata=owner.metadata)
+    refusal = await refused(make_agent(world, owner, "many", output_schema=many))
+
+    (agent,) = listed.agents
+    assert (agent.id, list(agent.tools), agent.HasField("output_schema")) == (made.id, [], False)
+    assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
+
+
 async def test_what_is_not_said_of_an_agent_is_usual(world: World) -> None:
     owner = await world.tenant()
 

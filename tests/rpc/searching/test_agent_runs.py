@@ -16,7 +16,6 @@ from atrium.errors.v1 import error_reason_pb2
 from atrium.identity.v1 import role_pb2
 from atrium.model.v1 import chat_pb2
 from atrium.tenant.v1 import tenant_config_pb2
-from atrium.workflow.v1 import agent_pb2
 from atrium.workflow.v1 import agent_run_pb2 as pb
 from tests.factories.agents import make_agent
 from tests.factories.api_keys import make_account, make_key, with_key
@@ -292,18 +291,6 @@ async def test_calls_that_a_provider_leaves_bare_can_be_sent_again(library: Worl
 
     assert call.id.startswith("call-")
     assert [message.content for message in second.messages] == ["Well. "]
-
-
-async def test_lists_have_agents_without_what_may_be_much(library: World, owner: Person) -> None:
-    agent_id = await _agent(library, owner, tools=[WEATHER], output_schema={"type": "object"})
-    many = {"enum": [1] * 2_001}
-
-    listed = await library.workflows.ListAgents(agent_pb2.ListAgentsRequest(), metadata=owner.metadata)
-    refusal = await refused(make_agent(library, owner, name="many", output_schema=many))
-
-    (agent,) = listed.agents
-    assert (agent.id, list(agent.tools), agent.HasField("output_schema")) == (agent_id, [], False)
-    assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
 async def test_each_turn_counts_within_the_limits(library: World, owner: Person) -> None:
