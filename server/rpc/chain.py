@@ -159,7 +159,8 @@ class Chain:
                 steps.observe.crashed(call, raised)
                 error = Internal()
             else:
-                steps.observe.ended(call, grpc.StatusCode.OK, started)
+                # Behind the answer, which gRPC sends before it gives up its turn.
+                asyncio.get_running_loop().call_soon(steps.observe.ended, call, grpc.StatusCode.OK, started)
                 return response
             finally:
                 self._streams.pop(task, None)
