@@ -221,7 +221,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             refresh_keys=settings.master_keys.derived(b"atrium refresh token"),
             forged=forgeries.see,
         )
-        usage = UsageService(database, gateway.catalogues, gateway.ledger, PeopleStanding(), audit)
+        usage = UsageService(database, gateway.catalogues, gateway.ledger, gateway.books, PeopleStanding(), audit)
 
         hearing = Hearing(
             background=background,
@@ -268,7 +268,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
         )
         calls = CallService(gateway.planner, rendering, gateway.ledger, gateway.books, gateway.caches)
         model = ModelServicer(
-            ModelService(database, audit),
+            ModelService(database, gateway.books, audit),
             TenantModelService(database, audit, private_addresses=settings.private_model_addresses),
             RouteService(database, gateway.catalogues, gateway.breakers, audit),
             calls,

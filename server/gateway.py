@@ -32,7 +32,7 @@ class Gateway:
         self._models = Registry(settings, {chat.NAME: self._local_chat}, {embedding.NAME: LocalEmbedding()})
         self.vault = Vault(settings.master_keys)
         self.ledger = Ledger(database, audit, background, lease=settings.reservation_seconds)
-        self.books = Books(self.ledger, background)
+        self.books = Books(database, self.ledger, background)
         self.caches, self.reach = Caches(database), Reach(self._models, self.vault)
         self.catalogues, self.breakers = Catalogues(database, standing), Breakers()
         self.planner = Planner(self.catalogues, self.reach, self.breakers)

@@ -72,6 +72,12 @@ class Settlement:
     cost: Decimal
     calls: Sequence[CallLog] = ()
 
+    @classmethod
+    def of(cls, hold: Hold, calls: Sequence[CallLog]) -> Settlement:
+        """What the records say that was used."""
+        cost = sum((call.total_cost for call in calls if call.total_cost is not None), _ZERO)
+        return cls(hold, sum(call.total_tokens for call in calls), cost, calls)
+
     @property
     def uses(self) -> Iterator[tuple[Window, Decimal | None, Decimal]]:
         """What it used of each limit, and the limit; None: of a month that it claimed nothing of, which counts it all

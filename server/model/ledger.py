@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
@@ -21,11 +21,13 @@ from server.db.together import Together
 from server.kernel.clock import now
 from server.kernel.errors import DatabaseUnavailable
 from server.kernel.tasks import Background, going_on, persistently
+from server.model import journal
 from server.model.admission import decide
 from server.model.holds import NO_HOLD, Hold, Part, Settlement, Wanted, claimed, held_by, used_by
 from server.model.limits import WARNINGS, Claim, LimitReached, Limits, Window, windows
 from server.model.ports import AuditLog
 from server.model.spares import IDLE_SECONDS, SHARE, Spares
+from server.model.store import journal as noted
 from server.model.store import ledger as store
 from server.model.warnings import Warnings
 
@@ -162,6 +164,14 @@ class Ledger:
                     if wanted.limit is not None:
                         await self._warnings.warn(tx, window, wanted.limit, balance, balance.used + wanted.used)
         return outcome
+
+    def over(self, tenant_id: UUID, hold: Hold) -> bool:
+        """Whether its call, which is over, may be entered in a moment: nobody is refused for what it holds."""
+        return all(part.spare for part in hold.parts) and self._spares.over(tenant_id, [part.id for part in hold.parts])
+
+    async def count_noted(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+        """Enters those of these calls that are noted still. Raises DatabaseUnavailable."""
+        await journal.count(self._database, self.enter, tenant_id, ids)
 
     def let_go(self, tenant_id: UUID, holds: Iterable[Hold]) -> None:
         """Keeps these no longer: they end by themselves."""
@@ -308,6 +318,7 @@ class Ledger:
                         return outcomes
             # By themselves: whoever took rows while holding others could wait for one who waits for these.
             if missing:
+                await self.count_noted(tenant_id, await noted.noted(self._database, tenant_id))
                 async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                     await store.open_rows(tx, missing)
             else:
@@ -316,7 +327,10 @@ class Ledger:
                 freed = True  # what is left then is just being settled
 
     async def _give_up(self, tenant_id: UUID) -> None:
-        """Gives back what dead processes held."""
+        """Counts what dead processes noted, and gives back what they held."""
+        async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
+            left = await noted.left(tx, self._lease)
+        await self.count_noted(tenant_id, left)
         async with self._database.tenant_tx(tenant_id) as tx:
             ids, windows = await store.expired(tx)
             if ids:

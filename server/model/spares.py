@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
@@ -57,6 +57,7 @@ class Spares:
         self._clock = clock
         self._pools: dict[UUID, dict[_Key, _Pool]] = defaultdict(dict)
         self._lent: dict[UUID, dict[UUID, float]] = defaultdict(dict)
+        self._over: set[UUID] = set()
         self._none_until: dict[UUID, float] = {}
 
     def take(self, tenant_id: UUID, claims: Sequence[Claim]) -> Part | None:
@@ -71,6 +72,16 @@ class Spares:
                 self._lent[tenant_id][part.id] = until
                 return part
         return None
+
+    def over(self, tenant_id: UUID, ids: Collection[UUID]) -> bool:
+        """Whether these come back in a moment, since the calls that they were lent to are over; not where one of them
+        was recalled meanwhile.
+        """
+        lent = self._lent.get(tenant_id, {})
+        if any(lent.get(part_id, -inf) == -inf for part_id in ids):
+            return False
+        self._over.update(ids)
+        return True
 
     def kept(self, tenant_id: UUID, holds: Sequence[Hold]) -> tuple[list[Part], list[Part]]:
         """What is to be held of what calls had that are over: spare ones that go on, and new ones."""
@@ -101,6 +112,7 @@ class Spares:
         moment = self._clock()
         lent = self._lent[tenant_id]
         untils = [*((part, lent.pop(part.id, -inf)) for part in again), *((part, since + self._life) for part in begun)]
+        self._over.difference_update(part.id for part in again)
         if not self._keeps(tenant_id, moment):
             return [part for part, _ in untils]
         for part, until in untils:
@@ -114,6 +126,7 @@ class Spares:
 
     def forget(self, tenant_id: UUID, part_id: UUID) -> None:
         """It is held no longer."""
+        self._over.discard(part_id)
         if (lent := self._lent.get(tenant_id)) is not None:
             lent.pop(part_id, None)
 
@@ -126,6 +139,7 @@ class Spares:
 
     def recall(self, tenant_id: UUID, *, pause: bool = True) -> tuple[list[Part], list[UUID]]:
         """The idle ones, which are to be given back; and those of calls under way, whose alone they are from now on.
+        What calls had that are over is given back as they are entered.
 
         `pause`: and none of the tenant's is kept for a while.
         """
@@ -137,7 +151,7 @@ class Spares:
             pool.idle = []
         # Known of until their calls are over: whoever asks next may have to be told again.
         lent.update(dict.fromkeys(lent, -inf))
-        return idle, list(lent)
+        return idle, [part_id for part_id in lent if part_id not in self._over]
 
     def too_idle(self) -> Mapping[UUID, list[Part]]:
         """Those that nobody came for in time, by their tenants: they are to be given back."""

@@ -37,6 +37,7 @@ from server.db.base import (
 )
 from server.model.kept_tables import call_contents, embedding_cache, generation_events, generations, response_cache
 from server.model.usage_tables import (
+    call_journal,
     model_call_logs,
     model_limits,
     quota_holds,
@@ -47,6 +48,7 @@ from server.model.usage_tables import (
 
 __all__ = [
     "call_contents",
+    "call_journal",
     "embedding_cache",
     "generation_events",
     "generations",

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db.base import (
     MOMENT,
@@ -99,6 +100,22 @@ model_call_logs = tenant_table(
     ),
     comment="The record of each call to a model.",
     postgresql_partition_by="RANGE (id)",
+)
+
+call_journal = tenant_table(
+    "call_journal",
+    Column("call_log_id", Uuid, nullable=False, comment="What its record will have as its id, the first of several."),
+    Column(
+        "records",
+        JSONB,
+        nullable=False,
+        comment="Its records, one of each model that was asked, by the columns of model_call_logs.",
+    ),
+    Column("holds", ARRAY(Uuid), nullable=False, comment="What it was lent of limits: rows of quota_holds."),
+    created_at(),
+    tenant_key("call_log_id"),
+    belongs_to_tenant(),
+    comment="Calls that are over and not among the records yet: for some milliseconds.",
 )
 
 usage_rollups = tenant_table(

@@ -38,6 +38,7 @@ _SEALED = ("audit_checkpoints", "previous_hash")
 
 LEFT_OUT = frozenset(
     {
+        "call_journal",
         "embedding_cache",
         "idempotency_keys",
         "knowledge_builds",
@@ -47,8 +48,8 @@ LEFT_OUT = frozenset(
         "sign_in_throttle",
     }
 )
-"""Tables that are left out whole: what can be made again, answers that are remembered for a day, and how near sign-ins
-are to having to wait.
+"""Tables that are left out whole: what can be made again, answers that are remembered for a day, how near sign-ins are
+to having to wait, and what is on its way into the records of calls.
 """
 
 

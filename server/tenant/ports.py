@@ -43,6 +43,9 @@ class CallLimits(Protocol):
     async def of_tenant(self, tenant_id: UUID) -> Sequence[CallLimit]:
         """Those that there are, now."""
 
+    async def caught_up(self, tenant_id: UUID) -> None:
+        """Returns when all calls that are over are among the tenant's records and sums."""
+
 
 class Founding(Protocol):
     """Gives a new tenant its roles and its first administrator."""

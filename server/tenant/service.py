@@ -188,6 +188,7 @@ class TenantService:
             await store.get(tx, tenant_id)
             details = {"after": after.table} if after else None
             await self._audit.record(tx, Change("tenants.export", "tenant", tenant_id, details=details))
+        await self._call_limits.caught_up(tenant_id)
         async with aclosing(export(self._database, tenant_id, after)) as parts:
             async for part in parts:
                 _hold_audit_log(current_call().caller)  # it takes a while, in which they may lose it

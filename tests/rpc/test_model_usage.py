@@ -61,6 +61,7 @@ async def test_usage_is_read_whole_page_by_page(gateway: World, scratch: Scratch
     users = [await gateway.user(ann, "models:execute") for _ in range(3)]
     for user in users:
         await chat_with(gateway, user, "stub-fast-3")
+    await gateway.models.GetModelUsage(pb.GetModelUsageRequest(), metadata=ann.metadata)  # for which all are counted
     async with scratch.connect(scratch.owner_url) as owner:
         await owner.execute(
             "INSERT INTO usage_rollups (tenant_id, grain, day, model_id, user_id, calls)"

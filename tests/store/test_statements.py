@@ -23,10 +23,12 @@ from server.identity.tables import users as users_table
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
-from server.model.store import caches, generations
+from server.model.holds import NO_HOLD, Settlement
+from server.model.store import caches, generations, journal
 from server.tenant import store as tenant_store
 from server.tenant.domain import TenantNotFound
 from tests.databases import Cluster, Scratch
+from tests.factories.records import make_record
 
 OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8999")
 MANY = 20
@@ -109,7 +111,23 @@ async def test_every_hot_read_of_the_server_is_read_here() -> None:
         tenant_store._READ_STATUS,
         caches._ANSWER,
         generations._STATE,
+        journal._NOTED,
     }
+
+
+@pytest.mark.parametrize("times", [1, MANY])
+async def test_what_is_noted_of_calls_is_written_and_read_in_its_tenant_alone(
+    times: int, scratch: Scratch, person: UUID
+) -> None:
+    mine, theirs = set(), set()
+    async with Database.open(scratch.settings(pool_size=1)) as fresh:
+        for _ in range(times):
+            for tenant_id, noted in ((PLATFORM_TENANT_ID, mine), (OTHER, theirs)):
+                calls = [Settlement.of(NO_HOLD, [make_record()]) for _ in range(2)]
+                await journal.note(fresh, tenant_id, calls)
+                noted |= set(map(journal.id_of, calls))
+                assert await journal.noted(fresh, tenant_id) == noted
+            assert await journal.noted(fresh, uuid7()) == set()
 
 
 @pytest.mark.parametrize("times", [1, MANY])

@@ -17,6 +17,7 @@ from server.kernel.principal import current_call
 from server.llm.port import Message
 from server.model.domain import CallLog, Model, NewModel, Price, PriceInThePast, check_reachable
 from server.model.ports import AuditLog
+from server.model.service.books import Books
 from server.model.store import contents, logs
 from server.model.store import models as store
 
@@ -24,8 +25,9 @@ from server.model.store import models as store
 class ModelService:
     """What models there are, and what was asked of them."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, books: Books, audit: AuditLog) -> None:
         self._database = database
+        self._books = books
         self._audit = audit
 
     async def create(self, new: NewModel) -> Model:
@@ -76,14 +78,18 @@ class ModelService:
 
     async def log(self, call_log_id: UUID) -> tuple[CallLog, tuple[Sequence[Message], Message | None] | None]:
         """A call's record, and what was asked and answered where it is kept. Raises CallLogNotFound."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        tenant_id = current_call().caller.tenant_id
+        await self._books.caught_up(tenant_id)
+        async with self._database.tenant_tx(tenant_id) as tx:
             return await logs.get(tx, call_log_id), await contents.get(tx, call_log_id)
 
     async def logs(
         self, request: PageRequest, filters: Mapping[str, Any], since: datetime | None, until: datetime | None
     ) -> Page[CallLog]:
         """The tenant's calls, newest first. `filters`: user_id, api_key_id, model_id, trace_id, status."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        tenant_id = current_call().caller.tenant_id
+        await self._books.caught_up(tenant_id)
+        async with self._database.tenant_tx(tenant_id) as tx:
             return await logs.page(tx, request, filters, since, until)
 
 

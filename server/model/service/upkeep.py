@@ -12,7 +12,7 @@ from server.model.store import caches, contents, generations
 
 
 class ModelUpkeep:
-    """Removes, tenant by tenant, what has expired, and gives up what dead processes held."""
+    """Removes, tenant by tenant, what has expired, counts what dead processes noted, and gives up what they held."""
 
     def __init__(self, database: Database, ledger: Ledger, settings: TenantSettings) -> None:
         self._database = database

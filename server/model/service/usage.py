@@ -30,6 +30,7 @@ from server.model.limits import (
     windows,
 )
 from server.model.ports import AuditLog, Subjects
+from server.model.service.books import Books
 from server.model.store import ledger, models, rollups
 from server.model.store import limits as store
 from server.model.store.ledger import Balance
@@ -43,9 +44,16 @@ class UsageService:
     """Reads usage, and keeps the limits of the caller's tenant's users and keys."""
 
     def __init__(
-        self, database: Database, catalogues: Catalogues, ledger: Ledger, subjects: Subjects, audit: AuditLog
+        self,
+        database: Database,
+        catalogues: Catalogues,
+        ledger: Ledger,
+        books: Books,
+        subjects: Subjects,
+        audit: AuditLog,
     ) -> None:
         self._database = database
+        self._books = books
         self._ledger = ledger
         self._catalogues = catalogues
         self._subjects = subjects
@@ -64,12 +72,16 @@ class UsageService:
         api_key_id, prompt_template_version_id. Raises DimensionsExclusive.
         """
         grain = grain_of(by, filters)
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        tenant_id = current_call().caller.tenant_id
+        await self._books.caught_up(tenant_id)
+        async with self._database.tenant_tx(tenant_id) as tx:
             return await rollups.read(tx, grain, tuple(by), since, until, filters, most, after)
 
     async def by_prompt_version(self, version_ids: Sequence[UUID], since: date, until: date) -> dict[UUID, Usage]:
         """What was used with each of these versions, of those that were used."""
-        async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
+        tenant_id = current_call().caller.tenant_id
+        await self._books.caught_up(tenant_id)
+        async with self._database.tenant_tx(tenant_id) as tx:
             return await rollups.of_prompts(tx, version_ids, since, until)
 
     async def set_limits(
@@ -117,6 +129,10 @@ class UsageService:
             limits = (await self._catalogues.of(tenant_id)).limits.get(subject, Limits())
         return found, await self._in_use(tenant_id, subject, limits)
 
+    async def caught_up(self, tenant_id: UUID) -> None:
+        """Returns when all calls that are over are among the tenant's records and sums."""
+        await self._books.caught_up(tenant_id)
+
     async def of_tenant(self, tenant_id: UUID) -> list[CallLimit]:
         """The limits of the tenant itself, and what is used of each."""
         limits = (await self._catalogues.of(tenant_id)).limits.get(subject_of(None, None), Limits())
@@ -129,6 +145,7 @@ class UsageService:
 
     async def _in_use(self, tenant_id: UUID, subject: str, limits: Limits) -> list[LimitUse]:
         counted = dict(windows(subject, limits, now()))
+        await self._books.caught_up(tenant_id)
         await self._ledger.recall(tenant_id, counted, to_look=True)
         async with self._database.tenant_tx(tenant_id) as tx:
             balances = await ledger.read(tx, counted)
@@ -173,6 +190,7 @@ class UsageService:
 
     async def _look(self, tenant_id: UUID, subject: str, limits: Limits) -> None:
         with suppress(DatabaseUnavailable):  # they are set all the same, and the calls that follow are warned of
+            await self._books.caught_up(tenant_id)
             await self._ledger.look(tenant_id, subject, limits)
 
     async def _record(

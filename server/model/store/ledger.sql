@@ -116,8 +116,9 @@ SELECT atrium_reserve_calls(
 -- The way out, likewise: writes calls down, removes their holds, gives back what those of them held that had not expired, adds
 -- what the calls used to what counts it and to the day's sums, and holds something for calls to come. It does nothing where the
 -- calls are written down already, where a month passes one of the parts of its limit that are to be warned of, and where
--- something is held for calls to come and more than that share of a limit is used and reserved.
-SELECT atrium_enter_calls(
+-- something is held for calls to come and more than that share of a limit is used and reserved. What was noted of calls that
+-- are written down is removed from the journal.
+SELECT atrium_count_calls(
     :tenant_id::uuid,
     :window_kinds::text::text[], :window_starts::text::timestamptz[], :subjects::text::text[], :kinds::text::text[],
     :limits::text::numeric[], :to_reserve::text::numeric[], :to_use::text::numeric[], :warnings::text::numeric[], :share::text::numeric,

@@ -69,6 +69,11 @@ def rows(records: Sequence[CallLog]) -> list[dict[str, Any]]:
     return [{name: getattr(record, field) for name, field in _ATTRIBUTES} for record in records]
 
 
+def of_columns(row: Any) -> CallLog:
+    """The record in a row that has the columns of their table, in whichever order."""
+    return CallLog(*(row[name] for name in _LOG_FIELDS))
+
+
 async def get(tx: Tx, call_log_id: UUID) -> CallLog:
     """Raises CallLogNotFound."""
     row = await tx.fetchrow(_GET, call_log_id=call_log_id)

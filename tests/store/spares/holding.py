@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 from server.audit.service.log import AuditLog
 from server.db.database import Database
 from server.db.listener import listening
-from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.tasks import Background
-from server.model.domain import CallLog
 from server.model.holds import Hold, Settlement
 from server.model.ledger import Ledger
 from server.model.limits import Claim, Window
@@ -83,34 +81,6 @@ async def with_a_spare(ledger: Ledger, claims: list[Claim] | None = None) -> Non
     """Who called twice has one for the next call."""
     for _ in range(2):
         await end(ledger, await begin(ledger, claims))
-
-
-def a_record() -> CallLog:
-    return CallLog(
-        id=uuid7(),
-        user_id=None,
-        model_id=uuid4(),
-        kind="chat",
-        prompt_tokens=1,
-        completion_tokens=2,
-        cached_tokens=0,
-        total_tokens=3,
-        total_cost=None,
-        latency_ms=1,
-        time_to_first_token_ms=1,
-        status="success",
-        error_code=None,
-        finish_reason="stop",
-        trace_id=None,
-        request_id=None,
-        created_at=MONTH.start,
-        api_key_id=None,
-        route=None,
-        attempts=1,
-        reasoning_tokens=0,
-        prompt_template_version_id=None,
-        cached=False,
-    )
 
 
 async def rows_of(admin: Any) -> dict[str, tuple[int, int]]:

@@ -65,6 +65,22 @@ async def test_what_a_call_under_way_has_is_its_own(ledger: Ledger, other: Ledge
     assert not (await begin(other, claimed(100, 90))).spare
 
 
+async def test_what_a_call_has_that_is_over_and_not_entered_yet_is_waited_for(
+    ledger: Ledger, other: Ledger, admin: Any
+) -> None:
+    claims = claimed(100)
+    await with_a_spare(ledger, claims)
+    hold = await begin(ledger, claims)
+    assert ledger.over(PLATFORM_TENANT_ID, hold)
+
+    wanting = asyncio.create_task(begin(other, claimed(100, 90)))
+    await asyncio.sleep(0.02)  # they have been refused by then, mostly
+    await end(ledger, hold, tokens=4)
+
+    assert not (await wanting).spare
+    assert await rows_of(admin) == {"requests": (0, 4), "tokens": (90, 10), "parallel": (1, 0)}
+
+
 async def test_who_is_refused_for_a_limit_of_their_own_leaves_others_what_they_hold(
     ledger: Ledger, other: Ledger, admin: Any
 ) -> None:

@@ -17,13 +17,13 @@ from server.model.ledger import Ledger
 from server.model.limits import Claim
 from server.model.spares import IDLE_SECONDS
 from tests.databases import Scratch
+from tests.factories.records import make_record
 from tests.store.spares.holding import (
     MINUTE,
     MONTH,
     MUCH,
     NOT_FOR_EVER,
     Clock,
-    a_record,
     begin,
     claimed,
     end,
@@ -148,7 +148,7 @@ async def test_a_call_whose_commit_was_not_heard_of_counts_once_and_leaves_nothi
     ledger: Ledger, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await with_a_spare(ledger)
-    settlement = Settlement(await begin(ledger), 3, Decimal(0), [a_record()])
+    settlement = Settlement(await begin(ledger), 3, Decimal(0), [make_record(total_cost=None)])
     really = ledger._database.at_once
 
     async def at_once(statement: Statement, **values: Any) -> Any:

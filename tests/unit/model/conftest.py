@@ -60,7 +60,7 @@ def calls(database: Database, script: Script, background: Background, caller: Ca
     registry = Registry(ServerSettings(), {"scripted": script}, {})
     reach = Reach(registry, Vault(MasterKeys(bytes(32))))
     ledger = Ledger(database, AuditLog(database), background)
-    books = Books(ledger, background)
+    books = Books(database, ledger, background)
     catalogues = Catalogues(database, Settings())
     planner = Planner(catalogues, reach, Breakers())
     sight = Sight(database)

@@ -256,7 +256,7 @@ async def test_who_tells_of_the_end_may_get_ready_while_it_is_written_down(
     async with scratch.connect() as blocker:
         transaction = blocker.transaction()
         await transaction.start()
-        await blocker.execute("LOCK TABLE model_call_logs")
+        await blocker.execute("LOCK TABLE call_journal")
         call = asyncio.create_task(events())
         await somebody_waits(blocker)
         (ended,) = foreseen

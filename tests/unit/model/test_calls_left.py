@@ -74,7 +74,7 @@ async def test_a_caller_who_leaves_while_the_record_is_written_changes_nothing_i
     async with scratch.connect() as blocker:
         transaction = blocker.transaction()
         await transaction.start()
-        await blocker.execute("LOCK TABLE model_call_logs")
+        await blocker.execute("LOCK TABLE call_journal")
         call = asyncio.create_task(events_of(calls, caller))
         await somebody_waits(blocker)
         call.cancel()

@@ -71,6 +71,22 @@ def test_one_that_was_recalled_while_its_call_was_entered_is_not_lent_again() ->
     assert spares.kept(PLATFORM_TENANT_ID, [Hold([part])]) == ([], [])
 
 
+def test_of_two_that_are_recalled_the_one_whose_call_is_over_is_given_back_as_it_is_entered() -> None:
+    spares = _open(_Clock())
+    _begun(spares, calls=2)
+    taken = [spares.take(PLATFORM_TENANT_ID, _claims()) for _ in range(2)]
+    over, running = (Hold([part]) for part in taken if part is not None)
+    assert spares.over(PLATFORM_TENANT_ID, [over.parts[0].id])
+
+    idle, own = spares.recall(PLATFORM_TENANT_ID)
+
+    assert (idle, own) == ([], [running.parts[0].id])
+    assert not spares.over(PLATFORM_TENANT_ID, [running.parts[0].id]), "it is its call's alone until that is entered"
+    assert spares.kept(PLATFORM_TENANT_ID, [over]) == ([], [])
+    spares.forget(PLATFORM_TENANT_ID, over.parts[0].id)
+    assert not spares._over
+
+
 def test_nothing_is_held_for_a_while_of_what_too_much_is_in_use_of() -> None:
     clock = _Clock()
     spares = _open(clock)

@@ -1,0 +1,57 @@
+"""Counting calls that are noted: what other processes noted, and who sees that it is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+
+from server.db.database import Database
+from server.kernel.errors import DatabaseUnavailable, TenantGone
+from server.model.holds import Settlement
+from server.model.store import journal as store
+
+_log = structlog.get_logger("atrium.journal")
+
+MOST_TOGETHER = 100
+"""Calls that are counted in one transaction."""
+
+Enter = Callable[[UUID, Sequence[Settlement]], Awaitable[None]]
+"""Enters calls in the ledger, which removes what is noted of them."""
+
+
+async def count(database: Database, enter: Enter, tenant_id: UUID, ids: Collection[UUID]) -> None:
+    """Counts those of these that are not counted yet, whoever noted them. Where that process comes to it after all,
+    they count once. Raises DatabaseUnavailable.
+    """
+    every = list(ids)
+    for start in range(0, len(every), MOST_TOGETHER):
+        some = every[start : start + MOST_TOGETHER]
+        try:
+            await _count(database, enter, tenant_id, some)
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - one of them cannot be counted, or somebody counts others of them
+            for call_log_id in some:
+                await _count_one(database, enter, tenant_id, call_log_id)
+
+
+async def _count_one(database: Database, enter: Enter, tenant_id: UUID, call_log_id: UUID) -> None:
+    try:
+        await _count(database, enter, tenant_id, [call_log_id])
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, nobody is to stumble over it again
+        with suppress(TenantGone):
+            async with database.tenant_tx(tenant_id) as tx:
+                removed = await store.remove(tx, call_log_id)
+            _log.exception("a call is not written down", tenant_id=tenant_id, call_log_id=call_log_id, noted=removed)
+
+
+async def _count(database: Database, enter: Enter, tenant_id: UUID, ids: Collection[UUID]) -> None:
+    async with database.tenant_tx(tenant_id, read_only=True) as tx:
+        settlements = await store.read(tx, ids)
+    if settlements:
+        await enter(tenant_id, settlements)
