@@ -318,7 +318,8 @@ class Ledger:
                         return outcomes
             # By themselves: whoever took rows while holding others could wait for one who waits for these.
             if missing:
-                await self.count_noted(tenant_id, await noted.noted(self._database, tenant_id))
+                if any(window.kind == "month" for window in missing):  # which begins with what is counted
+                    await self.count_noted(tenant_id, await noted.noted(self._database, tenant_id))
                 async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                     await store.open_rows(tx, missing)
             else:
