@@ -47,6 +47,10 @@ _UNREACHABLE = (
 )
 
 
+UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What a row raises that will never be written as it is."""
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Raises DatabaseUnavailable for what means that the database cannot answer now."""

@@ -27,7 +27,7 @@ from server.model.holds import NO_HOLD, Hold, Part, Settlement, Wanted, claimed,
 from server.model.limits import WARNINGS, Claim, LimitReached, Limits, Window, windows
 from server.model.ports import AuditLog
 from server.model.spares import IDLE_SECONDS, SHARE, Spares
-from server.model.store import journal as noted
+from server.model.store import journal as notes
 from server.model.store import ledger as store
 from server.model.warnings import Warnings
 
@@ -92,12 +92,14 @@ class Ledger:
         tenant_id: UUID,
         settlements: Sequence[Settlement],
         beside: Callable[[Tx], Awaitable[None]] | None = None,
+        *,
+        noted: bool = False,
     ) -> None:
         """Writes calls down, gives back what they held and counts what they used, in one transaction.
 
         Where it fails, whoever asked either asks again or lets go. The same settlements together may be entered again,
         and count once: of a commit whose answer is lost nobody knows whether it was one. `beside`: what else is a part
-        of it, and may be done again too.
+        of it, and may be done again too. `noted`: they are from the journal, and who noted them may have entered them.
         """
         parts = [part for settlement in settlements for part in settlement.hold.parts]
         again: Sequence[Part] = ()
@@ -111,6 +113,8 @@ class Ledger:
         if outcome == "differs":
             self._spares.hold_off(tenant_id, (*again, *begun))
             outcome, again, begun = await self._enter_slowly(tenant_id, settlements, parts, beside), (), ()
+        if outcome == "repeated" and noted:  # who entered them knows what is held on
+            return
         if outcome == "repeated":  # what the first time held for others ends by itself
             again, begun = (), ()
         self._forget(tenant_id, (part.id for part in _without(parts, again)))
@@ -171,7 +175,7 @@ class Ledger:
 
     async def count_noted(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
         """Enters those of these calls that are noted still. Raises DatabaseUnavailable."""
-        await journal.count(self._database, self.enter, tenant_id, ids)
+        await journal.count(self._database, partial(self.enter, noted=True), tenant_id, ids)
 
     def let_go(self, tenant_id: UUID, holds: Iterable[Hold]) -> None:
         """Keeps these no longer: they end by themselves."""
@@ -319,7 +323,7 @@ class Ledger:
             # By themselves: whoever took rows while holding others could wait for one who waits for these.
             if missing:
                 if any(window.kind == "month" for window in missing):  # which begins with what is counted
-                    await self.count_noted(tenant_id, await noted.noted(self._database, tenant_id))
+                    await self.count_noted(tenant_id, await notes.noted(self._database, tenant_id))
                 async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                     await store.open_rows(tx, missing)
             else:
@@ -330,7 +334,7 @@ class Ledger:
     async def _give_up(self, tenant_id: UUID) -> None:
         """Counts what dead processes noted, and gives back what they held."""
         async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
-            left = await noted.left(tx, self._lease)
+            left = await notes.left(tx, self._lease)
         await self.count_noted(tenant_id, left)
         async with self._database.tenant_tx(tenant_id) as tx:
             ids, windows = await store.expired(tx)

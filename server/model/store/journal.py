@@ -60,7 +60,9 @@ async def read(tx: Tx, ids: Iterable[UUID]) -> list[Settlement]:
     for row in await tx.fetch(_QUERIES["holds"], ids=ids):
         columns = ("window_kinds", "window_starts", "subjects", "kinds")
         windows = [Window(*window) for window in zip(*(row[name] for name in columns), strict=True)]
-        claims = [Claim(*each) for each in zip(windows, [_NOT_KNOWN] * len(windows), row["amounts"], strict=True)]
+        # A row names every limit of those that it was made with; of those that are another's it has nothing.
+        held = zip(windows, row["amounts"], strict=True)
+        claims = [Claim(window, _NOT_KNOWN, amount) for window, amount in held if amount]
         parts[row["noted_as"]].append(Part(row["id"], claims, spare=True))
     return [Settlement.of(Hold(parts[noted_as]), records) for noted_as, records in calls.items()]
 

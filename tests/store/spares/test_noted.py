@@ -14,7 +14,7 @@ from server.model.service.books import Books
 from server.model.store import journal
 from tests.databases import Scratch
 from tests.factories.records import make_record
-from tests.store.spares.holding import Clock, begin, claimed, process, rows_of, spares_in, with_a_spare
+from tests.store.spares.holding import Clock, begin, claimed, end, process, rows_of, spares_in, with_a_spare
 
 TOKENS = 7
 
@@ -92,3 +92,48 @@ async def test_a_call_that_asked_several_models_counts_whole(ledger: Ledger, adm
     assert await admin.fetchval("SELECT count(*) FROM model_call_logs") == 2
     assert await admin.fetchval("SELECT sum(calls) FROM usage_rollups WHERE grain = 'model'") == 2
     assert not await admin.fetchval("SELECT count(*) FROM call_journal")
+
+
+async def test_it_counts_for_nobody_who_was_entered_with_its_caller(
+    scratch: Scratch, clock: Clock, ledger: Ledger, admin: Any
+) -> None:
+    ann, bob = (
+        [claim._replace(window=claim.window._replace(subject=f"user/{name}")) for claim in claimed(100)]
+        for name in ("ann", "bob")
+    )
+    async with process(scratch, clock) as dying:
+        for _ in range(2):
+            await end(dying, await begin(dying, ann), await begin(dying, bob))
+        hold = await begin(dying, ann)
+        assert dying.over(PLATFORM_TENANT_ID, hold)
+        await journal.note(dying._database, PLATFORM_TENANT_ID, [Settlement.of(hold, [make_record()])])
+
+    await Books(ledger._database, ledger, ledger._background).caught_up(PLATFORM_TENANT_ID)
+
+    rows = await admin.fetch("SELECT subject, kind, used FROM quota_ledger WHERE kind <> 'parallel'")
+    used = {(row["subject"], row["kind"]): int(row["used"]) for row in rows}
+    assert used == {
+        ("user/ann", "requests"): 3,
+        ("user/ann", "tokens"): 6 + TOKENS,
+        ("user/bob", "requests"): 2,
+        ("user/bob", "tokens"): 6,
+    }
+
+
+async def test_who_counts_it_too_late_leaves_its_process_what_it_holds_on(ledger: Ledger, admin: Any) -> None:
+    await with_a_spare(ledger)
+    hold = await begin(ledger)
+    settlement = Settlement.of(hold, [make_record()])
+    await journal.note(ledger._database, PLATFORM_TENANT_ID, [settlement])
+    async with ledger._database.tenant_tx(PLATFORM_TENANT_ID) as tx:
+        found = await journal.read(tx, [journal.id_of(settlement)])
+    await ledger.enter(PLATFORM_TENANT_ID, [settlement])
+    following = await begin(ledger)
+    assert following.parts[0].id == hold.parts[0].id
+
+    await ledger.enter(PLATFORM_TENANT_ID, found, noted=True)
+
+    assert ledger.over(PLATFORM_TENANT_ID, following), "it is lent still"
+    assert following.parts[0].id in ledger._kept[PLATFORM_TENANT_ID]
+    await end(ledger, following)
+    assert await spares_in(admin) == 1
