@@ -47,8 +47,12 @@ _UNREACHABLE = (
 )
 
 
-UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-"""What a row raises that will never be written as it is."""
+def is_unwritable(error: Exception) -> bool:
+    """Whether the row that raised it will never be written as it is."""
+    # A violated check without a name is PostgreSQL's word for a month that has no partition, and may get one.
+    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+        return False
+    return isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError)
 
 
 @contextmanager

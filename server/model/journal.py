@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from server.db.database import Database
-from server.db.errors import UNWRITABLE
+from server.db.errors import is_unwritable
 from server.kernel.errors import DatabaseUnavailable, TenantGone
 from server.model.holds import Settlement
 from server.model.store import journal as store
@@ -44,13 +44,14 @@ async def _count_one(database: Database, enter: Enter, tenant_id: UUID, call_log
         await _count(database, enter, tenant_id, [call_log_id])
     except DatabaseUnavailable:
         raise
-    except UNWRITABLE:  # nobody is to stumble over it again
-        with suppress(TenantGone):
+    except Exception as error:  # noqa: BLE001 - whatever it is, others are counted
+        if not is_unwritable(error):  # it is no fault of the call's, and is tried again
+            _log.exception("a call stays noted", tenant_id=tenant_id, call_log_id=call_log_id)
+            return
+        with suppress(TenantGone):  # nobody is to stumble over it again
             async with database.tenant_tx(tenant_id) as tx:
                 removed = await store.remove(tx, call_log_id)
             _log.exception("a call is not written down", tenant_id=tenant_id, call_log_id=call_log_id, noted=removed)
-    except Exception:  # noqa: BLE001 - it is no fault of the call's, and is tried again
-        _log.exception("a call stays noted", tenant_id=tenant_id, call_log_id=call_log_id)
 
 
 async def _count(database: Database, enter: Enter, tenant_id: UUID, ids: Collection[UUID]) -> None:

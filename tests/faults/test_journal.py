@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,11 +14,13 @@ from uuid import UUID
 import grpc
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from atrium.model.v1 import call_log_pb2, chat_pb2, usage_pb2
 from server.audit.service.log import AuditLog
 from server.db.database import Database
-from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
+from server.db.partitions import ensure_months
+from server.kernel.ids import PLATFORM_TENANT_ID, uuid7, uuid7_floor
 from server.kernel.tasks import Background
 from server.model.domain import CallLog
 from server.model.holds import NO_HOLD, Settlement
@@ -109,6 +112,39 @@ async def test_many_that_end_together_are_counted_together(books: Books, admin: 
     assert await counted(admin) == (0, 50, 50)
     transactions = await admin.fetchval("SELECT count(DISTINCT xmin::text) FROM model_call_logs")
     assert transactions <= 2
+
+
+async def test_enough_of_them_wait_for_no_more(
+    books: Books, background: Background, admin: Any, model_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.model.service.books.GATHER_SECONDS", 2 * NOT_FOR_EVER)
+    enough = 16
+    await enter(books, *(make_record(model_id=model_id) for _ in range(enough - 1)))
+    assert await counted(admin) == (enough - 1, 0, 0)
+
+    await enter(books, make_record(model_id=model_id))
+
+    async with asyncio.timeout(NOT_FOR_EVER):
+        await background.close(NOT_FOR_EVER)
+    assert await counted(admin) == (0, enough, enough)
+
+
+async def test_a_call_of_a_month_without_a_partition_stays_noted_until_it_has_one(
+    books: Books, background: Background, scratch: Scratch, admin: Any, model_id: UUID
+) -> None:
+    long_ago = datetime(2020, 2, 3, tzinfo=UTC)
+    early = make_record(model_id=model_id, id=uuid7_floor(long_ago), created_at=long_ago)
+    await enter(books, make_record(model_id=model_id), early)
+    with capture_logs() as logs:
+        await books.caught_up(PLATFORM_TENANT_ID)
+        await background.close(NOT_FOR_EVER)
+    assert await counted(admin) == (1, 1, 1)
+    assert {line["event"] for line in logs} == {"a call stays noted"}
+
+    await ensure_months(scratch.admin_url, long_ago.date(), long_ago.date())
+    await books.caught_up(PLATFORM_TENANT_ID)
+
+    assert await counted(admin) == (0, 2, 2)
 
 
 async def test_what_a_dead_process_noted_is_counted_by_who_reads(

@@ -30,8 +30,11 @@ _log = structlog.get_logger("atrium.books")
 
 _MOST_WAITING = 10_000
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.05
 """How long a call that is noted waits for others to be counted with it."""
+
+_ENOUGH_TOGETHER = 16
+"""Calls that do not wait for more: what each was lent goes on being lent only when it is counted."""
 
 _MOST_BEHIND = 1_000
 """Calls of a tenant that are noted and not counted, beyond which callers wait until theirs is."""
@@ -154,6 +157,8 @@ class Books:
             pile = self._piles[tenant_id] = _Pile()
             self._background.start(self._count(tenant_id, pile), "calls counted", Context())
         pile.entries.extend(entries)
+        if len(pile.entries) >= _ENOUGH_TOGETHER:
+            pile.hurried.set()
         return [None] * len(entries)
 
     async def _count(self, tenant_id: UUID, pile: _Pile) -> None:
@@ -166,6 +171,8 @@ class Books:
                 waiting.cancel()
                 pile.hurried.clear()
                 entries, pile.entries = pile.entries[:MOST_TOGETHER], pile.entries[MOST_TOGETHER:]
+                if len(pile.entries) >= _ENOUGH_TOGETHER:
+                    pile.hurried.set()
                 await self._count_together(tenant_id, [entry.settlement for entry in entries])
         finally:  # what is noted still when the process ends is counted by another
             self._ledger.let_go(tenant_id, [entry.hold for entry in pile.entries])
