@@ -28,7 +28,6 @@ from server.knowledge.service.rebuilding import MOST_REINDEXES, REINDEX, Rebuild
 from server.knowledge.service.searching import SearchService
 from server.knowledge.service.sight import Sight
 from server.knowledge.work import document_workers, question_workers
-from server.model.service.answers import Answers
 from server.model.service.calls import CallService
 from server.model.service.conversations import Conversations
 from server.net.fetching import Fetcher
@@ -81,8 +80,9 @@ class Labour:
         maker = ChunkMaker(database, gateway.embed, readers)
         fetcher = Fetcher(settings.max_document_bytes, guarded=not settings.private_model_addresses)
         agents, passages = AgentService(database, audit, forget_about), Passages(searches)
-        running = AgentRunning(agents, Conversations(calls, gateway.planner), passages)
-        engine, actions = Engine(database, backlog, standing), Actions(Answers(calls), running, passages)
+        conversations = Conversations(calls, gateway.planner)
+        running = AgentRunning(agents, conversations, passages)
+        engine, actions = Engine(database, backlog, standing), Actions(conversations, running, passages)
         return cls(
             Ingestion(database, maker, Fetching(database, fetcher), standing, audit),
             Rebuilding(database, maker, standing, backlog, audit),

@@ -32,6 +32,18 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a conversation begins with. `version`, `label`: both empty: the template's newest version; `variables`: an
+    expression, empty: it has none.
+    """
+
+    template_id: str
+    version: str = ""
+    label: str = ""
+    variables: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chat:
     """A model is asked. `json`: the answer has to be some. What is None or empty is left open."""
 
@@ -40,6 +52,7 @@ class Chat:
     temperature: float | None = None
     max_tokens: int | None = None
     json: bool = False
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,9 @@ def values(definition: Definition) -> dict[str, Any]:
 
 def _step_values(step: Step) -> dict[str, Any]:
     made = asdict(step)
-    made[step.kind] = made.pop("action")
+    action = made[step.kind] = made.pop("action")
+    if isinstance(step.action, Chat) and step.action.prompt is None:  # servers of versions before know of none
+        del action["prompt"]
     return made
 
 
@@ -206,4 +221,5 @@ def _step(kept: Mapping[str, Any]) -> Step:
     said = dict(given.pop(kind))
     if kind == "chat":
         said["messages"] = [ChatMessage(**one) for one in said["messages"]]
+        said["prompt"] = Prompt(**said["prompt"]) if "prompt" in said else None
     return Step(action=ACTIONS[kind](**said), **{**given, "retry": Retry(**given["retry"])})

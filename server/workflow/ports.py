@@ -72,39 +72,19 @@ class People(Protocol):
         """The user as a caller, with what they, and the key, may do now: nothing where either is no good any more."""
 
 
-class Answered(Protocol):
-    """The end of an answer. `error`: what the model failed with."""
-
-    @property
-    def finish_reason(self) -> str | None: ...
-    @property
-    def error(self) -> DomainError | None: ...
-
-
-class Answers(Protocol):
-    """The models that answer for the caller."""
-
-    def stream(
-        self,
-        model: str,
-        turns: Sequence[Turn],
-        max_tokens: int | None,
-        temperature: float | None,
-        *,
-        whole: bool,
-    ) -> AsyncGenerator[str | Answered | None, None]:
-        """What is written, "" or None where nothing is; and its end. `model`: empty: the tenant's default. `whole`: all
-        at its end, where what breaks off before is made anew. Raises what is wrong before a model is asked.
-        """
-
-
-class TurnAnswered(Answered, Counted, Protocol):
-    """The same of a turn of a conversation. `cost`: USD; None: no price is in force."""
+class TurnAnswered(Counted, Protocol):
+    """The end of a turn of a conversation. `cost`: USD; None: no price is in force. `error`: what the model failed
+    with.
+    """
 
     @property
     def call_log_id(self) -> UUID: ...
     @property
     def cost(self) -> Decimal | None: ...
+    @property
+    def finish_reason(self) -> str | None: ...
+    @property
+    def error(self) -> DomainError | None: ...
 
 
 class Turned(Protocol):
@@ -149,13 +129,13 @@ class Conversations(Protocol):
         temperature: float | None,
         max_tokens: int | None,
         schema: Mapping[str, Any] | None,
-        prompt: tuple[UUID, str] | None,
+        prompt: tuple[UUID, str, str] | None,
         values: tuple[Mapping[str, Any], bytes],
         user_key: str,
     ) -> Conversation:
         """What is empty or None is as the prompt says, or else the tenant. `prompt`: a template that it begins with,
-        and its label (empty: the newest version); `values`: its variables, and these as they came. Raises what is wrong
-        with the prompt, and what is wrong before any model is asked.
+        and its version or label (both empty: the newest); `values`: its variables, and these as they came. Raises what
+        is wrong with the prompt, and what is wrong before any model is asked.
         """
 
 

@@ -24,10 +24,11 @@ class Source:
 def asked(step: Step) -> list[Source]:
     """What the step's action is given."""
     match step.action:
-        case Chat(messages=messages):
-            return [
+        case Chat(messages=messages, prompt=prompt):
+            given = [
                 Source(f"chat.messages[{place}].content", one.content, text=True) for place, one in enumerate(messages)
             ]
+            return [*given, Source("chat.prompt.variables", prompt.variables)] if prompt and prompt.variables else given
         case AgentRun(message=message, variables=variables):
             given = [Source("agent.message", message, text=True)]
             return [*given, Source("agent.variables", variables)] if variables else given

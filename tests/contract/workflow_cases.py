@@ -41,6 +41,17 @@ _BAD_STEPS: Bad = [
         *(({"messages": [{**_MESSAGE, "content": text}]}, "messages[0].content") for text in ("", "c" * 32_769)),
     ),
     *_of_kind(
+        "chat",
+        *(
+            ({"prompt": {"template_id": ID, name: value}}, f"prompt.{name}")
+            for name, value in (
+                *(("template_id", it) for it in ("", "7")),
+                *((name, "l" * 51) for name in ("version", "label")),
+                ("variables", "v" * 4097),
+            )
+        ),
+    ),
+    *_of_kind(
         "search",
         *odd(_SEARCH, knowledge_base_ids=[[], [ID, ID], [ID] * 11], query=["", "q" * 8193], top_k=[0, 101]),
         ({**_SEARCH, "knowledge_base_ids": ["7"]}, "knowledge_base_ids[0]"),
@@ -76,6 +87,8 @@ _GOOD_DEFINITIONS: list[dict[str, Any]] = [
                 "on_failure": 2,
                 "chat": {**_CHAT, "model": "m", "temperature": 0, "max_tokens": 1, "json": True},
             },
+            {"id": "prompt", "chat": {"prompt": {"template_id": ID, "label": "l" * 50, "variables": "input"}}},
+            {"id": "prompts", "chat": {**_CHAT, "prompt": {"template_id": ID, "version": "v1.0"}}},
             {"id": "search", "search": {**_SEARCH, "knowledge_base_ids": [ID, OTHER], "top_k": 100}},
             {"id": "agent", "agent": {"agent_id": ID, "message": "m", "variables": "input"}},
             {"id": "approval", "approval": {"message": "Well?", "value": "1"}},

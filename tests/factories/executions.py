@@ -27,9 +27,10 @@ def approval(step_id: str, *needs: str, message: str = "Well?", value: str = "",
 
 
 def chat(step_id: str, content: str, *needs: str, model: str = "stub-fast-1", **fields: Any) -> definitions.Step:
-    kinds = {name: fields.pop(name) for name in ("json", "max_tokens", "temperature") if name in fields}
-    message = {"role": definitions.ChatStepMessage.ROLE_USER, "content": content}
-    return definitions.Step(id=step_id, needs=needs, chat={"model": model, "messages": [message], **kinds}, **fields)
+    """`content`: what the user says; empty: nothing."""
+    kinds = {name: fields.pop(name) for name in ("json", "max_tokens", "temperature", "prompt") if name in fields}
+    messages = [{"role": definitions.ChatStepMessage.ROLE_USER, "content": content}] if content else []
+    return definitions.Step(id=step_id, needs=needs, chat={"model": model, "messages": messages, **kinds}, **fields)
 
 
 def wait(step_id: str, seconds: float, *needs: str, **fields: Any) -> definitions.Step:

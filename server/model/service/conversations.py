@@ -85,16 +85,16 @@ class Conversations:
         temperature: float | None,
         max_tokens: int | None,
         schema: Mapping[str, Any] | None,
-        prompt: tuple[UUID, str] | None,
+        prompt: tuple[UUID, str, str] | None,
         values: tuple[Mapping[str, Any], bytes],
         user_key: str,
     ) -> Conversation:
         """What is empty or None is as the prompt says, or else the tenant. `prompt`: a template that it begins with,
-        and its label (empty: the newest version); `values`: its variables, and these as they came.
+        and its version or label (both empty: the newest); `values`: its variables, and these as they came.
 
         Raises what is wrong with the prompt, and what is wrong before any model is asked.
         """
-        named = None if prompt is None else PromptNamed(prompt[0], "", prompt[1], values[0], user_key, values[1])
+        named = None if prompt is None else PromptNamed(*prompt, values[0], user_key, values[1])
         asked = ChatCall(
             model,
             messages,

@@ -17,6 +17,7 @@ from server.workflow.definition import (
     ChatMessage,
     Definition,
     Problem,
+    Prompt,
     Retry,
     Search,
     Step,
@@ -60,7 +61,11 @@ def _new_action(value: pb.Step) -> Action:
         case "chat":
             messages = [ChatMessage(_ROLE.word[one.role], one.content) for one in value.chat.messages]
             return Chat(
-                messages, value.chat.model, json=value.chat.json, **present(value.chat, "temperature", "max_tokens")
+                messages,
+                value.chat.model,
+                json=value.chat.json,
+                prompt=_new_prompt(value.chat.prompt) if value.chat.HasField("prompt") else None,
+                **present(value.chat, "temperature", "max_tokens"),
             )
         case "agent":
             return AgentRun(value.agent.agent_id, value.agent.message, value.agent.variables)
@@ -71,6 +76,10 @@ def _new_action(value: pb.Step) -> Action:
         case "approval":
             return Approval(value.approval.message, value.approval.value)
     return Wait(_seconds(value.wait.duration))
+
+
+def _new_prompt(value: pb.StepPrompt) -> Prompt:
+    return Prompt(value.template_id, value.version, value.label, value.variables)
 
 
 def definition(value: Definition) -> pb.WorkflowDefinition:
@@ -103,6 +112,7 @@ def _action(value: Action) -> Any:
                 temperature=value.temperature,
                 max_tokens=value.max_tokens,
                 json=value.json,
+                prompt=None if value.prompt is None else _prompt(value.prompt),
             )
         case AgentRun():
             return pb.AgentStep(agent_id=value.agent_id, message=value.message, variables=value.variables)
@@ -114,6 +124,15 @@ def _action(value: Action) -> Any:
             return pb.ApprovalStep(message=value.message, value=value.value)
         case Wait():
             return pb.WaitStep(duration=duration(value.seconds))
+
+
+def _prompt(value: Prompt) -> pb.StepPrompt:
+    return pb.StepPrompt(
+        template_id=value.template_id,
+        version=value.version or None,
+        label=value.label or None,
+        variables=value.variables,
+    )
 
 
 def validated(value: Definition, problems: Sequence[Problem]) -> pb.ValidateWorkflowResponse:

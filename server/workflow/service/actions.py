@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from server.llm.port import Message
 from server.workflow.definition import AgentRun, Chat, Search
 from server.workflow.errors import AgentToolsWanted, ExpressionFailed
 from server.workflow.limits import problem
-from server.workflow.ports import Answers, Passage, Passages
+from server.workflow.ports import Conversations, Passage, Passages
 from server.workflow.runs import Ended, Run, Searched
 from server.workflow.service.checks import check_permission, read_json, whole
 from server.workflow.service.running import AgentRunning
@@ -23,27 +23,36 @@ from server.workflow.service.running import AgentRunning
 class Actions:
     """Does what takes others, for the running call's caller."""
 
-    def __init__(self, answers: Answers, agents: AgentRunning, passages: Passages) -> None:
-        self._answers = answers
+    def __init__(self, conversations: Conversations, agents: AgentRunning, passages: Passages) -> None:
+        self._conversations = conversations
         self._agents = agents
         self._passages = passages
 
-    async def chat(self, action: Chat, contents: Sequence[str]) -> dict[str, Any]:
-        """The answer. Raises PermissionMissing, AnswerNotJson, and what is wrong with the call or fails the model."""
+    async def chat(self, action: Chat, given: Sequence[Any]) -> dict[str, Any]:
+        """The answer. `given`: what the messages say, and the values of its prompt's variables where it has some.
+
+        Raises PermissionMissing, AnswerNotJson, and what is wrong with the prompt or the call, or fails the model.
+        """
         check_permission(Permission.MODELS_EXECUTE)
-        turns = [(message.role, content) for message, content in zip(action.messages, contents, strict=True)]
-        written: list[str] = []
-        stream = self._answers.stream(action.model, turns, action.max_tokens, action.temperature, whole=True)
-        async with aclosing(stream) as events:
+        prompt = action.prompt
+        conversation = await self._conversations.begin(
+            [Message(message.role, content) for message, content in zip(action.messages, given, strict=False)],
+            model=action.model,
+            temperature=action.temperature,
+            max_tokens=action.max_tokens,
+            schema=None,
+            prompt=None if prompt is None else (UUID(prompt.template_id), prompt.version, prompt.label),
+            values=_values("chat.prompt.variables", given[len(action.messages) :]),
+            user_key="",
+        )
+        async with aclosing(conversation.turn(conversation.messages, [], "auto", whole=True)) as events:
             async for event in events:
-                if isinstance(event, str):
-                    written.append(event)
-                elif event is not None:
-                    answered = event
-        if answered.error is not None:
-            raise answered.error
-        text = whole("".join(written))
-        output: dict[str, Any] = {"text": text, "finish_reason": answered.finish_reason}
+                if event is not None and not isinstance(event, str):
+                    ended = event
+        if ended.answered.error is not None:
+            raise ended.answered.error
+        text = whole(ended.message.content)
+        output: dict[str, Any] = {"text": text, "finish_reason": ended.answered.finish_reason}
         return _kept("chat", {**output, "value": read_json(text)} if action.json else output)
 
     async def agent(
@@ -56,11 +65,8 @@ class Actions:
         fails it.
         """
         check_permission(Permission.AGENTS_EXECUTE)
-        message, values = given if action.variables else (given[0], {})
-        if not isinstance(values, dict):
-            raise ExpressionFailed("agent.variables", "it is no object")
-        said = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
-        asked = Run(UUID(action.agent_id), [Message("user", message)], values, said, whole=True)
+        values = _values("agent.variables", given[1:])
+        asked = Run(UUID(action.agent_id), [Message("user", given[0])], *values, whole=True)
         async with aclosing(self._agents.run(asked)) as events:
             async for event in events:
                 if isinstance(event, Searched):
@@ -80,6 +86,14 @@ class Actions:
         check_permission(Permission.KNOWLEDGE_BASES_READ)
         found = await self._passages.find(action.base_ids, query, action.top_k)
         return _kept("search", {"results": [_result(one) for one in found]})
+
+
+def _values(field: str, given: Sequence[Any]) -> tuple[Mapping[str, Any], bytes]:
+    """The values of a prompt's variables, which may be none, and these as JSON. Raises ExpressionFailed."""
+    values = given[0] if given else {}
+    if not isinstance(values, dict):
+        raise ExpressionFailed(field, "it is no object")
+    return values, orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
 def _kept(name: str, output: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class AgentRunning:
             temperature=agent.temperature,
             max_tokens=agent.max_tokens,
             schema=agent.output_schema,
-            prompt=None if template_id is None else (template_id, agent.prompt_label or ""),
+            prompt=None if template_id is None else (template_id, "", agent.prompt_label or ""),
             values=(asked.values, asked.said),
             user_key=asked.user_key,
         )

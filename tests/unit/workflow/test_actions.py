@@ -14,7 +14,7 @@ from server.kernel.errors import DomainError, PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
 from server.llm.port import Message, ModelUnavailable, ToolCall
-from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage
+from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage, Prompt
 from server.workflow.errors import AgentToolsWanted, AnswerNotJson, ExpressionFailed
 from server.workflow.limits import MOST_DEPTH
 from server.workflow.ports import Passage
@@ -30,18 +30,35 @@ class _Answered:
     error: DomainError | None = None
 
 
+@dataclass(frozen=True)
+class _Turned:
+    answered: _Answered
+    message: Message
+
+
 class _Writes:
-    """A model that writes these pieces, and ends so."""
+    """A model that writes these pieces, and ends so. `begun`: what each conversation with it begins with."""
+
+    calls_tools = False
 
     def __init__(self, *pieces: str, error: DomainError | None = None) -> None:
         self._pieces = pieces
         self._error = error
+        self.messages: Sequence[Message] = ()
+        self.begun: list[dict[str, Any]] = []
 
-    async def stream(self, *asked: Any, whole: bool) -> AsyncGenerator[str | _Answered | None, None]:
+    async def begin(self, messages: Sequence[Message], **rest: Any) -> _Writes:
+        self.messages = messages
+        self.begun.append({"messages": messages, **rest})
+        return self
+
+    async def turn(self, messages: Sequence[Message], *tools: Any, whole: bool) -> AsyncGenerator[Any, None]:
+        assert messages is self.messages
+        assert whole
         for piece in self._pieces:
             yield piece
             yield None
-        yield _Answered(error=self._error)
+        yield _Turned(_Answered(error=self._error), Message("assistant", "".join(self._pieces)))
 
 
 class _Runs:
@@ -79,10 +96,17 @@ def _said(*messages: Message, **fields: Any) -> Ended:
     return Ended([], messages, "stop", **fields)
 
 
-async def _chat(model: _Writes, *permissions: Permission, json: bool = False) -> dict[str, Any]:
+async def _chat(
+    model: _Writes,
+    *permissions: Permission,
+    json: bool = False,
+    prompt: Prompt | None = None,
+    given: Sequence[Any] = (),
+) -> dict[str, Any]:
     caller = Principal(UUID(int=1), UUID(int=2), None, frozenset(permissions or {Permission.MODELS_EXECUTE}))
     with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)):
-        return await _actions(model=model).chat(Chat([ChatMessage("user", "Say")], json=json), ["Say"])
+        chat = Chat([ChatMessage("user", "Say")], json=json, prompt=prompt)
+        return await _actions(model=model).chat(chat, ["Say", *given])
 
 
 @pytest.mark.parametrize(
@@ -99,6 +123,38 @@ async def test_a_chat_comes_to_what_the_model_wrote(pieces: list[str], text: str
 
     assert output == {"text": text, "finish_reason": "stop"}
     assert orjson.loads(orjson.dumps(output)) == output
+
+
+TEMPLATE_ID = UUID(int=8)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given", "values"),
+    [
+        (Prompt(str(TEMPLATE_ID), label="production"), (), ({}, b"{}")),
+        (
+            Prompt(str(TEMPLATE_ID), version="v1.0", variables="input"),
+            ({"b": 1, "a": "x"},),
+            ({"b": 1, "a": "x"}, b'{"a":"x","b":1}'),
+        ),
+    ],
+)
+async def test_a_chat_begins_with_its_prompt(prompt: Prompt, given: Sequence[Any], values: Any) -> None:
+    model = _Writes("Hello")
+
+    await _chat(model, prompt=prompt, given=given)
+
+    (begun,) = model.begun
+    assert begun["prompt"] == (TEMPLATE_ID, prompt.version, prompt.label)
+    assert begun["values"] == values
+    assert begun["messages"] == [Message("user", "Say")]
+
+
+async def test_the_values_of_a_chats_prompt_are_an_object() -> None:
+    with pytest.raises(ExpressionFailed) as refusal:
+        await _chat(_Writes(), prompt=Prompt(str(TEMPLATE_ID), variables="[1]"), given=[[1]])
+
+    assert "chat.prompt.variables" in str(refusal.value.fields)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/workflow/v1/definition.proto\x12\x12\x61trium.workflow.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"c\n\x12WorkflowDefinition\x12\x33\n\x05steps\x18\x01 \x03(\x0b\x32\x18.atrium.workflow.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x18\n\x06output\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"\xc3\x05\n\x04Step\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,99}$\x12\x1f\n\x05needs\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x64\x18\x01\"\x04r\x02\x18\x64\x12\x16\n\x04when\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08\x66or_each\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12(\n\x05retry\x18\x05 \x01(\x0b\x32\x19.atrium.workflow.v1.Retry\x12=\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\xe7\x84\x0f\x32\x02\x08\x01\x12@\n\non_failure\x18\x07 \x01(\x0e\x32\".atrium.workflow.v1.Step.OnFailureB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x04\x63hat\x18\x08 \x01(\x0b\x32\x1c.atrium.workflow.v1.ChatStepH\x00\x12\x30\n\x06search\x18\t \x01(\x0b\x32\x1e.atrium.workflow.v1.SearchStepH\x00\x12\x36\n\ttransform\x18\n \x01(\x0b\x32!.atrium.workflow.v1.TransformStepH\x00\x12\x34\n\x08\x61pproval\x18\x0b \x01(\x0b\x32 .atrium.workflow.v1.ApprovalStepH\x00\x12,\n\x04wait\x18\x0c \x01(\x0b\x32\x1c.atrium.workflow.v1.WaitStepH\x00\x12.\n\x05\x61gent\x18\r \x01(\x0b\x32\x1d.atrium.workflow.v1.AgentStepH\x00\"U\n\tOnFailure\x12\x1a\n\x16ON_FAILURE_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_FAILURE_FAIL\x10\x01\x12\x17\n\x13ON_FAILURE_CONTINUE\x10\x02\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"a\n\x05Retry\x12\x1f\n\x0cmax_attempts\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x14(\x01\x12\x37\n\x05\x64\x65lay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\"\xc5\x01\n\x0f\x43hatStepMessage\x12\x42\n\x04role\x18\x01 \x01(\x0e\x32(.atrium.workflow.v1.ChatStepMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xe7\x01\n\x08\x43hatStep\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x41\n\x08messages\x18\x02 \x03(\x0b\x32#.atrium.workflow.v1.ChatStepMessageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32\x12\x31\n\x0btemperature\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x0c\n\x04json\x18\x05 \x01(\x08\x42\x0e\n\x0c_temperatureB\r\n\x0b_max_tokens\"b\n\tAgentStep\x12\x1a\n\x08\x61gent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\x12\x1b\n\tvariables\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"\x81\x01\n\nSearchStep\x12/\n\x12knowledge_base_ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\n\x18\x01\"\x05r\x03\xb0\x01\x01\x12\x19\n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\x12\x1d\n\x05top_k\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"*\n\rTransformStep\x12\x19\n\x05value\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \"D\n\x0c\x41pprovalStep\x12\x1b\n\x07message\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\x12\x17\n\x05value\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"K\n\x08WaitStep\x12?\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x05\x08\x80\xe7\x84\x0f\x32\x00\xc8\x01\x01\"7\n\x11\x44\x65\x66initionProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"]\n\x17ValidateWorkflowRequest\x12\x42\n\ndefinition\x18\x01 \x01(\x0b\x32&.atrium.workflow.v1.WorkflowDefinitionB\x06\xbaH\x03\xc8\x01\x01\"b\n\x18ValidateWorkflowResponse\x12\x37\n\x08problems\x18\x01 \x03(\x0b\x32%.atrium.workflow.v1.DefinitionProblem\x12\r\n\x05order\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#atrium/workflow/v1/definition.proto\x12\x12\x61trium.workflow.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"c\n\x12WorkflowDefinition\x12\x33\n\x05steps\x18\x01 \x03(\x0b\x32\x18.atrium.workflow.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x18\n\x06output\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"\xc3\x05\n\x04Step\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,99}$\x12\x1f\n\x05needs\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x64\x18\x01\"\x04r\x02\x18\x64\x12\x16\n\x04when\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08\x66or_each\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12(\n\x05retry\x18\x05 \x01(\x0b\x32\x19.atrium.workflow.v1.Retry\x12=\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\xe7\x84\x0f\x32\x02\x08\x01\x12@\n\non_failure\x18\x07 \x01(\x0e\x32\".atrium.workflow.v1.Step.OnFailureB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x04\x63hat\x18\x08 \x01(\x0b\x32\x1c.atrium.workflow.v1.ChatStepH\x00\x12\x30\n\x06search\x18\t \x01(\x0b\x32\x1e.atrium.workflow.v1.SearchStepH\x00\x12\x36\n\ttransform\x18\n \x01(\x0b\x32!.atrium.workflow.v1.TransformStepH\x00\x12\x34\n\x08\x61pproval\x18\x0b \x01(\x0b\x32 .atrium.workflow.v1.ApprovalStepH\x00\x12,\n\x04wait\x18\x0c \x01(\x0b\x32\x1c.atrium.workflow.v1.WaitStepH\x00\x12.\n\x05\x61gent\x18\r \x01(\x0b\x32\x1d.atrium.workflow.v1.AgentStepH\x00\"U\n\tOnFailure\x12\x1a\n\x16ON_FAILURE_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_FAILURE_FAIL\x10\x01\x12\x17\n\x13ON_FAILURE_CONTINUE\x10\x02\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"a\n\x05Retry\x12\x1f\n\x0cmax_attempts\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x14(\x01\x12\x37\n\x05\x64\x65lay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\"\xc5\x01\n\x0f\x43hatStepMessage\x12\x42\n\x04role\x18\x01 \x01(\x0e\x32(.atrium.workflow.v1.ChatStepMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\x87\x01\n\nStepPrompt\x12\x1d\n\x0btemplate_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12\x18\n\x05label\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x32H\x00\x12\x1b\n\tvariables\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 B\x07\n\x05which\"\x80\x03\n\x08\x43hatStep\x12\x16\n\x05model\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12?\n\x08messages\x18\x02 \x03(\x0b\x32#.atrium.workflow.v1.ChatStepMessageB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x31\n\x0btemperature\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12 \n\nmax_tokens\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12\x0c\n\x04json\x18\x05 \x01(\x08\x12.\n\x06prompt\x18\x06 \x01(\x0b\x32\x1e.atrium.workflow.v1.StepPrompt:i\xbaHf\x1a\x64\n\x11messages.required\x12!at least one message, or a prompt\x1a,this.messages.size() > 0 || has(this.prompt)B\x0e\n\x0c_temperatureB\r\n\x0b_max_tokens\"b\n\tAgentStep\x12\x1a\n\x08\x61gent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02\x12\x1b\n\tvariables\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"\x81\x01\n\nSearchStep\x12/\n\x12knowledge_base_ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\n\x18\x01\"\x05r\x03\xb0\x01\x01\x12\x19\n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\x12\x1d\n\x05top_k\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"*\n\rTransformStep\x12\x19\n\x05value\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \"D\n\x0c\x41pprovalStep\x12\x1b\n\x07message\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@\x12\x17\n\x05value\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"K\n\x08WaitStep\x12?\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x05\x08\x80\xe7\x84\x0f\x32\x00\xc8\x01\x01\"7\n\x11\x44\x65\x66initionProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"]\n\x17ValidateWorkflowRequest\x12\x42\n\ndefinition\x18\x01 \x01(\x0b\x32&.atrium.workflow.v1.WorkflowDefinitionB\x06\xbaH\x03\xc8\x01\x01\"b\n\x18ValidateWorkflowResponse\x12\x37\n\x08problems\x18\x01 \x03(\x0b\x32%.atrium.workflow.v1.DefinitionProblem\x12\r\n\x05order\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,14 +59,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATSTEPMESSAGE'].fields_by_name['role']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CHATSTEPMESSAGE'].fields_by_name['content']._loaded_options = None
   _globals['_CHATSTEPMESSAGE'].fields_by_name['content']._serialized_options = b'\272H\010r\006\020\001\030\200\200\002'
+  _globals['_STEPPROMPT'].fields_by_name['template_id']._loaded_options = None
+  _globals['_STEPPROMPT'].fields_by_name['template_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STEPPROMPT'].fields_by_name['version']._loaded_options = None
+  _globals['_STEPPROMPT'].fields_by_name['version']._serialized_options = b'\272H\004r\002\0302'
+  _globals['_STEPPROMPT'].fields_by_name['label']._loaded_options = None
+  _globals['_STEPPROMPT'].fields_by_name['label']._serialized_options = b'\272H\004r\002\0302'
+  _globals['_STEPPROMPT'].fields_by_name['variables']._loaded_options = None
+  _globals['_STEPPROMPT'].fields_by_name['variables']._serialized_options = b'\272H\005r\003\030\200 '
   _globals['_CHATSTEP'].fields_by_name['model']._loaded_options = None
   _globals['_CHATSTEP'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030d'
   _globals['_CHATSTEP'].fields_by_name['messages']._loaded_options = None
-  _globals['_CHATSTEP'].fields_by_name['messages']._serialized_options = b'\272H\007\222\001\004\010\001\0202'
+  _globals['_CHATSTEP'].fields_by_name['messages']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_CHATSTEP'].fields_by_name['temperature']._loaded_options = None
   _globals['_CHATSTEP'].fields_by_name['temperature']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\000@)\000\000\000\000\000\000\000\000'
   _globals['_CHATSTEP'].fields_by_name['max_tokens']._loaded_options = None
   _globals['_CHATSTEP'].fields_by_name['max_tokens']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_CHATSTEP']._loaded_options = None
+  _globals['_CHATSTEP']._serialized_options = b'\272Hf\032d\n\021messages.required\022!at least one message, or a prompt\032,this.messages.size() > 0 || has(this.prompt)'
   _globals['_AGENTSTEP'].fields_by_name['agent_id']._loaded_options = None
   _globals['_AGENTSTEP'].fields_by_name['agent_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_AGENTSTEP'].fields_by_name['message']._loaded_options = None
@@ -101,22 +111,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATSTEPMESSAGE']._serialized_end=1228
   _globals['_CHATSTEPMESSAGE_ROLE']._serialized_start=1148
   _globals['_CHATSTEPMESSAGE_ROLE']._serialized_end=1228
-  _globals['_CHATSTEP']._serialized_start=1231
-  _globals['_CHATSTEP']._serialized_end=1462
-  _globals['_AGENTSTEP']._serialized_start=1464
-  _globals['_AGENTSTEP']._serialized_end=1562
-  _globals['_SEARCHSTEP']._serialized_start=1565
-  _globals['_SEARCHSTEP']._serialized_end=1694
-  _globals['_TRANSFORMSTEP']._serialized_start=1696
-  _globals['_TRANSFORMSTEP']._serialized_end=1738
-  _globals['_APPROVALSTEP']._serialized_start=1740
-  _globals['_APPROVALSTEP']._serialized_end=1808
-  _globals['_WAITSTEP']._serialized_start=1810
-  _globals['_WAITSTEP']._serialized_end=1885
-  _globals['_DEFINITIONPROBLEM']._serialized_start=1887
-  _globals['_DEFINITIONPROBLEM']._serialized_end=1942
-  _globals['_VALIDATEWORKFLOWREQUEST']._serialized_start=1944
-  _globals['_VALIDATEWORKFLOWREQUEST']._serialized_end=2037
-  _globals['_VALIDATEWORKFLOWRESPONSE']._serialized_start=2039
-  _globals['_VALIDATEWORKFLOWRESPONSE']._serialized_end=2137
+  _globals['_STEPPROMPT']._serialized_start=1231
+  _globals['_STEPPROMPT']._serialized_end=1366
+  _globals['_CHATSTEP']._serialized_start=1369
+  _globals['_CHATSTEP']._serialized_end=1753
+  _globals['_AGENTSTEP']._serialized_start=1755
+  _globals['_AGENTSTEP']._serialized_end=1853
+  _globals['_SEARCHSTEP']._serialized_start=1856
+  _globals['_SEARCHSTEP']._serialized_end=1985
+  _globals['_TRANSFORMSTEP']._serialized_start=1987
+  _globals['_TRANSFORMSTEP']._serialized_end=2029
+  _globals['_APPROVALSTEP']._serialized_start=2031
+  _globals['_APPROVALSTEP']._serialized_end=2099
+  _globals['_WAITSTEP']._serialized_start=2101
+  _globals['_WAITSTEP']._serialized_end=2176
+  _globals['_DEFINITIONPROBLEM']._serialized_start=2178
+  _globals['_DEFINITIONPROBLEM']._serialized_end=2233
+  _globals['_VALIDATEWORKFLOWREQUEST']._serialized_start=2235
+  _globals['_VALIDATEWORKFLOWREQUEST']._serialized_end=2328
+  _globals['_VALIDATEWORKFLOWRESPONSE']._serialized_start=2330
+  _globals['_VALIDATEWORKFLOWRESPONSE']._serialized_end=2428
 # @@protoc_insertion_point(module_scope)

@@ -83,19 +83,33 @@ class ChatStepMessage(_message.Message):
     content: str
     def __init__(self, role: _Optional[_Union[ChatStepMessage.Role, str]] = ..., content: _Optional[str] = ...) -> None: ...
 
+class StepPrompt(_message.Message):
+    __slots__ = ("template_id", "version", "label", "variables")
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    template_id: str
+    version: str
+    label: str
+    variables: str
+    def __init__(self, template_id: _Optional[str] = ..., version: _Optional[str] = ..., label: _Optional[str] = ..., variables: _Optional[str] = ...) -> None: ...
+
 class ChatStep(_message.Message):
-    __slots__ = ("model", "messages", "temperature", "max_tokens", "json")
+    __slots__ = ("model", "messages", "temperature", "max_tokens", "json", "prompt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[ChatStepMessage]
     temperature: float
     max_tokens: int
     json: bool
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatStepMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., json: _Optional[bool] = ...) -> None: ...
+    prompt: StepPrompt
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatStepMessage, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., json: _Optional[bool] = ..., prompt: _Optional[_Union[StepPrompt, _Mapping]] = ...) -> None: ...
 
 class AgentStep(_message.Message):
     __slots__ = ("agent_id", "message", "variables")
