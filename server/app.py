@@ -70,7 +70,7 @@ from server.knowledge.servicer import KnowledgeServicer
 from server.knowledge.store import bases
 from server.knowledge.work import document_workers as reading
 from server.knowledge.work import question_workers
-from server.labour import Labour, half
+from server.labour import Labour, half, supplying
 from server.mail.outgoing import mailer
 from server.model.convert.calls import failed
 from server.model.service.answers import Answers
@@ -344,6 +344,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             gateway.ledger.keeping(ahead=True),
             counts.writing(),
             forgeries.telling(),
+            supplying(grace, background, gateway, document_workers, questions, expressions, workers),
             working(settings, database, grace, registry, mailer(settings, console=True), labour)
             if process == 0 and settings.worker
             else nullcontext() as crew,
@@ -355,12 +356,6 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
                 grace.begin()
                 streams.cancel()
                 await asyncio.wait([streams])
-                await background.close(grace.left)
-                await gateway.close()
-                await document_workers.close()
-                await questions.close()
-                await expressions.close()
-                await workers.close()
                 passwords.close()
 
 

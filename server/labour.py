@@ -18,6 +18,7 @@ from server.identity.store.idempotency import forget_about
 from server.jobs.backlog import Backlog
 from server.jobs.worker import Handler
 from server.kernel.cores import cores
+from server.kernel.grace import Grace
 from server.kernel.tasks import Background
 from server.knowledge.service.fetching import Fetching
 from server.knowledge.service.ingestion import INGEST, MOST_INGESTIONS, Ingestion
@@ -115,7 +116,22 @@ class Labour:
 
 
 @asynccontextmanager
-async def labouring(settings: Settings, database: Database) -> AsyncIterator[Labour]:
+async def supplying(grace: Grace, background: Background, gateway: Gateway, *processes: Workers) -> AsyncIterator[None]:
+    """What calls and jobs go through, which ends when they are over: first what they have left to be done behind them,
+    within the grace period.
+    """
+    try:
+        yield
+    finally:
+        grace.begin()
+        await background.close(grace.left)
+        await gateway.close()
+        for some in processes:
+            await some.close()
+
+
+@asynccontextmanager
+async def labouring(settings: Settings, database: Database, grace: Grace) -> AsyncIterator[Labour]:
     """With all that it takes, in a process that serves nobody."""
     background, standing = Background(), TenantStanding(database)
     gateway = Gateway(settings, database, AuditLog(database), standing, background)
@@ -125,14 +141,12 @@ async def labouring(settings: Settings, database: Database) -> AsyncIterator[Lab
     prompts, counts = prompt_workers(half()), Counts(database)
     rendering = PromptRendering(PromptSight(database), PromptWork(Renderer(), prompts), counts)
     calls = CallService(gateway.planner, rendering, gateway.ledger, gateway.books, gateway.caches)
-    try:
-        async with gateway.ledger.keeping(), counts.writing():
-            yield Labour.of(settings, database, gateway, readers, expressions, calls, searches)
-    finally:
-        await background.close(settings.grace_seconds)
-        await gateway.close()
-        for processes in (readers, questions, expressions, prompts):
-            await processes.close()
+    async with (
+        gateway.ledger.keeping(),
+        counts.writing(),
+        supplying(grace, background, gateway, readers, questions, expressions, prompts),
+    ):
+        yield Labour.of(settings, database, gateway, readers, expressions, calls, searches)
 
 
 def half(processes: int = 1) -> int:

@@ -315,7 +315,7 @@ async def work(settings: Settings) -> None:
         Database.open(settings) as database,
         months_kept(settings),
         waking(settings, database),
-        labouring(settings, database) as labour,
+        labouring(settings, database, grace) as labour,
         working(settings, database, grace, registry, by, labour),
     ):
         _log.info("working")

@@ -13,7 +13,18 @@ import pytest
 from pydantic import SecretStr
 
 from tests.databases import Scratch
-from tests.factories.executions import State, chat, execute, kinds, plain, tasks_of, watched, workflow_of
+from tests.factories.executions import (
+    State,
+    TaskState,
+    chat,
+    execute,
+    kinds,
+    plain,
+    tasks_of,
+    transform,
+    watched,
+    workflow_of,
+)
 from tests.factories.models import make_model
 from tests.factories.world import World
 from tests.fakes.openai_stub import OpenAIStub
@@ -81,3 +92,29 @@ async def _until_done(world: World, owner: Any, execution_id: str) -> None:
             if any(task.iteration and task.HasField("complete_time") for task in tasks.values()):
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_a_step_under_way_ends_with_its_server_and_is_not_done_again(
+    scratch: Scratch, stub: OpenAIStub, admin: Any
+) -> None:
+    variables = environment(scratch, provider_keys={stub.base_url: ""}, smtp_url=None)
+    own = scratch.settings(provider_keys={stub.base_url: SecretStr("")}, worker=False)
+    async with serving(own) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
+        owner = await world.tenant()
+        await make_model(world, stub.base_url, "stub-held-2")
+        steps = chat("told", "Hello", model="stub-held-2"), transform("after", "steps.told.output.text", "told")
+        execution_id = (await execute(world, owner, await workflow_of(world, owner, *steps))).id
+        async with atrium(variables) as stopped:
+            exchange = await _asked(stub)
+
+            stopped.send(signal.SIGTERM)
+
+            with pytest.raises(TimeoutError):  # its provider is not hung up on
+                await asyncio.wait_for(exchange.left.wait(), 1.0)
+            exchange.go_on.set()
+            assert await stopped.end() == 0
+
+        told = (await tasks_of(world, owner, execution_id))["told", 0]
+        assert (told.state, told.attempts) == (TaskState.STATE_COMPLETED, 1)
+        assert await admin.fetchval("SELECT string_agg(status, ',') FROM model_call_logs") == "success"
