@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from math import isinf
 
+ENDED_WITHIN = 5.0
+"""Seconds in which a stream ends whose caller has lost the right to it."""
+
 _TRIES = 3
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from server.kernel.addresses import network_of
+from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Decided, Permission
 
@@ -90,6 +91,8 @@ class Call:
     """The program that carries the caller's credential here: the common name of its certificate, under mutual TLS."""
     confirm: Callable[[], Awaitable[None]] | None = None
     """Of a stream: raises where the caller has lost the right to it meanwhile."""
+    needed: set[Permission] = field(default_factory=set)
+    """What else than its method asks for it takes to go on with it."""
     renewed: Callable[[], None] | None = None
     """Of a stream: called when its caller may do other things than before. It may take no time."""
     execution_id: UUID | None = None
@@ -106,6 +109,13 @@ class Call:
         """The verified caller. Only methods that require one may ask."""
         assert self.principal is not None, f"{self.method} asked for the caller of a public call"
         return self.principal
+
+    def need(self, *permissions: Permission) -> None:
+        """It takes these too: a stream ends where its caller loses one of them. Raises PermissionMissing."""
+        for permission in permissions:
+            if permission not in self.caller.permissions:
+                raise PermissionMissing(permission=permission)
+        self.needed.update(permissions)
 
     def renew(self, principal: Principal) -> None:
         """What goes on is done by the caller as they are now."""

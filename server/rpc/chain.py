@@ -280,7 +280,7 @@ class Chain:
         if principal is None:
             return
         caller = await self._steps.authenticate.confirm(principal, stream.credentials)
-        permit(stream.rule, caller)
+        permit(stream.rule, caller, stream.call.needed)
         # A call that was just beginning may have entered another tenant meanwhile.
         if stream.call.principal is principal:
             stream.call.renew(caller)

@@ -24,10 +24,9 @@ from tests.factories.world import World, refused
 from tests.fakes.openai_behaviours import PAUSE_SECONDS
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import NOT_FOR_EVER, kinds_of, stream_from
-from tests.promptly import within
+from tests.promptly import ENDED_WITHIN, within
 from tests.servers import serving
 
-ENDED_WITHIN = 5.0
 MODEL = "stub-slow-2000"
 """Forty seconds of tokens."""
 

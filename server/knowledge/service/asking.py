@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from server.kernel.errors import PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
 from server.knowledge.ports import Answered, Answers, Turn
@@ -44,7 +43,7 @@ class AskService:
         Raises what Search does, PermissionMissing, what is wrong before a model is asked, and what one fails with that
         has written nothing yet.
         """
-        _check_executes()
+        current_call().need(Permission.MODELS_EXECUTE)
         found = await self._searches.search(question.query)
         sources = fitting(found.results, question.max_source_tokens)
         written: list[str] = []
@@ -53,7 +52,6 @@ class AskService:
         async with aclosing(stream) as events:
             told = False
             async for event in events:
-                _check_executes()  # who reads bases yet may have lost the models meanwhile
                 if event == "":
                     continue
                 if not told:  # only now is it known that a model answers
@@ -68,12 +66,6 @@ class AskService:
                     yield None
                 else:
                     yield Cited(event, cited("".join(written), len(sources)))
-
-
-def _check_executes() -> None:
-    """Raises PermissionMissing."""
-    if Permission.MODELS_EXECUTE not in current_call().caller.permissions:
-        raise PermissionMissing(permission=Permission.MODELS_EXECUTE)
 
 
 def cited(answer: str, sources: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 from uuid import UUID
 
@@ -64,13 +65,16 @@ class Authorize:
             await self._log.denied(call, error)
 
 
-def permit(rule: Rule, principal: Principal) -> None:
-    """Raises EmailNotVerified, PlatformOnly, SuperAdminOnly or PermissionMissing for whom the rule keeps out."""
+def permit(rule: Rule, principal: Principal, needed: Iterable[Permission] = ()) -> None:
+    """Raises EmailNotVerified, PlatformOnly, SuperAdminOnly or PermissionMissing for whom the rule keeps out, or who
+    lacks what else is needed.
+    """
     if principal.unverified and not rule.unverified:
         raise EmailNotVerified
     if rule.platform_only and not principal.is_platform:
         raise PlatformOnly
     if rule.super_admin and not principal.is_super_admin:
         raise SuperAdminOnly
-    if isinstance(rule.access, Permission) and rule.access not in principal.permissions:
-        raise PermissionMissing(permission=rule.access)
+    for permission in (rule.access, *needed):
+        if isinstance(permission, Permission) and permission not in principal.permissions:
+            raise PermissionMissing(permission=permission)

@@ -10,13 +10,14 @@ from uuid import UUID
 import orjson
 
 from server.kernel.permissions import Permission
+from server.kernel.principal import current_call
 from server.llm.port import Message
 from server.workflow.definition import AgentRun, Chat, Search
 from server.workflow.errors import AgentToolsWanted, ExpressionFailed
 from server.workflow.limits import problem
 from server.workflow.ports import Conversations, Passage, Passages
 from server.workflow.runs import Ended, Run, Searched
-from server.workflow.service.checks import check_permission, read_json, whole
+from server.workflow.service.checks import read_json, whole
 from server.workflow.service.running import AgentRunning
 
 
@@ -33,7 +34,7 @@ class Actions:
 
         Raises PermissionMissing, AnswerNotJson, and what is wrong with the prompt or the call, or fails the model.
         """
-        check_permission(Permission.MODELS_EXECUTE)
+        current_call().need(Permission.MODELS_EXECUTE)
         prompt = action.prompt
         conversation = await self._conversations.begin(
             [Message(message.role, content) for message, content in zip(action.messages, given, strict=False)],
@@ -64,7 +65,7 @@ class Actions:
         Raises PermissionMissing, AgentNotFound, AgentToolsWanted, AnswerNotJson, and what is wrong with the run or
         fails it.
         """
-        check_permission(Permission.AGENTS_EXECUTE)
+        current_call().need(Permission.AGENTS_EXECUTE)
         values = _values("agent.variables", given[1:])
         asked = Run(UUID(action.agent_id), [Message("user", given[0])], *values, whole=True)
         async with aclosing(self._agents.run(asked)) as events:
@@ -83,7 +84,7 @@ class Actions:
 
     async def search(self, action: Search, query: str) -> dict[str, Any]:
         """What is found. Raises PermissionMissing, and what is wrong with the bases or fails the model."""
-        check_permission(Permission.KNOWLEDGE_BASES_READ)
+        current_call().need(Permission.KNOWLEDGE_BASES_READ)
         found = await self._passages.find(action.base_ids, query, action.top_k)
         return _kept("search", {"results": [_result(one) for one in found]})
 

@@ -12,6 +12,7 @@ import orjson
 
 from server.kernel.errors import DomainError, InvalidRequest, PermissionMissing
 from server.kernel.permissions import Permission
+from server.kernel.principal import current_call
 from server.llm.port import Message, Tool, ToolCall
 from server.workflow.agents import SEARCH, Agent
 from server.workflow.errors import AgentTurnsSpent, AnswerNotJson
@@ -19,7 +20,7 @@ from server.workflow.limits import problem
 from server.workflow.ports import Conversation, Conversations, Passages, TurnAnswered
 from server.workflow.runs import Ended, Run, RunEvent, Searched
 from server.workflow.service.agents import AgentService
-from server.workflow.service.checks import check_permission, read_json
+from server.workflow.service.checks import read_json
 
 _SEARCH = Tool(
     SEARCH,
@@ -63,17 +64,15 @@ class AgentRunning:
         fails with where nothing has come before.
         """
         agent = await self._agents.get(asked.agent_id)
-        check_permission(Permission.MODELS_EXECUTE)
-        if agent.knowledge_base_ids:
-            check_permission(Permission.KNOWLEDGE_BASES_READ)
+        current_call().need(
+            Permission.MODELS_EXECUTE, *([Permission.KNOWLEDGE_BASES_READ] if agent.knowledge_base_ids else [])
+        )
         conversation = await self._begin(agent, asked)
         going = _Going(agent, conversation, self._passages, self._heartbeat, whole=asked.whole)
         told = False
         try:
             async with aclosing(going.events()) as events:
                 async for event in events:
-                    # Who runs agents yet may have lost the models meanwhile.
-                    check_permission(Permission.MODELS_EXECUTE)
                     if not told and going.failure is not None:
                         break
                     told = True
@@ -192,7 +191,7 @@ class _Going:
 
     async def _search(self, query: str) -> AsyncGenerator[Searched | None, None]:
         """What is found, in the end; None while that takes long."""
-        check_permission(Permission.KNOWLEDGE_BASES_READ)
+        current_call().need(Permission.KNOWLEDGE_BASES_READ)
         finding = self._passages.find(self._agent.knowledge_base_ids, query, None, _MOST_SOURCE_TOKENS)
         task = asyncio.ensure_future(finding)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from tests.factories.searches import indexed
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import NOT_FOR_EVER, logs_of
+from tests.promptly import ENDED_WITHIN, within
 from tests.rpc.malformed import SOME_ID
 
 Code = grpc.StatusCode
@@ -339,23 +341,28 @@ async def test_whoever_lacks_what_a_run_takes_is_refused_before_a_model_is_asked
     assert _kinds(await _run(library, keys[3], bare_id, looks)) == ["delta", "turn", "ended"]
 
 
-async def test_whoever_loses_the_models_in_a_run_hears_no_more(library: World, owner: Person, stub: OpenAIStub) -> None:
-    agent_id = await _agent(library, owner, model="stub-slow-2000")
+@pytest.mark.parametrize("model", ["stub-slow-2000", "stub-silent"])
+async def test_whoever_loses_the_models_in_a_run_hears_no_more(
+    library: World, owner: Person, stub: OpenAIStub, model: str
+) -> None:
+    agent_id = await _agent(library, owner, model=model)
     account = await make_account(library, owner, "agents:execute")
     role = await library.role(owner, "models:execute")
     held = {"user_id": account, "role_id": role.id}
     await library.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=owner.metadata)
     key = with_key((await make_key(library, owner, *RUNS[:2], user_id=account)).secret)
     stream = _running(library, key, agent_id, chat_pb2.ChatMessage(role=USER, content="Go on."))
-    async for event in stream:
-        if event.HasField("delta"):
-            break
+    exchange = await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
 
-    await library.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+    async def ends() -> float:
+        await library.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+        lost_at = monotonic()
+        refusal = await refused(stream)
+        assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
+        return monotonic() - lost_at
 
-    refusal = await refused(stream)
-    assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
-    await asyncio.wait_for(stub.exchanges[-1].left.wait(), NOT_FOR_EVER)
+    await within(ENDED_WITHIN, ends)
+    await asyncio.wait_for(exchange.left.wait(), NOT_FOR_EVER)
 
 
 async def test_what_an_agent_names_and_is_not_there_is_told(library: World, owner: Person) -> None:

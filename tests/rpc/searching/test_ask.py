@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from tests.factories.searches import answered, asking, configure, indexed, query
 from tests.factories.world import Person, World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import NOT_FOR_EVER, logs_of
+from tests.promptly import ENDED_WITHIN, within
 
 Code = grpc.StatusCode
 STOP = chat_pb2.FINISH_REASON_STOP
@@ -244,23 +246,26 @@ async def test_who_goes_away_stops_the_model_and_pays_for_what_it_wrote(library:
     assert 0 < calls[0].usage.completion_tokens < 2000
 
 
-async def test_who_loses_the_models_is_answered_no_more(library: World, stub: OpenAIStub) -> None:
+@pytest.mark.parametrize("model", ["stub-slow-2000", "stub-silent"])
+async def test_who_loses_the_models_is_answered_no_more(library: World, stub: OpenAIStub, model: str) -> None:
     owner = await library.tenant()
     base_id = await _base(library, owner)
     person = await library.user(owner)
     role = await library.role(owner, "models:execute")
     held = {"user_id": person.id, "role_id": role.id}
     await library.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=owner.metadata)
-    stream = asking(library, person, base_id, "Which water?", model="stub-slow-2000")
-    async for event in stream:
-        if event.HasField("delta"):
-            break
+    stream = asking(library, person, base_id, "Which water?", model=model)
+    exchange = await asyncio.wait_for(stub.arrival(), NOT_FOR_EVER)
 
-    await library.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+    async def ends() -> float:
+        await library.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+        lost_at = monotonic()
+        refusal = await refused(stream)
+        assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
+        return monotonic() - lost_at
 
-    refusal = await refused(stream)
-    assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PERMISSION_MISSING")
-    await asyncio.wait_for(stub.exchanges[-1].left.wait(), NOT_FOR_EVER)
+    await within(ENDED_WITHIN, ends)
+    await asyncio.wait_for(exchange.left.wait(), NOT_FOR_EVER)
 
 
 async def test_asking_takes_the_right_to_bases_and_to_models(library: World, stub: OpenAIStub) -> None:
