@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from server.kernel.errors import FailedPrecondition, PermissionMissing
+from server.kernel.errors import FailedPrecondition
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal
 
@@ -18,5 +18,5 @@ class NotDeleted(FailedPrecondition):
 
 def check_deleted(caller: Principal, deleted: Deleted) -> None:
     """Raises PermissionMissing where the caller asks for what was deleted and may not."""
-    if deleted != "exclude" and Permission.DELETED_READ not in caller.permissions:
-        raise PermissionMissing(permission=Permission.DELETED_READ)
+    if deleted != "exclude":
+        caller.require(Permission.DELETED_READ)

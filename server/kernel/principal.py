@@ -71,6 +71,11 @@ class Principal:
         """
         return None if self.home_tenant_id else self.user_id
 
+    def require(self, permission: Permission) -> None:
+        """Raises PermissionMissing where they do not hold it."""
+        if permission not in self.permissions:
+            raise PermissionMissing(permission=permission)
+
     def inside(self, tenant_id: UUID) -> Principal:
         """The same caller acting inside another tenant."""
         return replace(self, tenant_id=tenant_id, home_tenant_id=self.home)
@@ -113,8 +118,7 @@ class Call:
     def need(self, *permissions: Permission) -> None:
         """It takes these too: a stream ends where its caller loses one of them. Raises PermissionMissing."""
         for permission in permissions:
-            if permission not in self.caller.permissions:
-                raise PermissionMissing(permission=permission)
+            self.caller.require(permission)
         self.needed.update(permissions)
 
     def renew(self, principal: Principal) -> None:

@@ -13,7 +13,7 @@ from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
 from server.kernel.deletion import Deleted, check_deleted
-from server.kernel.errors import EmailNotVerified, PermissionMissing, PlatformOnly, check_etag
+from server.kernel.errors import EmailNotVerified, PlatformOnly, check_etag
 from server.kernel.features import Feature, FeatureMissing
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
@@ -251,8 +251,7 @@ def _not_the_platform(tenant: Tenant) -> None:
 
 def _hold_audit_log(caller: Principal) -> None:
     """Raises PermissionMissing where the caller may not read the audit log, which an export has in it."""
-    if Permission.AUDIT_LOGS_READ not in caller.permissions:
-        raise PermissionMissing(permission=Permission.AUDIT_LOGS_READ)
+    caller.require(Permission.AUDIT_LOGS_READ)
 
 
 def _reachable(tenant_id: UUID) -> UUID:

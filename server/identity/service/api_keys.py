@@ -18,7 +18,6 @@ from server.identity.store import users as user_store
 from server.identity.tokens import KeySecret
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
-from server.kernel.errors import PermissionMissing
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -165,5 +164,5 @@ def _no_wider(
 
 def _may(caller: Principal, user_id: UUID | None) -> None:
     within_scope(caller, Permission.API_KEYS_MANAGE)
-    if user_id not in (None, caller.user_id) and Permission.API_KEYS_MANAGE not in caller.permissions:
-        raise PermissionMissing(permission=Permission.API_KEYS_MANAGE)
+    if user_id not in (None, caller.user_id):
+        caller.require(Permission.API_KEYS_MANAGE)

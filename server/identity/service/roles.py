@@ -39,7 +39,7 @@ from server.identity.store import users as user_store
 from server.identity.system_roles import PLATFORM_ADMINISTRATOR_ROLE
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
-from server.kernel.errors import PermissionMissing, check_etag
+from server.kernel.errors import check_etag
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Decided, Permission
@@ -244,8 +244,7 @@ class RoleService:
         if user_id == caller.user_id:
             own = [_decision(permission, caller.decided, caller.permissions) for permission in wanted]
             return "active", caller.unverified, own
-        if Permission.ROLES_READ not in caller.permissions:
-            raise PermissionMissing(permission=Permission.ROLES_READ)
+        caller.require(Permission.ROLES_READ)
         name = (caller.tenant_id, user_id)
         standing = self._standings.recall(name) or await self._standings.read(
             name, partial(role_store.standing, self._database, *name)

@@ -35,7 +35,7 @@ from server.identity.store import users as user_store
 from server.identity.tokens import AccessTokens, RefreshToken
 from server.kernel.audit import Change
 from server.kernel.clock import Clock, now
-from server.kernel.errors import DomainError, PermissionMissing, TenantGone
+from server.kernel.errors import DomainError, TenantGone
 from server.kernel.ids import PLATFORM_TENANT_ID, uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -223,8 +223,7 @@ class SessionService:
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             if user_id is not None and user_id != caller.user_id:
-                if Permission.USERS_MANAGE not in caller.permissions:
-                    raise PermissionMissing(permission=Permission.USERS_MANAGE)
+                caller.require(Permission.USERS_MANAGE)
                 await user_store.require(tx, user_id)
                 await hold_all_of(tx, caller, user_id)
             return await session_store.page(tx, request, user_id or caller.user_id)

@@ -11,7 +11,6 @@ from server.db.database import Tx
 from server.identity.domain import EscalationRefused, Given, LastAdministrator, RoleEntry, User
 from server.identity.store import roles as role_store
 from server.identity.system_roles import ADMINISTRATOR_ROLE, PLATFORM_ADMINISTRATOR_ROLE
-from server.kernel.errors import PermissionMissing
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Grant, Permission, allowed, decide, ends
 from server.kernel.principal import Principal
@@ -93,8 +92,8 @@ def within_scope(caller: Principal, permission: Permission) -> None:
 
     For what people may do with what is their own: a key may not, only because it is theirs.
     """
-    if caller.api_key_id is not None and permission not in caller.permissions:
-        raise PermissionMissing(permission=permission)
+    if caller.api_key_id is not None:
+        caller.require(permission)
 
 
 def _hold(held: frozenset[Permission], needed: Iterable[Permission]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
-from server.kernel.errors import InvalidRequest, PermissionMissing, check_etag
+from server.kernel.errors import InvalidRequest, check_etag
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -236,8 +236,8 @@ async def purge_base(
 
 def check_public(caller: Principal, *, public: bool) -> None:
     """Raises PermissionMissing where a public base is changed by somebody who may not."""
-    if public and Permission.PUBLIC_KNOWLEDGE_BASES_MANAGE not in caller.permissions:
-        raise PermissionMissing(permission=Permission.PUBLIC_KNOWLEDGE_BASES_MANAGE)
+    if public:
+        caller.require(Permission.PUBLIC_KNOWLEDGE_BASES_MANAGE)
 
 
 def _check_library(caller: Principal, name: str) -> None:

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from uuid import UUID
 
 from server.db.database import Tx
-from server.kernel.errors import PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import Principal, current_call
 from server.prompt.budget import MAX_INCLUDES
@@ -66,8 +65,8 @@ class Protection:
 
 def check_label(caller: Principal, *, protected: bool) -> None:
     """Raises PermissionMissing where a protected label is moved by somebody who may not."""
-    if protected and Permission.PROMPT_LABELS_MANAGE not in caller.permissions:
-        raise PermissionMissing(permission=Permission.PROMPT_LABELS_MANAGE)
+    if protected:
+        caller.require(Permission.PROMPT_LABELS_MANAGE)
 
 
 async def _protected(

@@ -14,7 +14,6 @@ import orjson
 
 from server.db.memory import Memory
 from server.kernel.clock import now
-from server.kernel.errors import PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
 from server.prompt.domain import (
@@ -125,8 +124,7 @@ class PromptRendering:
         LabelNotFound.
         """
         caller = current_call().caller
-        if Permission.TEMPLATES_READ not in caller.permissions:
-            raise PermissionMissing(permission=Permission.TEMPLATES_READ)
+        caller.require(Permission.TEMPLATES_READ)
         name = (caller.tenant_id, template_id)
         known = self._known.recall(name) or await self._known.read(name, lambda: self._read(*name))
         if known is None or not known.template.seen_by(caller):

@@ -13,7 +13,7 @@ import orjson
 
 from server.db.database import Tx
 from server.kernel.audit import Change
-from server.kernel.errors import EtagMismatch, PermissionMissing
+from server.kernel.errors import EtagMismatch
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
@@ -183,8 +183,7 @@ class VersionService:
         Raises TemplateNotFound, PermissionMissing.
         """
         caller = current_call().caller
-        if Permission.TEMPLATES_READ not in caller.permissions:
-            raise PermissionMissing(permission=Permission.TEMPLATES_READ)
+        caller.require(Permission.TEMPLATES_READ)
         template = await self._sight.template(template_id)
         async with self._sight.reading(template) as tx:
             names = await store.names(tx, template_id)

@@ -10,7 +10,6 @@ from server.kernel.errors import (
     DomainError,
     EmailNotVerified,
     PermissionDenied,
-    PermissionMissing,
     PlatformOnly,
     SuperAdminOnly,
 )
@@ -75,6 +74,7 @@ def permit(rule: Rule, principal: Principal, needed: Iterable[Permission] = ()) 
         raise PlatformOnly
     if rule.super_admin and not principal.is_super_admin:
         raise SuperAdminOnly
-    for permission in (rule.access, *needed):
-        if isinstance(permission, Permission) and permission not in principal.permissions:
-            raise PermissionMissing(permission=permission)
+    if isinstance(rule.access, Permission):
+        principal.require(rule.access)
+    for permission in needed:
+        principal.require(permission)

@@ -13,7 +13,6 @@ from server.kernel.errors import (
     InvalidRequest,
     NotFound,
     PermissionDenied,
-    PermissionMissing,
 )
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal
@@ -66,7 +65,6 @@ async def inside(door: TenantDoor, principal: Principal, tenant_id: UUID) -> Pri
 
     Raises PermissionMissing, and what the door has against that tenant.
     """
-    if Permission.TENANTS_MANAGE not in principal.permissions:
-        raise PermissionMissing(permission=Permission.TENANTS_MANAGE)
+    principal.require(Permission.TENANTS_MANAGE)
     await door.enter(tenant_id)
     return principal.inside(tenant_id)

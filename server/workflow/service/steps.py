@@ -20,7 +20,6 @@ from server.kernel.errors import (
     DatabaseUnavailable,
     DomainError,
     FailedPrecondition,
-    PermissionMissing,
     ResourceExhausted,
     Unavailable,
 )
@@ -198,8 +197,7 @@ class Steps:
         """Raises what is wrong, and _Gone."""
         begun.execution.usage.check(begun.execution.budget)
         caller = await self._caller(tenant_id, begun.execution)
-        if Permission.WORKFLOWS_EXECUTE not in caller.permissions:
-            raise PermissionMissing(permission=Permission.WORKFLOWS_EXECUTE)
+        caller.require(Permission.WORKFLOWS_EXECUTE)
         try:
             with within(_call(begun, caller, spending)):
                 async with asyncio.timeout(begun.step.timeout):

@@ -9,7 +9,7 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change
 from server.kernel.deletion import Deleted, NotDeleted, check_deleted
-from server.kernel.errors import PermissionMissing, check_etag
+from server.kernel.errors import check_etag
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.paging import Page, PageRequest
 from server.kernel.permissions import Permission
@@ -177,8 +177,8 @@ async def purge_workflows(tx: Tx, workflows: Sequence[Workflow], audit: AuditLog
 
 def check_public(caller: Principal, *, public: bool) -> None:
     """Raises PermissionMissing where a public workflow is changed by somebody who may not."""
-    if public and Permission.PUBLIC_WORKFLOWS_MANAGE not in caller.permissions:
-        raise PermissionMissing(permission=Permission.PUBLIC_WORKFLOWS_MANAGE)
+    if public:
+        caller.require(Permission.PUBLIC_WORKFLOWS_MANAGE)
 
 
 def _check_library(caller: Principal, name: str) -> None:
