@@ -268,6 +268,7 @@ NO_OBJECT = {
             ("id", "a name within the definition"),
             ("search.knowledge_base_ids", "looked for when it is executed, as whoever executes it sees them"),
             ("agent.agent_id", "likewise"),
+            ("chat.prompt.template_id", "likewise"),
         )
     },
     **dict.fromkeys(
