@@ -40,22 +40,15 @@ class Answers:
         self._calls = calls
 
     async def stream(
-        self,
-        model: str,
-        turns: Sequence[Turn],
-        max_tokens: int | None,
-        temperature: float | None,
-        *,
-        whole: bool = False,
+        self, model: str, turns: Sequence[Turn], max_tokens: int | None, temperature: float | None
     ) -> AsyncGenerator[str | Answered | None, None]:
-        """What is written; "" once it begins, None where nothing new comes for a while; and its end. `whole`: all at
-        its end, where what breaks off before is made anew.
+        """What is written; "" once it begins, None where nothing new comes for a while; and its end.
 
         Raises what is wrong before a model is asked.
         """
         messages = [Message(role, content) for role, content in turns]
         asked = ChatCall(model, messages, temperature=temperature, max_tokens=max_tokens)
-        async with aclosing(self._calls.stream_chat(asked, whole=whole)) as batches:
+        async with aclosing(self._calls.stream_chat(asked)) as batches:
             async for batch in batches:
                 for event in batch:
                     match event:

@@ -228,12 +228,12 @@ def _planned(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:
 def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
     """The route's models. Raises what is wrong with the first where none can be called."""
 
-    def callable_ones(names: Sequence[str]) -> list[Model]:
+    def callable_ones(names: Sequence[str], *, all_do: bool = not asked.tools) -> list[Model]:
         found = []
         for name in names:
             with suppress(*NOT_CALLABLE):
                 model = catalogue.model(name, "chat")
-                if model.supports_function_calling or not asked.tools:
+                if all_do or model.supports_function_calling:
                     found.append(model)
         return found
 
@@ -241,7 +241,8 @@ def _routed(catalogue: Catalogue, route: Route, asked: ChatCall) -> Plan:
     fallbacks = {failure: callable_ones(names) for failure, names in route.fallbacks.items()}
     targets = callable_ones(order)
     if not targets and not fallbacks.get("outage"):
-        raise ModelWithoutTools(catalogue.model(order[0], "chat").name)
+        others = callable_ones([*order, *route.fallbacks.get("outage", ())], all_do=True)
+        raise ModelWithoutTools((others[0] if others else catalogue.model(order[0], "chat")).name)
     return Plan(
         catalogue.tenant_id,
         route.id,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from atrium.identity.v1 import user_pb2
-from atrium.model.v1 import call_log_pb2
+from atrium.model.v1 import call_log_pb2, model_pb2, route_pb2
 from atrium.workflow.v1 import definition_pb2
 from tests.factories.agents import make_agent
 from tests.factories.executions import (
@@ -86,6 +86,23 @@ async def test_what_cannot_pass_fails_at_once_and_nothing_else_is_begun(router: 
     assert (execution.state, execution.error_reason) == (State.STATE_FAILED, reason)
     assert execution.error_message.startswith("Step told: ")
     assert (tasks["told", 0].attempts, tasks["after", 0].state) == (1, TaskState.STATE_CANCELLED)
+
+
+async def test_a_route_is_asked_whose_first_target_cannot_be_called(router: World) -> None:
+    owner, platform = await router.tenant(), await router.platform()
+    targets = [{"model": name, "priority": place} for place, name in enumerate(("stub-fast-1", "stub-fast-2"), 1)]
+    await router.models.CreateRoute(
+        route_pb2.CreateRouteRequest(alias="fast", targets=targets), metadata=owner.metadata
+    )
+    listed = await router.models.ListModels(model_pb2.ListModelsRequest(), metadata=platform.metadata)
+    (first,) = [model.id for model in listed.models if model.name == "stub-fast-1"]
+    disable = model_pb2.UpdateModelRequest(id=first, state=model_pb2.Model.STATE_DISABLED)
+    await router.models.UpdateModel(disable, metadata=platform.metadata)
+
+    execution = await run(router, owner, chat("told", "Hello", model="fast"))
+
+    assert execution.state == State.STATE_COMPLETED, execution.error_message
+    assert plain(execution.output)["told"]["text"] == "t0 t1 "
 
 
 async def test_a_try_takes_no_longer_than_it_may(router: World) -> None:
