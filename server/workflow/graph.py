@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from server.workflow.definition import Definition
+from server.workflow.definition import RESULT, Definition
 from server.workflow.executions import TaskStatus
 
 
@@ -28,18 +28,23 @@ Taken = tuple[TaskStatus, Any]
 
 
 def first_tasks(definition: Definition, taken: Mapping[str, Taken]) -> list[NewTask]:
-    """A task for each step, each after those that it needs. `taken`: steps that are done already."""
+    """A task for each step, each after those that it needs. `taken`: steps that are done already; one is taken over
+    where all that it needs is.
+    """
     kinds = {step.id: step for step in definition.run}
     made: dict[str, NewTask] = {}
+    over: set[str] = set()
     for name in [*definition.order(), *(step.id for step in definition.run if step not in definition.steps)]:
         step = kinds[name]
-        if name in taken:
+        if name in taken and over.issuperset(step.needs):
+            over.add(name)
             status, output = taken[name]
             made[name] = NewTask(name, step.kind, status, output=output)
             continue
         needs = [made[need].status for need in step.needs]
         waiting_on = sum(status not in ("completed", "skipped") for status in needs)
-        skipped = bool(needs) and all(status == "skipped" for status in needs)
+        # The output is of all steps, and can say what it is where none of the last ones was done.
+        skipped = name != RESULT and bool(needs) and all(status == "skipped" for status in needs)
         status = "pending" if waiting_on else "skipped" if skipped else "ready"
         made[name] = NewTask(name, step.kind, status, waiting_on)
     return list(made.values())

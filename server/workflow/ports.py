@@ -16,9 +16,6 @@ from server.llm.port import Counted, Message, Tool
 
 Result = TypeVar("Result")
 
-Turn = tuple[Literal["system", "user", "assistant"], str]
-"""Who says what in a conversation."""
-
 
 class AuditLog(Protocol):
     """Where changes are written down, in the change's own transaction."""

@@ -35,15 +35,15 @@ class Actions:
         Raises PermissionMissing, AnswerNotJson, and what is wrong with the prompt or the call, or fails the model.
         """
         current_call().need(Permission.MODELS_EXECUTE)
-        prompt = action.prompt
+        prompt, contents, values = action.prompt, given[: len(action.messages)], given[len(action.messages) :]
         conversation = await self._conversations.begin(
-            [Message(message.role, content) for message, content in zip(action.messages, given, strict=False)],
+            [Message(message.role, content) for message, content in zip(action.messages, contents, strict=True)],
             model=action.model,
             temperature=action.temperature,
             max_tokens=action.max_tokens,
             schema=None,
             prompt=None if prompt is None else (UUID(prompt.template_id), prompt.version, prompt.label),
-            values=_values("chat.prompt.variables", given[len(action.messages) :]),
+            values=_values("chat.prompt.variables", values),
             user_key="",
         )
         async with aclosing(conversation.turn(conversation.messages, [], "auto", whole=True)) as events:

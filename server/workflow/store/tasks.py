@@ -101,7 +101,7 @@ _LEAVE = Statement(
     .returning(tasks.c.id)
 )
 _COUNT_DOWN = Statement(
-    update(tasks).where(_OF, _STEP, _THESE).values(waiting_on=tasks.c.waiting_on - 1).returning(*_COLUMNS)
+    update(tasks).where(_OF, _STEP, _THESE, _OPEN).values(waiting_on=tasks.c.waiting_on - 1).returning(*_COLUMNS)
 )
 _STATES = Statement(select(tasks.c.step_id, tasks.c.status).where(_OF, _STEP, _THESE))
 _RESULTS = Statement(

@@ -215,6 +215,32 @@ async def test_an_execution_is_repeated_from_a_step_on(world: World) -> None:
     assert [one.id for one in found.descendants] == [again.id]
 
 
+async def test_what_failed_is_done_anew_with_what_was_done_after_it(world: World) -> None:
+    owner = await world.tenant()
+    steps = (
+        transform("failed", "input.nothing", on_failure="ON_FAILURE_CONTINUE"),
+        transform("after", "execution.id", "failed"),
+        transform("beside", "execution.id"),
+        transform("last", "[steps.after.output, steps.beside.output]", "after", "beside"),
+    )
+    old = await run(world, owner, *steps, output="steps.last.output")
+
+    again = await ended(world, owner, (await step_execution(world, owner, "Replay", old.id, from_step_id="last")).id)
+
+    assert plain(old.output) == [old.id, old.id]
+    assert plain(again.output) == [again.id, old.id]
+
+
+async def test_an_output_of_skipped_steps_is_made_again(world: World) -> None:
+    owner = await world.tenant()
+    steps = transform("first", "1", when="false"), transform("second", "2", "first")
+    old = await run(world, owner, *steps, output="steps.second.state")
+
+    again = await ended(world, owner, (await step_execution(world, owner, "Replay", old.id, from_step_id="second")).id)
+
+    assert plain(again.output) == plain(old.output) == "skipped"
+
+
 async def test_an_execution_is_not_repeated_from_a_step_that_it_has_not(world: World) -> None:
     owner = await world.tenant()
     execution = await run(world, owner, transform("one", "1"))
