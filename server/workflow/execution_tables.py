@@ -42,8 +42,9 @@ workflow_executions = tenant_table(
     Column(
         "definition", JSONB, nullable=False, comment="That version's steps: the workflow may be gone before it ends."
     ),
-    Column("user_id", Uuid, comment="Who started it; NULL: they were removed for good."),
+    Column("user_id", Uuid, comment="Who started it; NULL: they were removed for good, or are the platform's."),
     Column("api_key_id", Uuid, comment="With which key."),
+    Column("platform_user_id", Uuid, comment="Who started it, where they are the platform's."),
     Column(
         "personal",
         Boolean,

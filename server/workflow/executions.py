@@ -70,7 +70,9 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One run of a workflow. `personal`: seen by who started it, and who may change workflows, alone."""
+    """One run of a workflow. `user_id`, `platform_user_id`: who started it, of the tenant or of the platform; neither:
+    they were removed for good. `personal`: seen by who started it, and who may change workflows, alone.
+    """
 
     id: UUID
     workflow_id: UUID
@@ -78,6 +80,7 @@ class Execution:
     definition: Definition
     user_id: UUID | None
     api_key_id: UUID | None
+    platform_user_id: UUID | None
     personal: bool
     status: ExecutionStatus
     input: Mapping[str, Any] | None

@@ -284,6 +284,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "0050": {},
     "0051": {"call_journal": {**_OF_TENANT, "call_log_id": _MODEL, "records": [], "holds": []}},
+    "0052": {},
 }
 
 

@@ -192,6 +192,7 @@ class ExecutionService:
             "id": execution_id,
             "user_id": call.caller.member_id,
             "api_key_id": call.caller.api_key_id,
+            "platform_user_id": None if call.caller.member_id else call.caller.user_id,
             "request_id": call.request_id,
             "trace_id": call.trace_id,
         }

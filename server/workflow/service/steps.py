@@ -23,6 +23,7 @@ from server.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
 from server.workflow import worker
@@ -47,16 +48,6 @@ _LOOK_SECONDS = 1.0
 _SUSPENDED_SECONDS = 30.0
 _MOST_DELAY = 3_600.0
 _NOBODY = UUID(int=0)
-_FOR_NOBODY = frozenset(
-    {
-        Permission.WORKFLOWS_EXECUTE,
-        Permission.AGENTS_EXECUTE,
-        Permission.MODELS_EXECUTE,
-        Permission.KNOWLEDGE_BASES_READ,
-        Permission.TEMPLATES_READ,
-    }
-)
-"""What may be done for an execution that somebody of the platform started."""
 
 _UNFORESEEN: Mapping[str, Any] = {"error_reason": "INTERNAL", "error_message": "Something went wrong on the server."}
 
@@ -206,8 +197,12 @@ class Steps:
             raise TaskTimedOut from None
 
     async def _caller(self, tenant_id: UUID, execution: Execution) -> Principal:
+        if execution.platform_user_id is not None:
+            caller = await self._people.acting(PLATFORM_TENANT_ID, execution.platform_user_id, execution.api_key_id)
+            caller.require(Permission.TENANTS_MANAGE)  # which it takes to act inside another tenant
+            return caller.inside(tenant_id)
         if execution.user_id is None:
-            return Principal(tenant_id, _NOBODY, None, _FOR_NOBODY)
+            return Principal(tenant_id, _NOBODY, None, frozenset())
         return await self._people.acting(tenant_id, execution.user_id, execution.api_key_id)
 
     async def _watched(self, tenant_id: UUID, begun: _Begun, work: Coroutine[Any, Any, _Outcome]) -> _Outcome:

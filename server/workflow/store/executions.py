@@ -45,7 +45,7 @@ _GOES_ON = Statement(select(executions.c.status.in_(OPEN)).where(_THIS))
 _LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
 _SAID = (
     *("tenant_id", "id", "workflow_id", "workflow_version", "definition", "user_id", "api_key_id", "personal", "input"),
-    *("parent_execution_id", "priority", "budget", "request_id", "trace_id"),
+    *("platform_user_id", "parent_execution_id", "priority", "budget", "request_id", "trace_id"),
 )
 _CREATE = Statement(insert(executions).values({name: bindparam(name) for name in _SAID}).returning(*_COLUMNS))
 _HAS_ENDED = "completed_at IS NOT NULL"
