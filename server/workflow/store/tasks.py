@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from asyncpg import Record
 from sqlalchemy import (
     ARRAY,
     Integer,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from server.db.bounded import bounded, page_of
 from server.db.database import Tx
 from server.db.statements import Statement
 from server.kernel.ids import uuid7
@@ -138,7 +138,8 @@ _DUE = Statement(
 def _list(*, by_status: bool) -> Statement:
     only = (tasks.c.status == bindparam("status"),) if by_status else ()
     statement = select(*_COLUMNS).where(_OF, tasks.c.id < bindparam("before"), *only)
-    return Statement(statement.order_by(tasks.c.id.desc()).limit(bindparam("most")))
+    listed = statement.order_by(tasks.c.id.desc()).limit(bindparam("most"))
+    return Statement(bounded(listed, tasks.c.input, tasks.c.output))
 
 
 @cache
@@ -175,7 +176,7 @@ async def page(tx: Tx, execution_id: UUID, request: PageRequest, status: str | N
     only = {} if status is None else {"status": status}
     statement = _list(by_status=status is not None)
     rows = await tx.fetch(statement, execution_id=execution_id, before=request.before, most=request.size + 1, **only)
-    return Page.cut([_task(row) for row in rows], [row["id"] for row in rows], request.size)
+    return page_of(rows, request.size, _task)
 
 
 async def begin(tx: Tx, execution_id: UUID, task_id: UUID, token: UUID, worker_id: str) -> Task | None:
@@ -288,5 +289,5 @@ async def due(tx: Tx, execution_id: UUID) -> list[Task]:
     return [_task(row) for row in await tx.fetch(_DUE, execution_id=execution_id)]
 
 
-def _task(row: Record) -> Task:
+def _task(row: Any) -> Task:
     return Task(**{**row, "usage": used(row["usage"])})

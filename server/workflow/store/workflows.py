@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any, get_args
 from uuid import UUID
 
-from asyncpg import Record
 from sqlalchemy import Uuid, and_, bindparam, delete, func, insert, or_, select, update
 
 from server.db.base import among
+from server.db.bounded import bounded, page_of
 from server.db.database import Tx
 from server.db.errors import constraint_errors
 from server.db.removal import forgetting_deleters, long_deleted
@@ -60,10 +60,13 @@ _FORGET_AUTHOR = Statement(select(func.atrium_forget_author(bindparam("user_id",
 _VERSION_SAID = ("tenant_id", "id", "workflow_id", "version", "definition", "changelog", "created_by")
 _ADD_VERSION = Statement(insert(versions).values({name: bindparam(name) for name in _VERSION_SAID}))
 _VERSIONS = Statement(
-    select(*_VERSION_COLUMNS)
-    .where(versions.c.workflow_id == bindparam("workflow_id"), versions.c.id < bindparam("before"))
-    .order_by(versions.c.id.desc())
-    .limit(bindparam("most"))
+    bounded(
+        select(*_VERSION_COLUMNS)
+        .where(versions.c.workflow_id == bindparam("workflow_id"), versions.c.id < bindparam("before"))
+        .order_by(versions.c.id.desc())
+        .limit(bindparam("most")),
+        versions.c.definition,
+    )
 )
 _VERSION = Statement(
     select(*_VERSION_COLUMNS).where(
@@ -82,7 +85,8 @@ def _list(filters: tuple[str, ...], deleted: Deleted, *, personal: bool) -> Stat
         *(() if personal else (or_(_SHARED, _OWN),)),
         *(_FILTERS[name] for name in filters),
     )
-    return Statement(select(*_COLUMNS).where(conditions).order_by(workflows.c.id.desc()).limit(bindparam("most")))
+    listed = select(*_COLUMNS).where(conditions).order_by(workflows.c.id.desc()).limit(bindparam("most"))
+    return Statement(bounded(listed, workflows.c.definition))
 
 
 @cache
@@ -130,7 +134,7 @@ async def page(
     statement = _list(tuple(sorted(filters)), deleted, personal=personal)
     own = {} if personal else {"member_id": member_id}
     rows = await tx.fetch(statement, before=request.before, most=request.size + 1, **own, **filters)
-    return Page.cut([_workflow(row) for row in rows], [row["id"] for row in rows], request.size)
+    return page_of(rows, request.size, _workflow)
 
 
 async def create(tx: Tx, said: Mapping[str, Any]) -> Workflow:
@@ -205,14 +209,14 @@ async def get_version(tx: Tx, workflow_id: UUID, version: str) -> WorkflowVersio
 async def versions_page(tx: Tx, workflow_id: UUID, request: PageRequest) -> Page[WorkflowVersion]:
     """Newest first."""
     rows = await tx.fetch(_VERSIONS, workflow_id=workflow_id, before=request.before, most=request.size + 1)
-    return Page.cut([_version(row) for row in rows], [row["id"] for row in rows], request.size)
+    return page_of(rows, request.size, _version)
 
 
-def _workflow(row: Record) -> Workflow:
+def _workflow(row: Any) -> Workflow:
     return Workflow(**{**row, "definition": read(row["definition"])})
 
 
-def _version(row: Record) -> WorkflowVersion:
+def _version(row: Any) -> WorkflowVersion:
     return WorkflowVersion(**{**row, "definition": read(row["definition"])})
 
 
