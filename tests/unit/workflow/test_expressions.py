@@ -12,7 +12,17 @@ import pytest
 
 from server.offload.workers import Workers
 from server.workflow import worker
-from server.workflow.definition import MOST_BYTES, Approval, Chat, ChatMessage, Definition, Search, Step, Transform
+from server.workflow.definition import (
+    MOST_BYTES,
+    Approval,
+    Chat,
+    ChatMessage,
+    Definition,
+    Prompt,
+    Search,
+    Step,
+    Transform,
+)
 from server.workflow.errors import ExpressionFailed, ExpressionTooHeavy
 from server.workflow.expressions import computed, problems
 from server.workflow.work import expression_workers
@@ -217,6 +227,15 @@ def test_each_expression_of_a_step_is_looked_at() -> None:
         ("steps[2].approval.value", unknown.format("f")),
         ("output", unknown.format("i")),
     ]
+
+
+def test_what_is_wrong_with_the_values_of_a_prompt_is_told_by_its_field() -> None:
+    prompts = [Prompt("", variables=source) for source in ("", "{'name': input.who}", "steps.none")]
+
+    found = checked(*(Step(f"chat_{place}", Chat([], prompt=one)) for place, one in enumerate(prompts)))
+
+    (field, _), *rest = found
+    assert (field, rest) == ("steps[2].chat.prompt.variables", [])
 
 
 def test_an_item_is_known_to_what_is_done_for_each_and_not_to_whether_and_over_what_it_is() -> None:
