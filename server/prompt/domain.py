@@ -70,6 +70,10 @@ class LabelNotFound(NotFound):
     resource = "label"
 
 
+class TooManyPromptWatches(ResourceExhausted):
+    """As many {subject} are open as the tenant may have in a process: close one first."""
+
+
 class TooManyLabels(ResourceExhausted):
     """The template {subject} has as many labels as it can have."""
 

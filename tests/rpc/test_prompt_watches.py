@@ -15,6 +15,7 @@ from atrium.identity.v1 import role_pb2
 from atrium.prompt.v1 import template_pb2 as templates
 from server.db.database import Database
 from server.kernel.principal import Call
+from server.prompt.domain import TooManyPromptWatches
 from server.prompt.service.sight import Sight
 from server.prompt.service.watching import PromptWatching
 from tests.databases import Scratch
@@ -239,6 +240,21 @@ async def test_a_watch_whose_time_is_over_ends_and_is_resumed_behind_its_end(dat
     second = [event async for event in watching.watch([], first[-1].watch_id, first[-1].seq)]
 
     assert [(event.seq, event.news) for event in (*first, *second)] == [(1, "synced"), (2, "ended"), (3, "ended")]
+
+
+async def test_so_many_may_watch_a_tenants_prompts_at_once(
+    database: Database, caller: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.prompt.service.watching._MOST_OPEN", 1)
+    watching = PromptWatching(database, Sight(database))
+    async with aclosing(watching.watch([])) as first:
+        await anext(first)
+
+        with pytest.raises(TooManyPromptWatches):
+            await anext(watching.watch([]))
+
+    async with aclosing(watching.watch([])) as again:
+        assert (await anext(again)).news == "synced"
 
 
 async def test_a_deployment_on_one_server_holds_on_every_other(scratch: Scratch) -> None:

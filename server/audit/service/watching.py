@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -19,12 +17,12 @@ from server.db.database import Database
 from server.kernel.audit import Change
 from server.kernel.ids import uuid7_floor, uuid7_moment
 from server.kernel.principal import current_call
+from server.kernel.watches import Watches
 
 _MOST = 200
 _LOOK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 10.0
 _LIFE_SECONDS = 3_500.0
-_RETRY_SECONDS = 10.0
 
 _MOST_OF_TENANT = 20
 """Watches of a tenant in a process: each looks into the database again and again."""
@@ -62,7 +60,7 @@ class AuditWatching:
         self._look = look
         self._heartbeat = heartbeat
         self._life = life
-        self._watches: Counter[UUID] = Counter()
+        self._watches = Watches(_MOST_OF_TENANT, TooManyWatches, "watches of the audit log at once")
 
     async def watch(self, wanted: Filter, after: UUID | None) -> AsyncGenerator[News, None]:
         """What is written from now on, or from the filter's time to its other one; with `after`, behind that.
@@ -70,7 +68,7 @@ class AuditWatching:
         Raises TooManyWatches.
         """
         tenant_id = current_call().caller.tenant_id
-        with self._counted(tenant_id):
+        with self._watches.one_more(tenant_id):
             async with self._database.tenant_tx(tenant_id) as tx:
                 await self._audit.record(tx, Change("audit_logs.watch", "audit_log"))
                 moment, _, _ = await entries.under_way(tx)
@@ -100,15 +98,3 @@ class AuditWatching:
             end = min(now, uuid7_floor(uuid7_moment(first) + _WINDOW))
             page = await entries.following(tx, behind, end, _MOST, wanted)
         return News(page.items, page.next_cursor or UUID(int=end.int - 1)), page.next_cursor is not None or end < now
-
-    @contextmanager
-    def _counted(self, tenant_id: UUID) -> Iterator[None]:
-        if self._watches[tenant_id] >= _MOST_OF_TENANT:
-            raise TooManyWatches("watches of the audit log at once", _RETRY_SECONDS)
-        self._watches[tenant_id] += 1
-        try:
-            yield
-        finally:
-            self._watches[tenant_id] -= 1
-            if not self._watches[tenant_id]:
-                del self._watches[tenant_id]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from server.kernel.errors import ResourceExhausted
 from server.kernel.principal import current_call
+from server.kernel.watches import Watches
 from server.knowledge.documents import Document
 from server.knowledge.service.sight import Sight
 
 _LOOK_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
 _LIFE_SECONDS = 3_500.0
-_RETRY_SECONDS = 10.0
 _MOST_OF_TENANT = 20
 
 
@@ -49,14 +47,14 @@ class IngestionWatching:
         self._look = look
         self._heartbeat = heartbeat
         self._life = life
-        self._watches: Counter[UUID] = Counter()
+        self._watches = Watches(_MOST_OF_TENANT, TooManyIngestionWatches, "watches of documents at once")
 
     async def watch(self, document_ids: Sequence[UUID]) -> AsyncGenerator[News, None]:
         """Each document as it is, and whenever it changes, until nothing is to be done with any of them.
 
         Raises DocumentNotFound, also where one goes meanwhile; TooManyIngestionWatches.
         """
-        with self._counted(current_call().caller.tenant_id):
+        with self._watches.one_more(current_call().caller.tenant_id):
             told: dict[UUID, Document] = {}
             seq, said_at, begun = 0, monotonic(), monotonic()
             while monotonic() - begun < self._life:
@@ -72,15 +70,3 @@ class IngestionWatching:
                     seq, said_at = seq + 1, monotonic()
                     yield News(seq, None)
                 await asyncio.sleep(self._look)
-
-    @contextmanager
-    def _counted(self, tenant_id: UUID) -> Iterator[None]:
-        if self._watches[tenant_id] >= _MOST_OF_TENANT:
-            raise TooManyIngestionWatches("watches of documents at once", _RETRY_SECONDS)
-        self._watches[tenant_id] += 1
-        try:
-            yield
-        finally:
-            self._watches[tenant_id] -= 1
-            if not self._watches[tenant_id]:
-                del self._watches[tenant_id]

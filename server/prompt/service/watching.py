@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 from server.db.database import Database
 from server.kernel.paging import PageRequest
 from server.kernel.principal import Principal, current_call
-from server.prompt.domain import Label, Template, TemplateNotFound, manages
+from server.kernel.watches import Watches
+from server.prompt.domain import Label, Template, TemplateNotFound, TooManyPromptWatches, manages
 from server.prompt.service.sight import Sight, shown
 from server.prompt.store import templates, versions
 
@@ -26,6 +27,9 @@ _KEPT_SECONDS = 300.0
 _MOST_KEPT = 1_000
 _MOST_KEPT_OF_TENANT = 100
 """How long, and how many of, the watches that were left can be taken up again: of all tenants, and of each."""
+
+_MOST_OPEN = 200
+"""Streams of a tenant, in a process."""
 
 _MOST_SENT = 1_000
 _PAGE = 200
@@ -123,6 +127,7 @@ class PromptWatching:
         self._life = life
         self._kept = kept
         self._watches: dict[UUID, _Watch] = {}
+        self._open = Watches(_MOST_OPEN, TooManyPromptWatches, "watches of prompts at once")
         # Those that nobody reads at present, the oldest first, and what forgets each when its time is over.
         self._left: dict[_Watch, asyncio.TimerHandle] = {}
 
@@ -148,22 +153,23 @@ class PromptWatching:
         `wanted`: none is all of the tenant's. `watch_id`, `after_seq`: what was watched before, and the last event that
         came of it: where it is not known any more, this begins with `reset`.
         """
-        watch = self._taken_up(frozenset(wanted), watch_id, after_seq)
-        watch.stream = stream = object()
-        watch.woken.set()  # whoever read it before
-        current_call().renewed = watch.woken.set
-        last = after_seq
-        try:
-            async for news in self._told(watch, stream):
-                event = watch.event(news)
-                last = event.seq
-                yield event
-            # Of a watch that another stream has taken up, the numbers are that stream's.
-            yield watch.event("ended") if watch.stream is stream else Event(watch.id, last + 1, "ended")
-        finally:
-            if watch.stream is stream:
-                watch.stream = None
-                self._leave(watch)
+        with self._open.one_more(current_call().caller.tenant_id):
+            watch = self._taken_up(frozenset(wanted), watch_id, after_seq)
+            watch.stream = stream = object()
+            watch.woken.set()  # whoever read it before
+            current_call().renewed = watch.woken.set
+            last = after_seq
+            try:
+                async for news in self._told(watch, stream):
+                    event = watch.event(news)
+                    last = event.seq
+                    yield event
+                # Of a watch that another stream has taken up, the numbers are that stream's.
+                yield watch.event("ended") if watch.stream is stream else Event(watch.id, last + 1, "ended")
+            finally:
+                if watch.stream is stream:
+                    watch.stream = None
+                    self._leave(watch)
 
     async def _told(self, watch: _Watch, stream: object) -> AsyncGenerator[News, None]:
         """What is told until this stream's time is over, or another takes the watch up."""

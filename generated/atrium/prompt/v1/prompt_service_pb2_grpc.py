@@ -425,6 +425,7 @@ class PromptServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed.
+        - `RESOURCE_EXHAUSTED`: the tenant has two hundred such streams open in the process (`TOO_MANY_PROMPT_WATCHES`).
         - `UNAVAILABLE`: the server is going down (`SERVER_SHUTTING_DOWN`).
         - `DEADLINE_EXCEEDED`: the stream lasted an hour, and was not read when it would have ended: resume it.
         """
