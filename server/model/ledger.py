@@ -62,6 +62,7 @@ class Ledger:
         """`lease`: seconds for which a reservation holds that nobody keeps. `spares`: None: good for a sixth of it."""
         self._lease = lease
         self._spares = Spares(lease / 6) if spares is None else spares
+        self._stuck = journal.Stuck()
         self._unheard: dict[UUID, float] = {}
         self._database = database
         self._warnings = Warnings(audit)
@@ -173,9 +174,13 @@ class Ledger:
         """Whether its call, which is over, may be entered in a moment: nobody is refused for what it holds."""
         return all(part.spare for part in hold.parts) and self._spares.over(tenant_id, [part.id for part in hold.parts])
 
+    async def noted(self, tenant_id: UUID) -> set[UUID]:
+        """The tenant's calls that are noted and can be counted. Raises DatabaseUnavailable."""
+        return self._stuck.without(await notes.noted(self._database, tenant_id))
+
     async def count_noted(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
         """Enters those of these calls that are noted still. Raises DatabaseUnavailable."""
-        await journal.count(self._database, partial(self.enter, noted=True), tenant_id, ids)
+        self._stuck.add(await journal.count(self._database, partial(self.enter, noted=True), tenant_id, ids))
 
     def let_go(self, tenant_id: UUID, holds: Iterable[Hold]) -> None:
         """Keeps these no longer: they end by themselves."""
@@ -323,7 +328,7 @@ class Ledger:
             # By themselves: whoever took rows while holding others could wait for one who waits for these.
             if missing:
                 if any(window.kind == "month" for window in missing):  # which begins with what is counted
-                    await self.count_noted(tenant_id, await notes.noted(self._database, tenant_id))
+                    await self.count_noted(tenant_id, await self.noted(tenant_id))
                 async with self._database.tenant_tx(tenant_id, durable=False) as tx:
                     await store.open_rows(tx, missing)
             else:
@@ -335,7 +340,7 @@ class Ledger:
         """Counts what dead processes noted, and gives back what they held."""
         async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             left = await notes.left(tx, self._lease)
-        await self.count_noted(tenant_id, left)
+        await self.count_noted(tenant_id, self._stuck.without(left))
         async with self._database.tenant_tx(tenant_id) as tx:
             ids, windows = await store.expired(tx)
             if ids:

@@ -136,13 +136,15 @@ async def test_a_call_of_a_month_without_a_partition_stays_noted_until_it_has_on
     early = make_record(model_id=model_id, id=uuid7_floor(long_ago), created_at=long_ago)
     await enter(books, make_record(model_id=model_id), early)
     with capture_logs() as logs:
-        await books.caught_up(PLATFORM_TENANT_ID)
         await background.close(NOT_FOR_EVER)
+        for _ in range(3):  # it is told once, and not tried by each who reads
+            await books.caught_up(PLATFORM_TENANT_ID)
     assert await counted(admin) == (1, 1, 1)
-    assert {line["event"] for line in logs} == {"a call stays noted"}
+    assert [line["event"] for line in logs] == ["a call stays noted"]
 
     await ensure_months(scratch.admin_url, long_ago.date(), long_ago.date())
-    await books.caught_up(PLATFORM_TENANT_ID)
+    async with another(scratch) as (theirs, _):
+        await theirs.caught_up(PLATFORM_TENANT_ID)
 
     assert await counted(admin) == (0, 2, 2)
 

@@ -130,12 +130,12 @@ class Books:
         """
         if (pile := self._piles.get(tenant_id)) is not None:
             pile.hurried.set()
-        ids = await journal.noted(self._database, tenant_id)
+        ids = await self._ledger.noted(tenant_id)
         pause, until = _LOOK_SECONDS, monotonic() + _PATIENCE_SECONDS
         while ids and monotonic() < until:
             await asyncio.sleep(pause)
             pause *= 1.5
-            ids &= await journal.noted(self._database, tenant_id)
+            ids &= await self._ledger.noted(tenant_id)
         await self._ledger.count_noted(tenant_id, ids)
 
     def _may_follow(self, tenant_id: UUID, entry: Entry) -> bool:
