@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from time import monotonic
 from uuid import UUID
 
 from server.db.database import Database
 from server.kernel.principal import current_call
+from server.kernel.watches import Watches
 from server.workflow.errors import TooManyExecutionWatches
 from server.workflow.executions import Event, Execution
 from server.workflow.service.executions import seen
@@ -19,7 +19,6 @@ from server.workflow.store import executions as store
 _LOOK_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
 _LIFE_SECONDS = 3_500.0
-_RETRY_SECONDS = 10.0
 _MOST_OF_TENANT = 50
 _AT_ONCE = 500
 
@@ -39,7 +38,7 @@ class ExecutionWatching:
         self._look = look
         self._heartbeat = heartbeat
         self._life = life
-        self._watches: Counter[UUID] = Counter()
+        self._watches = Watches(_MOST_OF_TENANT, TooManyExecutionWatches, "watches of executions at once")
 
     async def watch(self, execution_id: UUID, after_seq: int) -> AsyncGenerator[Event | Execution | None, None]:
         """What happened after that, and happens, until it has ended (None: nothing new), and then what it is.
@@ -47,12 +46,13 @@ class ExecutionWatching:
         Raises ExecutionNotFound, TooManyExecutionWatches.
         """
         tenant_id = current_call().caller.tenant_id
-        with self._counted(tenant_id):
+        with self._watches.one_more(tenant_id):
             seq, said_at, begun = after_seq, monotonic(), monotonic()
-            await self._seen(tenant_id, execution_id)
+            execution = replace(await self._seen(tenant_id, execution_id), input=None, output=None)
             while True:
+                seen(execution_id, execution)  # by its reader as they are now
+                # Both at one moment: what is told of an execution that has ended is all there is.
                 async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
-                    # In this order: what is told of an execution that has ended is all there is.
                     goes_on = await store.goes_on(tx, execution_id)
                     events = await store.told(tx, execution_id, seq, _AT_ONCE)
                 for event in events:
@@ -72,15 +72,3 @@ class ExecutionWatching:
         """The whole, which may be much: it is not looked at again and again."""
         async with self._database.tenant_tx(tenant_id, read_only=True) as tx:
             return seen(execution_id, await store.get(tx, execution_id))
-
-    @contextmanager
-    def _counted(self, tenant_id: UUID) -> Iterator[None]:
-        if self._watches[tenant_id] >= _MOST_OF_TENANT:
-            raise TooManyExecutionWatches("watches of executions at once", _RETRY_SECONDS)
-        self._watches[tenant_id] += 1
-        try:
-            yield
-        finally:
-            self._watches[tenant_id] -= 1
-            if not self._watches[tenant_id]:
-                del self._watches[tenant_id]

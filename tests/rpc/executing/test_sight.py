@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import struct_pb2
 
+from atrium.identity.v1 import role_pb2
 from atrium.workflow.v1 import execution_pb2 as pb
 from atrium.workflow.v1 import task_pb2, workflow_pb2
 from tests.factories.executions import (
@@ -24,6 +26,7 @@ from tests.factories.executions import (
 )
 from tests.factories.knowledge import platform_inside
 from tests.factories.world import World, refused
+from tests.promptly import ENDED_WITHIN, within
 
 Code = grpc.StatusCode
 PERSONAL, PUBLIC = workflow_pb2.Workflow.VISIBILITY_PERSONAL, workflow_pb2.Workflow.VISIBILITY_PUBLIC
@@ -60,6 +63,29 @@ async def test_an_execution_of_a_personal_workflow_is_its_starters_and_those_who
 
     assert {(refusal.code, refusal.reason) for refusal in refusals} == {(Code.NOT_FOUND, "EXECUTION_NOT_FOUND")}
     assert [await _listed(world, one) for one in (colleague, author, owner)] == [[], [execution_id], [execution_id]]
+
+
+async def test_a_watch_ends_for_who_sees_the_execution_no_more(world: World) -> None:
+    owner = await world.tenant()
+    author = await world.user(owner, "workflows:create", "workflows:execute")
+    colleague = await world.user(owner, "workflows:read")
+    role = await world.role(owner, "workflows:update")
+    held = {"user_id": colleague.id, "role_id": role.id}
+    await world.identity.AssignRole(role_pb2.AssignRoleRequest(**held), metadata=owner.metadata)
+    workflow_id = await workflow_of(world, author, approval("asked"), visibility=PERSONAL)
+    execution_id = (await execute(world, author, workflow_id)).id
+    stream = world.workflows.WatchExecution(pb.WatchExecutionRequest(id=execution_id), metadata=colleague.metadata)
+    async for _ in stream:
+        break
+
+    async def ends() -> float:
+        await world.identity.UnassignRole(role_pb2.UnassignRoleRequest(**held), metadata=owner.metadata)
+        lost_at = monotonic()
+        refusal = await refused(stream)
+        assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "EXECUTION_NOT_FOUND")
+        return monotonic() - lost_at
+
+    await within(ENDED_WITHIN, ends)
 
 
 async def test_another_tenants_execution_is_no_other_than_one_that_is_not_there(world: World) -> None:
