@@ -308,7 +308,7 @@ async def open_app(settings: Settings, process: int = 0) -> AsyncIterator[App]:
             pages,
         )
         expressions, workflow_sight = expression_workers(half(settings.processes)), WorkflowSight(database)
-        labour = Labour.of(settings, database, gateway, document_workers, expressions, calls, searches)
+        labour = Labour.of(settings, database, gateway, document_workers, expressions, calls, searches, background)
         workflow = WorkflowServicer(
             WorkflowService(database, workflow_sight, expressions, TenantQuotas(), audit, forget),
             ExecutionService(database, workflow_sight, labour.engine, audit),

@@ -75,6 +75,7 @@ class Labour:
         expressions: Workers,
         calls: CallService,
         searches: SearchService,
+        background: Background,
     ) -> Labour:
         """`readers`, `expressions`: processes for documents, and for expressions."""
         audit, standing, backlog = AuditLog(database), TenantStanding(database), Backlog(settings.jobs_per_tenant)
@@ -87,7 +88,7 @@ class Labour:
         return cls(
             Ingestion(database, maker, Fetching(database, fetcher), standing, audit),
             Rebuilding(database, maker, standing, backlog, audit),
-            Steps(database, engine, expressions, actions, Acting(database), standing),
+            Steps(database, engine, expressions, actions, Acting(database), standing, background),
             engine,
             agents,
             running,
@@ -146,7 +147,7 @@ async def labouring(settings: Settings, database: Database, grace: Grace) -> Asy
         counts.writing(),
         supplying(grace, background, gateway, readers, questions, expressions, prompts),
     ):
-        yield Labour.of(settings, database, gateway, readers, expressions, calls, searches)
+        yield Labour.of(settings, database, gateway, readers, expressions, calls, searches, background)
 
 
 def half(processes: int = 1) -> int:

@@ -20,6 +20,7 @@ from server.jobs.backlog import Backlog, TenantRun
 from server.jobs.runs import Run
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, current_call, within
+from server.kernel.tasks import Background
 from server.workflow.definition import Chat, ChatMessage, Definition, Search, Step, Transform, values
 from server.workflow.executions import Budget, Execution
 from server.workflow.service.actions import Actions
@@ -138,7 +139,7 @@ class Executing:
         self.tenants = Tenants(settings or Settings())
         self.backlog = Backlog(1_000)
         self.engine = Engine(database, self.backlog, self.tenants)
-        self.steps = Steps(database, self.engine, FakeOffload(), self.actions, FakePeople(), self.tenants)
+        self.steps = Steps(database, self.engine, FakeOffload(), self.actions, FakePeople(), self.tenants, Background())
         self.executions = ExecutionService(database, Sight(database), self.engine, AuditLog(database))
         self._database = database
         self._admin = admin

@@ -26,6 +26,7 @@ from server.kernel.errors import (
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
+from server.kernel.tasks import Background, persistently
 from server.workflow import worker
 from server.workflow.definition import MOST_ITEMS, AgentRun, Approval, Chat, Search, Step, Transform, Wait
 from server.workflow.errors import ExpressionFailed, TaskLost, TaskTimedOut
@@ -47,6 +48,7 @@ _MOST_BEGUN = 4
 _LOOK_SECONDS = 1.0
 _SUSPENDED_SECONDS = 30.0
 _MOST_DELAY = 3_600.0
+_PATIENCE_SECONDS = 600.0
 _NOBODY = UUID(int=0)
 
 _UNFORESEEN: Mapping[str, Any] = {"error_reason": "INTERNAL", "error_message": "Something went wrong on the server."}
@@ -98,9 +100,17 @@ class Steps:
     """Does STEP."""
 
     def __init__(
-        self, database: Database, engine: Engine, offload: Offload, actions: Actions, people: People, tenants: Tenants
+        self,
+        database: Database,
+        engine: Engine,
+        offload: Offload,
+        actions: Actions,
+        people: People,
+        tenants: Tenants,
+        background: Background,
     ) -> None:
         self._database = database
+        self._background = background
         self._engine = engine
         self._offload = offload
         self._actions = actions
@@ -122,6 +132,11 @@ class Steps:
             await self._do(run, begun, spending)
         except Overtaken:
             await self._count(begun, run.tenant_id, spending)
+            raise
+        except (DatabaseUnavailable, asyncio.CancelledError):
+            if spending.used.calls:  # whoever does the task anew has it before them: what is used up is not used again
+                counting = persistently(lambda: self._count(begun, run.tenant_id, spending), _PATIENCE_SECONDS)
+                self._background.start(counting, "what a step used")
             raise
 
     async def _do(self, run: TenantRun, begun: _Begun, spending: Spending) -> None:
@@ -191,10 +206,12 @@ class Steps:
         caller.require(Permission.WORKFLOWS_EXECUTE)
         try:
             with within(_call(begun, caller, spending)):
-                async with asyncio.timeout(begun.step.timeout):
+                async with asyncio.timeout(begun.step.timeout) as limit:
                     return await self._watched(tenant_id, begun, self._done(tenant_id, begun, spending))
         except TimeoutError:
-            raise TaskTimedOut from None
+            if limit.expired():
+                raise TaskTimedOut from None
+            raise
 
     async def _caller(self, tenant_id: UUID, execution: Execution) -> Principal:
         if execution.platform_user_id is not None:

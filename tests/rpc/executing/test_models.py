@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from atrium.identity.v1 import user_pb2
 from atrium.model.v1 import call_log_pb2, model_pb2, route_pb2
 from atrium.workflow.v1 import definition_pb2
+from server.kernel.errors import DatabaseUnavailable
+from server.model.service.books import Books, Entry
 from tests.factories.agents import make_agent
 from tests.factories.executions import (
     NOT_FOR_EVER,
@@ -130,6 +133,31 @@ async def test_a_cancelled_execution_stops_its_model(router: World, stub: OpenAI
     async with asyncio.timeout(NOT_FOR_EVER):  # what it had read is paid for
         while not (await get(router, owner, execution_id)).usage.tokens:  # noqa: ASYNC110 - it comes a moment later
             await asyncio.sleep(0.05)
+
+
+async def test_what_a_try_used_counts_where_the_database_goes_away_behind_it(
+    router: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await router.tenant()
+    enter, lost = Books.enter, iter([True])
+
+    async def enter_but_once(books: Books, tenant_id: UUID, entry: Entry, *rest: Any) -> None:
+        await enter(books, tenant_id, entry, *rest)
+        if next(lost, False):
+            raise DatabaseUnavailable
+
+    monkeypatch.setattr(Books, "enter", enter_but_once)
+
+    execution = await run(router, owner, chat("told", "Hello"))
+
+    assert execution.state == State.STATE_COMPLETED, execution.error_message
+    async with asyncio.timeout(NOT_FOR_EVER):
+        while (await get(router, owner, execution.id)).usage.calls < 2:  # noqa: ASYNC110 - it comes behind the job
+            await asyncio.sleep(0.05)
+    asked = call_log_pb2.ListCallLogsRequest(workflow_execution_id=execution.id)
+    logs = (await router.models.ListCallLogs(asked, metadata=owner.metadata)).call_logs
+    usage = (await get(router, owner, execution.id)).usage
+    assert (usage.calls, usage.tokens) == (len(logs), sum(log.usage.total_tokens for log in logs)) == (2, usage.tokens)
 
 
 async def test_what_its_budget_has_no_room_for_is_not_begun(router: World) -> None:
