@@ -69,22 +69,20 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """One run of a workflow. `user_id`, `platform_user_id`: who started it, of the tenant or of the platform; neither:
-    they were removed for good. `personal`: seen by who started it, and who may change workflows, alone.
+class Listed:
+    """One run of a workflow as lists have it, without what may be much. `user_id`, `platform_user_id`: who started it,
+    of the tenant or of the platform; neither: they were removed for good. `personal`: seen by who started it, and who
+    may change workflows, alone.
     """
 
     id: UUID
     workflow_id: UUID
     workflow_version: str
-    definition: Definition
     user_id: UUID | None
     api_key_id: UUID | None
     platform_user_id: UUID | None
     personal: bool
     status: ExecutionStatus
-    input: Mapping[str, Any] | None
-    output: Any
     error_reason: str | None
     error_message: str | None
     pause_reason: str | None
@@ -113,6 +111,15 @@ class Execution:
         """Raises ExecutionEnded."""
         if not self.is_open:
             raise ExecutionEnded(str(self.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Execution(Listed):
+    """The whole of it."""
+
+    definition: Definition
+    input: Mapping[str, Any] | None
+    output: Any
 
 
 @dataclass(frozen=True, slots=True)

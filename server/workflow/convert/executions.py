@@ -20,7 +20,7 @@ from server.rpc.wire import (
     value_of,
     whole_seconds,
 )
-from server.workflow.executions import Budget, Decision, Event, Execution, Task, Used
+from server.workflow.executions import Budget, Decision, Event, Execution, Listed, Task, Used
 
 _STATE = EnumMap(
     {
@@ -88,12 +88,21 @@ def decided(request: task_pb2.CompleteTaskRequest) -> tuple[UUID, UUID, Decision
 
 
 def execution(value: Execution) -> pb.Execution:
+    made = listed(value)
+    if (given := struct(value.input)) is not None:
+        made.input.CopyFrom(given)
+    if value.status == "completed":
+        made.output.CopyFrom(value_of(value.output))
+    return made
+
+
+def listed(value: Listed) -> pb.Execution:
+    """Without what it was given and came to."""
     made = pb.Execution(
         id=str(value.id),
         workflow_id=str(value.workflow_id),
         workflow_version=value.workflow_version,
         state=_STATE.number[value.status],
-        input=struct(value.input),
         error_reason=value.error_reason,
         error_message=value.error_message,
         pause_reason=value.pause_reason,
@@ -109,18 +118,8 @@ def execution(value: Execution) -> pb.Execution:
         deadline_time=timestamp(value.deadline_at),
         complete_time=timestamp(value.completed_at),
     )
-    if value.status == "completed":
-        made.output.CopyFrom(value_of(value.output))
     if value.budget.tokens is not None or value.budget.cost is not None:
         made.budget.CopyFrom(pb.Budget(max_tokens=value.budget.tokens, max_cost_usd=money(value.budget.cost)))
-    return made
-
-
-def listed(value: Execution) -> pb.Execution:
-    """Without what it was given and came to."""
-    made = execution(value)
-    made.ClearField("input")
-    made.ClearField("output")
     return made
 
 

@@ -25,7 +25,7 @@ from server.workflow.errors import (
     TooManyExecutions,
     WorkflowVersionNotFound,
 )
-from server.workflow.executions import MOST_PENDING, Budget, Decision, Execution, Task
+from server.workflow.executions import MOST_PENDING, Budget, Decision, Execution, Listed, Task
 from server.workflow.graph import Taken, after, first_tasks
 from server.workflow.limits import problem
 from server.workflow.ports import AuditLog
@@ -80,8 +80,8 @@ class ExecutionService:
         async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             return seen(execution_id, await store.get(tx, execution_id))
 
-    async def page(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[Execution]:
-        """What the caller sees, newest first, without input and output. `filters`: workflow_id, status, trace_id."""
+    async def page(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[Listed]:
+        """What the caller sees, newest first. `filters`: workflow_id, status, trace_id."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:
             return await store.page(tx, request, caller.member_id, filters, personal=manages(caller))
@@ -92,7 +92,7 @@ class ExecutionService:
             seen(execution_id, await store.get(tx, execution_id))
             return await tasks.page(tx, execution_id, request, status)
 
-    async def lineage(self, execution_id: UUID) -> tuple[list[Execution], list[Execution]]:
+    async def lineage(self, execution_id: UUID) -> tuple[list[Listed], list[Listed]]:
         """What it repeats, and what repeats it, as far as the caller sees it. Raises ExecutionNotFound."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id, read_only=True) as tx:

@@ -33,12 +33,14 @@ from server.db.retention import remove_before
 from server.db.statements import Statement
 from server.kernel.paging import Page, PageRequest
 from server.workflow.definition import read, values
-from server.workflow.executions import OPEN, Budget, Event, Execution, ExecutionStatus, Used
+from server.workflow.executions import OPEN, Budget, Event, Execution, ExecutionStatus, Listed, Used
 from server.workflow.tables import execution_events as events
 from server.workflow.tables import workflow_executions as executions
 from server.workflow.tables import workflows
 
 _COLUMNS = tuple(executions.c[name] for name in Execution.__dataclass_fields__)
+_LISTED = tuple(executions.c[name] for name in Listed.__dataclass_fields__)
+_MOST_RELATED = 1_000
 _THIS = executions.c.id == bindparam("execution_id")
 _GET = Statement(select(*_COLUMNS).where(_THIS))
 _GOES_ON = Statement(select(executions.c.status.in_(OPEN)).where(_THIS))
@@ -107,17 +109,18 @@ _ancestors = _ancestors.union(
     select(executions.c.id, executions.c.parent_execution_id).where(executions.c.id == _ancestors.c.parent_execution_id)
 )
 _ANCESTORS = Statement(
-    select(*_COLUMNS)
+    select(*_LISTED)
     .where(executions.c.id.in_(select(_ancestors.c.id)), executions.c.id != bindparam("execution_id"))
     .order_by(executions.c.id)
+    .limit(_MOST_RELATED)
 )
 _descendants = select(executions.c.id).where(_THIS).cte("descendants", recursive=True)
 _descendants = _descendants.union(select(executions.c.id).where(executions.c.parent_execution_id == _descendants.c.id))
 _DESCENDANTS = Statement(
-    select(*_COLUMNS)
+    select(*_LISTED)
     .where(executions.c.id.in_(select(_descendants.c.id)), executions.c.id != bindparam("execution_id"))
     .order_by(executions.c.id)
-    .limit(1_000)
+    .limit(_MOST_RELATED)
 )
 
 _OF = events.c.execution_id == bindparam("execution_id")
@@ -154,12 +157,9 @@ _FILTERS = {
 
 @cache
 def _list(filters: tuple[str, ...], *, personal: bool) -> Statement:
-    """Without what they were given and came to, which may be much."""
-    hidden = {"input", "output"}
-    columns = [literal(None).label(one.name) if one.name in hidden else one for one in _COLUMNS]
     seen = or_(executions.c.personal.is_(False), executions.c.user_id == bindparam("member_id", type_=Uuid))
     conditions = [*(() if personal else (seen,)), *(_FILTERS[name] for name in filters)]
-    statement = select(*columns).where(executions.c.id < bindparam("before"), *conditions)
+    statement = select(*_LISTED).where(executions.c.id < bindparam("before"), *conditions)
     return Statement(statement.order_by(executions.c.id.desc()).limit(bindparam("most")))
 
 
@@ -197,12 +197,12 @@ async def lock(tx: Tx, execution_id: UUID) -> Execution | None:
 
 async def page(
     tx: Tx, request: PageRequest, member_id: UUID | None, filters: Mapping[str, Any], *, personal: bool
-) -> Page[Execution]:
-    """What is shared and what this member started, newest first, without input and output. `personal`: all."""
+) -> Page[Listed]:
+    """What is shared and what this member started, newest first. `personal`: all."""
     statement = _list(tuple(sorted(filters)), personal=personal)
     own = {} if personal else {"member_id": member_id}
     rows = await tx.fetch(statement, before=request.before, most=request.size + 1, **own, **filters)
-    return Page.cut([_execution(row) for row in rows], [row["id"] for row in rows], request.size)
+    return Page.cut([_listed(row) for row in rows], [row["id"] for row in rows], request.size)
 
 
 async def change(tx: Tx, execution_id: UUID, **said: Any) -> Execution:
@@ -279,10 +279,10 @@ async def forget_person(tx: Tx, user_id: UUID) -> None:
     await tx.execute(_FORGET_PERSON, user_id=user_id)
 
 
-async def lineage(tx: Tx, execution_id: UUID) -> tuple[list[Execution], list[Execution]]:
+async def lineage(tx: Tx, execution_id: UUID) -> tuple[list[Listed], list[Listed]]:
     """What it repeats, by whatever way, and what repeats it, each from the oldest on."""
     above, below = [await tx.fetch(one, execution_id=execution_id) for one in (_ANCESTORS, _DESCENDANTS)]
-    return [_execution(row) for row in above], [_execution(row) for row in below]
+    return [_listed(row) for row in above], [_listed(row) for row in below]
 
 
 async def tell(tx: Tx, execution_id: UUID, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -319,8 +319,15 @@ def _budget(budget: Budget) -> dict[str, Any]:
 
 
 def _execution(row: Record) -> Execution:
+    return Execution(**{**row, **_read(row), "definition": read(row["definition"])})
+
+
+def _listed(row: Record) -> Listed:
+    return Listed(**{**row, **_read(row)})
+
+
+def _read(row: Record) -> dict[str, Any]:
     kept = row["budget"] or {}
     cost = kept.get("cost")
     budget = Budget(kept.get("tokens"), None if cost is None else Decimal(cost), kept.get("seconds"))
-    given = {"definition": read(row["definition"]), "budget": budget, "usage": used(row["usage"])}
-    return Execution(**{**row, **given})
+    return {"budget": budget, "usage": used(row["usage"])}

@@ -10,6 +10,8 @@ import pytest
 
 from atrium.workflow.v1 import execution_pb2 as pb
 from atrium.workflow.v1 import task_pb2
+from server.db.statements import Statement
+from server.workflow.store import executions as store
 from tests.factories.executions import (
     Kind,
     State,
@@ -239,6 +241,13 @@ async def test_an_output_of_skipped_steps_is_made_again(world: World) -> None:
     again = await ended(world, owner, (await step_execution(world, owner, "Replay", old.id, from_step_id="second")).id)
 
     assert plain(again.output) == plain(old.output) == "skipped"
+
+
+@pytest.mark.parametrize("statement", [store._ANCESTORS, store._DESCENDANTS, store._list((), personal=False)])
+def test_lists_read_nothing_that_may_be_much(statement: Statement) -> None:
+    assert "workflow_executions.workflow_id" in statement.sql
+    for much in ("definition", "input", "output"):
+        assert f"workflow_executions.{much}" not in statement.sql
 
 
 async def test_an_execution_is_not_repeated_from_a_step_that_it_has_not(world: World) -> None:
