@@ -66,15 +66,20 @@ async def test_what_a_call_under_way_has_is_its_own(ledger: Ledger, other: Ledge
 
 
 async def test_what_a_call_has_that_is_over_and_not_entered_yet_is_waited_for(
-    ledger: Ledger, other: Ledger, admin: Any
+    ledger: Ledger, other: Ledger, scratch: Scratch, admin: Any
 ) -> None:
     claims = claimed(100)
     await with_a_spare(ledger, claims)
     hold = await begin(ledger, claims)
     assert ledger.over(PLATFORM_TENANT_ID, hold)
 
-    wanting = asyncio.create_task(begin(other, claimed(100, 90)))
-    await asyncio.sleep(0.02)  # they have been refused by then, mostly
+    async with scratch.connect() as listening:
+        recalled = asyncio.Event()
+        await listening.add_listener(store.RECALLED, lambda *_: recalled.set())
+        wanting = asyncio.create_task(begin(other, claimed(100, 90)))
+        async with asyncio.timeout(NOT_FOR_EVER):
+            await recalled.wait()
+    assert not wanting.done()
     await end(ledger, hold, tokens=4)
 
     assert not (await wanting).spare
