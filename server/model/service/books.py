@@ -105,6 +105,7 @@ class Books:
         self._desks: _Desks = WeakValueDictionary()
         self._noting: _Desks = WeakValueDictionary()
         self._piles: dict[UUID, _Pile] = {}
+        ledger.hurry = self._hurry
 
     async def enter(self, tenant_id: UUID, entry: Entry, meanwhile: Callable[[], None] | None = None) -> None:
         """Returns when it is written; it is even if the caller leaves meanwhile. Raises DatabaseUnavailable.
@@ -128,8 +129,7 @@ class Books:
 
         What a process that has died noted, or one that is busy for long, is counted here. Raises DatabaseUnavailable.
         """
-        if (pile := self._piles.get(tenant_id)) is not None:
-            pile.hurried.set()
+        self._hurry(tenant_id)
         ids = await self._ledger.noted(tenant_id)
         pause, until = _LOOK_SECONDS, monotonic() + _PATIENCE_SECONDS
         while ids and monotonic() < until:
@@ -137,6 +137,10 @@ class Books:
             pause *= 1.5
             ids &= await self._ledger.noted(tenant_id)
         await self._ledger.count_noted(tenant_id, ids)
+
+    def _hurry(self, tenant_id: UUID) -> None:
+        if (pile := self._piles.get(tenant_id)) is not None:
+            pile.hurried.set()
 
     def _may_follow(self, tenant_id: UUID, entry: Entry) -> bool:
         """Whether it may be noted first and counted later."""

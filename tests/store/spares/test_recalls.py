@@ -16,9 +16,11 @@ from server.kernel.ids import PLATFORM_TENANT_ID
 from server.model.holds import Settlement
 from server.model.ledger import Ledger
 from server.model.limits import Claim, LimitReached
+from server.model.service.books import Books, Entry
 from server.model.spares import IDLE_SECONDS
 from server.model.store import ledger as store
 from tests.databases import Scratch
+from tests.factories.records import make_record
 from tests.store.spares.holding import (
     AT_ONCE,
     MONTH,
@@ -83,6 +85,22 @@ async def test_what_a_call_has_that_is_over_and_not_entered_yet_is_waited_for(
     await end(ledger, hold, tokens=4)
 
     assert not (await wanting).spare
+    assert await rows_of(admin) == {"requests": (0, 4), "tokens": (90, 10), "parallel": (1, 0)}
+
+
+async def test_what_is_over_and_noted_is_counted_at_once_for_who_would_be_refused(
+    ledger: Ledger, other: Ledger, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.model.service.books.GATHER_SECONDS", 2 * NOT_FOR_EVER)
+    claims = claimed(100)
+    await with_a_spare(ledger, claims)
+    books = Books(ledger._database, ledger, ledger._background)
+    await books.enter(PLATFORM_TENANT_ID, Entry([make_record(total_tokens=4)], await begin(ledger, claims)))
+    assert await admin.fetchval("SELECT count(*) FROM call_journal")
+
+    hold = await begin(other, claimed(100, 90))
+
+    assert not hold.spare
     assert await rows_of(admin) == {"requests": (0, 4), "tokens": (90, 10), "parallel": (1, 0)}
 
 
