@@ -14,7 +14,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from server.db.base import (
     MOMENT,
@@ -127,6 +127,13 @@ workflow_tasks = tenant_table(
     Column("error_reason", String(100), comment="Why it failed, as the API names it."),
     Column("error_message", Text, comment="Why it failed, in words."),
     Column("usage", JSONB, comment="What its models used: calls, tokens, cost."),
+    Column(
+        "counted_runs",
+        ARRAY(Uuid),
+        nullable=False,
+        server_default="{}",
+        comment="The runs of it whose models' use is counted.",
+    ),
     _number("retry_count", "How many of its tries failed."),
     _number("attempt", "How often it was begun."),
     Column("run_token", Uuid, comment="Of who does it now: nobody else may end it."),

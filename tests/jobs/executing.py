@@ -139,7 +139,10 @@ class Executing:
         self.tenants = Tenants(settings or Settings())
         self.backlog = Backlog(1_000)
         self.engine = Engine(database, self.backlog, self.tenants)
-        self.steps = Steps(database, self.engine, FakeOffload(), self.actions, FakePeople(), self.tenants, Background())
+        self.background = Background()
+        self.steps = Steps(
+            database, self.engine, FakeOffload(), self.actions, FakePeople(), self.tenants, self.background
+        )
         self.executions = ExecutionService(database, Sight(database), self.engine, AuditLog(database))
         self._database = database
         self._admin = admin

@@ -34,6 +34,7 @@ async def test_a_run_that_was_overtaken_changes_nothing_but_what_models_used(
     go_on.set()
     with pytest.raises(Overtaken):
         await first
+    await held.background.close(60.0)
 
     execution = await held.get(execution_id)
     assert (execution.status, execution.output) == ("completed", {"a": {"text": "a 1"}})
@@ -135,6 +136,16 @@ async def test_a_task_whose_job_was_put_aside_fails(held: Executing, active: Exe
     assert (await active.tasks(execution_id))["a", 0]["error_reason"] == "TASK_LOST"
     assert (await active.get(execution_id)).output == {"after": "failed"}
     assert await admin.fetchval("SELECT count(*) FROM tenant_jobs") == 0
+
+
+async def test_a_timeout_of_something_else_is_not_told_as_the_steps_own(active: Executing) -> None:
+    active.actions.wrong = TimeoutError("a connection's")
+    execution_id = await active.start(chat("a", timeout=3_000.0))
+
+    await active.drain()
+
+    assert (await active.get(execution_id)).error_reason == "INTERNAL"
+    assert active.actions.asked["a"] == 1
 
 
 async def test_what_is_to_be_tried_again_is_begun_when_it_is_due_and_once(active: Executing, admin: Any) -> None:

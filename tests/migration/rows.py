@@ -285,6 +285,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0050": {},
     "0051": {"call_journal": {**_OF_TENANT, "call_log_id": _MODEL, "records": [], "holds": []}},
     "0052": {},
+    "0053": {},
 }
 
 

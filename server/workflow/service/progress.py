@@ -57,9 +57,11 @@ class Progress:
         """The tasks that are begun once the transaction has committed."""
         return self._jobs
 
-    async def spent(self, used: Used) -> None:
-        """Models used this for the execution, whether it has ended or not."""
-        if used.calls:
+    async def spent(self, task_id: UUID, token: UUID, used: Used) -> None:
+        """Models used this for a run of the task, whether that or the execution has ended or not. It is counted once,
+        however often it is told: who heard nothing of a commit does not know whether there was one.
+        """
+        if used.calls and await tasks.spend(self._tx, self.execution.id, task_id, token, used):
             total = self.execution.usage + used
             self.execution = await executions.change(self._tx, self.execution.id, usage=total)
 

@@ -130,10 +130,7 @@ class Steps:
         spending = Spending()
         try:
             await self._do(run, begun, spending)
-        except Overtaken:
-            await self._count(begun, run.tenant_id, spending)
-            raise
-        except (DatabaseUnavailable, asyncio.CancelledError):
+        except (Overtaken, DatabaseUnavailable, asyncio.CancelledError):
             if spending.used.calls:  # whoever does the task anew has it before them: what is used up is not used again
                 counting = persistently(lambda: self._count(begun, run.tenant_id, spending), _PATIENCE_SECONDS)
                 self._background.start(counting, "what a step used")
@@ -285,17 +282,15 @@ class Steps:
         if spending.used.calls:
             async with self._engine.holding(tenant_id, begun.execution.id) as (_, progress):
                 if progress is not None:
-                    await progress.spent(spending.used)
+                    await progress.spent(begun.task.id, begun.token, spending.used)
 
     async def _succeeded(self, run: TenantRun, begun: _Begun, outcome: _Outcome, spending: Spending) -> None:
         task = begun.task
-        said: dict[str, Any] = {"usage": task.usage + spending.used}
-        if outcome.agent_type is not None:
-            said["agent_type"] = outcome.agent_type
+        said: dict[str, Any] = {} if outcome.agent_type is None else {"agent_type": outcome.agent_type}
         async with self._engine.holding(run.tenant_id, task.execution_id, run) as (tx, progress):
             if progress is None:
                 return
-            await progress.spent(spending.used)
+            await progress.spent(task.id, begun.token, spending.used)
             if outcome.status == "waiting":
                 given = {**said, "input": outcome.given, "waiting_on": len(outcome.items)}
                 delay = None if outcome.seconds is None else timedelta(seconds=outcome.seconds)
@@ -316,22 +311,21 @@ class Steps:
         """`error`: None for one that nobody is told of."""
         task, retry = begun.task, begun.step.retry
         told = _UNFORESEEN if error is None else failure(error)
-        said: dict[str, Any] = {"usage": task.usage + spending.used, **told}
         async with self._engine.holding(run.tenant_id, task.execution_id, run) as (tx, progress):
             if progress is None:
                 return
-            await progress.spent(spending.used)
+            await progress.spent(task.id, begun.token, spending.used)
             failures = task.retry_count + 1
             if failures < retry.max_attempts and _may_pass(error):
                 seconds = min(retry.seconds * 2.0**task.retry_count, _MOST_DELAY)
                 seconds = max(seconds, getattr(error, "retry_after", None) or 0.0)
                 delay = timedelta(seconds=seconds)
-                changed = await tasks.change(tx, task, begun.token, "ready", delay=delay, retry_count=failures, **said)
+                changed = await tasks.change(tx, task, begun.token, "ready", delay=delay, retry_count=failures, **told)
                 if changed is not None:
                     progress.tell("task_retried", changed, **told)
                     await progress.look_again(seconds)
                 return
-            changed = await tasks.change(tx, task, begun.token, "failed", retry_count=failures, **said)
+            changed = await tasks.change(tx, task, begun.token, "failed", retry_count=failures, **told)
             if changed is not None:
                 await progress.ended(changed)
 

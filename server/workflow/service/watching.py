@@ -11,6 +11,7 @@ from uuid import UUID
 from server.db.database import Database
 from server.kernel.principal import current_call
 from server.kernel.watches import Watches
+from server.workflow.definition import Definition
 from server.workflow.errors import TooManyExecutionWatches
 from server.workflow.executions import Event, Execution
 from server.workflow.service.executions import seen
@@ -48,7 +49,9 @@ class ExecutionWatching:
         tenant_id = current_call().caller.tenant_id
         with self._watches.one_more(tenant_id):
             seq, said_at, begun = after_seq, monotonic(), monotonic()
-            execution = replace(await self._seen(tenant_id, execution_id), input=None, output=None)
+            whole = await self._seen(tenant_id, execution_id)
+            execution = replace(whole, definition=Definition(()), input=None, output=None)
+            del whole  # much of it, and it is kept for an hour
             while True:
                 seen(execution_id, execution)  # by its reader as they are now
                 # Both at one moment: what is told of an execution that has ended is all there is.

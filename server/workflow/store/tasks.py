@@ -10,11 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Integer,
     Interval,
+    Numeric,
     String,
     Text,
     Uuid,
+    all_,
     and_,
     any_,
     bindparam,
@@ -34,9 +37,9 @@ from server.db.database import Tx
 from server.db.statements import Statement
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
-from server.workflow.executions import ENDED_TASKS, Task, TaskStatus
+from server.workflow.executions import ENDED_TASKS, Task, TaskStatus, Used
 from server.workflow.graph import NewTask, Taken
-from server.workflow.store.executions import used, used_values
+from server.workflow.store.executions import used
 from server.workflow.tables import workflow_tasks as tasks
 
 _COLUMNS = tuple(tasks.c[name] for name in Task.__dataclass_fields__)
@@ -98,6 +101,21 @@ _LEAVE = Statement(
     update(tasks)
     .where(*_THIS, or_(_FREE, _WORKERS))
     .values(status="ready", run_token=None, not_before=func.now() + bindparam("delay", type_=Interval))
+    .returning(tasks.c.id)
+)
+_spent: Mapping[str, Any] = {
+    name: cast(func.coalesce(tasks.c.usage[name].astext, "0"), kind) + bindparam(name, type_=kind)
+    for name, kind in {"calls": BigInteger, "tokens": BigInteger, "cost": Numeric}.items()
+}
+_SPEND = Statement(
+    update(tasks)
+    .where(*_THIS, bindparam("token", type_=Uuid) != all_(tasks.c.counted_runs))
+    .values(
+        usage=func.jsonb_build_object(
+            *("calls", _spent["calls"], "tokens", _spent["tokens"], "cost", cast(_spent["cost"], Text))
+        ),
+        counted_runs=func.array_append(tasks.c.counted_runs, bindparam("token", type_=Uuid)),
+    )
     .returning(tasks.c.id)
 )
 _COUNT_DOWN = Statement(
@@ -204,8 +222,6 @@ async def change(
     """The task as it is then, which nobody does any more. `token`: whose it has to be; None: anybody's. `delay`: until
     it is due. None where it is another's.
     """
-    if "usage" in said:
-        said["usage"] = used_values(said["usage"])
     mine = {} if token is None else {"token": token}
     waits = {} if delay is None else {"delay": delay}
     names = tuple(sorted({"status", *said}))
@@ -213,6 +229,12 @@ async def change(
     named = {"execution_id": task.execution_id, "task_id": task.id, "status": status}
     row = await tx.fetchrow(statement, **named, **mine, **waits, **said)
     return None if row is None else _task(row)
+
+
+async def spend(tx: Tx, execution_id: UUID, task_id: UUID, token: UUID, used: Used) -> bool:
+    """Models used this for the run of that token. False: it is counted already."""
+    spent = {"calls": used.calls, "tokens": used.tokens, "cost": used.cost}
+    return await tx.fetchval(_SPEND, execution_id=execution_id, task_id=task_id, token=token, **spent) is not None
 
 
 async def count_down(tx: Tx, execution_id: UUID, step_ids: Sequence[str]) -> list[Task]:
