@@ -124,6 +124,20 @@ class Pauses:
         return pause * random.uniform(0.5, 1)  # noqa: S311 - apart from what others wait, who failed together
 
 
+@asynccontextmanager
+async def scoped(work: Coroutine[Any, Any, T], name: str) -> AsyncIterator[asyncio.Task[T]]:
+    """The work as a task that does not outlive the context: what it comes to is told to who asks the task for it."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: who is gone has no use for it
+
+
 async def beating(source: AsyncGenerator[T, None], seconds: float) -> AsyncGenerator[T | None, None]:
     """What the source gives; None as often as the next takes that long. Closing the source is its owner's business."""
     while True:

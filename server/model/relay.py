@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
+from server.kernel.tasks import scoped
+
 Item = TypeVar("Item")
 
 
@@ -57,14 +59,7 @@ async def relay(
                 if not (waiting or reader.done()):
                     yield ()
 
-    reader = asyncio.create_task(read())
-    reader.add_done_callback(lambda _: changed.set())
-    try:
+    async with scoped(read(), "relay") as reader:
+        reader.add_done_callback(lambda _: changed.set())
         async with aclosing(batches()) as given:
             yield given
-    finally:
-        if not reader.done():
-            reader.cancel()
-            await asyncio.wait([reader])
-        if not reader.cancelled():
-            reader.exception()  # looked at: whoever left before it came has no use for it

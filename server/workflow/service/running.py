@@ -13,6 +13,7 @@ import orjson
 from server.kernel.errors import DomainError, InvalidRequest, PermissionMissing
 from server.kernel.permissions import Permission
 from server.kernel.principal import current_call
+from server.kernel.tasks import scoped
 from server.llm.port import Message, Tool, ToolCall
 from server.workflow.agents import SEARCH, Agent
 from server.workflow.errors import AgentTurnsSpent, AnswerNotJson
@@ -193,16 +194,10 @@ class _Going:
         """What is found, in the end; None while that takes long."""
         current_call().need(Permission.KNOWLEDGE_BASES_READ)
         finding = self._passages.find(self._agent.knowledge_base_ids, query, None, _MOST_SOURCE_TOKENS)
-        task = asyncio.ensure_future(finding)
-        try:
+        async with scoped(finding, "search") as task:
             while not (await asyncio.wait([task], timeout=self._heartbeat))[0]:
                 yield None
             yield Searched(query, task.result())
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at: who is gone has no use for it
 
     def _ended(self, message: Message) -> Ended:
         wanted = [call for call in message.tool_calls if call.name != SEARCH]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from server.kernel.errors import Unavailable
-from server.kernel.tasks import Pauses, going_on, persistently
+from server.kernel.tasks import Pauses, going_on, persistently, scoped
 from tests.pauses import noted_pauses
 
 NOT_FOR_EVER = 10.0
@@ -118,3 +119,31 @@ async def test_what_is_tried_persistently_raises_what_trying_does_not_help_again
         await persistently(work, 0)
 
     assert work.begun == 1
+
+
+async def test_a_scoped_task_ends_with_its_context_and_only_who_asks_it_hears_what_it_raises() -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    ended = asyncio.Event()
+
+    async def lasts() -> None:
+        try:
+            await asyncio.Future()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    async def fails() -> None:
+        raise ValueError
+
+    async with scoped(lasts(), "lasts"):
+        await asyncio.sleep(0)
+    async with scoped(fails(), "fails"):
+        await asyncio.sleep(0)
+    with pytest.raises(ValueError):
+        async with scoped(fails(), "asked") as asked:
+            await asked
+    gc.collect()
+
+    assert ended.is_set()
+    assert not complaints
