@@ -196,4 +196,4 @@ async def ask_anew(database: Database, tenant_id: UUID, base_id: UUID) -> None:
     """Has the base be asked for its second generation, with vectors of another length."""
     made = Generation(0, "another-model", DIMENSIONS + 1, 256, 32)
     async with database.tenant_tx(tenant_id) as tx:
-        await generations.start(tx, await bases.lock(tx, base_id), made, USER, KEY)
+        await generations.start(tx, await bases.lock_any(tx, base_id), made, USER, KEY)

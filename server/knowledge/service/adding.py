@@ -185,7 +185,7 @@ class AddingService:
             base = await open_base(tx, upload.knowledge_base_id)
             found = _own(await blobs.lock(tx, upload.id))
             if found.document_id is not None:
-                return await documents.lock(tx, found.document_id)
+                return await documents.lock_any(tx, found.document_id)
             if found.received != upload.received:  # another went on behind what is complete for this one
                 raise UploadOffsetTaken(received=found.received)
             begin = await blobs.part(tx, upload.id, 0) or b""

@@ -19,7 +19,6 @@ from server.knowledge.domain import (
     KnowledgeBase,
     KnowledgeBaseActive,
     KnowledgeBaseArchived,
-    KnowledgeBaseNotFound,
     KnowledgeBaseNotPersonal,
     KnowledgeBaseNotPublic,
     KnowledgeBasePurgeBegun,
@@ -115,7 +114,7 @@ class BaseService:
             if found is not None and seen(found).chunk_size != values["chunk_size"]:
                 await model_for(self._embeddings, found.embedding_model, values["chunk_size"])
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = await _live(tx, base_id)
+            old = seen(await store.lock(tx, base_id))
             check_etag(etag, old.revision, "knowledge base")
             becomes = values.get("visibility_scope", old.visibility)
             check_public(caller, public="public" in (old.visibility, becomes))
@@ -133,7 +132,7 @@ class BaseService:
         Raises KnowledgeBaseNotFound, EtagMismatch, KnowledgeBaseArchived, PermissionMissing.
         """
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            old = await _live(tx, base_id)
+            old = seen(await store.lock(tx, base_id))
             check_etag(etag, old.revision, "knowledge base")
             check_public(current_call().caller, public=old.visibility == "public")
             if old.status == "archived":
@@ -144,7 +143,7 @@ class BaseService:
     async def activate(self, base_id: UUID, etag: str) -> KnowledgeBase:
         """Has it used again. Raises KnowledgeBaseNotFound, EtagMismatch, KnowledgeBaseActive, PermissionMissing."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            old = await _live(tx, base_id)
+            old = seen(await store.lock(tx, base_id))
             check_etag(etag, old.revision, "knowledge base")
             check_public(current_call().caller, public=old.visibility == "public")
             if old.status == "active":
@@ -158,7 +157,7 @@ class BaseService:
         """
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = await _live(tx, base_id)
+            old = seen(await store.lock(tx, base_id))
             check_etag(etag, old.revision, "knowledge base")
             check_public(caller, public=old.visibility == "public")
             await generations.stop(tx, base_id)
@@ -217,7 +216,7 @@ async def purge_base(
     interrupted. Raises KnowledgeBaseNotFound.
     """
     async with database.tenant_tx(tenant_id) as tx:
-        base = await store.lock(tx, base_id)
+        base = await store.lock_any(tx, base_id)
         if base.deleted_at is None:  # restored meanwhile
             return
         if not base.purge_begun:
@@ -250,7 +249,7 @@ async def open_base(tx: Tx, base_id: UUID) -> KnowledgeBase:
     """The base, to which documents can be added, held until the transaction ends. Raises KnowledgeBaseNotFound,
     KnowledgeBaseDeleted, KnowledgeBaseArchived, PermissionMissing.
     """
-    base = seen(await store.lock(tx, base_id))
+    base = seen(await store.lock_any(tx, base_id))
     check_public(current_call().caller, public=base.visibility == "public")
     base.check_active()
     return base
@@ -283,15 +282,8 @@ def check_chunks(size: int, overlap: int) -> None:
         raise InvalidRequest([("chunk_overlap", "must be at most half of chunk_size")])
 
 
-async def _live(tx: Tx, base_id: UUID) -> KnowledgeBase:
-    base = seen(await store.lock(tx, base_id))
-    if base.deleted_at is not None:
-        raise KnowledgeBaseNotFound(base_id)
-    return base
-
-
 async def _deleted(tx: Tx, base_id: UUID) -> KnowledgeBase:
-    base = seen(await store.lock(tx, base_id))
+    base = seen(await store.lock_any(tx, base_id))
     if base.deleted_at is None:
         raise NotDeleted(f"knowledge base {base.name}")
     return base

@@ -202,12 +202,12 @@ async def own_document(tx: Tx, document_id: UUID) -> tuple[KnowledgeBase, Docume
     found = await documents.get(tx, document_id, "include")
     if found is None:
         raise DocumentNotFound(document_id)
-    base = await bases.lock(tx, found.knowledge_base_id)
+    base = await bases.lock_any(tx, found.knowledge_base_id)
     caller = current_call().caller
     if not base.seen_by(caller):
         raise DocumentNotFound(document_id)
     check_public(caller, public=base.visibility == "public")
-    return base, await documents.lock(tx, document_id)
+    return base, await documents.lock_any(tx, document_id)
 
 
 async def purge_documents(tx: Tx, gone: Sequence[Document], audit: AuditLog, forget: ForgetAnswers) -> None:

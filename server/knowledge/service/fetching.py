@@ -62,7 +62,7 @@ class Fetching:
             async with self._database.tenant_tx(document.tenant_id) as tx:
                 await blobs.add_part(tx, made.id, offset, offset // PART_BYTES, part, _LIFE)
         async with self._database.tenant_tx(document.tenant_id) as tx:
-            await bases.lock(tx, base_id)
+            await bases.lock_any(tx, base_id)
             old = await documents.held(tx, document.id, token)
             if old is None:
                 raise Overtaken

@@ -118,7 +118,7 @@ class Ingestion:
                 await chunks.add(tx, base.id, base.generation, document.id, revision, first, made)
         said = {"active_revision": revision, "chunk_count": len(pieces), "title": found.title, "author": found.author}
         async with self._database.tenant_tx(tenant_id) as tx:
-            held = await bases.lock(tx, base.id)
+            held = await bases.lock_any(tx, base.id)
             if held.active_generation != base.active_generation:
                 return held
             before = await documents.held(tx, document.id, begun.token)

@@ -184,7 +184,7 @@ class Rebuilding:
     async def _switch(self, begun: _Begun) -> bool:
         """Has searches look at the generation, unless something is missing in it; whether they do."""
         async with self._database.tenant_tx(begun.tenant_id) as tx:
-            base = await bases.lock(tx, begun.base_id)
+            base = await bases.lock_any(tx, begun.base_id)
             await begun.hold(tx)
             if await generations.missing(tx, base.id, begun.number, 1):
                 return False
@@ -211,7 +211,7 @@ class Rebuilding:
 async def turn(tx: Tx, base: KnowledgeBase, to: Reindex, audit: AuditLog) -> KnowledgeBase:
     """Has searches look at the generation, of a base that is held, and nothing of which is missing in it."""
     await generations.switch(tx, base, to)
-    new = await bases.lock(tx, base.id)
+    new = await bases.lock_any(tx, base.id)
     change = Change("knowledge_bases.switch", "knowledge_base", base.id, old=base_values(base), new=base_values(new))
     await audit.record(tx, change)
     return new
@@ -232,7 +232,7 @@ async def sweep(database: Database, tenant_id: UUID, base_id: UUID | None = None
                             await generations.drop_build(tx, of_base, number, document_id)
         async with database.tenant_tx(tenant_id) as tx:
             try:
-                await bases.lock(tx, of_base)
+                await bases.lock_any(tx, of_base)
             except KnowledgeBaseNotFound:  # purged meanwhile
                 continue
             await generations.forget(tx, of_base, number)

@@ -34,7 +34,7 @@ class KnowledgeUpkeep:
             self._database,
             tenant_id,
             partial(documents.deleted_before, days=retention_days),
-            documents.lock,
+            documents.lock_any,
             partial(purge_documents, audit=self._audit, forget=self._forget),
         )
         while True:

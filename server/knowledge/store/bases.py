@@ -144,9 +144,17 @@ async def get_public(tx: Tx, base_id: UUID) -> KnowledgeBase | None:
     return None if row is None else KnowledgeBase(*row)
 
 
-async def lock(tx: Tx, base_id: UUID) -> KnowledgeBase:
+async def lock_any(tx: Tx, base_id: UUID) -> KnowledgeBase:
     """The base, live or deleted, held until the transaction ends. Raises KnowledgeBaseNotFound."""
     return _found(base_id, await tx.fetchrow(_LOCK, base_id=base_id))
+
+
+async def lock(tx: Tx, base_id: UUID) -> KnowledgeBase:
+    """The live base, held until the transaction ends. Raises KnowledgeBaseNotFound."""
+    base = await lock_any(tx, base_id)
+    if base.deleted_at is not None:
+        raise KnowledgeBaseNotFound(base_id)
+    return base
 
 
 async def many(tx: Tx, ids: Sequence[UUID]) -> list[KnowledgeBase]:

@@ -146,7 +146,7 @@ async def get(tx: Tx, document_id: UUID, deleted: Deleted = "exclude") -> Docume
     return _or_none(await tx.fetchrow(_GET[deleted], document_id=document_id))
 
 
-async def lock(tx: Tx, document_id: UUID) -> Document:
+async def lock_any(tx: Tx, document_id: UUID) -> Document:
     """The document, live or deleted, held until the transaction ends. Raises DocumentNotFound."""
     found = _or_none(await tx.fetchrow(_LOCK, document_id=document_id))
     if found is None:

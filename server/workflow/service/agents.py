@@ -54,7 +54,7 @@ class AgentService:
     async def update(self, agent_id: UUID, values: Mapping[str, Any], etag: str) -> Agent:
         """Changes the given fields. Raises AgentNotFound, EtagMismatch, AgentNameTaken, InvalidRequest."""
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
-            old = await _live(tx, agent_id)
+            old = await store.lock(tx, agent_id)
             check_etag(etag, old.revision, "agent")
             label = values.get("prompt_label", old.prompt_label)
             if label is not None and values.get("prompt_template_id", old.prompt_template_id) is None:
@@ -67,7 +67,7 @@ class AgentService:
         """Hides the agent. Raises AgentNotFound, EtagMismatch."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = await _live(tx, agent_id)
+            old = await store.lock(tx, agent_id)
             check_etag(etag, old.revision, "agent")
             new = await store.mark_deleted(tx, agent_id, caller.member_id)
             await self._record(tx, "agents.delete", agent_id, old=old, new=new)
@@ -100,15 +100,8 @@ async def purge_agents(tx: Tx, agents: Sequence[Agent], audit: AuditLog, forget:
     await forget(tx, [agent.id for agent in agents])
 
 
-async def _live(tx: Tx, agent_id: UUID) -> Agent:
-    agent = await store.lock(tx, agent_id)
-    if agent.deleted_at is not None:
-        raise AgentNotFound(agent_id)
-    return agent
-
-
 async def _deleted(tx: Tx, agent_id: UUID) -> Agent:
-    agent = await store.lock(tx, agent_id)
+    agent = await store.lock_any(tx, agent_id)
     if agent.deleted_at is None:
         raise NotDeleted(f"agent {agent.name}")
     return agent

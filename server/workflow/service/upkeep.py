@@ -28,14 +28,14 @@ class WorkflowUpkeep:
             self._database,
             tenant_id,
             partial(workflows.deleted_before, days=retention_days),
-            workflows.lock,
+            workflows.lock_any,
             partial(purge_workflows, audit=self._audit, forget=self._forget),
         )
         await purge_all(
             self._database,
             tenant_id,
             partial(agents.deleted_before, days=retention_days),
-            agents.lock,
+            agents.lock_any,
             partial(purge_agents, audit=self._audit, forget=self._forget),
         )
 

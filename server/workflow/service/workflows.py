@@ -17,7 +17,7 @@ from server.kernel.principal import Principal, current_call
 from server.workflow import worker
 from server.workflow.definition import Definition, Problem
 from server.workflow.domain import FIRST_VERSION, Workflow, WorkflowVersion, manages, version_after
-from server.workflow.errors import WorkflowInvalid, WorkflowNotFound, WorkflowNotPersonal, WorkflowNotPublic
+from server.workflow.errors import WorkflowInvalid, WorkflowNotPersonal, WorkflowNotPublic
 from server.workflow.ports import AuditLog, ForgetAnswers, Offload, Quotas
 from server.workflow.service.sight import Sight, seen
 from server.workflow.service.values import workflow_values
@@ -101,7 +101,7 @@ class WorkflowService:
         if "definition" in values:
             await self._check(values["definition"])  # before the transaction, which waits for nobody
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = await _live(tx, workflow_id)
+            old = seen(await store.lock(tx, workflow_id))
             check_etag(etag, old.revision, "workflow")
             becomes = values.get("visibility", old.visibility)
             check_public(caller, public="public" in (old.visibility, becomes))
@@ -125,7 +125,7 @@ class WorkflowService:
         """Hides the workflow with its versions. Raises WorkflowNotFound, EtagMismatch, PermissionMissing."""
         caller = current_call().caller
         async with self._database.tenant_tx(caller.tenant_id) as tx:
-            old = await _live(tx, workflow_id)
+            old = seen(await store.lock(tx, workflow_id))
             check_etag(etag, old.revision, "workflow")
             check_public(caller, public=old.visibility == "public")
             new = await store.mark_deleted(tx, workflow_id, caller.member_id)
@@ -187,15 +187,8 @@ def _check_library(caller: Principal, name: str) -> None:
         raise WorkflowNotPublic(name)
 
 
-async def _live(tx: Tx, workflow_id: UUID) -> Workflow:
-    workflow = seen(await store.lock(tx, workflow_id))
-    if workflow.deleted_at is not None:
-        raise WorkflowNotFound(workflow_id)
-    return workflow
-
-
 async def _deleted(tx: Tx, workflow_id: UUID) -> Workflow:
-    workflow = seen(await store.lock(tx, workflow_id))
+    workflow = seen(await store.lock_any(tx, workflow_id))
     if workflow.deleted_at is None:
         raise NotDeleted(f"workflow {workflow.name}")
     return workflow

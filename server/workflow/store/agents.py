@@ -66,12 +66,20 @@ async def get(tx: Tx, agent_id: UUID, deleted: Deleted = "exclude") -> Agent | N
     return None if row is None else _agent(row)
 
 
-async def lock(tx: Tx, agent_id: UUID) -> Agent:
+async def lock_any(tx: Tx, agent_id: UUID) -> Agent:
     """The agent, live or deleted, held until the transaction ends. Raises AgentNotFound."""
     row = await tx.fetchrow(_LOCK, agent_id=agent_id)
     if row is None:
         raise AgentNotFound(agent_id)
     return _agent(row)
+
+
+async def lock(tx: Tx, agent_id: UUID) -> Agent:
+    """The live agent, held until the transaction ends. Raises AgentNotFound."""
+    agent = await lock_any(tx, agent_id)
+    if agent.deleted_at is not None:
+        raise AgentNotFound(agent_id)
+    return agent
 
 
 async def page(tx: Tx, request: PageRequest, filters: Mapping[str, Any], deleted: Deleted = "exclude") -> Page[Agent]:

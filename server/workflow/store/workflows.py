@@ -107,12 +107,20 @@ async def get_public(tx: Tx, workflow_id: UUID) -> Workflow | None:
     return None if row is None else _workflow(row)
 
 
-async def lock(tx: Tx, workflow_id: UUID) -> Workflow:
+async def lock_any(tx: Tx, workflow_id: UUID) -> Workflow:
     """The workflow, live or deleted, held until the transaction ends. Raises WorkflowNotFound."""
     row = await tx.fetchrow(_LOCK, workflow_id=workflow_id)
     if row is None:
         raise WorkflowNotFound(workflow_id)
     return _workflow(row)
+
+
+async def lock(tx: Tx, workflow_id: UUID) -> Workflow:
+    """The live workflow, held until the transaction ends. Raises WorkflowNotFound."""
+    workflow = await lock_any(tx, workflow_id)
+    if workflow.deleted_at is not None:
+        raise WorkflowNotFound(workflow_id)
+    return workflow
 
 
 async def count(tx: Tx) -> int:
