@@ -5,11 +5,15 @@ A server names it, and loads nothing of what it takes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from server.workflow.definition import AgentRun, Approval, Chat, Definition, Problem, Search, Step, Transform
+
+_UNNAMED = re.compile(r"""\bsteps\b(?!\s*(?:\.\s*\w|\[\s*(?:"\w+"|'\w+')\s*\]))""")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,18 @@ def asked(step: Step) -> list[Source]:
             given = [Source("approval.message", message, text=True)]
             return [*given, Source("approval.value", value)] if value else given
     return []
+
+
+def read_by(step: Step, steps: set[str], *, of_item: bool) -> set[str]:
+    """Those of these steps whose outputs what is computed for the step may read, and more at times: what strings say
+    counts too. `of_item`: for one of its items, for which its conditions are not asked again.
+    """
+    sources = [one.source for one in asked(step)] + ([] if of_item else [step.when, step.for_each])
+    return {name for source in sources if "steps" in source for name in _spoken_of(source, steps)}
+
+
+def _spoken_of(source: str, steps: set[str]) -> set[str]:
+    return steps if _UNNAMED.search(source) else steps.intersection(_WORD.findall(source))
 
 
 def problems(definition: Definition) -> list[Problem]:

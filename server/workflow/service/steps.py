@@ -26,7 +26,7 @@ from server.kernel.errors import (
 from server.kernel.ids import PLATFORM_TENANT_ID
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
-from server.kernel.tasks import Background, persistently
+from server.kernel.tasks import Background, persistently, scoped
 from server.workflow import worker
 from server.workflow.definition import MOST_ITEMS, AgentRun, Approval, Chat, Search, Step, Transform, Wait
 from server.workflow.errors import ExpressionFailed, TaskLost, TaskTimedOut
@@ -187,7 +187,7 @@ class Steps:
         about = {"task_id": str(task.id), "step_id": task.step_id, "iteration": task.iteration}
         await executions.tell(tx, execution.id, [("task_started", about)])
         step = execution.definition.step(task.step_id)
-        before = sorted(execution.definition.before(step.id)) if _speaks_of_steps(step, task) else []
+        before = sorted(worker.read_by(step, execution.definition.before(step.id), of_item=bool(task.iteration)))
         known = {
             "input": execution.input or {},
             "execution": {"id": str(execution.id)},
@@ -221,8 +221,7 @@ class Steps:
 
     async def _watched(self, tenant_id: UUID, begun: _Begun, work: Coroutine[Any, Any, _Outcome]) -> _Outcome:
         """What the work comes to, which ends where the task is not this run's any more. Raises _Gone."""
-        task = asyncio.create_task(work, name="step")
-        try:
+        async with scoped(work, "step") as task:
             while not (await asyncio.wait([task], timeout=_LOOK_SECONDS))[0]:
                 # While nobody can look, it goes on: what it comes to is written down under the token alone.
                 with suppress(DatabaseUnavailable):
@@ -230,11 +229,6 @@ class Steps:
                         if not await tasks.held(tx, begun.task, begun.token):
                             raise _Gone
             return task.result()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at: who is gone has no use for it
 
     async def _done(self, tenant_id: UUID, begun: _Begun, spending: Spending) -> _Outcome:
         """What the task comes to. Raises what is wrong."""
@@ -333,12 +327,6 @@ class Steps:
 def _named(run: TenantRun) -> tuple[UUID, UUID]:
     """The execution and the task that the job is for."""
     return UUID(run.payload["execution_id"]), UUID(run.payload["task_id"])
-
-
-def _speaks_of_steps(step: Step, task: Task) -> bool:
-    """Whether others' outputs are needed for it, which may be much: not for each of a thousand items, as a rule."""
-    conditions = [] if task.iteration else [step.when, step.for_each]
-    return any("steps" in source for source in [*conditions, *(one.source for one in worker.asked(step))])
 
 
 def _may_pass(error: DomainError | None) -> bool:
