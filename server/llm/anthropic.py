@@ -9,7 +9,8 @@ The protocol: docs.anthropic.com, "Messages" and "Streaming Messages".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.llm.http import END_SECONDS, NO_KEY, PATIENCE, Connections, Patience, authorization, read_whole
+from server.llm.http import NO_KEY, PATIENCE, Connections, Patience, authorization, read_whole
 from server.llm.metering import BYTES_PER_TOKEN, AnswerMeter
 from server.llm.port import (
     ChatChunk,
@@ -36,6 +37,7 @@ from server.llm.port import (
     length,
 )
 from server.llm.sse import EventReader
+from server.llm.streamed import read_events
 
 if TYPE_CHECKING:
     from server.llm.anthropic_sdk import Client
@@ -127,30 +129,10 @@ class AnthropicChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                ends_at: float | None = None
-                while data := await _more(parts, ends_at):
-                    if chunks := reader.feed(data):
-                        yield meter.counted(chunks)
-                    if (failure := meter.failure or reader.failure) is not None:
-                        raise failure
-                    if reader.done:
-                        await sdk.drain(parts)
-                        break
-                    if meter.finished and ends_at is None:
-                        ends_at = asyncio.get_running_loop().time() + END_SECONDS
-        if not meter.finished:
-            raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
-
-
-async def _more(parts: AsyncIterator[bytes], until: float | None) -> bytes:
-    """What comes next; nothing at the end. `until`: the moment, on the loop's clock, until which it is waited for;
-    None: there is none.
-    """
-    try:
-        async with asyncio.timeout_at(until):
-            return await anext(parts, b"")
-    except TimeoutError:
-        return b""
+                streamed = read_events(reader, meter, lambda: anext(parts, b""), lambda: sdk.drain(parts))
+                async with aclosing(streamed) as batches:
+                    async for batch in batches:
+                        yield batch
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:

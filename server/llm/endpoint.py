@@ -99,14 +99,14 @@ class HttpEndpoint(Connections):
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not connection.reused:
                     raise
-            except (AddressRefused, aiohttp.InvalidURL):
+            except (AddressRefused, ValueError):  # the latter: nothing can be where it is said to be
                 raise not_public() from None
 
     async def _checked(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """What to ask a proxy for."""
         try:
             return await pinned(url, headers)
-        except AddressRefused:
+        except (AddressRefused, ValueError):
             raise not_public() from None
         except OSError as error:
             raise aiohttp.ClientConnectionError(str(error)) from error

@@ -14,6 +14,10 @@ _MOST_ANSWER_BYTES = 16 * 1_048_576
 _MOST_TOKEN_BYTES = 16
 """More than the tokens of any text have on the average; a single one, of blanks for instance, may have more."""
 
+_HOLLOW_BYTES = 1_048_576
+_HOLLOW_TOKEN_BYTES = 1024
+"""Of what a provider sends without writing anything: signs of life, and an event for each token that it holds back."""
+
 _SPARE_TOKENS = 16
 """What is let pass beyond what was asked for: some providers count the end of an answer, and the like."""
 
@@ -73,6 +77,11 @@ class AnswerMeter:
             *chunks[:-1],
             ChatChunk(last.text, last.finish_reason, used, last.tool_calls, last.thought),
         ]
+
+    def check_hollow(self, size: int) -> None:
+        """Raises ModelAnswerTooLong where so many bytes that wrote nothing are more than a model would send."""
+        if size > _HOLLOW_BYTES + self._most_tokens * _HOLLOW_TOKEN_BYTES:
+            raise ModelAnswerTooLong
 
     def _tell(self, usage: Usage) -> None:
         """Takes the provider's count, which holds for the bytes that have come. One that stands still counts nothing,

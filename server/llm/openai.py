@@ -8,16 +8,15 @@ The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
 
 from server.kernel.errors import DomainError
 from server.llm.endpoint import HttpEndpoint, drained
-from server.llm.http import END_SECONDS, NO_KEY, PATIENCE, Patience, Refused, authorization, read_whole
+from server.llm.http import NO_KEY, PATIENCE, Patience, Refused, authorization, read_whole
 from server.llm.metering import AnswerMeter
 from server.llm.port import (
     NO_ARGUMENTS,
@@ -36,6 +35,7 @@ from server.llm.port import (
     Usage,
 )
 from server.llm.sse import ChunkReader
+from server.llm.streamed import read_events
 from server.llm.vectors import VectorReader
 
 
@@ -91,32 +91,9 @@ class OpenAIChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                ends_at: float | None = None
-                while data := await _more(content, ends_at):
-                    if chunks := reader.feed(data):
-                        yield meter.counted(chunks)
-                    if (failure := meter.failure or reader.failure) is not None:
-                        raise failure
-                    if reader.done:
-                        await drained(content)
-                        break
-                    if meter.finished and ends_at is None:
-                        ends_at = asyncio.get_running_loop().time() + END_SECONDS
-        if not meter.finished:
-            raise ModelAnswerBroken if meter.begun else ModelResponseInvalid
-
-
-async def _more(content: aiohttp.StreamReader, until: float | None) -> bytes:
-    """What comes next; nothing at the end. `until`: the moment, on the loop's clock, until which it is waited for;
-    None: there is none.
-    """
-    if until is None:
-        return await content.readany()
-    try:
-        async with asyncio.timeout_at(until):
-            return await content.readany()
-    except TimeoutError:
-        return b""
+                async with aclosing(read_events(reader, meter, content.readany, lambda: drained(content))) as batches:
+                    async for batch in batches:
+                        yield batch
 
 
 # What OpenAI's reasoning models, its older embedding models and Mistral's API refuse, and others need: by what takes

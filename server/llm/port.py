@@ -256,6 +256,11 @@ class ChatChunk:
     thought: int = 0
 
     @property
+    def says_something(self) -> bool:
+        """Whether it is more than a count of what is used."""
+        return bool(self.text or self.tool_calls or self.thought or self.finish_reason)
+
+    @property
     def size(self) -> int:
         """Bytes written, in UTF-8. A call's id is none of them: no model writes it."""
         if not self.tool_calls:

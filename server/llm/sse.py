@@ -31,13 +31,15 @@ _CUT_SHORT = ("length", "content_filter")
 
 
 class EventReader(ABC):
-    """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows. `failure`: what is
-    wrong with the bytes behind the chunks so far; nothing behind it is read.
+    """Turns the bytes of a stream into chunks. `done`: the provider has said that nothing follows, and nothing behind
+    that is read. `failure`: what is wrong with the bytes behind the chunks so far; nothing behind it is read. `hollow`:
+    the bytes of what wrote nothing, such as a sign of life.
     """
 
     def __init__(self) -> None:
         self.done = False
         self.failure: Exception | None = None
+        self.hollow = 0
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[ChatChunk]:
@@ -48,7 +50,14 @@ class EventReader(ABC):
             lines[0] = b"".join((self._rest, lines[0]))
             self._rest.clear()
         try:
-            chunks.extend(chunk for line in lines if line and (chunk := self._line(line)) is not None)
+            for line in lines:
+                chunk = self._line(line) if line else None
+                if chunk is None or not chunk.says_something:
+                    self.hollow += len(line) + 1
+                if chunk is not None:
+                    chunks.append(chunk)
+                if self.done:
+                    return chunks
             if rest:
                 self._rest += rest
                 _check_length(self._rest)

@@ -172,19 +172,28 @@ async def endless(exchange: Exchange, count: int) -> None:
 
 @behaviour
 async def hollow(exchange: Exchange, count: int) -> None:
-    """Events without end, and not a token in them."""
+    """Events without end, so many milliseconds apart, and not a token in them."""
     await exchange.begin()
     while True:
         await exchange.write("")
+        await asyncio.sleep(count / 1000)
 
 
 @behaviour
 async def counting(exchange: Exchange, count: int) -> None:
-    """What was used so far, without end, and not a token."""
+    """What was used so far, without end, so many milliseconds apart, and not a token."""
     await exchange.begin()
     while True:
         await exchange.event(choices=[], usage=exchange.usage())
-        await asyncio.sleep(0)
+        await asyncio.sleep(count / 1000)
+
+
+@behaviour
+async def nul(exchange: Exchange, count: int) -> None:
+    """A token with a character that no text of PostgreSQL's has."""
+    await exchange.begin()
+    await exchange.write("a\0b")
+    await exchange.end()
 
 
 @behaviour

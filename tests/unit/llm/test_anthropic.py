@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from server.kernel.errors import DomainError
-from server.llm import anthropic
+from server.llm import streamed
 from server.llm.anthropic import AnthropicChat, AnthropicEndpoint
 from server.llm.port import (
     ChatChunk,
@@ -378,7 +378,7 @@ async def test_whoever_leaves_ends_the_providers_work(endpoint: AnthropicEndpoin
 async def test_an_answer_that_has_ended_is_not_waited_for_without_end(
     endpoint: AnthropicEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(anthropic, "END_SECONDS", 0.1)
+    monkeypatch.setattr(streamed, "END_SECONDS", 0.1)
 
     chunks = await _answer(endpoint, "stub-open-end-2")
 

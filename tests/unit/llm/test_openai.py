@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from server.llm import openai
+from server.llm import streamed
 from server.llm.endpoint import HttpEndpoint
 from server.llm.openai import OpenAIChat
 from server.llm.port import ChatChunk, Message, ModelUnavailable, Tool, ToolCall, ToolCallDelta, Usage
@@ -201,7 +201,7 @@ async def test_a_kept_connection_that_turns_out_to_be_closed_fails_no_call(
 async def test_an_answer_that_has_ended_is_not_waited_for_without_end(
     endpoint: HttpEndpoint, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "END_SECONDS", 0.1)
+    monkeypatch.setattr(streamed, "END_SECONDS", 0.1)
 
     chunks = await answer(endpoint, "stub-open-end-2")
 

@@ -145,7 +145,13 @@ def _nothing_is_lost(failed: tuple[DomainError, list[ChatChunk]], kind: type[Dom
 
 
 @pytest.mark.parametrize(
-    ("model", "kind"), [("stub-endless", ModelAnswerTooLong), ("stub-flood", ModelResponseInvalid)]
+    ("model", "kind"),
+    [
+        ("stub-endless", ModelAnswerTooLong),
+        ("stub-hollow-0", ModelAnswerTooLong),
+        ("stub-counting-0", ModelAnswerTooLong),
+        ("stub-flood", ModelResponseInvalid),
+    ],
 )
 async def test_an_answer_beyond_what_was_asked_for_is_broken_off(
     endpoint: HttpEndpoint, stub: OpenAIStub, model: str, kind: type[DomainError]

@@ -37,6 +37,34 @@ def test_tokens_the_reason_of_the_end_and_the_usage_are_read() -> None:
     assert reader.done
 
 
+def test_nothing_is_read_behind_the_end() -> None:
+    reader = ChunkReader()
+
+    chunks = reader.feed(_delta("a", "stop") + b"data: [DONE]\n\n" + _delta("b"))
+
+    assert chunks == [ChatChunk("a", "stop")]
+
+
+@pytest.mark.parametrize(
+    ("piece", "hollow"),
+    [
+        (b"\n\n\n", 3),
+        (b": at work\n\n", 11),
+        (_delta(""), len(_delta(""))),
+        (_event(choices=[], usage={"prompt_tokens": 1}), len(_event(choices=[], usage={"prompt_tokens": 1}))),
+        (_delta("a"), 1),
+        (_delta(None, "stop"), 1),
+    ],
+    ids=["empty lines", "a comment", "no text", "a count", "text", "the end"],
+)
+def test_what_writes_nothing_is_told_by_its_bytes(piece: bytes, hollow: int) -> None:
+    reader = ChunkReader()
+
+    reader.feed(piece)
+
+    assert reader.hollow == hollow
+
+
 def test_the_count_that_llama_cpp_keeps_while_it_writes_is_usage_too() -> None:
     (chunk,) = _read(_delta("a", timings={"cache_n": 5, "prompt_n": 7, "predicted_n": 3}))
 

@@ -291,9 +291,10 @@ class ModelServiceServicer:
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), the provider
         limits the rate (`MODEL_RATE_LIMITED`), or the server has as much work on prompts as it takes (`PROMPTS_BUSY`).
-        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute, or for two where its answers come in one
-        piece (`MODEL_UNAVAILABLE`), answers what cannot be understood (`MODEL_RESPONSE_INVALID`), breaks off
-        (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for (`MODEL_ANSWER_TOO_LONG`).
+        - `UNAVAILABLE`: the provider is out of reach or says nothing, not even that it is at work, for a minute, or for two
+        where its answers come in one piece (`MODEL_UNAVAILABLE`), answers what cannot be understood
+        (`MODEL_RESPONSE_INVALID`), breaks off (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for, or sends
+        without end what is no part of an answer (`MODEL_ANSWER_TOO_LONG`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `DEADLINE_EXCEEDED`: the answer took longer than the caller's deadline, or than 180 seconds.
         """
@@ -305,11 +306,11 @@ class ModelServiceServicer:
         """Has a model answer a conversation, and streams the answer as it is written.
 
         The stream begins with `started`, and ends with `completed` or `failed`, of which there is exactly one; `usage`
-        comes before either, but in a stream that `CancelGeneration` ends, or that is lost with its server. What is wrong before a model is asked is a status code and no event; a failure of the
-        provider is the event `failed`, and the status is then `OK`. A model that fails before its first token is asked again,
-        and on a route replaced, unseen; after it, another goes on only where the call says `continue_on_failure`. A caller
-        who cancels, or goes away, ends the model's work with it, unless the stream is `resumable`: a provider's within 100 ms
-        of when the server learns of it.
+        comes before either, but in a stream that `CancelGeneration` ends, or that is lost with its server. What is wrong
+        before a model is asked is a status code and no event; a failure of the provider is the event `failed`, and the status
+        is then `OK`. A model that fails before its first token is asked again, and on a route replaced, unseen; after it,
+        another goes on only where the call says `continue_on_failure`. A caller who cancels, or goes away, ends the model's
+        work with it, unless the stream is `resumable`: a provider's within 100 ms of when the server learns of it.
 
         It takes no idempotency key, since its answer is not one message that could be given again; what a key is for, not to
         pay twice for a call that is repeated, a `generation_id` of the caller's own making does, with `resumable`: the same

@@ -1,0 +1,74 @@
+"""How a streamed answer is read: no more of it than was asked for, and in turn with what is beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from server.llm.metering import AnswerMeter
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelAnswerTooLong
+from server.llm.sse import ChunkReader
+from server.llm.streamed import read_events
+
+REQUEST = ChatRequest("model", [Message("user", "Hello")], temperature=0, max_tokens=100)
+TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+NO_TEXT = TEXT.replace(b'"a"', b'""')
+COUNT = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n'
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+MOST_READ = 2_000_000
+
+
+class Source:
+    """Gives the pieces, and then the last of them again and again."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self.given = 0
+
+    async def __call__(self) -> bytes:
+        piece = self._pieces.pop(0) if len(self._pieces) > 1 else self._pieces[0]
+        self.given += len(piece)
+        return piece
+
+
+async def _read(source: Callable[[], Awaitable[bytes]]) -> str:
+    async def drain() -> None:
+        pass
+
+    events = read_events(ChunkReader(), AnswerMeter(REQUEST), source, drain)
+    return "".join([chunk.text async for batch in events for chunk in batch if isinstance(chunk, ChatChunk)])
+
+
+@pytest.mark.parametrize(
+    "piece", [b"\n", b": at work\n\n", NO_TEXT, COUNT], ids=["empty lines", "comments", "no text", "counts"]
+)
+@pytest.mark.parametrize("begin", [b"", TEXT], ids=["from the beginning", "behind some text"])
+async def test_what_writes_nothing_without_end_is_broken_off(piece: bytes, begin: bytes) -> None:
+    source = Source(begin + piece * 1000, piece * 1000)
+
+    with pytest.raises(ModelAnswerTooLong):
+        await _read(source)
+
+    assert source.given < MOST_READ
+
+
+async def test_an_event_for_each_token_that_is_held_back_is_no_flood() -> None:
+    assert await _read(Source((NO_TEXT * 5 + TEXT) * 100, END)) == "a" * 100
+
+
+async def test_what_is_beside_it_has_its_turns_while_much_is_read() -> None:
+    turns = 0
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(beside())
+    await _read(Source(NO_TEXT * 10_000, END))
+    task.cancel()
+
+    assert turns > len(NO_TEXT) * 10_000 / 20_000
