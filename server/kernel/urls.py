@@ -49,15 +49,23 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text) <= HIGHEST_PORT
 
 
+def check_host(host: str) -> None:
+    """Raises ValueError for a name that no host can have: one with an empty label, or one of 64 letters."""
+    host.encode("idna")
+
+
 def check_endpoint_url(url: str) -> None:
     """Raises ValueError where this is no base address of an HTTP API."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and parts.port != 0 and not _SPACE.search(url)
+        check_host(parts.hostname or "")
     except ValueError:
         known = False
-    if not known or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be of the form https://host:port/path, or http://, with no query and no fragment")
+    if not known or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(
+            "must be of the form https://host:port/path, or http://, with no user, no query and no fragment"
+        )
 
 
 def check_mail_url(url: str) -> None:

@@ -20,6 +20,7 @@ from server.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from server.kernel.urls import check_endpoint_url
 
 ModelType = Literal["chat", "embedding"]
 ModelStatus = Literal["active", "deprecated", "disabled"]
@@ -213,6 +214,15 @@ class NewModel:
     base_url: str | None
     upstream_name: str | None
     price: Price
+
+
+def check_base_url(base_url: str | None) -> None:
+    """Raises InvalidRequest for an address that no model can have."""
+    if base_url is not None:
+        try:
+            check_endpoint_url(base_url)
+        except ValueError as error:
+            raise InvalidRequest([("base_url", str(error))]) from None
 
 
 def check_reachable(provider: str, values: Mapping[str, object]) -> None:

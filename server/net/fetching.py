@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import aiohttp
 
+from server.kernel.urls import check_host
 from server.net.addresses import AddressRefused, check_literal
 from server.net.ways import pinned, proxy_of, public_socket
 
@@ -62,6 +63,7 @@ def check_url(url: str, *, guarded: bool) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
+        check_host(host)
     except ValueError:
         raise UrlRefused("is no address") from None
     if parts.scheme not in ("http", "https"):

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2
+from atrium.model.v1 import chat_pb2, credential_pb2, model_pb2, route_pb2
 from atrium.model.v1 import tenant_model_pb2 as pb
 from atrium.tenant.v1 import tenant_pb2
 from tests.databases import Scratch
@@ -62,6 +62,63 @@ async def test_an_own_model_is_read_as_it_was_made(gateway: World, stub: OpenAIS
 
     assert found.model == own
     assert (found.model.name, found.model.description) == ("stub-fast", "Ours")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        *("http://a..b/v1", "http://.b/v1", f"http://{'a' * 64}.example/v1", "http://ada:secret@models.example/v1"),
+        *("http:///v1", "http://models.example:99999/v1", "http://models.example/v1?key=x"),
+    ],
+)
+async def test_an_address_where_nothing_can_be_is_refused_at_once(
+    gateway: World, stub: OpenAIStub, base_url: str
+) -> None:
+    ann, platform = await gateway.tenant(), await gateway.platform()
+    shared = model_pb2.CreateModelRequest(name="lost", provider=CUSTOM, type=CHAT, base_url=base_url, price=PRICE)
+    own = await _create(gateway, ann, stub.base_url)
+    change = pb.UpdateTenantModelRequest(id=own.id, base_url=base_url)
+    bring = credential_pb2.CreateCredentialRequest(provider=CUSTOM, name="lost", base_url=base_url, secret=OWN)
+
+    refusals = [
+        await refused(call)
+        for call in (
+            _create(gateway, ann, base_url, name="lost"),
+            gateway.models.UpdateTenantModel(change, metadata=ann.metadata),
+            gateway.models.CreateCredential(bring, metadata=ann.metadata),
+            gateway.models.CreateModel(shared, metadata=platform.metadata),
+        )
+    ]
+
+    assert [(one.code, one.reason, one.fields) for one in refusals] == [
+        (Code.INVALID_ARGUMENT, "INVALID_REQUEST", ["base_url"])
+    ] * 4
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason"), [("custom", "MODEL_NOT_CONFIGURED"), ("anthropic", "MODEL_UNAVAILABLE")]
+)
+@pytest.mark.parametrize("base_url", ["http://a..b/v1", "http://ada:secret@127.0.0.1:1/v1"])
+async def test_a_model_that_is_where_nothing_can_be_has_its_place_taken_by_others(
+    gateway: World, stub: OpenAIStub, admin: Any, base_url: str, provider: str, reason: str
+) -> None:
+    """From before such addresses were refused."""
+    ann = await gateway.tenant()
+    await _create(gateway, ann, stub.base_url)
+    await _create(gateway, ann, stub.base_url, name="lost")
+    targets = [route_pb2.RouteTarget(model=name) for name in ("lost", "stub-fast")]
+    route = route_pb2.CreateRouteRequest(alias="either", targets=targets)
+    await gateway.models.CreateRoute(route, metadata=ann.metadata)
+    bring = credential_pb2.CreateCredentialRequest(provider=CUSTOM, name="lost", base_url=stub.base_url, secret=OWN)
+    await gateway.models.CreateCredential(bring, metadata=ann.metadata)
+    await admin.execute("UPDATE tenant_models SET base_url = $1, provider = $2 WHERE name = 'lost'", base_url, provider)
+    await admin.execute("UPDATE provider_credentials SET base_url = $1, provider = $2", base_url, provider)
+
+    refusal = await refused(_chat(gateway, ann, "lost"))
+    answer = await _chat(gateway, ann, "either")
+
+    assert refusal.reason == reason
+    assert answer.model == "stub-fast"
 
 
 async def test_an_own_model_hides_the_platforms_and_costs_what_the_tenant_says(

@@ -13,7 +13,7 @@ from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.kernel.sealing import KEY_BYTES, MasterKeys, seal, unseal
-from server.model.domain import Credential, NewCredential, SealedCredential
+from server.model.domain import Credential, NewCredential, SealedCredential, check_base_url
 from server.model.ports import AuditLog
 from server.model.store import credentials as store
 from server.model.store import models
@@ -71,7 +71,8 @@ class CredentialService:
         self._audit = audit
 
     async def create(self, new: NewCredential, secret: str) -> Credential:
-        """Raises CredentialNameTaken."""
+        """Raises CredentialNameTaken, InvalidRequest."""
+        check_base_url(new.base_url)
         tenant_id, credential_id = current_call().caller.tenant_id, uuid7()
         async with self._database.tenant_tx(tenant_id) as tx:
             sealed = await self._vault.seal(tx, tenant_id, credential_id, secret)

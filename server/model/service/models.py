@@ -15,7 +15,7 @@ from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.llm.port import Message
-from server.model.domain import CallLog, Model, NewModel, Price, PriceInThePast, check_reachable
+from server.model.domain import CallLog, Model, NewModel, Price, PriceInThePast, check_base_url, check_reachable
 from server.model.ports import AuditLog
 from server.model.service.books import Books
 from server.model.store import contents, logs
@@ -32,6 +32,7 @@ class ModelService:
 
     async def create(self, new: NewModel) -> Model:
         """A model that every tenant can call. Raises ModelNameTaken."""
+        check_base_url(new.base_url)
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             model = await store.create(tx, new)
             await store.tell_changed(tx, None)
@@ -53,6 +54,7 @@ class ModelService:
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await store.lock(tx, model_id)
             check_etag(etag, old.revision, "model")
+            check_base_url(values.get("base_url"))
             check_reachable(old.provider, values)
             new = await store.change(tx, model_id, values) if values else old
             await store.tell_changed(tx, None)

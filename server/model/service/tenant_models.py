@@ -12,7 +12,7 @@ from server.kernel.audit import Change
 from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
-from server.model.domain import Model, ModelAddressRefused, NewModel, check_reachable
+from server.model.domain import Model, ModelAddressRefused, NewModel, check_base_url, check_reachable
 from server.model.ports import AuditLog
 from server.model.service.models import described
 from server.model.store import models
@@ -30,7 +30,7 @@ class TenantModelService:
         self._private_addresses = private_addresses
 
     async def create(self, new: NewModel) -> Model:
-        """Raises ModelNameTaken, ModelAddressRefused."""
+        """Raises ModelNameTaken, ModelAddressRefused, InvalidRequest."""
         self._check_address(new.base_url)
         tenant_id = current_call().caller.tenant_id
         async with self._database.tenant_tx(tenant_id) as tx:
@@ -79,9 +79,10 @@ class TenantModelService:
 
     def _check_address(self, base_url: str | None) -> None:
         """Says at once what each call would find: names are looked at then, since they may change."""
+        check_base_url(base_url)
         if base_url is None or self._private_addresses:
             return
         try:
             check_literal(urlsplit(base_url).hostname or "")
-        except (AddressRefused, ValueError):
+        except AddressRefused:
             raise ModelAddressRefused from None

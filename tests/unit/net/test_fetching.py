@@ -174,6 +174,8 @@ async def test_nobody_is_followed_to_a_private_address(web: WebStub, monkeypatch
         ("http://ada@example.com/", "carries a name or a password, which are not sent"),
         ("http://:secret@example.com/", "carries a name or a password, which are not sent"),
         ("http://[::1/", "is no address"),
+        ("http://a..b/", "is no address"),
+        (f"http://{'a' * 64}.example/", "is no address"),
         ("http://10.0.0.1/", "is not a public address"),
         ("http://2130706433/", "is not a public address"),
     ],
