@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from server.kernel.decimals import decimal_text
-from server.kernel.errors import NotFound, ResourceExhausted
+from server.kernel.errors import EtagMismatch, NotFound, ResourceExhausted
 from server.model.domain import CallLog
 
 WindowKind = Literal["minute", "month", "none"]
@@ -95,6 +95,16 @@ class SubjectLimits:
     revision: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def etag(self) -> str:
+        """Of these limits and no later ones of the same user or key, which begin at the first revision again."""
+        return f'"{self.id.hex[-16:]}-{self.revision}"'
+
+    def check_etag(self, etag: str) -> None:
+        """Raises EtagMismatch where an etag is given and is not theirs."""
+        if etag and etag != self.etag:
+            raise EtagMismatch(resource="model limits")
 
     @property
     def subject(self) -> str:

@@ -220,7 +220,12 @@ async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
     )
     after = await gateway.models.GetModelLimits(pb.GetModelLimitsRequest(user_id=ann.id), metadata=ann.metadata)
 
+    removed = await refused(gateway.models.SetModelLimits(again, metadata=ann.metadata))
+    await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+    replaced = await refused(gateway.models.SetModelLimits(again, metadata=ann.metadata))
+
     assert (made.monthly_cost_usd, changed.HasField("monthly_cost_usd"), changed.parallel_calls) == ("2.5", False, 4)
+    assert [one.reason for one in (removed, replaced)] == ["ETAG_MISMATCH"] * 2
     assert (stale.code, stale.reason) == (Code.ABORTED, "ETAG_MISMATCH")
     assert (foreign.code, foreign.reason) == (Code.NOT_FOUND, "LIMIT_SUBJECT_UNKNOWN")
     assert (list(listed), after) == ([changed], pb.GetModelLimitsResponse())

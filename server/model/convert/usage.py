@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from atrium.model.v1 import usage_pb2 as pb
-from server.kernel.errors import etag_of
 from server.model.limits import Limits, SubjectLimits
 from server.model.service.usage import LimitUse
 from server.model.usage import Dimension, Usage, UsagePage
@@ -48,7 +47,7 @@ def subject_limits(value: SubjectLimits) -> pb.ModelLimits:
     said = value.limits
     return pb.ModelLimits(
         id=str(value.id),
-        etag=etag_of(value.revision),
+        etag=value.etag,
         create_time=timestamp(value.created_at),
         update_time=timestamp(value.updated_at),
         user_id=str(value.user_id or ""),

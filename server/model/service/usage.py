@@ -12,7 +12,7 @@ from uuid import UUID
 from server.db.database import Database, Tx
 from server.kernel.audit import Change, plain
 from server.kernel.clock import now
-from server.kernel.errors import DatabaseUnavailable, check_etag
+from server.kernel.errors import DatabaseUnavailable, EtagMismatch
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
 from server.kernel.quota import CallLimit
@@ -97,7 +97,9 @@ class UsageService:
                 raise LimitSubjectUnknown(user_id or api_key_id)
             old = await store.lock(tx, user_id, api_key_id)
             if old is not None:
-                check_etag(etag, old.revision, "model limits")
+                old.check_etag(etag)
+            elif etag:  # what it was read of was removed
+                raise EtagMismatch(resource="model limits")
             new = await store.put(tx, user_id, api_key_id, limits)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.set", new, old=None if old is None else old.limits, new=limits)
@@ -177,7 +179,7 @@ class UsageService:
             old = await store.lock_by_id(tx, limits_id)
             if not await self._there(tx, (old.user_id, old.api_key_id)):
                 raise LimitsNotFound(limits_id)
-            check_etag(etag, old.revision, "model limits")
+            old.check_etag(etag)
             await store.remove(tx, limits_id)
             await models.tell_changed(tx, tenant_id)
             await self._record(tx, "limits.delete", old, old=old.limits)
