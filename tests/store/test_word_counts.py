@@ -9,9 +9,12 @@ from uuid import UUID
 import pytest
 
 from server.db.database import Database
+from server.knowledge.store import bases
 from server.knowledge.store.words import add_words, counts_of, drop_words, remove_words
 from server.knowledge.words import Counts
 from tests.factories.chunks import Shelf
+
+NOT_FOR_EVER = 20.0
 
 
 @pytest.fixture
@@ -37,6 +40,16 @@ async def test_what_is_removed_is_gone_and_the_rest_is_there(shelf: Shelf, datab
         await remove_words(tx, base_id, 1, await counts_of(tx, base_id, document_id, 1, 1, ids[:1]))
 
     assert await _kept(admin, base_id) == Counts({"sea": 2, "lake": 1}, 2, 3)
+
+
+async def test_who_adds_words_waits_for_nobody_who_holds_the_base(shelf: Shelf, database: Database) -> None:
+    """Who holds the base may wait for a document, which a reindex holds that adds its words."""
+    base_id = await shelf.base()
+
+    async with database.tenant_tx(shelf.tenant_id) as holder:
+        await bases.lock_any(holder, base_id)
+        async with asyncio.timeout(NOT_FOR_EVER), database.tenant_tx(shelf.tenant_id) as tx:
+            await add_words(tx, base_id, 1, Counts({"river": 1}, 1, 1))
 
 
 async def test_each_generation_has_its_own(shelf: Shelf, database: Database, admin: Any) -> None:

@@ -60,7 +60,8 @@ _GET = {
     for deleted in get_args(Deleted)
 }
 _GET_PUBLIC = Statement(select(*_COLUMNS).where(_THIS, _LIVE, _PUBLIC))
-_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+# Not from who adds what belongs to it: a reindex holds a document by then, for which others wait who hold the base.
+_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update(key_share=True))
 _MANY = Statement(select(*_COLUMNS).where(bases.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))), _LIVE))
 _COUNT = Statement(select(func.count()).select_from(bases).where(_LIVE))
 _SAID = (

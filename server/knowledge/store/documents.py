@@ -11,6 +11,7 @@ from asyncpg import Record
 from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, delete, func, insert, select, update
 
 from server.db.base import among
+from server.db.bounded import bounded, page_of
 from server.db.database import Tx
 from server.db.removal import forgetting_deleters, long_deleted
 from server.db.statements import Statement
@@ -35,7 +36,7 @@ _GET = {
     deleted: Statement(select(*_COLUMNS).where(_THIS, *among(documents.c.deleted_at, deleted)))
     for deleted in get_args(Deleted)
 }
-_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update())
+_LOCK = Statement(select(*_COLUMNS).where(_THIS).with_for_update(key_share=True))
 _SAME = Statement(select(documents.c.id).where(_OF_BASE, documents.c.file_hash == bindparam("file_hash"), _LIVE))
 _SAID = (
     *("tenant_id", "id", "knowledge_base_id", "title", "author", "source_type", "source_uri", "file_name"),
@@ -77,9 +78,9 @@ _WAITING = Statement(
 _HOLD = Statement(
     select(*_COLUMNS)
     .where(_THIS, documents.c.run_token.is_not_distinct_from(bindparam("run_token", type_=Uuid)))
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
-_HOLD_LIVE = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update())
+_HOLD_LIVE = Statement(select(*_COLUMNS).where(_THIS, _LIVE).with_for_update(key_share=True))
 _INDEXED = Statement(
     update(documents)
     .where(_THIS, _MINE)
@@ -132,7 +133,8 @@ def _list(filters: tuple[str, ...], deleted: Deleted = "exclude") -> Statement:
         documents.c.id < bindparam("before"),
         *(_FILTERS[name] for name in filters),
     )
-    return Statement(select(*_COLUMNS).where(conditions).order_by(documents.c.id.desc()).limit(bindparam("most")))
+    listed = select(*_COLUMNS).where(conditions).order_by(documents.c.id.desc()).limit(bindparam("most"))
+    return Statement(bounded(listed, documents.c.metadata))
 
 
 @cache
@@ -165,7 +167,7 @@ async def page(
     """Those of the base, newest first. `filters`: status, file_hash."""
     statement = _list(tuple(sorted(filters)), deleted)
     rows = await tx.fetch(statement, base_id=base_id, before=request.before, most=request.size + 1, **filters)
-    return Page.cut([Document(*row) for row in rows], [row["id"] for row in rows], request.size)
+    return page_of(rows, request.size, lambda row: Document(**row))
 
 
 async def same(tx: Tx, base_id: UUID, file_hash: str | None) -> UUID | None:
