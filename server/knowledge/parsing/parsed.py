@@ -112,13 +112,13 @@ class Builder:
         self.add(text)
 
     def heading(self, level: int, text: str) -> None:
-        """A heading, and what comes is under it. `level`: from 1."""
+        """A heading, and what comes is under it, as far as one is that long. `level`: from 1."""
         title = one_line(text, _MOST_HEADING)
         if title is None:
             return
         self.gap()
         self.under(level, title)
-        self.add(title)
+        self.add(_SPACE.sub(" ", normalised(text)).strip())
         self.gap()
 
     def under(self, level: int, title: str) -> None:

@@ -32,6 +32,18 @@ def blocks_of(parsed: Parsed) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("before", "behind", "kind"), [("# ", "\n\n", MARKDOWN), ("", "\n===\n\n", MARKDOWN), ("<h2>", "</h2>", HTML)]
+)
+def test_of_a_long_heading_all_is_text_and_its_beginning_what_is_under_it(before: str, behind: str, kind: str) -> None:
+    words = [f"w{number}" for number in range(400)]
+
+    parsed = parse(f"{before}{' '.join(words)}{behind}Text".encode(), kind)
+
+    assert parsed.text.split() == [*words, "Text"]
+    assert [mark.headings for mark in parsed.marks] == [(" ".join(words)[:300].rstrip(),)]
+
+
+@pytest.mark.parametrize(
     ("text", "charset"),
     [
         (CHINESE, "utf-8"),
