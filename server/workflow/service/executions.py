@@ -135,7 +135,7 @@ class ExecutionService:
         """The same once more, for the caller. `from_step_id`: what does not need that step is taken over; empty:
         nothing is.
 
-        Raises ExecutionNotFound, InvalidRequest, TooManyExecutions.
+        Raises ExecutionNotFound, WorkflowNotFound, WorkflowDeleted, InvalidRequest, TooManyExecutions.
         """
         async with self._database.tenant_tx(current_call().caller.tenant_id, read_only=True) as tx:
             old = seen(execution_id, await store.get(tx, execution_id))
@@ -144,6 +144,7 @@ class ExecutionService:
                 raise InvalidRequest([("from_step_id", "is no step of the execution")])
             kept = set(names) - after(old.definition, from_step_id) if from_step_id else set()
             taken = await tasks.taken(tx, execution_id, sorted(kept))
+        (await self._sight.workflow(old.workflow_id, "include")).check_live()
         made = {
             "workflow_id": old.workflow_id,
             "workflow_version": old.workflow_version,

@@ -32,7 +32,9 @@ from tests.factories.executions import (
     watched,
     workflow_of,
 )
+from tests.factories.knowledge import platform_inside
 from tests.factories.searches import configure
+from tests.factories.workflows import step_workflow
 from tests.factories.world import Person, World, refused
 
 APPROVE, REJECT, MODIFY = 1, 2, 3
@@ -258,3 +260,18 @@ async def test_an_execution_is_not_repeated_from_a_step_that_it_has_not(world: W
     refusal = await refused(world.workflows.ReplayExecution(request, metadata=owner.metadata))
 
     assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ["from_step_id"])
+
+
+async def test_nothing_of_a_deleted_workflow_is_repeated(world: World) -> None:
+    owner = await world.tenant()
+    workflow_id = await workflow_of(world, owner, transform("one", "1"))
+    execution = await ended(world, owner, (await execute(world, owner, workflow_id)).id)
+    request = pb.ReplayExecutionRequest(id=execution.id)
+
+    await step_workflow(world, "Delete", workflow_id, owner.metadata)
+    deleted = await refused(world.workflows.ReplayExecution(request, metadata=owner.metadata))
+    await step_workflow(world, "Purge", workflow_id, await platform_inside(world, owner))
+    purged = await refused(world.workflows.ReplayExecution(request, metadata=owner.metadata))
+
+    assert (deleted.code, deleted.reason) == (Code.FAILED_PRECONDITION, "WORKFLOW_DELETED")
+    assert (purged.code, purged.reason) == (Code.NOT_FOUND, "WORKFLOW_NOT_FOUND")
