@@ -20,6 +20,7 @@ from server.kernel.clock import now
 from server.kernel.decimals import decimal_text
 from server.kernel.deletion import Deleted
 from server.kernel.errors import DomainError, InvalidRequest, ResourceExhausted, Unavailable
+from server.kernel.json import MOST_DEPTH, MOST_TOLD_DEPTH, depth, shallow
 from server.kernel.masks import masked
 
 _MOST_WHOLE = 2**53
@@ -125,7 +126,14 @@ def json_struct(value: Struct, field: str) -> dict[str, Any]:
 
 
 def json_value(value: Struct | Value, field: str) -> Any:
-    """The same of a field that may be any JSON."""
+    """The same of a field that may be any JSON. Raises InvalidRequest also where it is deeper than could be told."""
+    made = _json(value, field)
+    if depth(made) > MOST_DEPTH:
+        raise InvalidRequest([(field, f"is nested deeper than {MOST_DEPTH}")])
+    return made
+
+
+def _json(value: Struct | Value, field: str) -> Any:
     try:
         return json_format.MessageToDict(value)
     except ValueError:  # it has no NaN and no infinity
@@ -133,8 +141,8 @@ def json_value(value: Struct | Value, field: str) -> Any:
 
 
 def json_schema(value: Struct, field: str) -> dict[str, Any]:
-    """The same of a JSON schema, whose whole numbers are integers."""
-    made: dict[str, Any] = _whole(json_struct(value, field))
+    """The same of a JSON schema, whose whole numbers are integers, and which is told to models alone."""
+    made: dict[str, Any] = _whole(_json(value, field))
     return made
 
 
@@ -161,11 +169,11 @@ def value_of(value: Any) -> Value:
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:
-    """JSON as a free-form field; None stays None, and the field unset."""
+    """JSON as a free-form field, as deep as clients read it; None stays None, and the field unset."""
     if value is None:
         return None
     made = Struct()
-    made.update(value)
+    made.update(value if depth(value) <= MOST_TOLD_DEPTH else shallow(value, MOST_TOLD_DEPTH))
     return made
 
 

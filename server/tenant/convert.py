@@ -6,13 +6,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+import orjson
+from google.protobuf import struct_pb2
 
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2, usage_pb2
-from server.kernel.errors import etag_of
+from server.kernel.errors import InvalidRequest, etag_of
 from server.kernel.masks import masked
-from server.rpc.wire import EnumMap, changes, json_struct, moment, money, present, timestamp
+from server.rpc.wire import EnumMap, changes, json_struct, moment, money, present, struct, timestamp
 from server.tenant.domain import Tenant, TenantConfig, TenantUsage
+
+_MOST_EXTRA_BYTES = 65_536
 
 STATES = EnumMap(
     {
@@ -127,8 +130,8 @@ def config(tenant_id: object, value: TenantConfig) -> tenant_config_pb2.TenantCo
         **{name: getattr(value, name) for name in _CALL_LIMITS},
         **{name: getattr(value, name) for name in (*_RETENTIONS, *_EXECUTIONS)},
     )
-    if value.extra_config is not None:
-        json_format.ParseDict(value.extra_config, made.extra_config)
+    if (extra := struct(value.extra_config)) is not None:
+        made.extra_config.CopyFrom(extra)
     return made
 
 
@@ -143,7 +146,9 @@ def config_changes(request: tenant_config_pb2.UpdateTenantConfigRequest) -> dict
         if values.get(name) is not None:
             values[name] = Decimal(repr(values[name])).quantize(Decimal("0.01"))
     if isinstance(values.get("extra_config"), struct_pb2.Struct):
-        values["extra_config"] = json_struct(values["extra_config"], "extra_config")
+        values["extra_config"] = extra = json_struct(values["extra_config"], "extra_config")
+        if len(orjson.dumps(extra)) > _MOST_EXTRA_BYTES:
+            raise InvalidRequest([("extra_config", f"must have at most {_MOST_EXTRA_BYTES} bytes as JSON")])
     return values
 
 

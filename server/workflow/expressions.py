@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
+from server.kernel.json import MOST_DEPTH, depth
 from server.workflow import language
 from server.workflow.definition import MOST_BYTES, Definition, Problem, Step, values
 from server.workflow.errors import ExpressionFailed
-from server.workflow.limits import MOST_DEPTH, depth
 from server.workflow.texts import Expression, TextInvalid, bound_in, parts, steps_of
 from server.workflow.worker import Source, asked
 

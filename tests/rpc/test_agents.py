@@ -10,10 +10,11 @@ import pytest
 
 from atrium.common.v1 import deleted_pb2
 from atrium.workflow.v1 import agent_pb2 as pb
+from server.kernel.json import MOST_DEPTH
 from server.workflow.agents import MOST_BYTES
-from server.workflow.limits import MOST_DEPTH
 from tests.factories.agents import get_agent, listed_agents, make_agent, step_agent, update_agent
 from tests.factories.knowledge import platform_inside
+from tests.factories.nested import nested
 from tests.factories.workflows import EDITS
 from tests.factories.world import World, refused
 from tests.rpc.malformed import SOME_ID
@@ -149,18 +150,11 @@ async def test_a_label_goes_with_a_prompt_whatever_is_changed_of_the_two(world: 
     assert (cleared.prompt_template_id, cleared.prompt_label) == ("", "")
 
 
-def _nested(depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for _ in range(depth - 1):
-        made = {"of": made}
-    return made
-
-
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
         ({"output_schema": {"title": "t" * MOST_BYTES}}, "output_schema"),
-        ({"output_schema": _nested(MOST_DEPTH + 1)}, "output_schema"),
+        ({"output_schema": nested(MOST_DEPTH + 1)}, "output_schema"),
         ({"output_schema": {"minimum": float("nan")}}, "output_schema"),
         ({"tools": [{**LOOK_UP, "parameters": {"title": "t" * MOST_BYTES}}]}, "tools"),
         ({"tools": [{"name": f"t{n}", "description": "d" * 4096} for n in range(16)]}, "tools"),
@@ -183,7 +177,7 @@ async def test_what_is_more_than_an_agent_holds_is_refused(world: World, fields:
 
 async def test_what_is_as_deep_as_it_may_be_is_read(world: World) -> None:
     owner = await world.tenant()
-    made = await make_agent(world, owner, output_schema=_nested(MOST_DEPTH))
+    made = await make_agent(world, owner, output_schema=nested(MOST_DEPTH))
 
     found = await get_agent(world, owner, made.id)
 

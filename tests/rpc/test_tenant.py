@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import grpc
-from google.protobuf import struct_pb2
+import pytest
+from google.protobuf import json_format, struct_pb2
 
+from atrium.audit.v1 import audit_log_pb2
 from atrium.identity.v1 import role_pb2, session_pb2
 from atrium.tenant.v1 import tenant_config_pb2, tenant_pb2
+from server.kernel.json import MOST_DEPTH, MOST_TOLD_DEPTH, shallow
+from tests.factories.nested import nested
 from tests.factories.world import PASSWORD, World, refused
 
 NOT_FOR_EVER = 20.0
@@ -130,6 +135,37 @@ async def test_settings_hold_finite_numbers_only(world: World) -> None:
     )
 
     assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["extra_config"])
+
+
+@pytest.mark.parametrize(
+    "extra", [{"a": "x" * 65_536}, nested(MOST_DEPTH + 1), nested(32)], ids=["long", "too deep", "deeper than is told"]
+)
+async def test_settings_are_no_larger_than_can_be_told(world: World, extra: dict[str, Any]) -> None:
+    administrator = await world.tenant()
+
+    refusal = await refused(
+        world.tenants.UpdateTenantConfig(
+            tenant_config_pb2.UpdateTenantConfigRequest(extra_config=extra), metadata=administrator.metadata
+        )
+    )
+
+    assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["extra_config"])
+
+
+async def test_what_is_too_deep_from_before_is_told_as_far_as_it_is_read(world: World, admin: Any) -> None:
+    administrator = await world.tenant()
+    who = {"metadata": administrator.metadata}
+    asked = tenant_config_pb2.UpdateTenantConfigRequest(extra_config=nested(MOST_DEPTH))
+    await world.tenants.UpdateTenantConfig(asked, **who)
+    deep = json.dumps(nested(60))
+    await admin.execute("UPDATE tenant_configs SET extra_config = $1", deep)
+    await world.tenants.UpdateTenantConfig(tenant_config_pb2.UpdateTenantConfigRequest(temperature=1), **who)
+
+    config = (await world.tenants.GetTenantConfig(tenant_config_pb2.GetTenantConfigRequest(), **who)).config
+    logs = (await world.audit.ListAuditLogs(audit_log_pb2.ListAuditLogsRequest(), **who)).audit_logs
+
+    assert json_format.MessageToDict(config.extra_config) == shallow(nested(60), MOST_TOLD_DEPTH)
+    assert sum(log.action == "tenants.update_config" for log in logs) == 2
 
 
 async def test_the_platform_lists_all_tenants_in_pages(world: World) -> None:

@@ -10,9 +10,11 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2
 
+from atrium.audit.v1 import audit_log_pb2
 from atrium.common.v1 import deleted_pb2
 from atrium.knowledge.v1 import document_pb2 as documents
 from atrium.knowledge.v1 import knowledge_base_pb2 as bases
+from server.kernel.json import MOST_DEPTH
 from tests.factories.knowledge import (
     chunks_of,
     counts,
@@ -24,6 +26,7 @@ from tests.factories.knowledge import (
     step,
     upload,
 )
+from tests.factories.nested import nested
 from tests.factories.world import Person, World, refused
 
 pytestmark = [pytest.mark.xdist_group("documents"), pytest.mark.asyncio(loop_scope="module")]
@@ -335,3 +338,33 @@ async def test_a_document_that_is_purged_while_it_is_downloaded_is_not_told_as_w
     refusal = await refused(parts)
 
     assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "DOCUMENT_NOT_FOUND")
+
+
+async def test_what_is_noted_of_a_document_can_be_told(world: World) -> None:
+    owner = await world.tenant()
+    base_id = await make_base(world, owner)
+
+    refusal = await refused(ingest(world, owner, base_id, PAPER, metadata=nested(MOST_DEPTH + 1)))
+    await ingest(world, owner, base_id, PAPER, metadata=nested(MOST_DEPTH))
+    logs = (await world.audit.ListAuditLogs(audit_log_pb2.ListAuditLogsRequest(), metadata=owner.metadata)).audit_logs
+
+    assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ["info.metadata"])
+    assert any(log.action == "documents.create" for log in logs)
+
+
+async def test_a_page_of_documents_of_which_much_is_noted_is_one_that_a_client_takes(world: World) -> None:
+    owner = await world.tenant()
+    base_id, texts = await make_base(world, owner), [f"Text {number}" for number in range(80)]
+    for text in texts:
+        await ingest(world, owner, base_id, text, metadata={"note": "x" * 8_000})
+
+    sizes, token = [], ""
+    while True:
+        request = documents.ListDocumentsRequest(knowledge_base_id=base_id, page_size=1000, page_token=token)
+        page = await world.knowledge.ListDocuments(request, metadata=owner.metadata)
+        sizes.append(len(page.documents))
+        if not (token := page.next_page_token):
+            break
+
+    assert sum(sizes) == len(texts)
+    assert len(sizes) == 2

@@ -11,12 +11,12 @@ import orjson
 import pytest
 
 from server.kernel.errors import DomainError, PermissionMissing
+from server.kernel.json import MOST_DEPTH
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
 from server.llm.port import Message, ModelUnavailable, ToolCall
 from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage, Prompt
 from server.workflow.errors import AgentToolsWanted, AnswerNotJson, ExpressionFailed
-from server.workflow.limits import MOST_DEPTH
 from server.workflow.ports import Passage
 from server.workflow.runs import Ended, Run, Searched
 from server.workflow.service.actions import Actions

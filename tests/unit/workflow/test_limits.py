@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from atrium.workflow.v1 import execution_pb2 as pb
+from server.kernel.json import MOST_DEPTH, depth
 from server.rpc.wire import value_of
 from server.workflow.definition import MOST_BYTES
-from server.workflow.limits import MOST_DEPTH, depth, problem
+from server.workflow.limits import problem
 
 
 def _nested(count: int, *, lists: bool) -> Any:

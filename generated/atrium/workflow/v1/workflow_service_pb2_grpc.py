@@ -459,14 +459,17 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayExecution(self, request, context):
-        """Executes anew, for the caller, what was executed before: the same version with the same input, all of it or from a step on.
+        """Executes anew, for the caller, what was executed before: the same version with the same input, all of it or from a
+        step on.
 
         Permission: `workflows:execute`.
 
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, or the execution has no such step.
-        - `NOT_FOUND`: the caller sees no such execution (`EXECUTION_NOT_FOUND`).
+        - `NOT_FOUND`: the caller sees no such execution (`EXECUTION_NOT_FOUND`), or no longer its workflow
+        (`WORKFLOW_NOT_FOUND`).
+        - `FAILED_PRECONDITION`: the workflow is deleted (`WORKFLOW_DELETED`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
         - `RESOURCE_EXHAUSTED`: 10,000 executions of the tenant wait for a place (`TOO_MANY_EXECUTIONS`).
         """
