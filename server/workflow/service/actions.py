@@ -18,7 +18,7 @@ from server.workflow.limits import problem
 from server.workflow.ports import Conversations, Passage, Passages
 from server.workflow.runs import Ended, Run, Searched
 from server.workflow.service.checks import read_json, whole
-from server.workflow.service.running import AgentRunning
+from server.workflow.service.running import MOST_QUERY_BYTES, AgentRunning
 
 
 class Actions:
@@ -83,8 +83,12 @@ class Actions:
         return _kept("agent", {**output, "value": ended.output} if ended.is_json else output), ended.agent_type
 
     async def search(self, action: Search, query: str) -> dict[str, Any]:
-        """What is found. Raises PermissionMissing, and what is wrong with the bases or fails the model."""
+        """What is found. Raises PermissionMissing, ExpressionFailed for a query that no search takes, and what is wrong
+        with the bases or fails the model.
+        """
         current_call().need(Permission.KNOWLEDGE_BASES_READ)
+        if not query or len(query.encode()) > MOST_QUERY_BYTES:
+            raise ExpressionFailed("search.query", f"it has no text, or more than {MOST_QUERY_BYTES} bytes")
         found = await self._passages.find(action.base_ids, query, action.top_k)
         return _kept("search", {"results": [_result(one) for one in found]})
 

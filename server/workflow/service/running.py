@@ -33,7 +33,7 @@ _SEARCH = Tool(
         "required": ["query"],
     },
 )
-_MOST_QUERY_BYTES = 8192
+MOST_QUERY_BYTES = 8192
 _MOST_SEARCHES = 8
 """In one turn; models may want any number."""
 _MOST_SOURCE_TOKENS = 2000
@@ -236,12 +236,12 @@ def _query(arguments: str) -> str | None:
         return None
     if not isinstance(query, str) or not query.strip() or "\0" in query:
         return None
-    return query if len(query.encode()) <= _MOST_QUERY_BYTES else None
+    return query if len(query.encode()) <= MOST_QUERY_BYTES else None
 
 
 def _cut(text: str) -> str:
     """As much of the text as is looked up."""
-    return text.encode()[:_MOST_QUERY_BYTES].decode(errors="ignore")
+    return text.encode()[:MOST_QUERY_BYTES].decode(errors="ignore")
 
 
 def _with_sources(message: Message, told: str) -> Message:

@@ -15,11 +15,12 @@ from server.kernel.json import MOST_DEPTH
 from server.kernel.permissions import Permission
 from server.kernel.principal import Call, Principal, within
 from server.llm.port import Message, ModelUnavailable, ToolCall
-from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage, Prompt
+from server.workflow.definition import MOST_BYTES, AgentRun, Chat, ChatMessage, Prompt, Search
 from server.workflow.errors import AgentToolsWanted, AnswerNotJson, ExpressionFailed
 from server.workflow.ports import Passage
 from server.workflow.runs import Ended, Run, Searched
 from server.workflow.service.actions import Actions
+from server.workflow.service.running import MOST_QUERY_BYTES
 
 AGENT_ID = UUID(int=7)
 
@@ -256,3 +257,11 @@ async def test_between_its_turns_an_agent_is_asked_whether_it_goes_on() -> None:
     caller = Principal(UUID(int=1), UUID(int=2), None, frozenset({Permission.AGENTS_EXECUTE}))
     with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)), pytest.raises(Spent):
         await _actions(agents=Searches(_said())).agent(AgentRun(str(AGENT_ID), "m"), ["Which?"], spent)
+
+
+@pytest.mark.parametrize("query", ["", "日" * (MOST_QUERY_BYTES // 3 + 1)], ids=["nothing", "too much"])
+async def test_what_no_search_takes_is_not_searched_for(query: str) -> None:
+    caller = Principal(UUID(int=1), UUID(int=2), None, frozenset({Permission.KNOWLEDGE_BASES_READ}))
+
+    with within(Call("test", "request", "ab" * 16, "cd" * 8, principal=caller)), pytest.raises(ExpressionFailed):
+        await _actions().search(Search([str(AGENT_ID)], "${input.query}"), query)
