@@ -129,7 +129,9 @@ class AnthropicChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                streamed = read_events(reader, meter, lambda: anext(parts, b""), lambda: sdk.drain(parts))
+                streamed = read_events(
+                    reader, meter, lambda: anext(parts, b""), lambda: sdk.drain(parts), patience.wordless
+                )
                 async with aclosing(streamed) as batches:
                     async for batch in batches:
                         yield batch

@@ -63,7 +63,8 @@ Made = TypeVar("Made")
 @dataclass(frozen=True, slots=True)
 class Patience:
     """The seconds for which a provider may say nothing at all before it counts as gone: where it streams an answer,
-    where it gives one in one piece (it writes meanwhile), and where it makes a vector, or many at once.
+    where it gives one in one piece (it writes meanwhile), and where it makes a vector, or many at once. `wordless`: for
+    which it may say nothing but that it is at work, where it streams.
 
     Each ends well before the call that waits, by its ceiling: what is ended by that is nobody's outage, and leaves no
     time in which another model could answer. Chat's and Embed's are in atrium/model/v1/model_service.proto; a search
@@ -74,6 +75,7 @@ class Patience:
     whole: float = 120.0
     vector: float = 25.0
     vectors: float = 45.0
+    wordless: float = 120.0
 
 
 PATIENCE = Patience()

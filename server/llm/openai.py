@@ -91,7 +91,8 @@ class OpenAIChat:
                     if meter.failure is not None:
                         raise meter.failure
                     return
-                async with aclosing(read_events(reader, meter, content.readany, lambda: drained(content))) as batches:
+                streamed = read_events(reader, meter, content.readany, lambda: drained(content), patience.wordless)
+                async with aclosing(streamed) as batches:
                     async for batch in batches:
                         yield batch
 

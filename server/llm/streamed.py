@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from time import monotonic
 
 from server.llm.http import END_SECONDS
 from server.llm.metering import AnswerMeter
-from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid
+from server.llm.port import ChatChunk, ModelAnswerBroken, ModelResponseInvalid, ModelUnavailable, Outage
 from server.llm.sse import EventReader
 
 _AT_ONCE = 16_384
@@ -15,14 +16,19 @@ _AT_ONCE = 16_384
 
 
 async def read_events(
-    reader: EventReader, meter: AnswerMeter, more: Callable[[], Awaitable[bytes]], drain: Callable[[], Awaitable[None]]
+    reader: EventReader,
+    meter: AnswerMeter,
+    more: Callable[[], Awaitable[bytes]],
+    drain: Callable[[], Awaitable[None]],
+    wordless: float,
 ) -> AsyncGenerator[list[ChatChunk], None]:
     """The chunks, in batches of what came together. `more`: what comes next; nothing at the end. `drain`: reads what is
-    behind the last event.
+    behind the last event. `wordless`: seconds for which nothing may be written, whatever comes.
 
     Raises what is wrong with the answer, and what `more` raises.
     """
     ends_at: float | None = None
+    wrote_at = monotonic()
     while data := await _until(ends_at, more):
         for begin in range(0, len(data), _AT_ONCE):
             if begin:
@@ -32,6 +38,10 @@ async def read_events(
             if (failure := meter.failure or reader.failure) is not None:
                 raise failure
             meter.check_hollow(reader.hollow)
+            if chunks and any(chunk.says_something for chunk in chunks):
+                wrote_at = monotonic()
+            elif monotonic() - wrote_at > wordless and not meter.finished:
+                raise ModelUnavailable(outage=Outage.SILENT)
             if reader.done:
                 break
         if reader.done:

@@ -43,9 +43,11 @@ async def relay(
         while True:
             # Nothing is awaited between these looks and the clearing, so that no change between them goes unseen.
             if waiting:
-                batch, waiting[:], held = tuple(waiting), (), 0
-                taken.set()
+                batch, waiting[:], given = tuple(waiting), (), held
                 yield batch
+                # Only now, when the consumer is done with it: until then it is as much in memory as what waits.
+                held -= given
+                taken.set()
             elif reader.done():
                 reader.result()
                 return

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from server.db.database import Tx
 from server.kernel.audit import Change
-from server.model.limits import Window, due, mark
+from server.model.limits import WARNINGS, Window, due, mark
 from server.model.ports import AuditLog
 from server.model.store import ledger as store
 from server.model.store.ledger import Balance
@@ -23,11 +23,14 @@ class Warnings:
     async def warn(
         self, tx: Tx, window: Window, limit: Decimal, balance: Balance, used: Decimal, *, full: bool = False
     ) -> None:
-        """Those that are due where so much is used of a limit whose row is held. `full`: a call is refused."""
+        """Those that are due where so much is used of a limit whose row is held. `full`: a call is refused, which says
+        that the limit is used up where it nearly is: what is left is for smaller calls.
+        """
         if window.kind != "month":
             return
         parts = due(limit, used, balance.warned)
-        if full and _FULL not in parts and mark(limit, _FULL) not in balance.warned:
+        nearly = used >= limit * min(WARNINGS)
+        if full and nearly and _FULL not in parts and mark(limit, _FULL) not in balance.warned:
             parts.append(_FULL)
         for part in parts:
             details = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
+from functools import partial
 from random import Random
 from time import perf_counter, time
 
@@ -13,7 +14,10 @@ from google.rpc import error_details_pb2
 from atrium.errors.v1 import error_reason_pb2
 from atrium.model.v1 import call_log_pb2
 from atrium.model.v1 import route_pb2 as pb
+from server.llm.http import Patience
+from server.llm.openai import connect
 from server.model.routes import Retry
+from tests.factories.models import make_model
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
 from tests.gateways import chat_with, logs_of, stream_from
@@ -74,6 +78,24 @@ async def test_the_fallback_for_a_failure_stands_in_while_its_target_is_left_alo
 
     assert [answer.model for answer in answers] == ["stub-fast-1"] * 3
     assert [exchange.body["model"] for exchange in stub.exchanges].count("stub-limited-60") == 1
+
+
+@pytest.mark.parametrize("failing", ["stub-ping", "stub-hollow", "stub-counting"])
+async def test_a_target_that_says_nothing_but_that_it_is_at_work_is_replaced(
+    router: World, stub: OpenAIStub, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.llm.registry.connect", partial(connect, patience=Patience(wordless=0.2)))
+    ann = await router.tenant()
+    name = await make_model(router, stub.base_url, failing)
+    await route_to(router, ann, name, "stub-fast-2")
+
+    answer = await chat_with(router, ann, "fast")
+
+    assert answer.model == "stub-fast-2"
+    assert [log.error_reason for log in await logs_of(router, ann)] == [
+        error_reason_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
+        error_reason_pb2.ERROR_REASON_UNSPECIFIED,
+    ]
 
 
 async def test_a_provider_that_asks_for_a_moment_gets_it(router: World, stub: OpenAIStub) -> None:

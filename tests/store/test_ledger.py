@@ -277,6 +277,23 @@ async def test_a_month_is_warned_of_at_eighty_and_at_a_hundred_percent(
     assert [json.loads(row["details"])["percent"] for row in rows] == warned
 
 
+async def test_who_is_refused_while_much_is_left_is_no_reason_to_warn(ledger: Ledger, admin: Any) -> None:
+    hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 40)])
+    await _settle(ledger, hold, 40)
+    with pytest.raises(LimitReached):
+        await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 70)])
+    assert await admin.fetchval("SELECT count(*) FROM audit_logs WHERE action = 'limits.warning'") == 0
+
+    hold = await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 45)])
+    await _settle(ledger, hold, 45)
+    with pytest.raises(LimitReached):
+        await ledger.reserve(PLATFORM_TENANT_ID, [_claim(100, 20)])
+
+    rows = await admin.fetch("SELECT details FROM audit_logs WHERE action = 'limits.warning' ORDER BY id")
+    said = [json.loads(row["details"]) for row in rows]
+    assert [(one["percent"], Decimal(one["used"])) for one in said] == [(80, 85), (100, 85)]
+
+
 def test_a_call_claims_of_each_limit_that_there_is_in_the_window_of_the_moment() -> None:
     limits = Limits(requests_per_minute=5, monthly_cost_usd=Decimal("2.5"), parallel_calls=1)
 

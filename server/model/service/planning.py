@@ -43,6 +43,12 @@ but about, and an answer of one token is none; a provider without room for so mu
 _AROUND_A_TEXT = 16
 """Tokens that a provider's template adds to each message at most."""
 
+_AROUND_A_BUILT_IN_CHAT = 64
+"""Tokens that it begins with where nobody says how: SmolLM2's template has 27 of its own."""
+
+_AROUND_CLAUDES_TOOLS = 640
+"""Tokens that tell it how to call them: up to 530 (docs.anthropic.com, "Tool use", pricing)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -135,7 +141,7 @@ class Planner:
 
         def most() -> tuple[int, int]:
             """Of one answer: what another try, or another model, needs beside it is held when it comes to that."""
-            return _most_read(asked), max(map(most_written, plan.models))
+            return _most_read(asked, plan.models), max(map(most_written, plan.models))
 
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
         reserved = claimed(catalogue, most, plan.models)
@@ -179,7 +185,7 @@ def further(held: Sequence[Claim], used: Sequence[Meter], model: Model, request:
     """What a call has yet to claim where the model is asked that too, beside what it holds and has used."""
     if not held:
         return ()
-    read, written = _most_read(request), request.max_tokens
+    read, written = _most_read(request, [model]), request.max_tokens
     tokens = sum(meter.usage.prompt_tokens + meter.usage.completion_tokens for meter in used)
     cost = sum((meter.cost or Decimal(0) for meter in used), Decimal(0))
     if model.price is not None:
@@ -205,10 +211,17 @@ def about_tokens(texts: Sequence[str]) -> int:
     return sum(len(text.encode()) // 3 + _AROUND_A_TEXT for text in texts)
 
 
-def _most_read(request: ChatCall | ChatRequest) -> int:
+def _most_read(request: ChatCall | ChatRequest, models: Sequence[Model]) -> int:
     texts = [message.text for message in request.messages]
     texts += [orjson.dumps(part).decode() for part in (request.tools, request.response_format) if part]
-    return most_tokens(texts)
+    return most_tokens(texts) + max(_around(model, tools=bool(request.tools)) for model in models)
+
+
+def _around(model: Model, *, tools: bool) -> int:
+    """What is read beside the messages, where that is known."""
+    if model.provider == "anthropic" and tools:
+        return _AROUND_CLAUDES_TOOLS
+    return _AROUND_A_BUILT_IN_CHAT if model.provider == "custom" and model.base_url is None else 0
 
 
 def _plan(catalogue: Catalogue, name: str, asked: ChatCall) -> Plan:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from server.llm.metering import AnswerMeter
-from server.llm.port import ChatChunk, ChatRequest, Message, ModelAnswerTooLong
+from server.llm.port import ChatChunk, ChatRequest, Message, ModelAnswerTooLong, ModelUnavailable
 from server.llm.sse import ChunkReader
 from server.llm.streamed import read_events
 
@@ -33,11 +33,11 @@ class Source:
         return piece
 
 
-async def _read(source: Callable[[], Awaitable[bytes]]) -> str:
+async def _read(source: Callable[[], Awaitable[bytes]], wordless: float = 3600.0) -> str:
     async def drain() -> None:
         pass
 
-    events = read_events(ChunkReader(), AnswerMeter(REQUEST), source, drain)
+    events = read_events(ChunkReader(), AnswerMeter(REQUEST), source, drain, wordless)
     return "".join([chunk.text async for batch in events for chunk in batch if isinstance(chunk, ChatChunk)])
 
 
@@ -72,3 +72,12 @@ async def test_what_is_beside_it_has_its_turns_while_much_is_read() -> None:
     task.cancel()
 
     assert turns > len(NO_TEXT) * 10_000 / 20_000
+
+
+async def test_one_that_says_nothing_but_that_it_is_at_work_counts_as_silent() -> None:
+    with pytest.raises(ModelUnavailable):
+        await _read(Source(b": at work\n\n"), wordless=0.0)
+    with pytest.raises(ModelUnavailable):
+        await _read(Source(TEXT, COUNT), wordless=0.0)
+
+    assert await _read(Source(TEXT, TEXT, END), wordless=0.0) == "aa"

@@ -291,8 +291,8 @@ class ModelServiceServicer:
         (`MODEL_CREDENTIAL_REFUSED`); or the prompt cannot be used.
         - `RESOURCE_EXHAUSTED`: a limit of the tenant, the user or the API key is reached (`LIMIT_REACHED`), the provider
         limits the rate (`MODEL_RATE_LIMITED`), or the server has as much work on prompts as it takes (`PROMPTS_BUSY`).
-        - `UNAVAILABLE`: the provider is out of reach or says nothing, not even that it is at work, for a minute, or for two
-        where its answers come in one piece (`MODEL_UNAVAILABLE`), answers what cannot be understood
+        - `UNAVAILABLE`: the provider is out of reach or says nothing for a minute, or for two where its answers come in one
+        piece, or where it says no more than that it is at work (`MODEL_UNAVAILABLE`), answers what cannot be understood
         (`MODEL_RESPONSE_INVALID`), breaks off (`MODEL_ANSWER_BROKEN`), or writes more than it was asked for, or sends
         without end what is no part of an answer (`MODEL_ANSWER_TOO_LONG`).
         - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
