@@ -21,6 +21,7 @@ from bench import litellm
 from bench.figures import Figure, Side, alternate
 from bench.line import Line
 from bench.stage import Stage, create_model, found, provider, staged
+from bench.wire import Wire
 
 _LONG, _SHORT, _ONE = "stub-fast-1000", "stub-fast-10", "stub-fast-1"
 _MODELS = (_LONG, _SHORT, _ONE)
@@ -29,6 +30,7 @@ _SLICES = 5
 _SECONDS = 1.0
 _TURNS, _TURN = 20, 10
 _ADDED = 3.0
+_SERVICE = "/atrium.model.v1.ModelService"
 _PLENTY = 1_000_000_000
 _QUESTION = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hi")
 
@@ -56,7 +58,7 @@ def _beside(base_url: str) -> Iterator[litellm.Proxy | None]:
 
 async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        free, limited = await stack.enter_async_context(_atrium(stage, base_url))
+        free, limited, client = await stack.enter_async_context(_atrium(stage, base_url))
         direct = await stack.enter_async_context(_lines(base_url))
         sdk = await stack.enter_async_context(_sdk(base_url))
         sides: dict[str, tuple[Ask, int]] = {
@@ -90,10 +92,12 @@ async def _measure(stage: Stage, base_url: str, proxy: litellm.Proxy | None) -> 
         for what, ask, goal_ms in (
             ("ours", free, None),
             ("ours within limits", limited, _ADDED),
+            ("ours within limits, through grpcio's client", client, None),
             *((name, ask, None) for name, (ask, _) in sides.items() if ask is not direct),
         ):
             figures += await _added(f"added by {what}", ask, direct, goal_ms)
-        return figures + await _added("added by ours within limits to openai's SDK", limited, sdk, _ADDED)
+        what = "added by ours within limits, through grpcio's client, to openai's SDK"
+        return figures + await _added(what, client, sdk, _ADDED)
 
 
 async def _added(what: str, ask: Ask, without: Ask, goal: float | None) -> list[Figure]:
@@ -116,17 +120,21 @@ async def _added(what: str, ask: Ask, without: Ask, goal: float | None) -> list[
 
 
 @asynccontextmanager
-async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[tuple[Ask, Ask]]:
-    """Two callers of routes: whom nothing limits, and one who has every kind of limit, and whose tenant has, none of
-    which they come to.
+async def _atrium(stage: Stage, base_url: str) -> AsyncIterator[tuple[Ask, Ask, Ask]]:
+    """Three callers of routes: whom nothing limits; one who has every kind of limit, and whose tenant has, none of
+    which they come to; and the same through the client that programs use.
     """
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}") as channel:
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}"))
         _, platform = await stage.sign_in(channel)
         for name in _MODELS:
             await create_model(channel, platform, name, base_url)
-        tenants = [await found(channel, platform, slug) for slug in ("free", "limited")]
-        await _limit(channel, platform, *tenants[1])
-        yield await _caller(channel, tenants[0][1]), await _caller(channel, tenants[1][1])
+        (_, free), (limited_id, limited) = [await found(channel, platform, slug) for slug in ("free", "limited")]
+        await _limit(channel, platform, limited_id, limited)
+        for metadata in (free, limited):
+            await _create_routes(channel, metadata)
+        wires = [await stack.enter_async_context(_wires(stage.port, metadata)) for metadata in (free, limited)]
+        yield wires[0], wires[1], _client(channel, limited)
 
 
 async def _limit(channel: grpc.aio.Channel, platform: Any, tenant_id: str, metadata: Any) -> None:
@@ -155,11 +163,41 @@ async def _limit(channel: grpc.aio.Channel, platform: Any, tenant_id: str, metad
     await models.SetModelLimits(own_limits, metadata=metadata)
 
 
-async def _caller(channel: grpc.aio.Channel, metadata: Any) -> Ask:
+async def _create_routes(channel: grpc.aio.Channel, metadata: Any) -> None:
     models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
     for name in _MODELS:
         route = route_pb2.CreateRouteRequest(alias=_alias(name), targets=[route_pb2.RouteTarget(model=name)])
         await models.CreateRoute(route, metadata=metadata)
+
+
+@asynccontextmanager
+async def _wires(port: int, metadata: Any) -> AsyncIterator[Ask]:
+    """Connections that are kept, one a caller."""
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(Wire(port, metadata)) for _ in range(_CALLERS)]
+
+        async def ask(name: str, stream: bool) -> int:
+            wire, said = idle.pop(), {"model": _alias(name), "messages": [_QUESTION]}
+            if stream:
+                request = stream_pb2.StreamChatRequest(**said).SerializeToString()
+                events = map(
+                    stream_pb2.StreamChatResponse.FromString, await wire.call(f"{_SERVICE}/StreamChat", request)
+                )
+                kinds = [event.WhichOneof("event") for event in events]
+                assert kinds[-1:] == ["completed"], kinds
+                parts = kinds.count("delta")
+            else:
+                request = chat_pb2.ChatRequest(**said).SerializeToString()
+                (answer,) = await wire.call(f"{_SERVICE}/Chat", request)
+                parts = bool(chat_pb2.ChatResponse.FromString(answer).message.content)
+            idle.append(wire)
+            return parts
+
+        yield ask
+
+
+def _client(channel: grpc.aio.Channel, metadata: Any) -> Ask:
+    models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
 
     async def ask(name: str, stream: bool) -> int:
         said = {"model": _alias(name), "messages": [_QUESTION]}
