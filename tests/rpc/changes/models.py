@@ -157,7 +157,7 @@ async def _(stage: Stage) -> Attempt:
 @change_of(MODEL + "SetModelLimits")
 async def _(stage: Stage) -> Attempt:
     user = await stage.user()
-    await stage.call(MODEL + "SetModelLimits", user_id=user.id, requests_per_minute=9, parallel_calls=9)
+    made = await stage.call(MODEL + "SetModelLimits", user_id=user.id, requests_per_minute=9, parallel_calls=9)
     fields = {"user_id": user.id, "requests_per_minute": 10, "monthly_cost_usd": "1.5"}
     return stage.attempt(
         MODEL + "SetModelLimits",
@@ -166,6 +166,7 @@ async def _(stage: Stage) -> Attempt:
         {**fields, "etag": "stale"},
         target=f"user/{user.id}",
         tables=("model_limits",),
+        etag=made.limits.etag,
     )
 
 
@@ -180,4 +181,5 @@ async def _(stage: Stage) -> Attempt:
         {"id": made.limits.id, "etag": "stale"},
         target=f"user/{user.id}",
         tables=("model_limits",),
+        etag=made.limits.etag,
     )
