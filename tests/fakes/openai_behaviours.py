@@ -338,6 +338,12 @@ async def limited(exchange: Exchange, count: int) -> None:
 
 
 @behaviour
+async def overloaded(exchange: Exchange, count: int) -> None:
+    """An outage that asks for so many seconds."""
+    await exchange.refuse("503 Unavailable", "stub_error", f"{JSON}\r\nretry-after: {count}")
+
+
+@behaviour
 async def no_credit(exchange: Exchange, count: int) -> None:
     """A refusal that waiting does not help."""
     await exchange.refuse("429 Too Many Requests", "insufficient_quota")

@@ -24,7 +24,7 @@ ROUTED = (
     *("stub-fast-1", "stub-fast-2", "stub-fast-3", "stub-flaky-1", "stub-flaky-2", "stub-flaky-9", "stub-cut-2"),
     *("stub-500", "stub-401", "stub-400", "stub-too-long", "stub-filtered", "stub-limited-60", "stub-silent"),
     *("stub-limited-2", "stub-no-credit", "stub-cut-tools", "stub-hang-up", "stub-cut-thoughts-5"),
-    "stub-flaky-thoughts-5",
+    *("stub-flaky-thoughts-5", "stub-overloaded-2"),
 )
 
 

@@ -207,6 +207,25 @@ async def test_the_same_question_gets_the_same_answer_where_it_was_asked_to(gate
     assert (logs[1].id, logs[1].attempts) == (again.call_log_id, 0)
 
 
+async def test_an_answer_that_calls_tools_is_given_again_with_the_same_calls(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    asked = {"tools": [WEATHER], "cache_ttl": HOUR}
+
+    first, again = [await chat_with(gateway, ann, "stub-tools-2", **asked) for _ in range(2)]
+    events = [event async for event in stream_from(gateway, ann, "stub-tools-2", **asked)]
+
+    calls = [(call.id, call.name, call.arguments) for call in first.message.tool_calls]
+    parts = [part for event in events for part in event.delta.tool_calls]
+    assert calls == [(f"call-{index}", "weather", '{"city":"Oslo"}') for index in range(2)]
+    assert (first.cached, again.cached, events[0].started.cached) == (False, True, True)
+    assert again.message == first.message
+    assert again.finish_reason == events[-1].completed.finish_reason == chat_pb2.FINISH_REASON_TOOL_CALLS
+    assert [(part.index, part.id, part.name, part.arguments) for part in parts] == [
+        (index, *call) for index, call in enumerate(calls)
+    ]
+    assert len(stub.exchanges) == 1
+
+
 async def test_a_route_keeps_answers_and_forgets_them_with_a_change_of_its_models(
     gateway: World, stub: OpenAIStub, admin: Any
 ) -> None:

@@ -87,6 +87,41 @@ async def test_a_provider_that_takes_one_text_at_a_time_is_asked_for_each(gatewa
     assert vectors_of(reply) == [vector(text, 8) for text in texts]
 
 
+async def _change(world: World, name: str, **fields: Any) -> None:
+    """Changes the model of that name."""
+    platform = await world.platform()
+    found = (await world.models.ListModels(model_pb2.ListModelsRequest(), metadata=platform.metadata)).models
+    model_id = next(model.id for model in found if model.name == name)
+    await world.models.UpdateModel(model_pb2.UpdateModelRequest(id=model_id, **fields), metadata=platform.metadata)
+
+
+async def test_vectors_of_a_deprecated_model_come_with_a_warning_that_names_its_replacement(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    await _change(gateway, "stub-embed-8", state=model_pb2.Model.STATE_DEPRECATED, replacement="stub-embed-most-4")
+
+    made, given_again = [await embed_with(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR) for _ in range(2)]
+    fresh = await embed_with(gateway, ann, "stub-embed-most-4", ["a"])
+
+    said = model_pb2.Deprecation(model="stub-embed-8", replacement="stub-embed-most-4")
+    assert (made.deprecation, given_again.deprecation) == (said, said)
+    assert vectors_of(made) == vectors_of(given_again) == [vector("a", 8)]
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-embed-8", "stub-embed-most-4"]
+    assert not fresh.HasField("deprecation")
+
+
+async def test_a_disabled_model_makes_no_vectors(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    await embed_with(gateway, ann, "stub-embed-8", ["a"], cache_ttl=HOUR)
+    await _change(gateway, "stub-embed-8", state=model_pb2.Model.STATE_DISABLED)
+
+    refusals = [await refused(embed_with(gateway, ann, "stub-embed-8", [text], cache_ttl=HOUR)) for text in ("a", "b")]
+
+    assert [(one.code, one.reason) for one in refusals] == [(Code.FAILED_PRECONDITION, "MODEL_DISABLED")] * 2
+    assert len(stub.exchanges) == 1
+
+
 async def test_vectors_are_given_again_by_their_text_and_model(gateway: World, stub: OpenAIStub) -> None:
     ann, other = await gateway.tenant(), await gateway.tenant()
 

@@ -110,6 +110,29 @@ async def test_a_provider_that_asks_for_a_moment_gets_it(router: World, stub: Op
     assert perf_counter() - began >= 2
 
 
+async def test_a_provider_that_is_down_and_asks_for_a_moment_gets_it(
+    router: World, stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float | None] = []
+    wait = Retry.wait
+
+    def noted(retry: Retry, attempt: int, retry_after: float | None, random: Random) -> float | None:
+        pauses.append(wait(retry, attempt, retry_after, random))
+        return None if pauses[-1] is None else 0.0
+
+    monkeypatch.setattr(Retry, "wait", noted)
+    ann = await router.tenant()
+    await route_to(
+        router, ann, "stub-overloaded-2", retry=pb.RouteRetry(max_attempts=2, backoff=AT_ONCE), cooldown=timedelta()
+    )
+
+    refusal = await refused(chat_with(router, ann, "fast"))
+
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_UNAVAILABLE")
+    assert pauses == [2, None]
+    assert [exchange.body["model"] for exchange in stub.exchanges] == ["stub-overloaded-2"] * 2
+
+
 async def test_where_waiting_does_not_help_nobody_waits(router: World, stub: OpenAIStub) -> None:
     ann = await router.tenant()
     await route_to(router, ann, "stub-no-credit", retry=pb.RouteRetry(max_attempts=3))

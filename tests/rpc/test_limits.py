@@ -205,6 +205,38 @@ async def test_users_and_keys_have_limits_of_their_own(gateway: World) -> None:
     assert await _use(gateway, ann) == {}
 
 
+@pytest.mark.usefixtures("one_minute")
+@pytest.mark.parametrize(
+    ("limit", "kind"),
+    [
+        ({"tokens_per_minute": MOST_TOKENS}, "tokens"),
+        ({"monthly_tokens": MOST_TOKENS}, "tokens"),
+        ({"monthly_cost_usd": str(MOST_TOKENS)}, "cost"),
+    ],
+    ids=["tokens per minute", "monthly tokens", "monthly cost"],
+)
+async def test_a_limit_of_a_key_refuses_its_calls_and_not_those_of_its_user(
+    gateway: World, limit: dict[str, Any], kind: str
+) -> None:
+    ann = await gateway.tenant()
+    key = await gateway.identity.CreateApiKey(
+        api_key_pb2.CreateApiKeyRequest(name="key", scopes=["models:execute"]), metadata=ann.metadata
+    )
+    request = pb.SetModelLimitsRequest(api_key_id=key.api_key.id, **limit)
+    await gateway.models.SetModelLimits(request, metadata=ann.metadata)
+    with_key = (("x-api-key", key.secret),)
+    await _chat(gateway, with_key)
+
+    refusal = await refused(_chat(gateway, with_key))
+    codes = [await _chat(gateway, ann.metadata).code() for _ in range(2)]
+
+    metadata = refusal.detail(error_details_pb2.ErrorInfo).metadata
+    assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED")
+    assert refusal.detail(error_details_pb2.QuotaFailure).violations[0].subject == f"api_key/{key.api_key.id}"
+    assert (metadata["kind"], metadata["limit"], metadata["used"]) == (kind, str(MOST_TOKENS), str(TOKENS))
+    assert codes == [Code.OK] * 2
+
+
 async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
     ann, other = await gateway.tenant(), await gateway.tenant()
     request = pb.SetModelLimitsRequest(user_id=ann.id, parallel_calls=3, monthly_cost_usd="2.50")
@@ -317,6 +349,18 @@ async def test_each_warning_of_a_month_is_in_the_audit_log_once(gateway: World, 
     assert await admin.fetchval("SELECT DISTINCT actor_kind FROM audit_logs WHERE action = 'limits.warning'") == (
         "system"
     )
+
+
+async def test_each_warning_of_a_month_s_money_is_in_the_audit_log_once(gateway: World, admin: Any) -> None:
+    ann = await gateway.tenant()
+    await _limit(gateway, ann, monthly_cost_quota_usd="460")
+
+    while await _chat(gateway, ann.metadata).code() is Code.OK:
+        pass
+    await _chat(gateway, ann.metadata).code()
+
+    warned = [(percent, kind, Decimal(limit)) for percent, kind, limit in await _warnings(admin)]
+    assert warned == [(80, "cost", 460), (100, "cost", 460)]
 
 
 async def test_a_limit_that_is_set_below_what_is_used_is_warned_of_at_once(gateway: World, admin: Any) -> None:

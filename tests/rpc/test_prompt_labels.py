@@ -272,6 +272,27 @@ async def test_each_rendering_is_counted_and_those_of_other_tenants_are_not(scra
     assert await admin.fetchval("SELECT usage_count FROM prompt_templates WHERE id = $1", UUID(template_id)) == 2
 
 
+async def test_each_call_that_names_a_template_is_counted_as_a_rendering_is(scratch: Scratch, admin: Any) -> None:
+    async with serving(scratch.settings()) as (app, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        world = World(channel, await app.founding.first_platform_administrator() or ("", ""))
+        owner = await world.tenant()
+        named, other = [await make_template(world, owner, name) for name in ("named", "other")]
+        for template_id in (named, other):
+            await make_version(world, owner, template_id, "x", settings={"model": "local-chat", "max_tokens": 1})
+        prompt = chat_pb2.Prompt(template_id=named)
+        for _ in range(2):
+            await world.models.Chat(chat_pb2.ChatRequest(prompt=prompt), metadata=owner.metadata)
+        stream = world.models.StreamChat(stream_pb2.StreamChatRequest(prompt=prompt), metadata=owner.metadata)
+        events = [event async for event in stream]
+        await render(world, owner, other)
+
+    assert events[-1].HasField("completed")
+    counts = {
+        row["id"]: row["usage_count"] for row in await admin.fetch("SELECT id, usage_count FROM prompt_templates")
+    }
+    assert (counts[UUID(named)], counts[UUID(other)]) == (3, 1)
+
+
 async def test_who_names_no_key_gets_their_own_version_of_a_split_label_in_calls_too(priced: World) -> None:
     owner = await priced.tenant()
     template_id = await make_template(priced, owner)
