@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from server.db.database import Tx
 from server.kernel.audit import Change
+from server.kernel.decimals import decimal_text
 from server.model.limits import WARNINGS, Window, due, mark
 from server.model.ports import AuditLog
 from server.model.store import ledger as store
@@ -37,8 +38,8 @@ class Warnings:
                 "subject": window.subject,
                 "kind": window.measure,
                 "month": f"{window.start:%Y-%m}",
-                "limit": str(limit),
-                "used": str(used),
+                "limit": decimal_text(limit),
+                "used": decimal_text(used),
                 "percent": int(part * 100),
             }
             await self._audit.record(tx, Change("limits.warning", "model_limits", window.subject, details=details))

@@ -359,8 +359,7 @@ async def test_each_warning_of_a_month_s_money_is_in_the_audit_log_once(gateway:
         pass
     await _chat(gateway, ann.metadata).code()
 
-    warned = [(percent, kind, Decimal(limit)) for percent, kind, limit in await _warnings(admin)]
-    assert warned == [(80, "cost", 460), (100, "cost", 460)]
+    assert await _warnings(admin) == [(80, "cost", "460"), (100, "cost", "460")]
 
 
 async def test_a_limit_that_is_set_below_what_is_used_is_warned_of_at_once(gateway: World, admin: Any) -> None:
