@@ -34,7 +34,9 @@ async def read_events(
             if begin:
                 await asyncio.sleep(0)
             if chunks := reader.feed(data[begin : begin + _AT_ONCE]):
+                given_at = monotonic()
                 yield meter.counted(chunks)
+                wrote_at += monotonic() - given_at  # for as long as nobody took it, nobody listened
             if (failure := meter.failure or reader.failure) is not None:
                 raise failure
             meter.check_hollow(reader.hollow)

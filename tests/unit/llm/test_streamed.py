@@ -74,6 +74,23 @@ async def test_what_is_beside_it_has_its_turns_while_much_is_read() -> None:
     assert turns > len(NO_TEXT) * 10_000 / 20_000
 
 
+async def test_how_long_a_reader_takes_is_no_silence_of_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 0.0
+    monkeypatch.setattr("server.llm.streamed.monotonic", lambda: moment)
+
+    async def drain() -> None:
+        pass
+
+    texts = []
+    async for batch in read_events(
+        ChunkReader(), AnswerMeter(REQUEST), Source(TEXT, COUNT, b": at work\n\n", END), drain, 1.0
+    ):
+        texts += [chunk.text for chunk in batch]
+        moment += 60.0
+
+    assert "".join(texts) == "a"
+
+
 async def test_one_that_says_nothing_but_that_it_is_at_work_counts_as_silent() -> None:
     with pytest.raises(ModelUnavailable):
         await _read(Source(b": at work\n\n"), wordless=0.0)
