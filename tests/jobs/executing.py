@@ -188,6 +188,16 @@ class Executing:
         lease = Run(job.number, b"", attempts, token)
         return asyncio.create_task(self._do(TenantRun(lease, self.backlog, self.tenant_id, job.id, known)))
 
+    async def overtaken(self, other: Executing) -> tuple[asyncio.Task[None], asyncio.Event]:
+        """A run of the one job there is, which is held, and has been overtaken by the other's, which is done; and
+        what lets it go on.
+        """
+        (job,) = await self.take()
+        first = await self.run(job)
+        go_on = await self.gate.arrival()
+        await (await other.run(job, attempts=2))
+        return first, go_on
+
     async def _do(self, run: TenantRun) -> None:
         await self.steps(run)
         if not run.finished:

@@ -26,10 +26,7 @@ async def test_a_run_that_was_overtaken_changes_nothing_but_what_models_used(
     held: Executing, active: Executing
 ) -> None:
     execution_id = await held.start(chat("a"))
-    (job,) = await held.take()
-    first = await held.run(job)
-    go_on = await held.gate.arrival()
-    await (await active.run(job, attempts=2))
+    first, go_on = await held.overtaken(active)
 
     go_on.set()
     with pytest.raises(Overtaken):

@@ -82,10 +82,7 @@ async def test_what_an_overtaken_run_used_counts_once_the_database_is_there(
     held: Executing, active: Executing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution_id = await held.start(chat("a"))
-    (job,) = await held.take()
-    first = await held.run(job)
-    go_on = await held.gate.arrival()
-    await (await active.run(job, attempts=2))
+    first, go_on = await held.overtaken(active)
     _losing(held, monkeypatch, before=[False, True, True], after=False)
 
     go_on.set()
