@@ -14,12 +14,13 @@ INSERT_ONLY = frozenset(
         "model_call_logs",
         "model_prices",
         "prompt_template_versions",
+        "tenant_model_prices",
         "workflow_versions",
     }
 )
 """What the serving role adds to and reads, and never alters: the record of what happened, and of what was said.
-Versions go with their template or workflow, by a cascade, which is the owner's; of who made them nothing is left once
-they are removed for good, by a function."""
+Versions go with their template or workflow, and prices with a tenant's own model, by a cascade, which is the owner's;
+of who made versions nothing is left once they are removed for good, by a function."""
 
 READ_ONLY = frozenset({"permissions", "ddl_audit_logs"})
 """What migrations alone write."""

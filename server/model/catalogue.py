@@ -168,15 +168,16 @@ class Catalogues:
         settings = await self._settings.model_settings(tenant_id)
         features, end = await self._settings.features(tenant_id)
         async with self._database.tenant_tx(tenant_id) as tx:
+            own_models, next_price = await tenant_models.everything(tx)
             return _Own(
                 tenant_id,
                 settings,
                 features,
                 {**_tenants(settings), **await limits.everything(tx)},
-                _named(await tenant_models.everything(tx)),
+                _named(own_models),
                 {route.alias: route for route in await routes.everything(tx)},
                 {(who, address(url)): sealed for (who, url), sealed in (await credentials.everything(tx)).items()},
-                end or now() + _LIFE,
+                min(filter(None, (end, next_price)), default=now() + _LIFE),
             )
 
 

@@ -220,6 +220,14 @@ class ModelServicer:
         model = await self._tenant_models.update(UUID(request.id), models.tenant_model_changes(request), request.etag)
         return tenant_model_pb2.UpdateTenantModelResponse(model=models.model(model, platform=_platform()))
 
+    async def SetTenantModelPrice(
+        self, request: tenant_model_pb2.SetTenantModelPriceRequest, context: Context
+    ) -> tenant_model_pb2.SetTenantModelPriceResponse:
+        model = await self._tenant_models.set_price(
+            UUID(request.model_id), models.price(request.price), moment(request, "effective_time")
+        )
+        return tenant_model_pb2.SetTenantModelPriceResponse(model=models.model(model, platform=_platform()))
+
     async def DeleteTenantModel(
         self, request: tenant_model_pb2.DeleteTenantModelRequest, context: Context
     ) -> tenant_model_pb2.DeleteTenantModelResponse:

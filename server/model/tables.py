@@ -30,6 +30,7 @@ from server.db.base import (
     id_,
     index,
     one_of,
+    part_of,
     revision,
     tenant_key,
     tenant_table,
@@ -63,6 +64,7 @@ __all__ = [
     "quota_reservations",
     "response_cache",
     "tenant_keys",
+    "tenant_model_prices",
     "tenant_models",
     "usage_rollups",
 ]
@@ -126,6 +128,10 @@ def _prices() -> list[Column[Any]]:
     ]
 
 
+def _effective_from(default: Any) -> Column[Any]:
+    return Column("effective_from", MOMENT, nullable=False, server_default=default, comment="From when it is in force.")
+
+
 def _price_checks() -> list[CheckConstraint]:
     names = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
     return [CheckConstraint(f"{name} >= 0", name=name) for name in names]
@@ -151,7 +157,7 @@ model_prices = global_table(
     id_(),
     Column("model_id", Uuid, nullable=False, comment="Whose price it is."),
     *_prices(),
-    Column("effective_from", MOMENT, nullable=False, server_default=NOW, comment="From when it is in force."),
+    _effective_from(NOW),
     created_at(),
     PrimaryKeyConstraint("id"),
     ForeignKeyConstraint(["model_id"], ["models.id"], ondelete="RESTRICT"),
@@ -174,6 +180,21 @@ tenant_models = tenant_table(
     *_price_checks(),
     comment="A tenant's own models, which hide the platform's of the same name.",
     revised=(*(column.name for column in _description()), *(column.name for column in _prices())),
+)
+
+tenant_model_prices = tenant_table(
+    "tenant_model_prices",
+    id_(),
+    Column("model_id", Uuid, nullable=False, comment="Whose price it is."),
+    *_prices(),
+    _effective_from(text("clock_timestamp()")),
+    created_at(),
+    tenant_key(),
+    belongs_to_tenant(),
+    part_of("model_id", "tenant_models"),
+    *_price_checks(),
+    UniqueConstraint("tenant_id", "model_id", "effective_from", name="uq_tenant_model_prices_effective_from"),
+    comment="What tenants' own models cost from a moment on.",
 )
 
 model_routes = tenant_table(

@@ -121,20 +121,23 @@ MODEL_CASES: Cases = {
             ({"id": ID, "update_mask": mask("name")}, "update_mask"),
         ],
     ),
-    "SetModelPriceRequest": (
-        [
-            {"model_id": ID, "price": MODEL["price"]},
-            {"model_id": ID, "price": MODEL["price"], "effective_time": FUTURE},
-        ],
-        [
-            *(({**case, "price": MODEL["price"]}, field) for case, field in ids("model_id")),
-            ({"model_id": ID}, "price"),
-            (
-                {"model_id": ID, "price": {"input_cost_per_1k": "-1", "output_cost_per_1k": "0"}},
-                "price.input_cost_per_1k",
-            ),
-            *odd({"model_id": ID, "price": MODEL["price"]}, idempotency_key=["k" * 129]),
-        ],
+    **dict.fromkeys(
+        ("SetModelPriceRequest", "SetTenantModelPriceRequest"),
+        (
+            [
+                {"model_id": ID, "price": MODEL["price"]},
+                {"model_id": ID, "price": MODEL["price"], "effective_time": FUTURE},
+            ],
+            [
+                *(({**case, "price": MODEL["price"]}, field) for case, field in ids("model_id")),
+                ({"model_id": ID}, "price"),
+                (
+                    {"model_id": ID, "price": {"input_cost_per_1k": "-1", "output_cost_per_1k": "0"}},
+                    "price.input_cost_per_1k",
+                ),
+                *odd({"model_id": ID, "price": MODEL["price"]}, idempotency_key=["k" * 129]),
+            ],
+        ),
     ),
     "UpdateTenantModelRequest": (
         [{"id": ID}, {"id": ID, "price": MODEL["price"], "update_mask": mask("price", "base_url")}],

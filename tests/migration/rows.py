@@ -23,6 +23,7 @@ _BASE = "01890a5d-ac96-774b-bcce-b302099a805e"
 _DOCUMENT = "01890a5d-ac96-774b-bcce-b302099a805f"
 _BLOB = "01890a5d-ac96-774b-bcce-b302099a8060"
 _WORKFLOW = "01890a5d-ac96-774b-bcce-b302099a8061"
+_OWN_MODEL = "01890a5d-ac96-774b-bcce-b302099a8062"
 _EXECUTION = str(uuid7())  # of a month that there is
 _THEN = "2030-01-01T00:00:00Z"
 _BYTES = r"\x00"
@@ -69,7 +70,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0005": {
         "models": {"id": _MODEL, "name": "gpt-4", **_STREAMING},
         "model_prices": {"model_id": _MODEL, **_PRICE},
-        "tenant_models": {**_OF_TENANT, "name": "own", **_STREAMING, **_PRICE},
+        "tenant_models": {**_OF_TENANT, "id": _OWN_MODEL, "name": "own", **_STREAMING, **_PRICE},
         "model_routes": {**_OF_TENANT, "alias": "fast", "targets": []},
         "tenant_keys": {**_OF_TENANT, "wrapped_key": _BYTES, "key_id": "master"},
         "provider_credentials": {
@@ -286,6 +287,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0051": {"call_journal": {**_OF_TENANT, "call_log_id": _MODEL, "records": [], "holds": []}},
     "0052": {},
     "0053": {},
+    "0054": {"tenant_model_prices": {**_OF_TENANT, "model_id": _OWN_MODEL, **_PRICE}},
 }
 
 

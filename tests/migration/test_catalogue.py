@@ -200,7 +200,9 @@ RULES = {
         SELECT c.relname FROM pg_class c
         WHERE {_OURS} AND (
             c.relname = 'tenants' AND has_table_privilege('{SERVING_ROLE}', c.oid, 'DELETE')
-            OR c.relname IN ('audit_logs', 'audit_checkpoints', 'ddl_audit_logs', 'model_call_logs', 'model_prices')
+            OR c.relname IN (
+                'audit_logs', 'audit_checkpoints', 'ddl_audit_logs', 'model_call_logs', 'model_prices',
+                'tenant_model_prices')
                 AND has_table_privilege('{SERVING_ROLE}', c.oid, 'UPDATE, DELETE'))
     """,
     "the role that serves makes nothing": f"""

@@ -13,6 +13,7 @@ from atrium.model.v1 import (
     call_log_pb2,
     chat_pb2,
     credential_pb2,
+    model_pb2,
     route_pb2,
     stream_pb2,
     tenant_model_pb2,
@@ -24,6 +25,8 @@ from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
 from atrium.workflow.v1 import agent_pb2, agent_run_pb2, execution_pb2, task_pb2, workflow_pb2
 from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT, WORKFLOW
+
+FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 
 _HELLO = {"role": 2, "content": "Hello"}
 _NO_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
@@ -79,6 +82,7 @@ BY_CREDENTIAL: dict[str, Callable[[str], Message]] = {
 BY_TENANT_MODEL: dict[str, Callable[[str], Message]] = {
     MODEL + "GetTenantModel": lambda it: tenant_model_pb2.GetTenantModelRequest(id=it),
     MODEL + "UpdateTenantModel": lambda it: tenant_model_pb2.UpdateTenantModelRequest(id=it, description="Mine"),
+    MODEL + "SetTenantModelPrice": lambda it: tenant_model_pb2.SetTenantModelPriceRequest(model_id=it, price=FREE),
     MODEL + "DeleteTenantModel": lambda it: tenant_model_pb2.DeleteTenantModelRequest(id=it),
 }
 BY_ROUTE: dict[str, Callable[[str], Message]] = {

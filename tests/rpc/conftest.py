@@ -56,8 +56,10 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 async def router(scratch: Scratch, stub: OpenAIStub) -> AsyncIterator[World]:
-    """A server that knows the stub's models, each at 1 USD per 1,000 tokens, for routes to choose among."""
-    settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")})
+    """A server that knows the stub's models, each at 1 USD per 1,000 tokens, for routes to choose among, and that
+    tenants may have models of their own at.
+    """
+    settings = scratch.settings(provider_keys={stub.base_url: SecretStr("")}, private_model_addresses=True)
     async with (
         serving(settings) as (app, port),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

@@ -33,12 +33,11 @@ from atrium.prompt.v1 import label_pb2, template_pb2, version_pb2
 from atrium.prompt.v1 import prompt_service_pb2 as prompt
 from atrium.tenant.v1 import export_pb2, tenant_config_pb2, tenant_pb2
 from atrium.tenant.v1 import usage_pb2 as tenant_usage_pb2
-from tests.rpc.by_id import BY_ID
+from tests.rpc.by_id import BY_ID, FREE
 from tests.rpc.malformed import SOME_ID, Malformed
 from tests.rpc.methods import AUDIT, IDENTITY, KNOWLEDGE, MODEL, PROMPT, TENANT
 from tests.rpc.workflow_requests import GOOD_OF_WORKFLOWS, MALFORMED_OF_WORKFLOWS
 
-FREE = model_pb2.ModelPrice(input_cost_per_1k="0", output_cost_per_1k="0")
 HELLO = chat_pb2.ChatMessage(role=chat_pb2.ChatMessage.ROLE_USER, content="Hello")
 
 
@@ -153,6 +152,10 @@ MALFORMED: dict[str, Malformed] = {
     MODEL + "ListTenantModels": Malformed(tenant_model_pb2.ListTenantModelsRequest(page_size=-1), ("page_size",)),
     MODEL + "UpdateTenantModel": Malformed(
         tenant_model_pb2.UpdateTenantModelRequest(id="1", base_url="x"), ("id", "base_url")
+    ),
+    MODEL + "SetTenantModelPrice": Malformed(
+        tenant_model_pb2.SetTenantModelPriceRequest(model_id="1", idempotency_key="x" * 129),
+        ("model_id", "price", "idempotency_key"),
     ),
     MODEL + "DeleteTenantModel": Malformed(
         tenant_model_pb2.DeleteTenantModelRequest(id="1", etag="x" * 65), ("id", "etag")

@@ -42,7 +42,11 @@ _UNTOLD = {
 }
 """Columns that no entry tells of, and why."""
 
-_TARGETS = {"model_limits": {"user_id", "api_key_id"}, "model_prices": {"model_id"}}
+_TARGETS = {
+    "model_limits": {"user_id", "api_key_id"},
+    "model_prices": {"model_id"},
+    "tenant_model_prices": {"model_id"},
+}
 """Columns that the entry's target tells, by their table."""
 
 _CALLED = {

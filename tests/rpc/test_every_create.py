@@ -24,6 +24,7 @@ _SPENDS = {
     *(KNOWLEDGE + method for method in ("IngestUrl", "ReindexKnowledgeBase", "RollbackReindex")),
     *(WORKFLOW + method for method in ("ExecuteWorkflow", "ReplayExecution", "CompleteTask")),
     MODEL + "SetModelPrice",
+    MODEL + "SetTenantModelPrice",
     IDENTITY + "RotateApiKey",
 }
 

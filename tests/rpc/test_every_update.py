@@ -18,6 +18,7 @@ from tests.rpc.methods import IDENTITY, METHODS, MODEL
 
 WITHOUT = {
     MODEL + "SetModelPrice": "it adds a price, and there is one from a moment on alone",
+    MODEL + "SetTenantModelPrice": "it adds a price, and there is one from a moment on alone",
     IDENTITY + "RotateApiKey": "nothing else changes a key, and what it replaces nobody can read",
 }
 """Changes that take no etag, and why."""

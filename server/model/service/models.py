@@ -69,13 +69,10 @@ class ModelService:
         """
         async with self._database.tenant_tx(current_call().caller.tenant_id) as tx:
             old = await store.lock(tx, model_id)
-            if since is not None and since < now():
-                raise PriceInThePast
+            check_price_time(since)
             effective_from = await store.set_price(tx, model_id, price, since)
             await store.tell_changed(tx, None)
-            new = {**asdict(price), "effective_from": effective_from.isoformat()}
-            before = None if old.price is None else plain(asdict(old.price))
-            await self._audit.record(tx, Change("models.set_price", "model", model_id, old=before, new=plain(new)))
+            await self._audit.record(tx, priced("models.set_price", "model", old, price, effective_from))
             return await store.get(tx, model_id)
 
     async def log(self, call_log_id: UUID) -> tuple[CallLog, tuple[Sequence[Message], Message | None] | None]:
@@ -93,6 +90,19 @@ class ModelService:
         await self._books.caught_up(tenant_id)
         async with self._database.tenant_tx(tenant_id) as tx:
             return await logs.page(tx, request, filters, since, until)
+
+
+def check_price_time(since: datetime | None) -> None:
+    """Raises PriceInThePast: what was called then has been billed."""
+    if since is not None and since < now():
+        raise PriceInThePast
+
+
+def priced(action: str, kind: str, old: Model, price: Price, effective_from: datetime) -> Change:
+    """What is written down of another price."""
+    before = None if old.price is None else plain(asdict(old.price))
+    new = {**asdict(price), "effective_from": effective_from.isoformat()}
+    return Change(action, kind, old.id, old=before, new=plain(new))
 
 
 def described(model: Model) -> dict[str, Any]:

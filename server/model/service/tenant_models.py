@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -12,9 +13,9 @@ from server.kernel.audit import Change
 from server.kernel.errors import check_etag
 from server.kernel.paging import Page, PageRequest
 from server.kernel.principal import current_call
-from server.model.domain import Model, ModelAddressRefused, NewModel, check_base_url, check_reachable
+from server.model.domain import Model, ModelAddressRefused, NewModel, Price, check_base_url, check_reachable
 from server.model.ports import AuditLog
-from server.model.service.models import described
+from server.model.service.models import check_price_time, described, priced
 from server.model.store import models
 from server.model.store import tenant_models as store
 from server.net.addresses import AddressRefused, check_literal
@@ -65,6 +66,21 @@ class TenantModelService:
             change = Change("tenant_models.update", "tenant_model", model_id, old=described(old), new=described(new))
             await self._audit.record(tx, change)
         return new
+
+    async def set_price(self, model_id: UUID, price: Price, since: datetime | None) -> Model:
+        """What the model costs from then on, from now on where that is None.
+
+        Raises ModelNotFound, PriceInThePast, PriceExists.
+        """
+        tenant_id = current_call().caller.tenant_id
+        async with self._database.tenant_tx(tenant_id) as tx:
+            old = await store.lock(tx, model_id)
+            check_price_time(since)
+            effective_from = await store.set_price(tx, model_id, price, since)
+            await models.tell_changed(tx, tenant_id)
+            change = priced("tenant_models.set_price", "tenant_model", old, price, effective_from)
+            await self._audit.record(tx, change)
+            return await store.get(tx, model_id)
 
     async def delete(self, model_id: UUID, etag: str) -> None:
         """Raises ModelNotFound, EtagMismatch."""

@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, true, update
 
 from server.db.database import Tx
 from server.db.errors import constraint_errors
 from server.db.statements import Statement
 from server.kernel.ids import uuid7
 from server.kernel.paging import Page, PageRequest
-from server.model.domain import Model, ModelNameTaken, ModelNotFound, ModelReplacementUnknown, NewModel, Price
+from server.model.domain import (
+    Model,
+    ModelNameTaken,
+    ModelNotFound,
+    ModelReplacementUnknown,
+    NewModel,
+    Price,
+    PriceExists,
+)
 from server.model.store import models as shared
-from server.model.tables import models, tenant_models
+from server.model.tables import models, tenant_model_prices, tenant_models
 
 _PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
 _own = tenant_models.alias("own")
+_dated = (
+    select(*(tenant_model_prices.c[name] for name in _PRICE))
+    .where(
+        tenant_model_prices.c.model_id == tenant_models.c.id,
+        tenant_model_prices.c.effective_from <= func.statement_timestamp(),
+    )
+    .order_by(tenant_model_prices.c.effective_from.desc())
+    .limit(1)
+    .lateral("dated")
+)
 _MODEL = select(
     *(tenant_models.c[name] for name in ("id", *shared.DESCRIPTION, "status", "deprecates_at")),
     # The tenant's own or the platform's; what it named and is gone is named no more.
     func.coalesce(_own.c.name, models.c.name).label("replacement"),
-    *(tenant_models.c[name] for name in ("revision", "created_at", "updated_at", *_PRICE)),
+    *(tenant_models.c[name] for name in ("revision", "created_at", "updated_at")),
+    # It was made with a price, and has another one from the first moment on that has come.
+    *(case((_dated.c[_PRICE[0]].is_(None), tenant_models.c[name]), else_=_dated.c[name]) for name in _PRICE),
 ).select_from(
-    tenant_models.outerjoin(_own, _own.c.id == tenant_models.c.replacement_model_id).outerjoin(
-        models, models.c.id == tenant_models.c.replacement_model_id
-    )
+    tenant_models.outerjoin(_own, _own.c.id == tenant_models.c.replacement_model_id)
+    .outerjoin(models, models.c.id == tenant_models.c.replacement_model_id)
+    .outerjoin(_dated, true())
 )
 _THIS = tenant_models.c.id == bindparam("model_id")
 
@@ -42,6 +63,25 @@ _CREATE = Statement(
     insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *shared.DESCRIPTION, *_PRICE)})
 )
 _NAMED = Statement(select(tenant_models.c.id).where(tenant_models.c.name == bindparam("name")))
+_NEXT_PRICE = Statement(
+    select(func.min(tenant_model_prices.c.effective_from)).where(
+        tenant_model_prices.c.effective_from > func.statement_timestamp()
+    )
+)
+_SET_PRICE = Statement(
+    insert(tenant_model_prices)
+    .values(
+        tenant_id=bindparam("tenant_id"),
+        id=bindparam("id"),
+        model_id=bindparam("model_id"),
+        **{name: bindparam(name) for name in _PRICE},
+        # Not when the transaction began: whoever held the model before has set a price since.
+        effective_from=func.coalesce(
+            bindparam("since", type_=tenant_model_prices.c.effective_from.type), func.clock_timestamp()
+        ),
+    )
+    .returning(tenant_model_prices.c.effective_from)
+)
 _REMOVE = Statement(delete(tenant_models).where(_THIS))
 
 
@@ -61,9 +101,10 @@ async def lock(tx: Tx, model_id: UUID) -> Model:
     return _found(await tx.fetchrow(_LOCK, model_id=model_id), model_id)
 
 
-async def everything(tx: Tx) -> list[Model]:
-    """Every model of the tenant's own."""
-    return [_model(row) for row in await tx.fetch(_ALL)]
+async def everything(tx: Tx) -> tuple[list[Model], datetime | None]:
+    """Every model of the tenant's own with its price now, and when the next price comes into force."""
+    next_price = await tx.fetchval(_NEXT_PRICE)  # before them: one that comes between is there or is yet to come
+    return [_model(row) for row in await tx.fetch(_ALL)], next_price
 
 
 async def page(tx: Tx, request: PageRequest) -> Page[Model]:
@@ -85,7 +126,9 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     """`values`: columns, `price`, a Price, and `replacement` by its name. Raises ModelReplacementUnknown."""
     columns = dict(values)
     if "price" in columns:
-        columns |= _priced(columns.pop("price"))
+        price = columns.pop("price")
+        columns |= _priced(price)
+        await set_price(tx, model_id, price, None)
     if "replacement" in columns:
         named = columns.pop("replacement")
         columns["replacement_model_id"] = found = named and (
@@ -95,6 +138,15 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
             raise ModelReplacementUnknown("the tenant")
     await tx.execute(_change(tuple(sorted(columns))), model_id=model_id, **columns)
     return await get(tx, model_id)
+
+
+async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> datetime:
+    """What it costs from then on, from now on where that is None: from when that is. Raises PriceExists."""
+    with constraint_errors({"uq_tenant_model_prices_effective_from": PriceExists}):
+        effective_from: datetime = await tx.fetchval(
+            _SET_PRICE, tenant_id=tx.tenant_id, id=uuid7(), model_id=model_id, since=since, **_priced(price)
+        )
+    return effective_from
 
 
 async def remove(tx: Tx, model_id: UUID) -> None:

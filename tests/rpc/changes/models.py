@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tests.rpc.by_id import FREE
 from tests.rpc.changes.stage import Attempt, Stage, by_id, change_of
 from tests.rpc.malformed import SOME_ID
 from tests.rpc.methods import MODEL
-from tests.rpc.requests import FREE
 
 
 @change_of(MODEL + "CreateModel")
@@ -79,6 +79,22 @@ async def _(stage: Stage) -> Attempt:
         {**fields, "etag": "stale"},
         target=made.model.id,
         tables=("tenant_models",),
+        beside=("tenant_model_prices",),
+    )
+
+
+@change_of(MODEL + "SetTenantModelPrice")
+async def _(stage: Stage) -> Attempt:
+    made = await stage.numbered(MODEL + "CreateTenantModel", "name", provider=1, type=1, price=FREE)
+    price = {"input_cost_per_1k": "1", "output_cost_per_1k": "2", "cached_input_cost_per_1k": "0.5"}
+    return stage.attempt(
+        MODEL + "SetTenantModelPrice",
+        *("tenant_models.set_price", "tenant_model"),
+        {"model_id": made.model.id, "price": price},
+        {"model_id": SOME_ID, "price": price},
+        target=made.model.id,
+        tables=("tenant_model_prices",),
+        old={"input_per_1k": "0", "output_per_1k": "0"},
     )
 
 

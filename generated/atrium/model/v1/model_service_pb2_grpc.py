@@ -138,6 +138,11 @@ class ModelServiceStub:
                 request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.SerializeToString,
                 response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.FromString,
                 _registered_method=True)
+        self.SetTenantModelPrice = channel.unary_unary(
+                '/atrium.model.v1.ModelService/SetTenantModelPrice',
+                request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceRequest.SerializeToString,
+                response_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceResponse.FromString,
+                _registered_method=True)
         self.DeleteTenantModel = channel.unary_unary(
                 '/atrium.model.v1.ModelService/DeleteTenantModel',
                 request_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.DeleteTenantModelRequest.SerializeToString,
@@ -537,6 +542,24 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTenantModelPrice(self, request, context):
+        """Sets what a model of the tenant's own costs, from now or from a later moment on. Calls that began before keep their
+        price.
+
+        Permission: `tenant_models:manage`; the tenant's tier must give it `custom_models`.
+
+        - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
+        - `PERMISSION_DENIED`: the caller lacks the permission.
+        - `INVALID_ARGUMENT`: a field is malformed, or the moment has passed (`PRICE_IN_THE_PAST`).
+        - `FAILED_PRECONDITION`: the tenant's tier does not give it custom models (`FEATURE_MISSING`).
+        - `NOT_FOUND`: the tenant has no such model of its own (`MODEL_NOT_FOUND`).
+        - `ALREADY_EXISTS`: the model has a price from that very moment (`PRICE_EXISTS`).
+        - `ABORTED`: the idempotency key was used with another request (`IDEMPOTENCY_KEY_REUSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteTenantModel(self, request, context):
         """Removes a model of the tenant's own for good. Its records stay.
 
@@ -799,6 +822,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.UpdateTenantModel,
                     request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.FromString,
                     response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.SerializeToString,
+            ),
+            'SetTenantModelPrice': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTenantModelPrice,
+                    request_deserializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceRequest.FromString,
+                    response_serializer=atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceResponse.SerializeToString,
             ),
             'DeleteTenantModel': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTenantModel,
@@ -1370,6 +1398,33 @@ class ModelService:
             '/atrium.model.v1.ModelService/UpdateTenantModel',
             atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelRequest.SerializeToString,
             atrium_dot_model_dot_v1_dot_tenant__model__pb2.UpdateTenantModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTenantModelPrice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atrium.model.v1.ModelService/SetTenantModelPrice',
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceRequest.SerializeToString,
+            atrium_dot_model_dot_v1_dot_tenant__model__pb2.SetTenantModelPriceResponse.FromString,
             options,
             channel_credentials,
             insecure,

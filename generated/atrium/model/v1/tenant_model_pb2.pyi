@@ -110,6 +110,24 @@ class UpdateTenantModelResponse(_message.Message):
     model: _model_pb2.Model
     def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
+class SetTenantModelPriceRequest(_message.Message):
+    __slots__ = ("model_id", "price", "effective_time", "idempotency_key")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    price: _model_pb2.ModelPrice
+    effective_time: _timestamp_pb2.Timestamp
+    idempotency_key: str
+    def __init__(self, model_id: _Optional[str] = ..., price: _Optional[_Union[_model_pb2.ModelPrice, _Mapping]] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class SetTenantModelPriceResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
 class DeleteTenantModelRequest(_message.Message):
     __slots__ = ("id", "etag")
     ID_FIELD_NUMBER: _ClassVar[int]
