@@ -270,6 +270,7 @@ class SealedCredential:
 class CallLog:
     """The record of one finished, failed or cancelled call of one model.
 
+    `created_at`: when the call began: it counts in that day, and in the limits of that month.
     `total_cost`: USD at the price in force when it ran. `route`: the alias that was called. `attempts`: how often the
     model was asked.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from time import perf_counter
 from uuid import UUID
@@ -19,7 +20,8 @@ class Meter:
     """One model's part in a call.
 
     `route`: the alias that was called; None where the model was. `prompt_version_id`: of the prompt that was named.
-    `cached`: the answer was given before, and the model is not asked.
+    `cached`: the answer was given before, and the model is not asked. `began_at`: when the call began, by which it is
+    told in which minute and month it counts.
     """
 
     call: Call
@@ -28,6 +30,7 @@ class Meter:
     route: str | None = None
     prompt_version_id: UUID | None = None
     cached: bool = False
+    began_at: datetime = field(default_factory=now)
     id: UUID = field(default_factory=uuid7)
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -120,7 +123,7 @@ class Meter:
             finish_reason=self.finish_reason,
             trace_id=self.call.trace_id,
             request_id=self.call.request_id,
-            created_at=now(),
+            created_at=self.began_at,
             api_key_id=self.call.caller.api_key_id,
             route=self.route,
             attempts=self.attempts,

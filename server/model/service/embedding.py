@@ -98,7 +98,8 @@ class EmbedService:
         known = {} if cache_ttl is None else await self._caches.vectors(tenant_id, model, texts, cache_ttl)
         wanted = [text for text in texts if text not in known]
         meter = Meter(current_call(), model, "embedding", cached=not wanted)
-        hold = await self._ledger.reserve(tenant_id, claimed(catalogue, lambda: (most_tokens(wanted), 0), [model]))
+        claims = claimed(catalogue, lambda: (most_tokens(wanted), 0), [model], meter.began_at)
+        hold = await self._ledger.reserve(tenant_id, claims)
 
         async def admits(wasted: Usage) -> DomainError | None:
             nonlocal hold

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 import orjson
@@ -108,6 +109,7 @@ class Planner:
         plan = _plan(catalogue, name, asked)
         alias = None if route is None else route.alias
 
+        began_at = now()
         read = about_tokens([message.text for message in asked.messages])
 
         def most_written(model: Model) -> int:
@@ -134,7 +136,7 @@ class Planner:
             )
 
         def metered(model: Model) -> Meter:
-            return Meter(call, model, "chat", alias, asked.prompt_version_id)
+            return Meter(call, model, "chat", alias, asked.prompt_version_id, began_at=began_at)
 
         def reach(model: Model) -> ChatModel:
             return self._reach.chat(catalogue, model)
@@ -144,7 +146,7 @@ class Planner:
             return _most_read(asked, plan.models), max(map(most_written, plan.models))
 
         ttl = asked.cache_ttl or (route.cache_ttl_seconds if route is not None else None)
-        reserved = claimed(catalogue, most, plan.models)
+        reserved = claimed(catalogue, most, plan.models, began_at)
         question = None if ttl is None else _question(plan, asked, settings)
         attempts = Attempts(plan, reach, metered, self._breakers)
         return Prepared(catalogue, plan, attempts, request, alias, reserved, ttl, question)
@@ -167,7 +169,9 @@ def carried(call: Call) -> dict[str, str]:
     return {"traceparent": call.traceparent, "x-request-id": call.request_id}
 
 
-def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: Sequence[Model]) -> Sequence[Claim]:
+def claimed(
+    catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: Sequence[Model], began_at: datetime
+) -> Sequence[Claim]:
     """What a call of one of these models may use of the limits that it counts in; `most`: tokens read and written."""
     if not catalogue.limits:
         return ()
@@ -178,7 +182,7 @@ def claimed(catalogue: Catalogue, most: Callable[[], tuple[int, int]], models: S
         return ()
     read, written = most()
     costs = [model.price.most(read, written) for model in models if model.price is not None]
-    return claims(limited, read + written, max(costs, default=Decimal(0)), now())
+    return claims(limited, read + written, max(costs, default=Decimal(0)), began_at)
 
 
 def further(held: Sequence[Claim], used: Sequence[Meter], model: Model, request: ChatRequest) -> Sequence[Claim]:

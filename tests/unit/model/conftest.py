@@ -56,12 +56,18 @@ async def caller(admin: Any) -> Call:
 
 
 @pytest.fixture
-def calls(database: Database, script: Script, background: Background, caller: Call) -> CallService:
+def settings() -> Settings:
+    """The tenant's."""
+    return Settings()
+
+
+@pytest.fixture
+def calls(database: Database, script: Script, background: Background, caller: Call, settings: Settings) -> CallService:
     registry = Registry(ServerSettings(), {"scripted": script}, {})
     reach = Reach(registry, Vault(MasterKeys(bytes(32))))
     ledger = Ledger(database, AuditLog(database), background)
     books = Books(database, ledger, background)
-    catalogues = Catalogues(database, Settings())
+    catalogues = Catalogues(database, settings)
     planner = Planner(catalogues, reach, Breakers())
     sight = Sight(database)
     prompts = PromptRendering(sight, PromptWork(Renderer(), prompt_workers(parallel=1)), Counts(database))
