@@ -18,6 +18,9 @@ _HOLLOW_BYTES = 1_048_576
 _HOLLOW_TOKEN_BYTES = 1024
 """Of what a provider sends without writing anything: signs of life, and an event for each token that it holds back."""
 
+_THOUGHT_BYTES = 65_536
+"""What thoughts that are shown may take beside as much as an answer: some providers hold them to nothing."""
+
 _SPARE_TOKENS = 16
 """What is let pass beyond what was asked for: some providers count the end of an answer, and the like."""
 
@@ -96,8 +99,9 @@ class AnswerMeter:
         shown = 0 if self._told is None else self._told.completion_tokens - self._told.reasoning_tokens
         told = not self.finished and shown > self._most_tokens
         beyond = self._uncounted > (self._most_tokens - self._counted) * _MOST_TOKEN_BYTES
+        thinks_on = self._thought > _THOUGHT_BYTES + self._most_tokens * _MOST_TOKEN_BYTES
         everything = self._bytes + self._thought + self._ids
-        return (told and bool(self._bytes)) or beyond or everything > _MOST_ANSWER_BYTES
+        return (told and bool(self._bytes)) or beyond or thinks_on or everything > _MOST_ANSWER_BYTES
 
     def _used(self) -> Usage:
         """What is told, and an estimate of the rest: some tell noughts until the end, or have nothing else to tell."""

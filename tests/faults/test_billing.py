@@ -129,6 +129,17 @@ async def test_thoughts_that_are_shown_are_counted_as_they_come(gateway: World, 
     assert (log.usage.prompt_tokens, log.usage.completion_tokens) == (2 * PROMPT_TOKENS, 2 * 300)
 
 
+async def test_thoughts_that_go_on_are_broken_off_and_paid_for(gateway: World, stub: OpenAIStub) -> None:
+    ann = await gateway.tenant()
+    name = await make_model(gateway, stub.base_url, "stub-cut-thoughts-100000")
+
+    refusal = await refused(chat_with(gateway, ann, name, max_tokens=50))
+
+    log = await _record(gateway, ann)
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_ANSWER_TOO_LONG")
+    assert (log.attempts, log.usage.completion_tokens) == (2, 2 * 50)
+
+
 async def test_a_whole_answer_far_beyond_what_was_asked_for_is_refused_and_paid_for(
     gateway: World, stub: OpenAIStub
 ) -> None:

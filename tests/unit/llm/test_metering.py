@@ -88,7 +88,7 @@ def test_an_answer_that_has_nothing_in_it_has_used_no_tokens_of_its_own() -> Non
         [ChatChunk("x" * 2000)],
         [ChatChunk("x" * 20, usage=Usage(7, 1))] * 100,
         [ChatChunk("a", usage=Usage(7, 117))],
-        [ChatChunk(thought=16 * 1_048_576 + 1)],
+        [ChatChunk(thought=65_536), ChatChunk(thought=116 * 16 + 1)],
         [ChatChunk(tool_calls=(ToolCallDelta(0),))] * 117,
         [ChatChunk(tool_calls=(ToolCallDelta(0),) * 117)],
         [ChatChunk(tool_calls=(ToolCallDelta(0, "x" * 1_048_576),))] * 17,
@@ -115,8 +115,12 @@ def test_an_answer_that_goes_on_beyond_what_was_asked_for_ends_with_what_it_used
         [ChatChunk(" " * 128, usage=Usage(7, number)) for number in range(1, 101)],
         [ChatChunk(" " * 12_800, "stop", Usage(7, 100))],
         [ChatChunk(tool_calls=(ToolCallDelta(0),), usage=Usage(7, number)) for number in range(1, 101)],
+        [ChatChunk(thought=65_536), ChatChunk(thought=116 * 16), ChatChunk("x" * 400)],
     ],
-    ids=["letters", "digits of a call", "long tokens that are counted", "all of them in one piece", "hollow ones"],
+    ids=[
+        *("letters", "digits of a call", "long tokens that are counted", "all of them in one piece", "hollow ones"),
+        "behind long thoughts",
+    ],
 )
 def test_an_answer_within_what_was_asked_for_is_whole_however_small_its_pieces_and_long_its_tokens_are(
     chunks: list[ChatChunk],
