@@ -24,8 +24,7 @@ class Query(Statement):
                 names.append(found[1])
             return f"${names.index(found[1]) + 1}"
 
-        self.sql = _PLACE.sub(place, text).strip()
-        self._names = tuple(names)
+        self._compiled = _PLACE.sub(place, text).strip(), tuple(names)
 
 
 def load(package: str, file: str) -> dict[str, Query]:
