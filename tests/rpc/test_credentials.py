@@ -93,6 +93,20 @@ async def test_a_slash_at_the_end_of_an_address_makes_it_no_other(gateway: World
     assert await _used(gateway, ann, stub) == {OWN}
 
 
+@pytest.mark.parametrize(
+    ("secret", "shown"), [("12345678", "78"), ("123456789012345", "345"), ("1" * 12 + "2345", "2345")]
+)
+async def test_no_more_than_a_quarter_of_a_short_secret_is_shown(gateway: World, secret: str, shown: str) -> None:
+    ann = await gateway.tenant()
+    request = pb.CreateCredentialRequest(provider=OPENAI, name="short", secret=secret)
+
+    made = (await gateway.models.CreateCredential(request, metadata=ann.metadata)).credential
+    again = pb.RotateCredentialRequest(id=made.id, secret=secret, etag=made.etag)
+    rotated = (await gateway.models.RotateCredential(again, metadata=ann.metadata)).credential
+
+    assert (made.last_four, rotated.last_four) == (shown, shown)
+
+
 async def test_a_credential_is_listed_and_never_shown(gateway: World, stub: OpenAIStub, admin: Any) -> None:
     ann = await gateway.tenant()
     made = await _bring(gateway, ann, stub)

@@ -76,7 +76,7 @@ class CredentialService:
         tenant_id, credential_id = current_call().caller.tenant_id, uuid7()
         async with self._database.tenant_tx(tenant_id) as tx:
             sealed = await self._vault.seal(tx, tenant_id, credential_id, secret)
-            credential = await store.create(tx, tenant_id, credential_id, new, sealed, secret[-_LAST:])
+            credential = await store.create(tx, tenant_id, credential_id, new, sealed, _known_by(secret))
             await self._record(tx, "credentials.create", credential.id, new=credential)
         return credential
 
@@ -92,7 +92,7 @@ class CredentialService:
             old = await store.lock(tx, credential_id)
             check_etag(etag, old.revision, "credential")
             sealed = await self._vault.seal(tx, tenant_id, credential_id, secret)
-            credential = await store.change(tx, credential_id, sealed, secret[-_LAST:])
+            credential = await store.change(tx, credential_id, sealed, _known_by(secret))
             await self._record(tx, "credentials.rotate", credential_id, old=old, new=credential)
         return credential
 
@@ -110,6 +110,11 @@ class CredentialService:
         await models.tell_changed(tx, tx.tenant_id)
         change = Change(action, "credential", credential_id, old=_values(old), new=_values(new))
         await self._audit.record(tx, change)
+
+
+def _known_by(secret: str) -> str:
+    """Its last characters, and no more than a quarter of them."""
+    return secret[len(secret) - min(_LAST, len(secret) // 4) :]
 
 
 def _values(credential: Credential | None) -> dict[str, Any] | None:

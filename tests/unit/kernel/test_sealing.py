@@ -22,6 +22,24 @@ def test_a_secret_opens_in_its_place() -> None:
     assert b"secret" not in ciphertext
 
 
+def test_it_is_kept_as_others_do_aes_256_gcm() -> None:
+    """Test case 16 of McGrew and Viega, "The Galois/Counter Mode of Operation (GCM)", which NIST's SP 800-38D is of."""
+    key = bytes.fromhex("feffe9928665731c6d6a8f9467308308" * 2)
+    secret = (
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+    )
+    ciphertext = (
+        "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+        "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+    )
+    tag, nonce = "76fc6ece0f4e1768cddf8853bb2d551b", bytes.fromhex("cafebabefacedbaddecaf888")
+    place = bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+
+    assert unseal(key, bytes.fromhex(ciphertext + tag), nonce, place).hex() == secret
+    assert len(seal(key, b"secret", place)[1]) == len(nonce)
+
+
 @pytest.mark.parametrize(
     ("key", "place"),
     [
