@@ -38,12 +38,17 @@ class Together(Generic[In, Out]):
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
         self._acting: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: In, meanwhile: Callable[[], None] | None = None) -> Out:
-        """The item's result. `meanwhile`: what is of use afterwards and costs no time now; it may come too late."""
+    def begin(self, item: In) -> asyncio.Future[Out]:
+        """The item's result, which comes whether or not anybody waits for it."""
         done: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._acting is None:
             self._acting = self._background.start(self._go_on(), "together", Context())
+        return done
+
+    async def __call__(self, item: In, meanwhile: Callable[[], None] | None = None) -> Out:
+        """The item's result. `meanwhile`: what is of use afterwards and costs no time now; it may come too late."""
+        done = self.begin(item)
         if meanwhile is not None:
             # Behind the first step of what was just begun, which has sent something by then.
             done.get_loop().call_soon(meanwhile)

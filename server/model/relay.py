@@ -14,13 +14,19 @@ Item = TypeVar("Item")
 
 @asynccontextmanager
 async def relay(
-    source: AsyncGenerator[Sequence[Item], None], *, idle: float, most: int, size: Callable[[Item], int]
+    source: AsyncGenerator[Sequence[Item], None],
+    *,
+    idle: float,
+    most: int,
+    size: Callable[[Item], int],
+    over: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[AsyncIterator[Sequence[Item]]]:
     """What the source gives, all that has come by now at a time; an empty batch where `idle` seconds bring nothing.
 
     Reading begins at once, before the consumer asks. It stops while items of more than `most` together (by `size`) wait
     for the consumer, so a slow one holds the source back and not the memory. Leaving the context closes the source;
-    what the source raises is raised by the iterator.
+    what the source raises is raised by the iterator. `over`: called as soon as the source has come to its end, where
+    the consumer had taken all but the last batch by then.
     """
     waiting: list[Item] = []
     held = 0  # of the waiting ones together: summed up anew for each batch, a long answer would cost its square
@@ -28,14 +34,18 @@ async def relay(
 
     async def read() -> None:
         nonlocal held
+        behind = False
         async with aclosing(source):
             async for batch in source:
+                behind = bool(waiting)
                 waiting.extend(batch)
                 held += sum(map(size, batch))
                 changed.set()
                 while held > most:
                     taken.clear()
                     await taken.wait()
+        if not behind:
+            over()
 
     async def batches() -> AsyncGenerator[Sequence[Item], None]:
         nonlocal held

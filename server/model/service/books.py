@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
@@ -107,22 +107,18 @@ class Books:
         self._piles: dict[UUID, _Pile] = {}
         ledger.hurry = self._hurry
 
-    async def enter(self, tenant_id: UUID, entry: Entry, meanwhile: Callable[[], None] | None = None) -> None:
-        """Returns when it is written; it is even if the caller leaves meanwhile. Raises DatabaseUnavailable.
+    async def enter(self, tenant_id: UUID, entry: Entry) -> None:
+        """Returns when it is written; it is even if the caller leaves meanwhile. Raises DatabaseUnavailable."""
+        if (failure := await self.begin_to_enter(tenant_id, entry)) is not None:
+            raise failure
 
-        `meanwhile`: may be called while it is being written.
-        """
+    def begin_to_enter(self, tenant_id: UUID, entry: Entry) -> asyncio.Future[Exception | None]:
+        """Has it written from now on, whoever waits for it: what that fails with, as above."""
         desks, act = (self._noting, self._note) if self._may_follow(tenant_id, entry) else (self._desks, self._write)
         desk = desks.get(tenant_id)
         if desk is None:
             desk = desks[tenant_id] = Together(partial(act, tenant_id), background=self._background)
-        failure = await desk(entry, meanwhile)
-        if failure is not None:
-            raise failure
-
-    def enter_later(self, tenant_id: UUID, entry: Entry) -> asyncio.Task[None]:
-        """Writes it without anybody's waiting."""
-        return self._background.start(self.enter(tenant_id, entry), "call log")
+        return desk.begin(entry)
 
     async def caught_up(self, tenant_id: UUID) -> None:
         """Returns when the tenant's calls that are over are counted, in whichever process: before they are read.

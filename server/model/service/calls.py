@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from time import monotonic
 from typing import TypeVar
 
@@ -125,8 +125,30 @@ class CallService:
             hold = hold.with_more(more)
             return None
 
+        entry: Entry | None = None
+        entering: asyncio.Future[Exception | None] | None = None
+
+        def end(status: CallStatus, error_code: str | None = None) -> None:
+            """The first end counts. The call is being written down from then on, whoever waits for it: whatever goes
+            wrong, it is on record and paid for.
+            """
+            nonlocal entry, entering
+            if entry is None:
+                entry = _entry(asked, prepared, hold, writing, status, error_code)
+                entering = self._books.begin_to_enter(tenant_id, entry)
+
+        def over() -> None:
+            # While the last of an answer is on its way; what is kept of one is written down when all of it was given.
+            if not _stores(prepared):
+                end("success")
+
         source = attempts.stream(prepared.request, admits, whole=whole)
-        relayed = aclosing(source) if whole else relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size)
+        relayed: AbstractAsyncContextManager[AsyncIterator[Sequence[ChatChunk | Began]]] = (
+            aclosing(source)
+            if whole
+            else relay(source, idle=self._heartbeat, most=_READ_AHEAD_BYTES, size=_size, over=over)
+        )
+        failure: DomainError | None = None
         try:
             async with relayed as read:
                 said_at = monotonic()
@@ -142,27 +164,32 @@ class CallService:
                             if isinstance(event, Delta):
                                 writing.add(event)
                     yield events
-            failure, log = None, attempts.meters[-1].end("success")
+            end("success")
         except DomainError as error:
-            failure, log = error, attempts.meters[-1].end("error", error.reason)
+            failure = error
+            end("error", error.reason)
         except (asyncio.CancelledError, GeneratorExit) as left:
             # Whoever ends a call from here says why; a caller who leaves says nothing, and libraries what they like.
             why = left.args[0] if left.args else None
-            reason = why.reason if isinstance(why, DomainError) else None
-            self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "cancelled", reason))
+            end("cancelled", why.reason if isinstance(why, DomainError) else None)
             raise
         except Exception:
-            self._books.enter_later(tenant_id, _entry(asked, prepared, hold, writing, "error", INTERNAL))
+            end("error", INTERNAL)
             raise
-        # Before anything else is waited for: whatever goes wrong from here on, the call is on record and paid for.
-        entry = _entry(asked, prepared, hold, writing, log.status)
+        assert entry is not None
+        assert entering is not None
         ended = Ended(entry.records, failure)
-        await self._books.enter(tenant_id, entry, lambda: ending(ended))
+        if not entering.done():
+            # Behind the first step of what may just have begun, which has sent something by then.
+            asyncio.get_running_loop().call_soon(ending, ended)
+        if (unwritten := await entering) is not None:
+            raise unwritten
         # What several wrote is for those alone who want others to go on; what was cut short is for nobody again.
         whole = failure is None and sum(meter.begun for meter in attempts.meters) == 1
-        whole = whole and log.finish_reason in _KEPT
+        finish_reason = entry.records[-1].finish_reason
+        whole = whole and finish_reason in _KEPT
         if whole and prepared.question is not None and prepared.cache_ttl is not None:
-            answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, log.finish_reason)
+            answer = CachedAnswer(attempts.meters[-1].model.id, writing.text, writing.tool_calls, finish_reason)
             await self._caches.keep_answer(tenant_id, prepared.question, answer, prepared.cache_ttl)
         yield (ended,)
 

@@ -126,10 +126,10 @@ class EmbedService:
         except asyncio.CancelledError as left:
             why = left.args[0] if left.args else None
             reason = why.reason if isinstance(why, DomainError) else None
-            self._books.enter_later(tenant_id, Entry([meter.end("cancelled", reason)], hold))
+            self._books.begin_to_enter(tenant_id, Entry([meter.end("cancelled", reason)], hold))
             raise
         except Exception:
-            self._books.enter_later(tenant_id, Entry([meter.end("error", INTERNAL)], hold))
+            self._books.begin_to_enter(tenant_id, Entry([meter.end("error", INTERNAL)], hold))
             raise
         reason = failures[0].reason if failures else None
         log = meter.end("error" if failures and len(failures) == len(wanted) else "success", reason)

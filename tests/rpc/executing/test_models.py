@@ -139,14 +139,13 @@ async def test_what_a_try_used_counts_where_the_database_goes_away_behind_it(
     router: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await router.tenant()
-    enter, lost = Books.enter, iter([True])
+    begin, lost = Books.begin_to_enter, iter([True])
 
-    async def enter_but_once(books: Books, tenant_id: UUID, entry: Entry, *rest: Any) -> None:
-        await enter(books, tenant_id, entry, *rest)
-        if next(lost, False):
-            raise DatabaseUnavailable
+    def begin_to_enter(books: Books, tenant_id: UUID, entry: Entry) -> asyncio.Future[Exception | None]:
+        entering = begin(books, tenant_id, entry)
+        return asyncio.ensure_future(_unheard(entering)) if next(lost, False) else entering
 
-    monkeypatch.setattr(Books, "enter", enter_but_once)
+    monkeypatch.setattr(Books, "begin_to_enter", begin_to_enter)
 
     execution = await run(router, owner, chat("told", "Hello"))
 
@@ -158,6 +157,11 @@ async def test_what_a_try_used_counts_where_the_database_goes_away_behind_it(
     logs = (await router.models.ListCallLogs(asked, metadata=owner.metadata)).call_logs
     usage = (await get(router, owner, execution.id)).usage
     assert (usage.calls, usage.tokens) == (len(logs), sum(log.usage.total_tokens for log in logs)) == (2, usage.tokens)
+
+
+async def _unheard(entering: asyncio.Future[Exception | None]) -> Exception | None:
+    await entering
+    return DatabaseUnavailable()
 
 
 async def test_what_its_budget_has_no_room_for_is_not_begun(router: World) -> None:

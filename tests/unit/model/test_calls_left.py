@@ -118,3 +118,23 @@ async def test_a_caller_who_leaves_a_cached_answer_leaves_a_record_too(
             break
 
     assert [(record["cached"], record["prompt_tokens"]) for record in await records()] == [(False, 10), (True, 0)]
+
+
+async def test_who_leaves_while_the_last_of_a_whole_answer_is_on_its_way_leaves_one_that_is_on_record_as_whole(
+    calls: CallService, caller: Call, script: Script, records: Records
+) -> None:
+    goes_on = asyncio.Event()
+    script.steps = [ChatChunk("a"), goes_on, ChatChunk("b", "stop", Usage(10, 2))]
+    begin_call(caller)
+
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked())) as batches:
+        async for batch in batches:
+            said = "".join(event.text for event in batch if isinstance(event, Delta))
+            goes_on.set()
+            if "b" in said:
+                for _ in range(20):  # turns of the loop in which nobody asks for more
+                    await asyncio.sleep(0)
+                break
+
+    (record,) = await records()
+    assert (record["status"], record["completion_tokens"]) == ("success", 2)

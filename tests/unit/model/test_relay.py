@@ -163,3 +163,32 @@ async def test_a_failure_that_nobody_waited_for_is_not_complained_of() -> None:
     await asyncio.sleep(0)
 
     assert complaints == []
+
+
+async def test_the_end_is_told_while_the_consumer_is_busy_with_the_last_batch() -> None:
+    source, over = Source(["a"], ["b"]), asyncio.Event()
+    source.goes_on.clear()
+    async with (
+        asyncio.timeout(NOT_FOR_EVER),
+        relay(source(), idle=LONG, most=1000, size=len, over=over.set) as batches,
+    ):
+        await anext(batches)
+        told_before = over.is_set()
+        source.goes_on.set()
+        await anext(batches)
+        await over.wait()
+
+    assert not told_before
+
+
+@pytest.mark.parametrize("source", [Source(["a"], ["b"], ["c"]), Source(["a"], error=ValueError())])
+async def test_no_end_is_told_to_a_consumer_who_is_behind_nor_of_a_source_that_fails(source: Source) -> None:
+    over = asyncio.Event()
+    async with (
+        asyncio.timeout(NOT_FOR_EVER),
+        relay(source(), idle=LONG, most=1000, size=len, over=over.set) as batches,
+    ):
+        await source.closed.wait()
+        await anext(batches)
+
+    assert not over.is_set()
