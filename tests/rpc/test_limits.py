@@ -237,41 +237,6 @@ async def test_a_limit_of_a_key_refuses_its_calls_and_not_those_of_its_user(
     assert codes == [Code.OK] * 2
 
 
-async def test_limits_are_set_listed_and_removed(gateway: World) -> None:
-    ann, other = await gateway.tenant(), await gateway.tenant()
-    request = pb.SetModelLimitsRequest(user_id=ann.id, parallel_calls=3, monthly_cost_usd="2.50")
-    made = (await gateway.models.SetModelLimits(request, metadata=ann.metadata)).limits
-
-    again = pb.SetModelLimitsRequest(user_id=ann.id, etag=made.etag, parallel_calls=4)
-    changed = (await gateway.models.SetModelLimits(again, metadata=ann.metadata)).limits
-    stale = await refused(gateway.models.SetModelLimits(again, metadata=ann.metadata))
-    foreign = await refused(gateway.models.SetModelLimits(request, metadata=other.metadata))
-    listed = (await gateway.models.ListModelLimits(pb.ListModelLimitsRequest(), metadata=ann.metadata)).limits
-    await gateway.models.DeleteModelLimits(
-        pb.DeleteModelLimitsRequest(id=made.id, etag=changed.etag), metadata=ann.metadata
-    )
-    after = await gateway.models.GetModelLimits(pb.GetModelLimitsRequest(user_id=ann.id), metadata=ann.metadata)
-
-    removed = await refused(gateway.models.SetModelLimits(again, metadata=ann.metadata))
-    await gateway.models.SetModelLimits(request, metadata=ann.metadata)
-    replaced = await refused(gateway.models.SetModelLimits(again, metadata=ann.metadata))
-
-    assert (made.monthly_cost_usd, changed.HasField("monthly_cost_usd"), changed.parallel_calls) == ("2.5", False, 4)
-    assert [one.reason for one in (removed, replaced)] == ["ETAG_MISMATCH"] * 2
-    assert (stale.code, stale.reason) == (Code.ABORTED, "ETAG_MISMATCH")
-    assert (foreign.code, foreign.reason) == (Code.NOT_FOUND, "LIMIT_SUBJECT_UNKNOWN")
-    assert (list(listed), after) == ([changed], pb.GetModelLimitsResponse())
-
-
-async def test_a_tenant_does_not_lift_its_own_limits(gateway: World) -> None:
-    ann = await gateway.tenant()
-    request = tenant_config_pb2.UpdateTenantConfigRequest(monthly_token_quota=10**12)
-
-    refusal = await refused(gateway.tenants.UpdateTenantConfig(request, metadata=ann.metadata))
-
-    assert (refusal.code, refusal.reason) == (Code.PERMISSION_DENIED, "PLATFORM_ONLY")
-
-
 async def test_calls_at_once_are_counted_while_they_run_and_given_back_however_they_end(
     gateway: World, scratch: Scratch, stub: OpenAIStub
 ) -> None:
