@@ -184,7 +184,7 @@ class Attempts:
                     break
                 await asyncio.sleep(pause)
                 answer = self._answer(chat, asked)
-            meter.end("error", failed.reason)
+            meter.end("error", failed)
             seen = meter.begun and not whole
             # Half a call of a tool is nothing that another model could go on with.
             goes_on = not seen or (self._plan.continues and not called and switches < MOST_SWITCHES)

@@ -271,6 +271,7 @@ class CallLog:
     """The record of one finished, failed or cancelled call of one model.
 
     `created_at`: when the call began: it counts in that day, and in the limits of that month.
+    `outage`: in what way its provider was not there, in small letters as Outage has it.
     `total_cost`: USD at the price in force when it ran. `route`: the alias that was called. `attempts`: how often the
     model was asked.
     """
@@ -300,3 +301,4 @@ class CallLog:
     cached: bool
     workflow_execution_id: UUID | None = None
     task_id: UUID | None = None
+    outage: str | None = None

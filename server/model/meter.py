@@ -9,9 +9,10 @@ from time import perf_counter
 from uuid import UUID
 
 from server.kernel.clock import now
+from server.kernel.errors import DomainError
 from server.kernel.ids import uuid7
 from server.kernel.principal import Call
-from server.llm.port import MOST_TOKENS, ChatChunk, Usage
+from server.llm.port import MOST_TOKENS, ChatChunk, ModelUnavailable, Usage
 from server.model.domain import CallKind, CallLog, CallStatus, Model
 
 
@@ -90,8 +91,9 @@ class Meter:
             # What the filter says behind an end is a reason, and takes back nothing that was shown.
             self._begun = self._begun or not self.filtered
 
-    def end(self, status: CallStatus, error_code: str | None = None) -> CallLog:
+    def end(self, status: CallStatus, why: DomainError | str | None = None) -> CallLog:
         """The record of the call as it ends now, at the price that was in force when it began; the first end counts.
+        `why`: what it failed with, or was ended with; a word where that is no error that callers are told.
 
         What was sent to a provider and is not waited for is read and paid for all the same.
         """
@@ -99,12 +101,12 @@ class Meter:
             if status == "cancelled" and self.reading:
                 read = min(self.usage.prompt_tokens + self.reading, MOST_TOKENS)
                 self.usage = replace(self.usage, prompt_tokens=read, estimated=True)
-            self._log = self._made(status, error_code)
+            self._log = self._made(status, why)
             if self.attempts and self.call.used is not None:
                 self.call.used(self._log.total_tokens, self._log.total_cost)
         return self._log
 
-    def _made(self, status: CallStatus, error_code: str | None) -> CallLog:
+    def _made(self, status: CallStatus, why: DomainError | str | None) -> CallLog:
         usage, first = self.usage, self._first_token
         return CallLog(
             id=self.id,
@@ -119,7 +121,7 @@ class Meter:
             latency_ms=_milliseconds(perf_counter() - self._started),
             time_to_first_token_ms=None if first is None else _milliseconds(first - self._started),
             status=status,
-            error_code=error_code,
+            error_code=why.reason if isinstance(why, DomainError) else why,
             finish_reason=self.finish_reason,
             trace_id=self.call.trace_id,
             request_id=self.call.request_id,
@@ -132,6 +134,7 @@ class Meter:
             cached=self.cached,
             workflow_execution_id=self.call.execution_id,
             task_id=self.call.task_id,
+            outage=why.outage.name.lower() if isinstance(why, ModelUnavailable) else None,
         )
 
 

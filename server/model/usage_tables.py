@@ -71,6 +71,9 @@ model_call_logs = tenant_table(
     Column("attempts", Integer, nullable=False, server_default=text("1"), comment="How often the model was asked."),
     _tokens("reasoning_tokens", "Tokens of thoughts, among those written."),
     Column("cached", Boolean, nullable=False, server_default=_NO, comment="Whether the answer was given before."),
+    Column(
+        "outage", String(20), comment="In what way its provider was not there: unreachable, silent, failing, cooling."
+    ),
     tenant_key(),
     belongs_to_tenant(),
     one_of("request_kind", "chat", "embedding"),

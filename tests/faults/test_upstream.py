@@ -140,8 +140,14 @@ async def test_a_provider_that_does_not_answer_is_a_status_with_details(
     assert (refusal.code, refusal.reason) == (code, reason)
     assert SECRET not in f"{refusal}"
     assert (log.status, log.error_reason, log.trace_id) == (ERROR, _reason(reason), trace_id)
+    assert log.outage == (log.OUTAGE_UNSPECIFIED if reason != "MODEL_UNAVAILABLE" else _outage(model))
     assert (log.usage.total_tokens, log.usage.cost_usd) == (0, "0")
     assert not log.HasField("time_to_first_token")
+
+
+def _outage(model: str) -> call_log_pb2.CallLog.Outage.ValueType:
+    """Who closes the connection without a word is as good as not there."""
+    return call_log_pb2.CallLog.OUTAGE_UNREACHABLE if model == "stub-hang-up" else call_log_pb2.CallLog.OUTAGE_FAILING
 
 
 @pytest.mark.parametrize(("model", "code", "reason"), REFUSALS)
@@ -229,6 +235,7 @@ async def test_a_provider_that_is_down_ends_a_stream_with_its_failure(upstream: 
 
 def _is_down(log: call_log_pb2.CallLog) -> None:
     assert (log.status, log.error_reason) == (ERROR, _reason("MODEL_UNAVAILABLE"))
+    assert log.outage == log.OUTAGE_UNREACHABLE
     assert (log.usage.total_tokens, log.usage.cost_usd) == (0, "0")
     assert not log.HasField("time_to_first_token")
 

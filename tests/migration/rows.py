@@ -288,6 +288,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "0052": {},
     "0053": {},
     "0054": {"tenant_model_prices": {**_OF_TENANT, "model_id": _OWN_MODEL, **_PRICE}},
+    "0055": {},
 }
 
 

@@ -82,12 +82,14 @@ async def test_where_all_cool_down_the_caller_is_told_for_how_long(
     moment[0] += 30
     tried = await refused(chat_with(router, ann, "fast"))
     third = await refused(chat_with(router, ann, "fast"))
+    asked, *_, last = await logs_of(router, ann)
 
     waits = [one.detail(error_details_pb2.RetryInfo).retry_delay.seconds for one in (second, third)]
     assert (first.code, first.reason) == (Code.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED")
     assert (tried.code, len(stub.exchanges)) == (Code.UNAVAILABLE, 3)
     assert {(one.code, one.reason) for one in (second, third)} == {(Code.UNAVAILABLE, "MODEL_UNAVAILABLE")}
     assert waits == [30, 20], "until the first of them is asked again"
+    assert (asked.outage, last.outage) == (asked.OUTAGE_FAILING, last.OUTAGE_COOLING)
 
 
 async def test_a_route_tells_how_often_its_targets_failed_and_until_when_they_are_left_alone(

@@ -11,7 +11,7 @@ from uuid import UUID
 from atrium.model.v1 import call_log_pb2, chat_pb2, embedding_pb2, stream_pb2
 from server import chats
 from server.kernel.errors import DomainError, InvalidRequest
-from server.llm.port import Message, ResponseFormat, Tool, ToolChoice, Vector
+from server.llm.port import Message, Outage, ResponseFormat, Tool, ToolChoice, Vector
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, PromptNamed, Started, Switched
 from server.model.convert.models import deprecation
 from server.model.domain import CallLog
@@ -37,6 +37,9 @@ STATUSES = EnumMap(
         "error": call_log_pb2.CallLog.STATUS_ERROR,
         "cancelled": call_log_pb2.CallLog.STATUS_CANCELLED,
     }
+)
+OUTAGES = EnumMap(
+    {outage.name.lower(): call_log_pb2.CallLog.Outage.Value(f"OUTAGE_{outage.name}") for outage in Outage}
 )
 _CHOICES: dict[int, ToolChoice] = {
     chat_pb2.ToolChoice.MODE_UNSPECIFIED: "auto",
@@ -235,6 +238,7 @@ def call_log(value: CallLog) -> call_log_pb2.CallLog:
         cached=value.cached,
         workflow_execution_id=str(value.workflow_execution_id or ""),
         task_id=str(value.task_id or ""),
+        outage=OUTAGES.number[value.outage] if value.outage else None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
 from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured, ModelUnavailable
-from server.model.attempts import Attempts, Began
+from server.model.attempts import Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
 from server.model.domain import CallLog, CallStatus, Model
 from server.model.holds import NO_HOLD, Hold
@@ -37,6 +37,12 @@ _KEPT = frozenset({"stop", "length", "tool_calls"})
 
 INTERNAL = "INTERNAL"
 """What the record says of a mistake of ours, as the caller is told."""
+
+
+def why_ended(left: BaseException) -> DomainError | None:
+    """Whoever ends a call from here says why; a caller who leaves says nothing, and libraries what they like."""
+    why = left.args[0] if left.args else None
+    return why if isinstance(why, DomainError) else None
 
 
 class CallService:
@@ -128,13 +134,13 @@ class CallService:
         entry: Entry | None = None
         entering: asyncio.Future[Exception | None] | None = None
 
-        def end(status: CallStatus, error_code: str | None = None) -> None:
+        def end(status: CallStatus, why: DomainError | str | None = None) -> None:
             """The first end counts. The call is being written down from then on, whoever waits for it: whatever goes
             wrong, it is on record and paid for.
             """
             nonlocal entry, entering
             if entry is None:
-                entry = _entry(asked, prepared, hold, writing, status, error_code)
+                entry = _entry(asked, prepared, hold, writing, status, why)
                 entering = self._books.begin_to_enter(tenant_id, entry)
 
         def over() -> None:
@@ -167,11 +173,9 @@ class CallService:
             end("success")
         except DomainError as error:
             failure = error
-            end("error", error.reason)
+            end("error", error)
         except (asyncio.CancelledError, GeneratorExit) as left:
-            # Whoever ends a call from here says why; a caller who leaves says nothing, and libraries what they like.
-            why = left.args[0] if left.args else None
-            end("cancelled", why.reason if isinstance(why, DomainError) else None)
+            end("cancelled", why_ended(left))
             raise
         except Exception:
             end("error", INTERNAL)
@@ -226,7 +230,7 @@ class CallService:
             return
         with suppress(DatabaseUnavailable):  # what is wrong with the call is what its caller is told
             if (meter := await self._planner.meter(asked)) is not None:
-                log = meter.end("error", error.reason)
+                log = meter.end("error", error)
                 await self._books.enter(meter.call.caller.tenant_id, Entry([log], NO_HOLD))
 
     async def _again(
@@ -257,18 +261,19 @@ def _events(batch: Sequence[ChatChunk | Began], prepared: Prepared) -> Iterator[
 
 
 def _entry(
-    asked: ChatCall, prepared: Prepared, hold: Hold, writing: Writing, status: CallStatus, error_code: str | None = None
+    asked: ChatCall,
+    prepared: Prepared,
+    hold: Hold,
+    writing: Writing,
+    status: CallStatus,
+    why: DomainError | str | None,
 ) -> Entry:
     """The records of all that were asked, and what was said where the tenant keeps it."""
-    records = _ended(prepared.attempts, status, error_code)
+    records = [meter.end(status, why) for meter in prepared.attempts.meters]
     content = None
     if _stores(prepared) and records:
         content = Content.of(asked, writing.text, writing.tool_calls, records[-1].id)
     return Entry(records, hold, content)
-
-
-def _ended(attempts: Attempts, status: CallStatus, error_code: str | None) -> list[CallLog]:
-    return [meter.end(status, error_code) for meter in attempts.meters]
 
 
 def _stores(prepared: Prepared) -> bool:

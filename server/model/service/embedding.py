@@ -31,7 +31,7 @@ from server.model.meter import Meter
 from server.model.routes import PASSING, failure_of
 from server.model.service.books import Books, Entry
 from server.model.service.caches import Caches
-from server.model.service.calls import INTERNAL
+from server.model.service.calls import INTERNAL, why_ended
 from server.model.service.planning import RETRY, Planner, again, carried, claimed, most_tokens, named
 from server.model.service.reach import Reach
 
@@ -90,7 +90,7 @@ class EmbedService:
         try:
             embedder = self._reach.embedding(catalogue, model)
         except ModelNotConfigured as error:
-            unmade = Meter(current_call(), model, "embedding").end("error", error.reason)
+            unmade = Meter(current_call(), model, "embedding").end("error", error)
             with suppress(DatabaseUnavailable):  # what is wrong with the call is what its caller is told
                 await self._books.enter(tenant_id, Entry([unmade], NO_HOLD))
             raise
@@ -121,18 +121,16 @@ class EmbedService:
             if failures and len(failures) == len(texts):
                 raise failures[0]
         except DomainError as error:
-            await self._books.enter(tenant_id, Entry([meter.end("error", error.reason)], hold))
+            await self._books.enter(tenant_id, Entry([meter.end("error", error)], hold))
             raise
         except asyncio.CancelledError as left:
-            why = left.args[0] if left.args else None
-            reason = why.reason if isinstance(why, DomainError) else None
-            self._books.begin_to_enter(tenant_id, Entry([meter.end("cancelled", reason)], hold))
+            self._books.begin_to_enter(tenant_id, Entry([meter.end("cancelled", why_ended(left))], hold))
             raise
         except Exception:
             self._books.begin_to_enter(tenant_id, Entry([meter.end("error", INTERNAL)], hold))
             raise
-        reason = failures[0].reason if failures else None
-        log = meter.end("error" if failures and len(failures) == len(wanted) else "success", reason)
+        why = failures[0] if failures else None
+        log = meter.end("error" if failures and len(failures) == len(wanted) else "success", why)
         await self._books.enter(tenant_id, Entry([log], hold))
         if any(failure_of(one) in PASSING or isinstance(one, LimitReached) for one in failures):
             current_call().answer_stands = False

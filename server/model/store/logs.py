@@ -44,6 +44,7 @@ _LOG_FIELDS = (
     "cached",
     "workflow_execution_id",
     "task_id",
+    "outage",
 )
 _ATTRIBUTES = tuple((name, "kind" if name == "request_kind" else name) for name in _LOG_FIELDS)
 _LOG = tuple(model_call_logs.c[name] for name in _LOG_FIELDS)

@@ -77,7 +77,7 @@ async def test_a_tools_call_loses_nothing_of_what_comes_before_its_name(
 
 
 async def test_a_model_that_has_kept_silent_is_not_waited_for_once_more(
-    calls: CallService, caller: Call, script: Script
+    calls: CallService, caller: Call, script: Script, records: Records
 ) -> None:
     script.steps = [ModelUnavailable(outage=Outage.SILENT)]
 
@@ -86,6 +86,7 @@ async def test_a_model_that_has_kept_silent_is_not_waited_for_once_more(
     assert isinstance(ended, Ended)
     assert isinstance(ended.error, ModelUnavailable)
     assert ended.logs[-1].attempts == 1
+    assert [(record["error_code"], record["outage"]) for record in await records()] == [("MODEL_UNAVAILABLE", "silent")]
 
 
 async def test_ids_of_calls_without_end_are_not_gathered(calls: CallService, caller: Call, script: Script) -> None:

@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallLog(_message.Message):
-    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id", "cached", "workflow_execution_id", "task_id")
+    __slots__ = ("id", "create_time", "user_id", "model_id", "kind", "status", "error_reason", "finish_reason", "usage", "latency", "time_to_first_token", "trace_id", "request_id", "route", "attempts", "api_key_id", "prompt_version_id", "cached", "workflow_execution_id", "task_id", "outage")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[CallLog.Kind]
@@ -34,6 +34,18 @@ class CallLog(_message.Message):
     STATUS_SUCCESS: CallLog.Status
     STATUS_ERROR: CallLog.Status
     STATUS_CANCELLED: CallLog.Status
+    class Outage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTAGE_UNSPECIFIED: _ClassVar[CallLog.Outage]
+        OUTAGE_UNREACHABLE: _ClassVar[CallLog.Outage]
+        OUTAGE_SILENT: _ClassVar[CallLog.Outage]
+        OUTAGE_FAILING: _ClassVar[CallLog.Outage]
+        OUTAGE_COOLING: _ClassVar[CallLog.Outage]
+    OUTAGE_UNSPECIFIED: CallLog.Outage
+    OUTAGE_UNREACHABLE: CallLog.Outage
+    OUTAGE_SILENT: CallLog.Outage
+    OUTAGE_FAILING: CallLog.Outage
+    OUTAGE_COOLING: CallLog.Outage
     ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +66,7 @@ class CallLog(_message.Message):
     CACHED_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     user_id: str
@@ -74,7 +87,8 @@ class CallLog(_message.Message):
     cached: bool
     workflow_execution_id: str
     task_id: str
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., cached: _Optional[bool] = ..., workflow_execution_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+    outage: CallLog.Outage
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_id: _Optional[str] = ..., model_id: _Optional[str] = ..., kind: _Optional[_Union[CallLog.Kind, str]] = ..., status: _Optional[_Union[CallLog.Status, str]] = ..., error_reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., finish_reason: _Optional[_Union[_chat_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_chat_pb2.Usage, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., request_id: _Optional[str] = ..., route: _Optional[str] = ..., attempts: _Optional[int] = ..., api_key_id: _Optional[str] = ..., prompt_version_id: _Optional[str] = ..., cached: _Optional[bool] = ..., workflow_execution_id: _Optional[str] = ..., task_id: _Optional[str] = ..., outage: _Optional[_Union[CallLog.Outage, str]] = ...) -> None: ...
 
 class GetCallLogRequest(_message.Message):
     __slots__ = ("id",)
