@@ -1,6 +1,7 @@
 """Prices of tenants' own models from a moment on.
 
-The version before reads the columns of `tenant_models` alone, which are what a model was made with, or changed with last.
+The version before reads and writes the columns of `tenant_models` alone, which are what a model was made with, or changed
+with last. Each change of them is a price from that moment on, whichever version makes it.
 """
 
 from alembic import op
@@ -9,6 +10,19 @@ revision = "0054"
 down_revision = "0053"
 
 _OWN = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
+_PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
+FUNCTION = (
+    f"""
+    CREATE FUNCTION atrium_date_price() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO tenant_model_prices (tenant_id, model_id, {", ".join(_PRICE)})
+        VALUES (NEW.tenant_id, NEW.id, {", ".join(f"NEW.{name}" for name in _PRICE)});
+        RETURN NULL;
+    END
+    $$
+    """,
+    "COMMENT ON FUNCTION atrium_date_price() IS 'Notes from when on the price of a tenant''s own model is in force.'",
+)
 _UP = (
     """
     CREATE TABLE tenant_model_prices (
@@ -43,6 +57,23 @@ _UP = (
     "ALTER TABLE tenant_model_prices ENABLE ROW LEVEL SECURITY",
     f"CREATE POLICY tenant_isolation ON tenant_model_prices USING ({_OWN}) WITH CHECK ({_OWN})",
     "GRANT SELECT, INSERT ON tenant_model_prices TO atrium_app",
+    *FUNCTION,
+    f"CREATE TRIGGER price AFTER UPDATE OF {', '.join(_PRICE)} ON tenant_models "
+    "FOR EACH ROW EXECUTE FUNCTION atrium_date_price()",
+)
+_DOWN = (
+    "DROP TRIGGER price ON tenant_models",
+    # What is in force stays so.
+    f"""
+    UPDATE tenant_models m SET ({", ".join(_PRICE)}) = (p.{", p.".join(_PRICE)})
+    FROM (
+        SELECT DISTINCT ON (tenant_id, model_id) * FROM tenant_model_prices
+        WHERE effective_from <= clock_timestamp() ORDER BY tenant_id, model_id, effective_from DESC
+    ) p
+    WHERE (m.tenant_id, m.id) = (p.tenant_id, p.model_id)
+    """,
+    "DROP FUNCTION atrium_date_price()",
+    "DROP TABLE tenant_model_prices",
 )
 
 
@@ -52,4 +83,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE tenant_model_prices")
+    for statement in _DOWN:
+        op.execute(statement)

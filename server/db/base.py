@@ -151,12 +151,14 @@ def tenant_table(
     comment: str,
     revised: tuple[str, ...] = (),
     counted: tuple[str, ...] = (),
+    dated: tuple[str, ...] = (),
     **options: Any,
 ) -> Table:
     """A table under row security. `revised`: the columns whose change raises the revision; `counted`: those whose
-    change is none of the row, which is not touched by it.
+    change is none of the row, which is not touched by it; `dated`: those of a price, whose changes a table of their own
+    dates.
     """
-    info = {"scope": "tenant", "revised": revised, "counted": counted}
+    info = {"scope": "tenant", "revised": revised, "counted": counted, "dated": dated}
     return Table(name, metadata, tenant_id(), *items, comment=comment, info=info, **options)
 
 

@@ -54,7 +54,9 @@ def row_security(table: Table) -> list[str]:
 
 
 def triggers(table: Table) -> list[str]:
-    """`updated_at` follows every change, `revision` every change of a column that the API can make."""
+    """`updated_at` follows every change, `revision` every change of a column that the API can make, and a price that is
+    changed is noted with the moment.
+    """
     made = []
     if "updated_at" in table.c:
         same = " AND ".join(
@@ -70,6 +72,11 @@ def triggers(table: Table) -> list[str]:
         made.append(
             f"CREATE TRIGGER revise BEFORE UPDATE ON {table.name} FOR EACH ROW WHEN ({changed}) "
             "EXECUTE FUNCTION atrium_revise()"
+        )
+    if dated := table.info.get("dated"):
+        made.append(
+            f"CREATE TRIGGER price AFTER UPDATE OF {', '.join(dated)} ON {table.name} "
+            "FOR EACH ROW EXECUTE FUNCTION atrium_date_price()"
         )
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 PLATFORM_TENANT_ID = UUID(int=0)
@@ -15,6 +15,8 @@ _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 _LAST_MILLISECOND = 253_402_300_799_000
 _RANDOM_BITS = (1 << 62) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 _lock = threading.Lock()
 _last = 0
@@ -30,14 +32,25 @@ def uuid7() -> UUID:
     with _lock:
         ticks = max(time.time_ns() * 4096 // 1_000_000, _last + 1)
         _last = ticks
-    random = int.from_bytes(os.urandom(8)) & _RANDOM_BITS
-    return UUID(int=(ticks >> 12) << 80 | _VERSION | (ticks & 0xFFF) << 64 | _VARIANT | random)
+    return _of(ticks)
+
+
+def uuid7_at(moment: datetime, order: int = 0) -> UUID:
+    """A new id of that moment, as if made then; of several of one moment, in their order."""
+    ticks = (moment - _EPOCH) // _MICROSECOND * 4096 // 1000 + order
+    return _of(ticks)
 
 
 def uuid7_floor(moment: datetime) -> UUID:
     """The smallest version 7 id of the moment's millisecond: every id made from then on is at least this."""
     milliseconds = int(moment.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | _VERSION | _VARIANT)
+
+
+def _of(ticks: int) -> UUID:
+    """`ticks`: since 1970, 4,096 to a millisecond."""
+    random = int.from_bytes(os.urandom(8)) & _RANDOM_BITS
+    return UUID(int=(ticks >> 12) << 80 | _VERSION | (ticks & 0xFFF) << 64 | _VARIANT | random)
 
 
 def uuid7_moment(id_: UUID) -> datetime:

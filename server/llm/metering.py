@@ -91,6 +91,8 @@ class AnswerMeter:
         and one beyond what was asked for may count thoughts.
         """
         self._told = usage
+        if usage.estimated:  # by whoever read the answer, from the same bytes
+            return
         if self._counted < (shown := usage.completion_tokens - usage.reasoning_tokens) <= self._most_tokens:
             self._counted, self._uncounted = shown, 0
 

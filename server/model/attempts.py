@@ -26,6 +26,7 @@ from server.llm.port import (
     ToolCallDelta,
 )
 from server.model.breakers import UNHEARD_SECONDS, UNHEARD_WHOLE_SECONDS, Breakers
+from server.model.chat import Writing
 from server.model.domain import Model
 from server.model.meter import Meter
 from server.model.routes import PASSING, Failure, Retry, failure_of
@@ -132,7 +133,7 @@ class Attempts:
             forbids: DomainError | None = None
             while True:
                 meter.ask()
-                unseen: list[ChatChunk] = []
+                unseen = Writing()
                 try:
                     begun = False
                     held: list[ToolCallDelta] = []
@@ -142,7 +143,8 @@ class Attempts:
                             for chunk in batch:
                                 meter.take(chunk)
                             if whole:
-                                unseen.extend(batch)
+                                for chunk in batch:
+                                    unseen.add(chunk)
                             elif begun:
                                 yield batch
                             elif meter.begun:
@@ -160,7 +162,7 @@ class Attempts:
                     if meter.filtered and self._plan.fallbacks.get("content_filter"):
                         raise ModelContentFiltered
                     if not begun:
-                        yield (Began(meter, after), *unseen)
+                        yield (Began(meter, after), ChatChunk(unseen.text, tool_calls=tuple(unseen.parts)))
                 except asyncio.CancelledError:
                     self._note_left(model, asked)
                     raise
@@ -195,7 +197,7 @@ class Attempts:
                 forbids = await admits(model, asked)
             if following is None or forbids is not None:
                 if not begun:
-                    yield (Began(meter, after), *unseen)
+                    yield (Began(meter, after), ChatChunk(unseen.text, tool_calls=tuple(unseen.parts)))
                 raise forbids or failed
             if seen:
                 after = failed
@@ -310,7 +312,8 @@ class Attempts:
                 self.leave()
                 unset = unset or error
         if cooling:  # what cools down will be asked again, what is not set up stays so
-            raise ModelUnavailable(min(cooling), Outage.COOLING)
+            # Who is on trial has no time left to cool, and may answer at any moment.
+            raise ModelUnavailable(min(cooling) or None, Outage.COOLING)
         raise unset or ModelUnavailable
 
     def _allows(self, model: Model) -> bool:

@@ -20,6 +20,7 @@ from server.model.domain import (
     ModelKindMismatch,
     ModelNotFound,
     SealedCredential,
+    address,
 )
 from server.model.limits import Limits
 from server.model.ports import CallSettings, TenantSettings
@@ -176,14 +177,9 @@ class Catalogues:
                 {**_tenants(settings), **await limits.everything(tx)},
                 _named(own_models),
                 {route.alias: route for route in await routes.everything(tx)},
-                {(who, address(url)): sealed for (who, url), sealed in (await credentials.everything(tx)).items()},
+                await credentials.everything(tx),
                 min(filter(None, (end, next_price)), default=now() + _LIFE),
             )
-
-
-def address(base_url: str | None) -> str | None:
-    """The same for every way to write it: a slash at its end says nothing."""
-    return base_url and base_url.rstrip("/")
 
 
 def _tenants(settings: CallSettings) -> dict[str, Limits]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from server.kernel.errors import DomainError
-from server.llm.port import Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from server.llm.port import ChatChunk, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from server.model.domain import CallLog, Deprecated
 from server.model.ports import PromptVersion, RenderedPrompt
 
@@ -129,21 +129,29 @@ class ChatAnswer:
     logs: Sequence[CallLog]
 
 
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
 class Writing:
     """An answer as it comes together from its parts."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
-        self._calls: dict[int, list[str]] = {}
+        self._calls: dict[int, _Call] = {}
 
-    def add(self, delta: Delta) -> None:
+    def add(self, delta: Delta | ChatChunk) -> None:
         if delta.text:
             self._texts.append(delta.text)
         for part in delta.tool_calls:
-            call = self._calls.setdefault(part.index, ["", "", ""])
-            call[0] = call[0] or part.id
-            call[1] = call[1] or part.name
-            call[2] += part.arguments
+            call = self._calls.setdefault(part.index, _Call())
+            call.id = call.id or part.id
+            call.name = call.name or part.name
+            if part.arguments:
+                call.arguments.append(part.arguments)
 
     @property
     def text(self) -> str:
@@ -152,4 +160,10 @@ class Writing:
     @property
     def tool_calls(self) -> list[ToolCall]:
         """In the order of their indexes."""
-        return [ToolCall(*self._calls[index]) for index in sorted(self._calls)]
+        return [ToolCall(part.id, part.name, part.arguments) for part in self.parts]
+
+    @property
+    def parts(self) -> list[ToolCallDelta]:
+        """The calls as parts that are all of them, in the order of their indexes."""
+        calls = sorted(self._calls.items())
+        return [ToolCallDelta(index, call.id, call.name, "".join(call.arguments)) for index, call in calls]

@@ -216,6 +216,11 @@ class NewModel:
     price: Price
 
 
+def address(base_url: str | None) -> str | None:
+    """The same for every way to write it: a slash at its end says nothing."""
+    return base_url and base_url.rstrip("/")
+
+
 def check_base_url(base_url: str | None) -> None:
     """Raises InvalidRequest for an address that no model can have."""
     if base_url is not None:

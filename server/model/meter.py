@@ -10,7 +10,7 @@ from uuid import UUID
 
 from server.kernel.clock import now
 from server.kernel.errors import DomainError
-from server.kernel.ids import uuid7
+from server.kernel.ids import uuid7_at
 from server.kernel.principal import Call
 from server.llm.port import MOST_TOKENS, ChatChunk, ModelUnavailable, Usage
 from server.model.domain import CallKind, CallLog, CallStatus, Model
@@ -22,7 +22,7 @@ class Meter:
 
     `route`: the alias that was called; None where the model was. `prompt_version_id`: of the prompt that was named.
     `cached`: the answer was given before, and the model is not asked. `began_at`: when the call began, by which it is
-    told in which minute and month it counts.
+    told in which minute and month it counts. `order`: of the models that it asks, which one this is.
     """
 
     call: Call
@@ -32,7 +32,8 @@ class Meter:
     prompt_version_id: UUID | None = None
     cached: bool = False
     began_at: datetime = field(default_factory=now)
-    id: UUID = field(default_factory=uuid7)
+    order: int = 0
+    id: UUID = field(init=False)
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     """Of every attempt so far: each is paid for."""
@@ -45,6 +46,9 @@ class Meter:
     _first_token: float | None = None
     _begun: bool = False
     _log: CallLog | None = None
+
+    def __post_init__(self) -> None:
+        self.id = uuid7_at(self.began_at, self.order)
 
     @property
     def begun(self) -> bool:

@@ -180,6 +180,7 @@ tenant_models = tenant_table(
     *_price_checks(),
     comment="A tenant's own models, which hide the platform's of the same name.",
     revised=(*(column.name for column in _description()), *(column.name for column in _prices())),
+    dated=tuple(column.name for column in _prices()),
 )
 
 tenant_model_prices = tenant_table(

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import migrations.versions
+from migrations.versions import m0054_tenant_model_prices
 from server.db import migrate
 from server.db.base import metadata
 from server.db.bootstrap import bootstrap
@@ -43,6 +44,8 @@ async def _make_from_tables(scratch: Scratch) -> None:
 
     def make(connection: Connection) -> None:
         metadata.create_all(connection)
+        for statement in m0054_tenant_model_prices.FUNCTION:
+            connection.exec_driver_sql(statement)
         for table in metadata.sorted_tables:
             for rule in all_rules(table):
                 connection.exec_driver_sql(rule)

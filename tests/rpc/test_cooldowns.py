@@ -8,6 +8,7 @@ from time import time
 import grpc
 from google.rpc import error_details_pb2
 
+from atrium.model.v1 import call_log_pb2
 from atrium.model.v1 import route_pb2 as pb
 from tests.factories.world import World, refused
 from tests.fakes.openai_stub import OpenAIStub
@@ -159,3 +160,22 @@ async def test_an_answer_that_is_kept_is_given_while_all_cool_down_and_takes_nob
     assert [log.cached for log in logs] == [False, False, False, True, True, False, True]
     assert await health_of(router, ann, soon) == {"stub-flaky-2": TRIAL}
     assert len(stub.exchanges) == 3
+
+
+async def test_a_record_is_found_by_when_its_call_began_however_long_that_had_to_wait(router: World) -> None:
+    ann = await router.tenant()
+    retry = pb.RouteRetry(max_attempts=2, backoff=timedelta(seconds=1))
+    await route_to(router, ann, "stub-limited-2", "stub-fast-2", retry=retry)
+    await chat_with(router, ann, "fast")
+    failed, answered = await logs_of(router, ann)
+    soon = answered.create_time.ToDatetime() + timedelta(milliseconds=100)
+
+    found = []
+    for field in ("create_time_until", "create_time_from"):
+        request = call_log_pb2.ListCallLogsRequest()
+        getattr(request, field).FromDatetime(soon)
+        logs = (await router.models.ListCallLogs(request, metadata=ann.metadata)).call_logs
+        found.append([log.id for log in logs])
+
+    assert failed.create_time == answered.create_time
+    assert found == [[answered.id, failed.id], []]

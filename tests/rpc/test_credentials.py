@@ -234,3 +234,13 @@ async def test_the_master_key_is_replaced_while_servers_run(gateway: World, scra
         await calling
     async with _gateway(scratch, stub, master_key=OTHER_MASTER_KEY) as alone:
         assert await _used(alone, ann, stub) == {OWN}
+
+
+async def test_of_several_for_one_address_the_newest_is_used_however_each_is_written(
+    gateway: World, stub: OpenAIStub
+) -> None:
+    ann = await gateway.tenant()
+    for name, slash in (("one", "/"), ("two", ""), ("three", "/")):
+        await _bring(gateway, ann, stub, f"sk-{name}-1234", name=name, base_url=stub.base_url + slash)
+
+    assert await _used(gateway, ann, stub) == {"sk-three-1234"}

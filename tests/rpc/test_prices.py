@@ -138,3 +138,17 @@ async def test_nobody_sets_the_price_of_anothers_model(router: World, stub: Open
 
     assert {(one.code, one.reason) for one in (foreign, elsewhere)} == {(Code.NOT_FOUND, "MODEL_NOT_FOUND")}
     assert await _cost(router, ann, "stub-fast-1") == "0.005"
+
+
+async def test_a_price_that_the_version_before_sets_meanwhile_is_in_force_here_too(
+    router: World, stub: OpenAIStub, ann: Person, admin: Any
+) -> None:
+    """It knows the model's own columns alone."""
+    model_id = await _own(router, ann, stub, "stub-fast-1")
+    set_one = own_pb.SetTenantModelPriceRequest(model_id=model_id, price=DEAR)
+    await router.models.SetTenantModelPrice(set_one, metadata=ann.metadata)
+
+    await admin.execute("UPDATE tenant_models SET input_cost_per_1k = 7 WHERE id = $1", model_id)
+    found = await router.models.GetTenantModel(own_pb.GetTenantModelRequest(id=model_id), metadata=ann.metadata)
+
+    assert found.model.price.input_cost_per_1k == "7"

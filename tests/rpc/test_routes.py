@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from atrium.identity.v1 import api_key_pb2
 from atrium.model.v1 import chat_pb2, model_pb2
 from atrium.model.v1 import route_pb2 as pb
+from server.db.database import _whole_here
+from server.model.catalogue import Catalogue, Catalogues
 from server.model.routes import Target, shuffled
 from server.model.service import planning
 from tests.factories.models import make_model
@@ -233,3 +236,21 @@ async def test_another_tenants_route_is_not_there(router: World) -> None:
     refusal = await refused(chat_with(router, other, "fast"))
 
     assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "MODEL_NOT_FOUND")
+
+
+async def test_what_can_be_called_is_read_before_a_new_route_is_held(
+    router: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds a connection and waits for another one waits for others who do the same."""
+    ann = await router.tenant()
+    of, held = Catalogues.of, []
+
+    async def looked(catalogues: Catalogues, tenant_id: UUID) -> Catalogue:
+        whole = _whole_here()
+        held.append(whole is not None and whole.tx is not None)
+        return await of(catalogues, tenant_id)
+
+    monkeypatch.setattr(Catalogues, "of", looked)
+    await route_to(router, ann, "stub-fast-1", idempotency_key="once")
+
+    assert set(held) == {False}

@@ -52,8 +52,8 @@ class Caches:
         return CachedAnswer(UUID(found["model_id"]), found["text"], calls, found["finish_reason"])
 
     async def keep_answer(self, tenant_id: UUID, question: bytes, answer: CachedAnswer, seconds: float) -> None:
-        """Keeps it if it can: an answer that was got is good, whatever becomes of its copy. One that has a NUL is not
-        kept: PostgreSQL's texts have none, and another answer would be given.
+        """Keeps it if it can: an answer that was got is good, whatever becomes of its copy. One with a NUL in a
+        tool's call is not kept: PostgreSQL's texts have none, and another answer would be given.
         """
         values = {**asdict(answer), "model_id": str(answer.model_id)}
         if b"\\u0000" in orjson.dumps(values):

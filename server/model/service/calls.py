@@ -257,7 +257,9 @@ def _events(batch: Sequence[ChatChunk | Began], prepared: Prepared) -> Iterator[
             case Began(meter, DomainError() as failed):
                 yield Switched(meter.model.name, meter.id, failed, prepared.catalogue.deprecated(meter.model))
             case ChatChunk(text=text, tool_calls=calls) if text or calls:
-                yield Delta(text, calls)
+                yield Delta(
+                    text.replace("\0", ""), calls
+                )  # which no request may hold, so that none could go on with it
 
 
 def _entry(

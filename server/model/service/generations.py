@@ -272,6 +272,8 @@ class Generations:
                     new = run[: feed.written - seq]  # behind that stands what others ended it with, if anything
                     seq += len(new)
                     yield new
+                    if len(new) < len(run):
+                        break
             elif new := feed.after(seq):
                 seq += len(new)
                 yield new

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 
 import orjson
 
@@ -135,8 +136,10 @@ class Planner:
                 line=str(plan.tenant_id),
             )
 
+        order = count()
+
         def metered(model: Model) -> Meter:
-            return Meter(call, model, "chat", alias, asked.prompt_version_id, began_at=began_at)
+            return Meter(call, model, "chat", alias, asked.prompt_version_id, began_at=began_at, order=next(order))
 
         def reach(model: Model) -> ChatModel:
             return self._reach.chat(catalogue, model)

@@ -18,6 +18,7 @@ from server.model.domain import (
     CredentialNotFound,
     NewCredential,
     SealedCredential,
+    address,
 )
 from server.model.tables import provider_credentials, tenant_keys
 
@@ -98,8 +99,8 @@ async def page(tx: Tx, request: PageRequest) -> Page[Credential]:
 
 
 async def everything(tx: Tx) -> dict[tuple[str, str | None], SealedCredential]:
-    """The credential for each provider and address, the newest where there are several."""
-    return {(row[0], row[1]): SealedCredential(*row[2:]) for row in await tx.fetch(_ALL)}
+    """The credential for each provider and address, the newest where there are several, however each is written."""
+    return {(row[0], address(row[1])): SealedCredential(*row[2:]) for row in await tx.fetch(_ALL)}
 
 
 async def change(tx: Tx, credential_id: UUID, sealed: Sealed, last_four: str) -> Credential:

@@ -51,7 +51,7 @@ _MODEL = (
 )
 _price = (
     select(model_prices.c.input_cost_per_1k, model_prices.c.output_cost_per_1k, model_prices.c.cached_input_cost_per_1k)
-    .where(model_prices.c.model_id == models.c.id, model_prices.c.effective_from <= func.now())
+    .where(model_prices.c.model_id == models.c.id, model_prices.c.effective_from <= func.statement_timestamp())
     .order_by(model_prices.c.effective_from.desc())
     .limit(1)
     .lateral("price")
@@ -65,7 +65,7 @@ _GET = Statement(_PRICED.where(_THIS))
 _LOCK = Statement(_PRICED.where(_THIS).with_for_update(of=models))
 _ALL = Statement(_PRICED)
 _NEXT_PRICE = Statement(
-    select(func.min(model_prices.c.effective_from)).where(model_prices.c.effective_from > func.now())
+    select(func.min(model_prices.c.effective_from)).where(model_prices.c.effective_from > func.statement_timestamp())
 )
 _ID = Statement(select(models.c.id).where(models.c.name == bindparam("name")))
 DESCRIPTION = (
@@ -91,7 +91,10 @@ _SET_PRICE = Statement(
         input_cost_per_1k=bindparam("input"),
         output_cost_per_1k=bindparam("output"),
         cached_input_cost_per_1k=bindparam("cached"),
-        effective_from=func.coalesce(bindparam("since", type_=model_prices.c.effective_from.type), func.now()),
+        # Not when the transaction began: whoever held the model before has set a price since.
+        effective_from=func.coalesce(
+            bindparam("since", type_=model_prices.c.effective_from.type), func.clock_timestamp()
+        ),
     )
     .returning(model_prices.c.effective_from)
 )
@@ -122,8 +125,8 @@ async def lock(tx: Tx, model_id: UUID) -> Model:
 
 async def everything(tx: Tx) -> tuple[list[Model], datetime | None]:
     """Every model with its price now, and when the next price comes into force."""
-    rows = await tx.fetch(_ALL)
-    return [_model(row) for row in rows], await tx.fetchval(_NEXT_PRICE)
+    next_price = await tx.fetchval(_NEXT_PRICE)  # before them: one that comes between is there or is yet to come
+    return [_model(row) for row in await tx.fetch(_ALL)], next_price
 
 
 async def page(tx: Tx, request: PageRequest, filters: Mapping[str, Any]) -> Page[Model]:

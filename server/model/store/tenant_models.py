@@ -126,9 +126,7 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     """`values`: columns, `price`, a Price, and `replacement` by its name. Raises ModelReplacementUnknown."""
     columns = dict(values)
     if "price" in columns:
-        price = columns.pop("price")
-        columns |= _priced(price)
-        await set_price(tx, model_id, price, None)
+        columns |= _priced(columns.pop("price"))  # a trigger notes from when on
     if "replacement" in columns:
         named = columns.pop("replacement")
         columns["replacement_model_id"] = found = named and (

@@ -41,16 +41,15 @@ class Counts:
 
     async def _write(self) -> None:
         try:
-            while self._counts:
-                await self._write_next()
+            for tenant_id in list(self._counts):  # what is counted meanwhile is for the next moment
+                await self._write_next(tenant_id)
         except DatabaseUnavailable:  # they are written when the database is back
             return
 
-    async def _write_next(self) -> None:
+    async def _write_next(self, tenant_id: UUID) -> None:
         """Writes one tenant's. Raises DatabaseUnavailable; what was not written stays, behind what is of others: a
         template that is held for long keeps no other tenant's from being written.
         """
-        tenant_id = next(iter(self._counts))
         counts = self._counts.pop(tenant_id)
         try:
             async with self._database.tenant_tx(tenant_id) as tx:

@@ -257,8 +257,9 @@ class PromptWatching:
             found = await self._state(template_id)
             read = watch.stream is stream
         finally:
-            if not read:  # it is for whoever takes the watch up
+            if not read:  # it is for whoever takes the watch up, or has
                 watch.changed[template_id] = True
+                watch.woken.set()
         if not read:
             return None
         if found is None:

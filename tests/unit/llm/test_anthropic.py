@@ -392,3 +392,11 @@ async def test_nobody_is_there(endpoint: AnthropicEndpoint) -> None:
     with pytest.raises(ModelUnavailable):
         await _answer(gone, "stub-fast")
     await gone.close()
+
+
+async def test_an_answer_of_long_tokens_is_not_too_long_as_it_is_estimated_here(endpoint: AnthropicEndpoint) -> None:
+    """The API counts at the end alone: until then it is about four bytes to a token, and these have six."""
+    chunks = await _answer(endpoint, "stub-fast-2900", max_tokens=3000)
+
+    assert chunks[-1].usage is not None
+    assert (chunks[-1].usage.completion_tokens, chunks[-1].usage.estimated) == (2900, False)

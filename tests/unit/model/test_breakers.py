@@ -274,3 +274,16 @@ async def test_what_a_target_says_to_others_counts_for_whoever_waits_then(meanwh
         await _left(breakers, moment, Hanging(), 1000)
 
     assert breakers.allows(ROUTE, MODEL) is not alone
+
+
+def test_while_somebody_tries_a_target_others_are_not_told_to_come_back_at_once() -> None:
+    moment = [0.0]
+    breakers = Breakers(lambda: moment[0])
+    _open(breakers)
+    moment[0] = 10.0
+    _attempts(breakers, None).choose()
+
+    with pytest.raises(ModelUnavailable) as refusal:
+        _attempts(breakers, None).choose()
+
+    assert refusal.value.retry_after == 1.0

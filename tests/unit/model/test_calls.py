@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from contextlib import aclosing
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ from server.llm.port import (
     Usage,
 )
 from server.model.attempts import MOST_HELD
-from server.model.chat import ChatEvent, Delta, Ended, Heartbeat, Started
+from server.model.chat import ChatEvent, Delta, Ended, Heartbeat, Started, Writing
 from server.model.service.calls import CallService
 from server.model.service.planning import about_tokens
 from tests.databases import Scratch, somebody_waits
@@ -266,3 +267,35 @@ async def test_who_tells_of_the_end_may_get_ready_while_it_is_written_down(
 
     assert not told_before
     assert (await call)[-1] == ended
+
+
+async def test_a_whole_answer_is_put_together_as_it_comes(calls: CallService, caller: Call, script: Script) -> None:
+    """However many parts it came in: to look at all of them in its end would keep every other call waiting."""
+    words = [ChatChunk(str(number)) for number in range(300)]
+    call = [ChatChunk(tool_calls=(ToolCallDelta(0, "call-1", "weather"),))]
+    call += [ChatChunk(tool_calls=(ToolCallDelta(0, arguments=str(number)),)) for number in range(300)]
+    script.steps = [*words, *call, ChatChunk("", "tool_calls", Usage(1, 1))]
+    begin_call(caller)
+
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(calls.stream_chat(asked(), whole=True)) as batches:
+        events = [event async for batch in batches for event in batch]
+
+    text = "".join(map(str, range(300)))
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert deltas == [Delta(text, (ToolCallDelta(0, "call-1", "weather", text),))]
+
+
+def test_a_calls_arguments_are_not_copied_with_every_part() -> None:
+    """What the parts allocate is counted."""
+    writing, part, allocated = Writing(), "x" * 1024, 0
+
+    tracemalloc.start()
+    for _ in range(500):
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        writing.add(Delta("", (ToolCallDelta(0, arguments=part),)))
+        allocated += tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+
+    assert allocated < 500 * len(part)
+    assert writing.tool_calls[0].arguments == 500 * part

@@ -82,3 +82,31 @@ async def test_a_tenant_whose_counts_cannot_be_written_keeps_no_others_from_bein
         await counts._write()
 
     assert database.written == {template: 1}
+
+
+class Busy:
+    """A database that renders, so to speak, while it writes what was rendered."""
+
+    def __init__(self) -> None:
+        self.counts = Counts(cast("Database", cast("Any", self)))
+        self.transactions = 0
+
+    @asynccontextmanager
+    async def tenant_tx(self, tenant_id: UUID) -> AsyncIterator[Busy]:
+        self.transactions += 1
+        if self.transactions < 100:
+            self.counts.add(tenant_id, uuid4())
+        yield self
+
+    async def execute(self, *_: object, **__: object) -> None:
+        pass
+
+
+async def test_what_is_rendered_while_it_is_written_is_for_the_next_moment() -> None:
+    busy = Busy()
+    for _ in range(3):
+        busy.counts.add(uuid4(), uuid4())
+
+    await busy.counts._write()
+
+    assert busy.transactions == 3

@@ -143,3 +143,37 @@ async def test_what_was_looked_at_with_rights_that_are_gone_is_not_gone_on_with(
     caller.principal = principal
 
     assert not await known(watching, last, [seen.id])
+
+
+async def test_what_an_overtaken_stream_was_about_to_tell_the_other_tells_at_once(caller: Call) -> None:
+    watching, seen = watching_of(caller, there=True, heartbeat=10 * NOT_FOR_EVER)
+    goes_on, reading = asyncio.Event(), asyncio.Event()
+    goes_on.set()
+    template = seen.template
+
+    async def slowly(template_id: UUID) -> Template:
+        reading.set()
+        await goes_on.wait()
+        return await template(template_id)
+
+    seen.template = slowly  # type: ignore[method-assign]
+    async with asyncio.timeout(NOT_FOR_EVER), aclosing(watching.watch([seen.id])) as first:
+        async for last in first:
+            if last.news == "synced":
+                break
+        rest = asyncio.create_task(anext(first))
+        await asyncio.sleep(0)
+        goes_on.clear()
+        reading.clear()
+        watching.changed(caller.caller.tenant_id, [seen.id], [])
+        await reading.wait()
+
+        async with aclosing(watching.watch([seen.id], last.watch_id, last.seq)) as second:
+            told = asyncio.create_task(anext(second))
+            for _ in range(10):  # it waits
+                await asyncio.sleep(0)
+            goes_on.set()
+            news = (await told).news
+        await rest
+
+    assert isinstance(news, tuple)

@@ -651,7 +651,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetModelLimits(self, request, context):
-        """Sets what a user or an API key may use of models, from the next call on, in place of any limits before. The tenant's own
+        """Sets what a user or an API key may use of models, from the next call on, in place of any limits before. A month counts
+        what was used in it before; a minute, and calls at once, begin at nothing where there was no such limit. The tenant's own
         are among its settings (`UpdateTenantConfig`). It needs no idempotency key: what it sets is all in the request, so made
         again, without an etag, it changes nothing.
 

@@ -269,9 +269,9 @@ class PromptServiceServicer:
         - `UNAUTHENTICATED`: the credential is missing, wrong or expired.
         - `PERMISSION_DENIED`: the caller lacks the permission.
         - `INVALID_ARGUMENT`: a field is malformed, the prompt is no template that can be rendered, or includes more than 8
-        deep or more than 64 others (`PROMPT_SYNTAX_INVALID`), its variables do not fit (`PROMPT_VARIABLES_INVALID`), or it
-        includes what is not its tenant's or not there for everyone who sees it (`PROMPT_INCLUDE_UNKNOWN`), or itself
-        (`PROMPT_INCLUDE_CYCLE`).
+        deep or more than 64 others (`PROMPT_SYNTAX_INVALID`; one that includes them more than 64 times in all is refused as
+        it is rendered), its variables do not fit (`PROMPT_VARIABLES_INVALID`), or it includes what is not its tenant's or not
+        there for everyone who sees it (`PROMPT_INCLUDE_UNKNOWN`), or itself (`PROMPT_INCLUDE_CYCLE`).
         - `NOT_FOUND`: the caller sees no such template of their tenant's (`TEMPLATE_NOT_FOUND`).
         - `ALREADY_EXISTS`: there is a version of that name (`VERSION_TAKEN`).
         - `FAILED_PRECONDITION`: the template is deleted (`TEMPLATE_DELETED`).
