@@ -13,7 +13,7 @@ import pytest
 
 from tests.factories.world import Person, refused
 from tests.rpc.changes import CHANGES, NOTHING
-from tests.rpc.changes.rows import changes_between, rows_of
+from tests.rpc.changes.rows import changes_between, rows_at_rest
 from tests.rpc.changes.stage import Attempt, Stage
 from tests.rpc.methods import METHODS
 
@@ -89,34 +89,34 @@ async def test_a_change_is_told_in_full_or_not_made(stage: Stage, admin: Any, pa
 
 
 async def _a_refused_call_changes_and_tells_nothing(stage: Stage, admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await rows_of(admin)
+    before = await rows_at_rest(admin)
     if attempt.refused != attempt.request or attempt.refused_by is not None:
         by = attempt.refused_by or attempt.by
         await refused(call(attempt.refused, metadata=_metadata(by)))
     else:  # nothing that is asked for can be refused but for who asks
         await refused(call(attempt.refused, metadata=(("x-request-id", REQUEST),)))
 
-    assert changes_between(before, await rows_of(admin)) == {}
+    assert changes_between(before, await rows_at_rest(admin)) == {}
     assert await _told(admin, attempt) == []
 
 
 async def _what_cannot_be_told_is_not_done(admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await rows_of(admin)
+    before = await rows_at_rest(admin)
     await admin.execute("REVOKE INSERT ON audit_logs FROM atrium_app")
 
     refusal = await refused(call(attempt.request, metadata=_metadata(attempt.by)))
 
     await admin.execute("GRANT INSERT ON audit_logs TO atrium_app")
     assert refusal.code is grpc.StatusCode.INTERNAL
-    assert changes_between(before, await rows_of(admin)) == {}
+    assert changes_between(before, await rows_at_rest(admin)) == {}
 
 
 async def _the_change_is_told(stage: Stage, admin: Any, attempt: Attempt, call: Any) -> None:
-    before = await rows_of(admin)
+    before = await rows_at_rest(admin)
     await call(attempt.request, metadata=_metadata(attempt.by))
     if attempt.answered_first:
         await stage.box.next()
-    changed = changes_between(before, await rows_of(admin))
+    changed = changes_between(before, await rows_at_rest(admin))
 
     (entry,) = await _told(admin, attempt)
     old, new = (orjson.loads(entry[name]) if entry[name] else {} for name in ("old_value", "new_value"))

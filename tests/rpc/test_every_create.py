@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from tests.factories.world import refused
 from tests.rpc.changes import CHANGES
-from tests.rpc.changes.rows import changes_between, rows_of
+from tests.rpc.changes.rows import changes_between, rows_at_rest
 from tests.rpc.changes.stage import Stage
 from tests.rpc.methods import IDENTITY, KNOWLEDGE, METHODS, MODEL, WORKFLOW
 
@@ -41,13 +41,13 @@ async def test_a_repeat_gets_the_first_answer_and_makes_nothing(stage: Stage, ad
     assert attempt.by is not None
     call, request = stage.world.method(path), _keyed(attempt.request)
     first = await call(request, metadata=attempt.by.metadata)
-    before = await rows_of(admin)
+    before = await rows_at_rest(admin)
     told = len(before["audit_logs"])
 
     second = await call(request, metadata=attempt.by.metadata)
     other = await refused(call(_keyed(attempt.refused), metadata=attempt.by.metadata))
 
-    after = await rows_of(admin)
+    after = await rows_at_rest(admin)
     assert _without_secret(first) == _without_secret(second)
     assert (other.code, other.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_KEY_REUSED")
     assert changes_between(before, after) == {}

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from server.kernel.errors import etag_of
 from tests.factories.world import refused
 from tests.rpc.changes import CHANGES
-from tests.rpc.changes.rows import Rows, changes_between, rows_of
+from tests.rpc.changes.rows import Rows, changes_between, rows_at_rest
 from tests.rpc.changes.stage import Attempt, Stage
 from tests.rpc.methods import IDENTITY, METHODS, MODEL
 
@@ -38,18 +38,18 @@ def test_every_change_of_what_is_there_takes_an_etag() -> None:
 async def test_a_stale_etag_changes_nothing_and_the_present_one_does(stage: Stage, admin: Any, path: str) -> None:
     attempt = await CHANGES[path](stage)
     assert attempt.by is not None
-    before = await rows_of(admin)
+    before = await rows_at_rest(admin)
     present = attempt.etag or etag_of(_revision(before, attempt))
 
     for stale in ("stale", etag_of(0)):
         request = _with(attempt.request, etag=stale)
         refusal = await refused(stage.world.method(path)(request, metadata=attempt.by.metadata))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
-        assert changes_between(before, await rows_of(admin)) == {}
+        assert changes_between(before, await rows_at_rest(admin)) == {}
     request = _with(attempt.request, etag=present)
     await stage.world.method(path)(request, metadata=attempt.by.metadata)
 
-    assert changes_between(before, await rows_of(admin)).keys() == {*attempt.tables, *attempt.beside}
+    assert changes_between(before, await rows_at_rest(admin)).keys() == {*attempt.tables, *attempt.beside}
 
 
 def _with(request: Message, **fields: Any) -> Message:

@@ -27,8 +27,12 @@ MOST_TOKENS, TOKENS = 46, 7
 
 @pytest.fixture
 def moment(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
-    """When calls are made, as their limits see it: 30 seconds before a minute and a month are over, it stands still."""
-    clock = [datetime(2030, 1, 31, 23, 59, 30, tzinfo=UTC)]
+    """When calls are made, as their limits see it: 30 seconds before a minute and a month are over, it stands still.
+
+    The month is this one, which there is a place for calls of, as there is of the next.
+    """
+    following = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0)
+    clock = [following.replace(microsecond=0) - timedelta(seconds=30)]
     monkeypatch.setattr(planning, "now", lambda: clock[0])
     return clock
 
