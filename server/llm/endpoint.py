@@ -93,7 +93,7 @@ class HttpEndpoint(Connections):
         if self._guarded and self._proxy is not None:
             target |= await self._checked(target["url"], target["headers"])
         while True:
-            connection = SimpleNamespace(reused=False, sent=sent)
+            connection = SimpleNamespace(reused=True, sent=sent)  # unless one has to be made
             try:
                 return await session.post(data=body, allow_redirects=False, trace_request_ctx=connection, **target)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -113,7 +113,6 @@ class HttpEndpoint(Connections):
 
     def _opened(self) -> aiohttp.ClientSession:
         watched = aiohttp.TraceConfig()
-        watched.on_connection_reuseconn.append(_reused)
         watched.on_connection_create_start.append(_created)
         watched.on_request_headers_sent.append(_sent)
         factory = public_socket if self._guarded and self._proxy is None else None
@@ -132,10 +131,6 @@ async def drained(content: aiohttp.StreamReader) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in content.iter_any():
                 pass
-
-
-async def _reused(_session: object, context: SimpleNamespace, _: object) -> None:
-    context.trace_request_ctx.reused = True
 
 
 async def _created(_session: object, context: SimpleNamespace, _: object) -> None:

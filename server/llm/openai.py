@@ -9,7 +9,7 @@ The protocol: platform.openai.com/docs/api-reference, "Chat" and "Embeddings".
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -120,20 +120,18 @@ async def _accepted(
     """The answer to the request in the form that the model takes, which is learned from its refusals and remembered."""
     model: str = body["model"]
     refused = endpoint.refused(model)
-    async with AsyncExitStack() as stack:
-        while True:
-            try:
-                posted = endpoint.post(path, _without(body, refused), headers, silence=silence, sent=sent)
-                content = await stack.enter_async_context(posted)
-            except Refused as error:
-                unknown = error.param in _NOT_EVERYWHERE and error.param not in refused
-                if error.status not in (400, 422) or error.too_long or not unknown:
-                    raise
-                endpoint.refuses(model, error.param)
-                refused |= endpoint.refused(model)
-            else:
-                break
-        yield content
+    while True:
+        try:
+            async with endpoint.post(path, _without(body, refused), headers, silence=silence, sent=sent) as content:
+                yield content
+        except Refused as error:
+            unknown = error.param in _NOT_EVERYWHERE and error.param not in refused
+            if error.status not in (400, 422) or error.too_long or not unknown:
+                raise
+            endpoint.refuses(model, error.param)
+            refused |= endpoint.refused(model)
+        else:
+            return
 
 
 def _without(body: Mapping[str, Any], refused: Set[str]) -> dict[str, Any]:
