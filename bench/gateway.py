@@ -28,7 +28,7 @@ _MODELS = (_LONG, _SHORT, _ONE)
 _CALLERS = 8
 _SLICES = 5
 _SECONDS = 1.0
-_TURNS, _TURN = 20, 10
+_TURNS, _TURN = 60, 10
 _ADDED = 3.0
 _SERVICE = "/atrium.model.v1.ModelService"
 _PLENTY = 1_000_000_000
@@ -39,7 +39,7 @@ Ask = Callable[[str, bool], Awaitable[int]]
 
 
 def run() -> list[Figure]:
-    """About three minutes; where LiteLLM is installed first, another one."""
+    """About four minutes; where LiteLLM is installed first, another one."""
     with provider() as base_url, staged(base_url) as stage, _beside(base_url) as other:
         return asyncio.run(_measure(stage, base_url, other))
 
