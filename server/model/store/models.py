@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, true, update
+from sqlalchemy import bindparam, insert, select, true, update
 
 from server.db.database import Tx
 from server.db.errors import constraint_errors
@@ -22,8 +22,8 @@ from server.model.domain import (
     ModelReplacementUnknown,
     NewModel,
     Price,
-    PriceExists,
 )
+from server.model.store.prices import Prices
 from server.model.tables import model_prices, models
 
 CHANGED = "atrium_models_changed"
@@ -49,24 +49,17 @@ _MODEL = (
     models.c.created_at,
     models.c.updated_at,
 )
-_price = (
-    select(model_prices.c.input_cost_per_1k, model_prices.c.output_cost_per_1k, model_prices.c.cached_input_cost_per_1k)
-    .where(model_prices.c.model_id == models.c.id, model_prices.c.effective_from <= func.statement_timestamp())
-    .order_by(model_prices.c.effective_from.desc())
-    .limit(1)
-    .lateral("price")
-)
-_PRICED = select(*_MODEL, *_price.c).select_from(
-    models.outerjoin(_price, true()).outerjoin(_replacement, _replacement.c.id == models.c.replacement_model_id)
+_PRICES = Prices(models, model_prices, once="uq_model_prices_model_id_effective_from")
+_PRICED = select(*_MODEL, *_PRICES.in_force.c).select_from(
+    models.outerjoin(_PRICES.in_force, true()).outerjoin(
+        _replacement, _replacement.c.id == models.c.replacement_model_id
+    )
 )
 _THIS = models.c.id == bindparam("model_id")
 
 _GET = Statement(_PRICED.where(_THIS))
 _LOCK = Statement(_PRICED.where(_THIS).with_for_update(of=models))
 _ALL = Statement(_PRICED)
-_NEXT_PRICE = Statement(
-    select(func.min(model_prices.c.effective_from)).where(model_prices.c.effective_from > func.statement_timestamp())
-)
 _ID = Statement(select(models.c.id).where(models.c.name == bindparam("name")))
 DESCRIPTION = (
     "name",
@@ -83,21 +76,6 @@ DESCRIPTION = (
 """Columns that say what a model is, the platform's or a tenant's own, each a field of NewModel."""
 
 _CREATE = Statement(insert(models).values({name: bindparam(name) for name in ("id", *DESCRIPTION)}))
-_SET_PRICE = Statement(
-    insert(model_prices)
-    .values(
-        id=bindparam("id"),
-        model_id=bindparam("model_id"),
-        input_cost_per_1k=bindparam("input"),
-        output_cost_per_1k=bindparam("output"),
-        cached_input_cost_per_1k=bindparam("cached"),
-        # Not when the transaction began: whoever held the model before has set a price since.
-        effective_from=func.coalesce(
-            bindparam("since", type_=model_prices.c.effective_from.type), func.clock_timestamp()
-        ),
-    )
-    .returning(model_prices.c.effective_from)
-)
 
 
 @cache
@@ -125,7 +103,7 @@ async def lock(tx: Tx, model_id: UUID) -> Model:
 
 async def everything(tx: Tx) -> tuple[list[Model], datetime | None]:
     """Every model with its price now, and when the next price comes into force."""
-    next_price = await tx.fetchval(_NEXT_PRICE)  # before them: one that comes between is there or is yet to come
+    next_price = await _PRICES.next(tx)
     return [_model(row) for row in await tx.fetch(_ALL)], next_price
 
 
@@ -162,19 +140,8 @@ async def id_of(tx: Tx, name: str) -> UUID | None:
     return found
 
 
-async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> datetime:
-    """What it costs from then on, from now on where that is None: from when that is. Raises PriceExists."""
-    with constraint_errors({"uq_model_prices_model_id_effective_from": PriceExists}):
-        effective_from: datetime = await tx.fetchval(
-            _SET_PRICE,
-            id=uuid7(),
-            model_id=model_id,
-            input=price.input_per_1k,
-            output=price.output_per_1k,
-            cached=price.cached_input_per_1k,
-            since=since,
-        )
-    return effective_from
+set_price = _PRICES.set
+"""What a model costs from then on."""
 
 
 async def tell_changed(tx: Tx, tenant_id: UUID | None) -> None:

@@ -22,34 +22,25 @@ from server.model.domain import (
     ModelReplacementUnknown,
     NewModel,
     Price,
-    PriceExists,
 )
 from server.model.store import models as shared
+from server.model.store.prices import COLUMNS, Prices, columns_of
 from server.model.tables import models, tenant_model_prices, tenant_models
 
-_PRICE = ("input_cost_per_1k", "output_cost_per_1k", "cached_input_cost_per_1k")
 _own = tenant_models.alias("own")
-_dated = (
-    select(*(tenant_model_prices.c[name] for name in _PRICE))
-    .where(
-        tenant_model_prices.c.model_id == tenant_models.c.id,
-        tenant_model_prices.c.effective_from <= func.statement_timestamp(),
-    )
-    .order_by(tenant_model_prices.c.effective_from.desc())
-    .limit(1)
-    .lateral("dated")
-)
+_PRICES = Prices(tenant_models, tenant_model_prices, once="uq_tenant_model_prices_effective_from")
+_dated = _PRICES.in_force.c
 _MODEL = select(
     *(tenant_models.c[name] for name in ("id", *shared.DESCRIPTION, "status", "deprecates_at")),
     # The tenant's own or the platform's; what it named and is gone is named no more.
     func.coalesce(_own.c.name, models.c.name).label("replacement"),
     *(tenant_models.c[name] for name in ("revision", "created_at", "updated_at")),
     # It was made with a price, and has another one from the first moment on that has come.
-    *(case((_dated.c[_PRICE[0]].is_(None), tenant_models.c[name]), else_=_dated.c[name]) for name in _PRICE),
+    *(case((_dated[COLUMNS[0]].is_(None), tenant_models.c[name]), else_=_dated[name]) for name in COLUMNS),
 ).select_from(
     tenant_models.outerjoin(_own, _own.c.id == tenant_models.c.replacement_model_id)
     .outerjoin(models, models.c.id == tenant_models.c.replacement_model_id)
-    .outerjoin(_dated, true())
+    .outerjoin(_PRICES.in_force, true())
 )
 _THIS = tenant_models.c.id == bindparam("model_id")
 
@@ -60,28 +51,9 @@ _LIST = Statement(
     _MODEL.where(tenant_models.c.id < bindparam("before")).order_by(tenant_models.c.id.desc()).limit(bindparam("most"))
 )
 _CREATE = Statement(
-    insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *shared.DESCRIPTION, *_PRICE)})
+    insert(tenant_models).values({name: bindparam(name) for name in ("tenant_id", "id", *shared.DESCRIPTION, *COLUMNS)})
 )
 _NAMED = Statement(select(tenant_models.c.id).where(tenant_models.c.name == bindparam("name")))
-_NEXT_PRICE = Statement(
-    select(func.min(tenant_model_prices.c.effective_from)).where(
-        tenant_model_prices.c.effective_from > func.statement_timestamp()
-    )
-)
-_SET_PRICE = Statement(
-    insert(tenant_model_prices)
-    .values(
-        tenant_id=bindparam("tenant_id"),
-        id=bindparam("id"),
-        model_id=bindparam("model_id"),
-        **{name: bindparam(name) for name in _PRICE},
-        # Not when the transaction began: whoever held the model before has set a price since.
-        effective_from=func.coalesce(
-            bindparam("since", type_=tenant_model_prices.c.effective_from.type), func.clock_timestamp()
-        ),
-    )
-    .returning(tenant_model_prices.c.effective_from)
-)
 _REMOVE = Statement(delete(tenant_models).where(_THIS))
 
 
@@ -103,7 +75,7 @@ async def lock(tx: Tx, model_id: UUID) -> Model:
 
 async def everything(tx: Tx) -> tuple[list[Model], datetime | None]:
     """Every model of the tenant's own with its price now, and when the next price comes into force."""
-    next_price = await tx.fetchval(_NEXT_PRICE)  # before them: one that comes between is there or is yet to come
+    next_price = await _PRICES.next(tx)
     return [_model(row) for row in await tx.fetch(_ALL)], next_price
 
 
@@ -118,7 +90,7 @@ async def create(tx: Tx, new: NewModel) -> Model:
     model_id = uuid7()
     described = {name: getattr(new, name) for name in shared.DESCRIPTION}
     with constraint_errors({"uq_tenant_models_name": lambda: ModelNameTaken(name=new.name)}):
-        await tx.execute(_CREATE, tenant_id=tx.tenant_id, id=model_id, **described, **_priced(new.price))
+        await tx.execute(_CREATE, tenant_id=tx.tenant_id, id=model_id, **described, **columns_of(new.price))
     return await get(tx, model_id)
 
 
@@ -126,7 +98,7 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     """`values`: columns, `price`, a Price, and `replacement` by its name. Raises ModelReplacementUnknown."""
     columns = dict(values)
     if "price" in columns:
-        columns |= _priced(columns.pop("price"))  # a trigger notes from when on
+        columns |= columns_of(columns.pop("price"))  # a trigger notes from when on
     if "replacement" in columns:
         named = columns.pop("replacement")
         columns["replacement_model_id"] = found = named and (
@@ -138,21 +110,12 @@ async def change(tx: Tx, model_id: UUID, values: Mapping[str, Any]) -> Model:
     return await get(tx, model_id)
 
 
-async def set_price(tx: Tx, model_id: UUID, price: Price, since: datetime | None) -> datetime:
-    """What it costs from then on, from now on where that is None: from when that is. Raises PriceExists."""
-    with constraint_errors({"uq_tenant_model_prices_effective_from": PriceExists}):
-        effective_from: datetime = await tx.fetchval(
-            _SET_PRICE, tenant_id=tx.tenant_id, id=uuid7(), model_id=model_id, since=since, **_priced(price)
-        )
-    return effective_from
+set_price = _PRICES.set
+"""What a model costs from then on."""
 
 
 async def remove(tx: Tx, model_id: UUID) -> None:
     await tx.execute(_REMOVE, model_id=model_id)
-
-
-def _priced(price: Price) -> dict[str, Any]:
-    return dict(zip(_PRICE, (price.input_per_1k, price.output_per_1k, price.cached_input_per_1k), strict=True))
 
 
 def _found(row: Any, key: object) -> Model:
