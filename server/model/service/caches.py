@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import numpy as np
-import orjson
 import structlog
 
 from server.db.database import Database
@@ -52,12 +51,8 @@ class Caches:
         return CachedAnswer(UUID(found["model_id"]), found["text"], calls, found["finish_reason"])
 
     async def keep_answer(self, tenant_id: UUID, question: bytes, answer: CachedAnswer, seconds: float) -> None:
-        """Keeps it if it can: an answer that was got is good, whatever becomes of its copy. One with a NUL in a
-        tool's call is not kept: PostgreSQL's texts have none, and another answer would be given.
-        """
+        """Keeps it if it can: an answer that was got is good, whatever becomes of its copy."""
         values = {**asdict(answer), "model_id": str(answer.model_id)}
-        if b"\\u0000" in orjson.dumps(values):
-            return
         with _not_vital("answer", tenant_id):
             async with self._database.tenant_tx(tenant_id) as tx:
                 await store.keep_answer(tx, question, values, seconds)

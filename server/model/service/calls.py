@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from server.kernel.errors import DatabaseUnavailable, DomainError
 from server.kernel.principal import current_call
-from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured, ModelUnavailable
+from server.llm.port import ChatChunk, ChatRequest, ModelNotConfigured, ModelUnavailable, ToolCallDelta
 from server.model.attempts import Began
 from server.model.chat import ChatAnswer, ChatCall, ChatEvent, Delta, Ended, Heartbeat, Started, Switched, Writing
 from server.model.domain import CallLog, CallStatus, Model
@@ -34,6 +34,9 @@ _AROUND_AN_ITEM = 64
 
 _KEPT = frozenset({"stop", "length", "tool_calls"})
 """How an answer ends that may be given again. Providers have words of their own for that they broke it off."""
+
+_NUL = "\0"
+"""What no request may hold, nor a text in PostgreSQL: what a model writes with it is given, and kept, without."""
 
 INTERNAL = "INTERNAL"
 """What the record says of a mistake of ours, as the caller is told."""
@@ -257,9 +260,14 @@ def _events(batch: Sequence[ChatChunk | Began], prepared: Prepared) -> Iterator[
             case Began(meter, DomainError() as failed):
                 yield Switched(meter.model.name, meter.id, failed, prepared.catalogue.deprecated(meter.model))
             case ChatChunk(text=text, tool_calls=calls) if text or calls:
-                yield Delta(
-                    text.replace("\0", ""), calls
-                )  # which no request may hold, so that none could go on with it
+                delta = Delta(text.replace(_NUL, ""), tuple(map(_without_nul, calls)))
+                if delta.text or calls:
+                    yield delta
+
+
+def _without_nul(part: ToolCallDelta) -> ToolCallDelta:
+    said = part.id, part.name, part.arguments
+    return ToolCallDelta(part.index, *(text.replace(_NUL, "") for text in said)) if _NUL in "".join(said) else part
 
 
 def _entry(

@@ -299,3 +299,14 @@ def test_a_calls_arguments_are_not_copied_with_every_part() -> None:
 
     assert allocated < 500 * len(part)
     assert writing.tool_calls[0].arguments == 500 * part
+
+
+async def test_what_a_model_writes_with_a_nul_is_given_without(
+    calls: CallService, caller: Call, script: Script
+) -> None:
+    parts = [ToolCallDelta(0, "call-\x001", "wea\0ther", "{\0}")]
+    script.steps = [ChatChunk("\0"), ChatChunk("a\0b"), ChatChunk("", "stop", tool_calls=tuple(parts))]
+
+    deltas = [event for event in await events_of(calls, caller) if isinstance(event, Delta)]
+
+    assert deltas == [Delta("ab"), Delta("", (ToolCallDelta(0, "call-1", "weather", "{}"),))]
