@@ -118,3 +118,13 @@ async def test_calls_at_once_are_limited_for_one_and_not_for_others(
     assert (refusal.code, refusal.reason, others) == (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", Code.OK)
     assert [violation.subject for violation in violations] == [subject]
     assert (told["kind"], told["limit"], told["reserved"]) == ("parallel", "2", "2")
+
+
+async def test_what_can_never_fit_is_refused_without_a_time_to_come_back(gateway: World) -> None:
+    ann = await gateway.tenant()
+    await _limit(gateway, ann, user_id=ann.id, tokens_per_minute=MOST_TOKENS - 1)
+
+    refusal = await refused(_chat(gateway, ann.metadata))
+
+    assert refusal.reason == "LIMIT_REACHED"
+    assert not any(isinstance(detail, error_details_pb2.RetryInfo) for detail in refusal.details)

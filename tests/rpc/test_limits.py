@@ -172,16 +172,6 @@ async def test_a_refusal_says_whose_limit_it_is_what_is_used_and_when_to_come_ba
     assert 0 <= wait.seconds < 60
 
 
-async def test_what_can_never_fit_is_refused_without_a_time_to_come_back(gateway: World) -> None:
-    ann = await gateway.tenant()
-    await _limit(gateway, ann, tokens_per_minute=MOST_TOKENS - 1)
-
-    refusal = await refused(_chat(gateway, ann.metadata))
-
-    assert refusal.reason == "LIMIT_REACHED"
-    assert not any(isinstance(detail, error_details_pb2.RetryInfo) for detail in refusal.details)
-
-
 @pytest.mark.usefixtures("one_minute")
 async def test_users_and_keys_have_limits_of_their_own(gateway: World) -> None:
     ann = await gateway.tenant()
